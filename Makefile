@@ -1,0 +1,44 @@
+# The ten minutes with a fresh clone: make, make demo, make test.
+GO ?= go
+
+.PHONY: all bin demo test race e2e fuzz bench check vuln images up down
+
+all: bin
+
+bin: ## both programs into bin/, static
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/mailnode ./cmd/mailctl
+
+demo: ## the product, running, on loopback
+	$(GO) run ./cmd/mailnode demo
+
+test: ## quick, no network beyond loopback
+	$(GO) test ./...
+
+race:
+	$(GO) test -race ./...
+
+e2e: ## whole nodes as processes only
+	$(GO) test -count=1 ./tests/...
+
+fuzz: ## every fuzz target for FUZZTIME
+	./.ci/fuzz $(or $(FUZZTIME),10s)
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./keys ./audit ./store/... ./message
+
+check: ## format, vet, staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+vuln: ## needs a network
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
+
+images: bin ## one image FROM scratch, used by docker-compose.yml
+	docker build -t domicile:dev .
+
+up: images
+	docker-compose up -d
+
+down:
+	docker-compose down -v

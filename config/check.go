@@ -1,0 +1,270 @@
+package config
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"domicile"
+)
+
+const (
+	defaultMaxSize  = 64 << 20
+	leastMaxSize    = 64 << 10
+	mostMaxSize     = 1 << 30
+	defaultCoolDown = "336h"
+)
+
+var genesisForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// paths lists every field that names a file or folder.
+func (n *Node) paths() map[string]*string {
+	return map[string]*string{
+		"data": &n.Data, "root_key": &n.RootKey, "signing_key": &n.SigningKey, "identity": &n.Identity, "names_key": &n.NamesKey,
+		"catalog.dir": &n.Catalog.Dir, "gossip.key_file": &n.Gossip.KeyFile, "disclosure.registry": &n.Disclosure.Registry,
+	}
+}
+
+// resolve makes paths absolute, from the folder of the file.
+func (c *checker) resolve(dir string) {
+	for key, p := range c.node.paths() {
+		if *p == "" {
+			continue
+		}
+		if !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			c.problem(key, "is no path: %v", err)
+			continue
+		}
+		*p = abs
+	}
+}
+
+func (c *checker) defaults() {
+	n := c.node
+	for _, d := range []struct{ field, value *string }{
+		{&n.RPC.Advertise, &n.RPC.Listen}, {&n.Gossip.Advertise, &n.Gossip.Listen},
+		{&n.SMTP.Hostname, &n.Name}, {&n.IMAP.Hostname, &n.Name}, {&n.IMAPS.Hostname, &n.Name},
+	} {
+		if *d.field == "" {
+			*d.field = *d.value
+		}
+	}
+	for _, f := range []*Front{&n.SMTP, &n.IMAP, &n.IMAPS} {
+		if f.MaxSize == 0 {
+			f.MaxSize = defaultMaxSize
+		}
+	}
+	if n.Residence.CoolDown == "" {
+		n.Residence.CoolDown = defaultCoolDown
+	}
+}
+
+func (c *checker) check() {
+	n := c.node
+	if _, err := domicile.ParseRegion(n.Name); err != nil {
+		c.problem("name", "must be 2 to 32 characters of a-z, 0-9 and inner '-', unique in the cluster")
+	}
+	c.roles()
+	c.need("data", n.Data)
+	c.need("catalog.dir", n.Catalog.Dir)
+	if !genesisForm.MatchString(n.Catalog.Genesis) {
+		c.problem("catalog.genesis", `must be "sha256:" and 64 hex digits: the pin of the catalog's first version`)
+	}
+	c.secret("signing_key", n.SigningKey)
+	c.secret("identity", n.Identity)
+	c.secret("gossip.key_file", n.Gossip.KeyFile)
+	c.network()
+	if n.Witness() {
+		c.witness()
+		return
+	}
+	c.region()
+}
+
+func (c *checker) roles() {
+	n := c.node
+	seen := map[string]bool{}
+	for _, r := range n.Roles {
+		switch {
+		case r != "front" && r != "store" && r != "admin" && r != "witness":
+			c.problem("roles", "%q is no role; known are front, store, admin and witness", r)
+		case seen[r]:
+			c.problem("roles", "%q is there twice", r)
+		}
+		seen[r] = true
+	}
+	switch {
+	case len(n.Roles) == 0:
+		c.problem("roles", `is needed, such as ["front", "store", "admin"]`)
+	case seen["witness"] && len(seen) > 1:
+		c.problem("roles", "a witness has no other role: it only cosigns")
+	case seen["admin"] && !seen["store"]:
+		c.problem("roles", `"admin" needs "store": the node that holds the accounts answers for them`)
+	}
+}
+
+func (c *checker) network() {
+	n := c.node
+	c.address("rpc.listen", n.RPC.Listen, true)
+	c.address("gossip.listen", n.Gossip.Listen, true)
+	c.reachable("rpc.advertise", n.RPC.Advertise, n.RPC.Listen)
+	c.reachable("gossip.advertise", n.Gossip.Advertise, n.Gossip.Listen)
+	for _, s := range n.Gossip.Seeds {
+		c.address("gossip.seeds", s, true)
+	}
+	used := map[string]string{}
+	for _, l := range []struct{ key, addr string }{{"rpc.listen", n.RPC.Listen}, {"gossip.listen", n.Gossip.Listen},
+		{"smtp.listen", n.SMTP.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}} {
+		if l.addr == "" || strings.HasSuffix(l.addr, ":0") {
+			continue
+		}
+		if other, ok := used[l.addr]; ok {
+			c.problem(l.key, "is the same address as %s", other)
+		}
+		used[l.addr] = l.key
+	}
+}
+
+// witness checks what a witness must not have.
+func (c *checker) witness() {
+	n := c.node
+	for _, f := range []struct{ key, value string }{{"region", n.Region}, {"root_key", n.RootKey}, {"names_key", n.NamesKey},
+		{"smtp.listen", n.SMTP.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"disclosure.registry", n.Disclosure.Registry}} {
+		if f.value != "" {
+			c.problem(f.key, "a witness belongs to no region and has none; remove it")
+		}
+	}
+}
+
+func (c *checker) region() {
+	n := c.node
+	if _, err := domicile.ParseRegion(n.Region); err != nil {
+		c.problem("region", `must name a region of the catalog, such as "eu-ireland"; only a witness has none`)
+	}
+	c.secret("names_key", n.NamesKey)
+	c.secret("root_key", n.RootKey)
+	if n.RootKey != "" && n.Data != "" && inside(n.RootKey, n.Data) {
+		c.problem("root_key", "must lie outside data: a copy of the data folder would otherwise be a copy of the mail")
+	}
+	c.front("smtp", n.SMTP, "front")
+	c.front("imap", n.IMAP, "front")
+	c.front("imaps", n.IMAPS, "front")
+	c.front("admin", n.Admin, "admin")
+	for _, f := range []struct{ key, listen string }{{"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}} {
+		if f.listen != "" && !n.Has("store") && !c.wrong["roles"] {
+			c.problem(f.key, `needs the role "store": mail is read where it rests`)
+		}
+	}
+	if n.Has("front") && n.SMTP.Listen == "" && n.IMAP.Listen == "" && n.IMAPS.Listen == "" {
+		c.problem("roles", `"front" needs smtp.listen, imap.listen or imaps.listen`)
+	}
+	if n.Has("admin") && n.Admin.Listen == "" {
+		c.problem("admin.listen", `is needed by the role "admin", such as "127.0.0.1:20007"`)
+	}
+	if n.Disclosure.Registry != "" {
+		c.regular("disclosure.registry", n.Disclosure.Registry)
+	}
+	if d, err := time.ParseDuration(n.Residence.CoolDown); err != nil || d < 0 {
+		c.problem("residence.cool_down", `must be a duration such as "336h"`)
+	} else if d < time.Hour && !n.Lab {
+		c.problem("residence.cool_down", "must be an hour or more; only a lab may be quicker")
+	}
+}
+
+func (c *checker) front(key string, f Front, role string) {
+	if f.Listen != "" {
+		c.address(key+".listen", f.Listen, false)
+		if !c.node.Has(role) && !c.wrong["roles"] {
+			c.problem(key+".listen", "needs the role %q", role)
+		}
+	}
+	if f.MaxSize != 0 && (f.MaxSize < leastMaxSize || f.MaxSize > mostMaxSize) {
+		c.problem(key+".max_size", "must be from %d to %d bytes", leastMaxSize, mostMaxSize)
+	}
+	if f.Hostname != c.node.Name && (len(f.Hostname) > 253 || strings.ContainsAny(f.Hostname, " \t\r\n\x00")) {
+		c.problem(key+".hostname", "must be a host name")
+	}
+}
+
+// address wants a literal IP and a port: names would have to be resolved, and that is a way out.
+func (c *checker) address(key, addr string, fixed bool) {
+	ap, err := netip.ParseAddrPort(addr)
+	switch {
+	case addr == "":
+		c.problem(key, `is needed: a literal IP:port, such as "127.0.0.1:20010"`)
+	case err != nil:
+		c.problem(key, "%q is not a literal IP:port; host names are not looked up", addr)
+	case fixed && ap.Port() == 0:
+		c.problem(key, "needs a fixed port: other nodes must find it")
+	}
+}
+
+// reachable checks an address that is told to others. Of one that is the default, its listen address, enough was said.
+func (c *checker) reachable(key, addr, listen string) {
+	if addr != listen {
+		c.address(key, addr, true)
+	}
+	if ap, err := netip.ParseAddrPort(addr); err == nil && ap.Addr().IsUnspecified() {
+		c.problem(key, "%s is no address that others can reach; name one that is", ap.Addr())
+	}
+}
+
+func (c *checker) need(key, value string) {
+	if value == "" {
+		c.problem(key, "is needed")
+	}
+}
+
+func (c *checker) regular(key, path string) bool {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		c.problem(key, "no such file: %s", path)
+	case !info.Mode().IsRegular():
+		c.problem(key, "%s is not a file", path)
+	default:
+		return true
+	}
+	return false
+}
+
+// secret wants a file that nobody but its owner can read or write.
+func (c *checker) secret(key, path string) {
+	if path == "" {
+		c.problem(key, "is needed: the name of a file")
+		return
+	}
+	if !c.regular(key, path) {
+		return
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		c.problem(key, "%s may be read by others (mode %04o); run: chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+}
+
+// inside reports whether path lies in dir, symbolic links resolved where they exist.
+func inside(path, dir string) bool {
+	rel, err := filepath.Rel(real(dir), real(path))
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+func real(path string) string {
+	for rest := ""; ; {
+		if r, err := filepath.EvalSymlinks(path); err == nil {
+			return filepath.Join(r, rest)
+		}
+		parent := filepath.Dir(path)
+		if parent == path {
+			return filepath.Join(path, rest)
+		}
+		rest = filepath.Join(filepath.Base(path), rest)
+		path = parent
+	}
+}

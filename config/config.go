@@ -1,0 +1,103 @@
+package config
+
+// Node is node.toml. Unknown keys are errors. Paths are relative to the file's folder.
+type Node struct {
+	// Name of this node, unique in the whole cluster: 2 to 32 characters of a-z, 0-9 and inner "-". Required.
+	Name string `toml:"name"`
+	// Region that this node belongs to, as in the catalog. Required, except for a witness, which has none.
+	Region string `toml:"region,omitempty"`
+	// Roles: "front" (SMTP; IMAP with "store"), "store" (holds the region's mail, one node of a region), "admin" (the
+	// operators' interface, needs "store"); or "witness" alone, which only cosigns. Required.
+	Roles []string `toml:"roles"`
+	// Data is the folder in which everything that the node writes rests. Made if absent and then stamped with region and
+	// node; a folder of another one is refused. Required.
+	Data string `toml:"data"`
+	// Lab makes a node of a lab: plain-text logins on loopback, status lists from file: addresses, no rate limits on
+	// loopback. Danger: never on a machine that strangers reach. Default false.
+	Lab bool `toml:"lab,omitempty"`
+	// RootKey is the file of the region's root key, under which everything is sealed. It must lie outside Data, or a copy of
+	// the data would be a copy of the mail. Required, except for a witness.
+	RootKey string `toml:"root_key,omitempty"`
+	// SigningKey is the file of the region's (or witness's) signing key, a signed-note private key. Required.
+	SigningKey string `toml:"signing_key"`
+	// Identity is the file of the node's certificate: key, leaf, intermediate and root in PEM. Required.
+	Identity string `toml:"identity"`
+	// NamesKey is the file of the key for digests of names: 64 hex digits, the same in all regions. Required, except for a witness.
+	NamesKey string `toml:"names_key,omitempty"`
+
+	Catalog    Catalog    `toml:"catalog"`
+	RPC        Listen     `toml:"rpc"`
+	Gossip     Gossip     `toml:"gossip"`
+	SMTP       Front      `toml:"smtp,omitempty"`
+	IMAP       Front      `toml:"imap,omitempty"`
+	IMAPS      Front      `toml:"imaps,omitempty"` // IMAP within TLS, by the node's certificate
+	Admin      Front      `toml:"admin,omitempty"`
+	Disclosure Disclosure `toml:"disclosure,omitempty"`
+	Residence  Residence  `toml:"residence,omitempty"`
+}
+
+// Catalog says where the signed catalog is and what pins it.
+type Catalog struct {
+	// Dir is the folder with the versions 1.toml, 2.toml, … Required.
+	Dir string `toml:"dir"`
+	// Genesis is "sha256:" and the hex SHA-256 of the text of version 1: the one thing believed without a signature. Required.
+	Genesis string `toml:"genesis"`
+}
+
+// Listen is an address of the node's own network: calls between nodes.
+type Listen struct {
+	// Listen is a literal IP:port. Required.
+	Listen string `toml:"listen"`
+	// Advertise is the literal IP:port at which other nodes reach it. Default: Listen.
+	Advertise string `toml:"advertise,omitempty"`
+}
+
+// Gossip is how nodes find each other.
+type Gossip struct {
+	// Listen is a literal IP:port, TCP and UDP. Required.
+	Listen string `toml:"listen"`
+	// Advertise is the literal IP:port at which other nodes reach it. Default: Listen.
+	Advertise string `toml:"advertise,omitempty"`
+	// Seeds are gossip addresses of a few nodes, literal IP:port; others are found through them. Seeds that are out of
+	// reach are retried for ever. Default: none, for the first node of all.
+	Seeds []string `toml:"seeds"`
+	// KeyFile has lines of base64, 32 bytes each: the first encrypts, all decrypt. The same in all regions. Required.
+	KeyFile string `toml:"key_file"`
+}
+
+// Front is a mail or admin listener. Without a Listen there is none.
+type Front struct {
+	// Listen is a literal IP:port; port 0 chooses a free one, told in the ready line.
+	Listen string `toml:"listen,omitempty"`
+	// Hostname in greetings and trace fields. Default: the node's name.
+	Hostname string `toml:"hostname,omitempty"`
+	// MaxSize is the most bytes that one message may have, 64 KiB to 1 GiB; not for admin. Default 67108864 (64 MiB).
+	MaxSize int64 `toml:"max_size,omitempty"`
+}
+
+// Disclosure is the law in force and who may invoke it.
+type Disclosure struct {
+	// Registry is the file of the authorities that this region believes (authorities.toml). Default: none is believed.
+	Registry string `toml:"registry,omitempty"`
+	// Bundles are the policy bundles in force beside the house rules. Default: none, so that no order is executed.
+	Bundles []string `toml:"bundles,omitempty"`
+}
+
+// Residence is the rule for changes.
+type Residence struct {
+	// CoolDown is how long a change of residence rests before its review, a Go duration. Default "336h", 14 days.
+	CoolDown string `toml:"cool_down,omitempty"`
+}
+
+// Has reports whether the node has a role.
+func (n *Node) Has(role string) bool {
+	for _, r := range n.Roles {
+		if r == role {
+			return true
+		}
+	}
+	return false
+}
+
+// Witness reports whether the node is a witness: no region, no mail, only cosignatures.
+func (n *Node) Witness() bool { return n.Has("witness") }

@@ -1,0 +1,75 @@
+package keys
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"domicile"
+)
+
+// maxKeyFile bounds what is read of a key file; real ones have under 200 bytes.
+const maxKeyFile = 4096
+
+// createSecret writes a file that must not exist yet, for its owner only, and returns when it is on disk.
+func createSecret(op, path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return domicile.E(op, domicile.Exist, path+" exists already; a key file is never overwritten, move it away first")
+	}
+	if err != nil {
+		return domicile.W(op, err)
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		os.Remove(path) // half a key is worse than none
+		return domicile.W(op, err)
+	}
+	return nil
+}
+
+// readSecret reads a key file, and refuses one that anyone but its owner may read.
+func readSecret(op, path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, domicile.E(op, domicile.NotExist, path+" does not exist")
+	}
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxKeyFile {
+		return nil, domicile.E(op, domicile.Invalid, path+" is not a key file")
+	}
+	if perm := info.Mode().Perm(); perm&0o077 != 0 {
+		return nil, domicile.E(op, domicile.Invalid,
+			fmt.Sprintf("%s may be read by others (mode %04o); run chmod 600 on it, and replace the key if it has been exposed", path, perm))
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	return data, nil
+}
+
+// syncDir makes the names in dir durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,28 @@
+// Package message parses mail once, with limits, for what IMAP shows of it: the
+// tree of MIME parts, envelopes, and sections as byte ranges.
+//
+//	m := message.Parse(raw)
+//	if p := m.Find([]int{1, 2}); p != nil {
+//		body := m.Body(p) // raw, exactly as it stands in the message
+//	}
+//
+// It never fails: every sequence of bytes is a message. What is malformed is
+// taken as it stands, and the worst of messages is one text/plain part. Nothing is
+// decoded, re-folded or re-coded: sections are cut out of the bytes by offsets, so
+// what a client reads is what was accepted, however broken its MIME is. Values for
+// ENVELOPE and BODYSTRUCTURE are unfolded, and encoded words (RFC 2047) in them stay
+// as they are, as RFC 9051 7.5.2 wants it. Only [Text] and [DecodeHeader], which serve
+// SEARCH, decode.
+//
+// # Cost
+//
+// Parse reads the bytes once, line by line; time is linear in their number
+// whatever they hold, and the tree takes at most MaxParts parts. Past a limit the
+// parser stops to look for structure: the bytes stay reachable, as part of the
+// part that the limit was met in.
+//
+// A line ends in LF, with or without CR before it. A boundary line is "--", the
+// boundary, optional "--" and trailing white space: the whole line, not a prefix.
+//
+// All functions are pure. A Message is immutable and may be shared.
+package message

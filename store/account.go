@@ -1,0 +1,31 @@
+package store
+
+import (
+	"time"
+
+	"domicile"
+)
+
+// AccountState says what an account serves.
+type AccountState string
+
+// The states of an account. The store keeps the state; the fronts act on it.
+const (
+	Active    AccountState = "active"
+	Suspended AccountState = "suspended" // no login; mail is still accepted
+	Moving    AccountState = "moving"    // nothing is served here
+)
+
+// Account is one customer's mail store, the unit that is placed and moved.
+type Account struct {
+	ID        domicile.AccountID
+	Address   domicile.Address
+	Residence domicile.Country
+	Class     string // "standard" or "e2e"
+	Recipient string // public key of an e2e account
+	Password  string // PHC string of argon2id; "" = no password login
+	State     AccountState
+	Epoch     uint64 // of ownership, from 1; it never goes down
+	Quota     int64  // bytes; 0 = none
+	Created   time.Time
+}

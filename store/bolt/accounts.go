@@ -1,0 +1,241 @@
+package bolt
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	bbolt "go.etcd.io/bbolt"
+
+	"domicile"
+	"domicile/store"
+)
+
+// firstMailboxes are what a new account has, all subscribed.
+var firstMailboxes = []struct{ name, use string }{
+	{store.Inbox, ""}, {"Drafts", "\\Drafts"}, {"Sent", "\\Sent"},
+	{"Junk", "\\Junk"}, {"Trash", "\\Trash"}, {"Archive", "\\Archive"},
+}
+
+// CreateAccount makes the account's key first: a key without an account is harmless, the other way round is not.
+func (s *Store) CreateAccount(ctx context.Context, tok store.Token, a store.Account) error {
+	const op = "create account"
+	a, err := s.newAccount(a)
+	if err != nil {
+		return domicile.W(op, err)
+	}
+	if err := checkToken(tok); err != nil {
+		return domicile.W(op, err)
+	}
+	s.lifecycle.Lock()
+	defer s.lifecycle.Unlock()
+	done, err := s.mayCreate(tok, a)
+	if done || err != nil {
+		return domicile.W(op, err)
+	}
+	if err := s.cfg.step("create key", func() error { return s.cfg.Sealer.CreateAccountKey(a.ID) }); err != nil {
+		return domicile.W(op, unavailable(err))
+	}
+	err = s.update(ctx, a.ID, func(tx *bbolt.Tx) error { return s.createAccount(tx, tok, a) })
+	return domicile.W(op, err)
+}
+
+// newAccount checks what a caller gave and fills what was left empty.
+func (s *Store) newAccount(a store.Account) (store.Account, error) {
+	if !validID(string(a.ID)) {
+		return a, domicile.E("account", domicile.Invalid, "an account id is 1 to 64 characters of a-z, 0-9, '-' and '_'")
+	}
+	if len(a.Address) > store.MaxAddress || a.Address.Local() == "" || a.Address.Domain() == "" {
+		return a, domicile.E("account", domicile.Invalid, "an address is local@domain, at most 320 bytes")
+	}
+	if a.Quota < 0 {
+		return a, domicile.E("account", domicile.Invalid, "a quota is not negative")
+	}
+	a.State = cmp.Or(a.State, store.Active)
+	a.Class = cmp.Or(a.Class, "standard")
+	a.Epoch = cmp.Or(a.Epoch, 1)
+	if a.Created.IsZero() {
+		a.Created = s.cfg.Now()
+	}
+	a.Created = a.Created.UTC().Truncate(time.Second)
+	return a, nil
+}
+
+// validID keeps ids to what is safe as a file name and holds no ".", which ends the id there.
+func validID(id string) bool {
+	return len(id) >= 1 && len(id) <= 64 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+}
+
+// mayCreate says whether tok did it before. No one else makes or erases accounts meanwhile.
+func (s *Store) mayCreate(tok store.Token, a store.Account) (done bool, err error) {
+	err = s.view(func(tx *bbolt.Tx) error {
+		if tx.Bucket(bErasing).Bucket([]byte(a.ID)) != nil {
+			return domicile.E("account", domicile.Conflict, "an account with this id is being erased: choose another id")
+		}
+		if old, err := s.account(tx, a.ID); err == nil {
+			if done, err = old.didBefore(tok, "create account", nil); done || err != nil {
+				return err
+			}
+			return domicile.E("account", domicile.Exist, "the id is taken")
+		}
+		if tx.Bucket(bAddresses).Get(s.addressKey(a.Address)) != nil {
+			return domicile.E("account", domicile.Exist, "the address is taken")
+		}
+		return nil
+	})
+	return done, err
+}
+
+func (s *Store) createAccount(tx *bbolt.Tx, tok store.Token, a store.Account) error {
+	b, err := tx.Bucket(bAccounts).CreateBucket([]byte(a.ID))
+	if err != nil {
+		return err
+	}
+	for _, name := range [][]byte{bMailboxes, bNames, bBodies, bTokens, bOrder} {
+		if _, err := b.CreateBucket(name); err != nil {
+			return err
+		}
+	}
+	acct := account{s, a.ID, b}
+	if err := acct.putRecord(a); err != nil {
+		return err
+	}
+	for _, m := range firstMailboxes {
+		if _, err := acct.makeMailbox(mailboxRecord{Name: m.name, SpecialUse: m.use, Subscribed: true}); err != nil {
+			return err
+		}
+	}
+	if err := acct.remember(tok, "create account", nil); err != nil {
+		return err
+	}
+	key := s.addressKey(a.Address)
+	return firstError(b.Put(kAddress, key), tx.Bucket(bAddresses).Put(key, []byte(a.ID)))
+}
+
+func (s *Store) addressKey(a domicile.Address) []byte {
+	return s.cfg.Sealer.Digest("address", string(a))
+}
+
+func accountPlace(id domicile.AccountID) []byte { return place("account", string(id)) }
+
+func (a account) putRecord(rec store.Account) error {
+	sealed, err := a.seal(rec, accountPlace(a.id))
+	if err != nil {
+		return err
+	}
+	if len(sealed) > store.MaxRecord {
+		return domicile.E("account", domicile.TooLarge, "the account's record is over 64 KiB")
+	}
+	return a.b.Put(kRecord, sealed)
+}
+
+// Account returns NotExist if the account is not in this store.
+func (s *Store) Account(_ context.Context, id domicile.AccountID) (store.Account, error) {
+	a, _, err := s.readAccount(id)
+	return a, domicile.W("read account", err)
+}
+
+// readAccount also returns the sealed bytes, which change with every write.
+func (s *Store) readAccount(id domicile.AccountID) (a store.Account, sealed []byte, err error) {
+	err = s.view(func(tx *bbolt.Tx) error {
+		acct, err := s.account(tx, id)
+		if err == nil {
+			sealed = bytes.Clone(acct.b.Get(kRecord))
+		}
+		return err
+	})
+	if err != nil {
+		return a, nil, err
+	}
+	return a, sealed, s.openRecord(id, sealed, accountPlace(id), &a)
+}
+
+// AccountByAddress finds an account by its canonical address.
+func (s *Store) AccountByAddress(_ context.Context, addr domicile.Address) (store.Account, error) {
+	var id domicile.AccountID
+	err := s.view(func(tx *bbolt.Tx) error {
+		id = domicile.AccountID(tx.Bucket(bAddresses).Get(s.addressKey(addr)))
+		return nil
+	})
+	if err == nil && id == "" {
+		err = domicile.E("account", domicile.NotExist, "no account of that address here")
+	}
+	var a store.Account
+	if err == nil {
+		a, _, err = s.readAccount(id)
+	}
+	return a, domicile.W("find account", err)
+}
+
+// Accounts returns all accounts, by address.
+func (s *Store) Accounts(_ context.Context) ([]store.Account, error) {
+	var sealed []entry
+	err := s.view(func(tx *bbolt.Tx) error {
+		sealed = nil
+		return tx.Bucket(bAccounts).ForEachBucket(func(id []byte) error {
+			rec := tx.Bucket(bAccounts).Bucket(id).Get(kRecord)
+			sealed = append(sealed, entry{bytes.Clone(id), bytes.Clone(rec)})
+			return nil
+		})
+	})
+	all := make([]store.Account, len(sealed))
+	for i, e := range sealed {
+		id := domicile.AccountID(e.key)
+		if err == nil {
+			err = s.openRecord(id, e.value, accountPlace(id), &all[i])
+		}
+	}
+	if err != nil {
+		return nil, domicile.W("list accounts", err)
+	}
+	slices.SortFunc(all, func(a, b store.Account) int { return cmp.Compare(a.Address, b.Address) })
+	return all, nil
+}
+
+// entry is a key and value copied out of a snapshot.
+type entry struct{ key, value []byte }
+
+// updateTries bounds how often UpdateAccount starts over when others keep winning.
+const updateTries = 100
+
+// UpdateAccount runs fn outside the transaction, so that it can block nobody, and
+// starts over if the account changed meanwhile.
+func (s *Store) UpdateAccount(ctx context.Context, id domicile.AccountID, fn func(*store.Account) error) error {
+	const op = "update account"
+	for range updateTries {
+		old, sealed, err := s.readAccount(id)
+		if err != nil {
+			return domicile.W(op, err)
+		}
+		now := old
+		if err := fn(&now); err != nil {
+			return err
+		}
+		now.ID, now.Address, now.Created = old.ID, old.Address, old.Created
+		if now.Epoch < old.Epoch {
+			return domicile.E(op, domicile.Conflict, "the epoch of ownership never goes down")
+		}
+		if now.Quota < 0 {
+			return domicile.E(op, domicile.Invalid, "a quota is not negative")
+		}
+		err = s.update(ctx, id, func(tx *bbolt.Tx) error {
+			acct, err := s.account(tx, id)
+			if err != nil {
+				return err
+			}
+			if !bytes.Equal(acct.b.Get(kRecord), sealed) {
+				return errChanged
+			}
+			return acct.putRecord(now)
+		})
+		if err != errChanged {
+			return domicile.W(op, err)
+		}
+	}
+	return domicile.W(op, errChanged)
+}
+
+var errChanged = domicile.E("account", domicile.Conflict, "the account changed meanwhile: read again and retry")

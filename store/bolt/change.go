@@ -1,0 +1,199 @@
+package bolt
+
+import (
+	"context"
+	"slices"
+
+	bbolt "go.etcd.io/bbolt"
+
+	"domicile"
+	"domicile/store"
+)
+
+// StoreFlags changes flags; messages changed after unless are left alone.
+func (s *Store) StoreFlags(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID,
+	op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
+	const act = "store flags"
+	flags, err = store.CanonicalFlags(flags)
+	if err != nil {
+		return nil, nil, domicile.W(act, err)
+	}
+	err = s.update(ctx, acct, func(tx *bbolt.Tx) error {
+		m, err := s.mailboxByID(tx, acct, mbox)
+		if err != nil {
+			return err
+		}
+		records, late, err := m.storeFlags(uids, op, flags, unless)
+		done, failed = messagesOf(records), late
+		return err
+	})
+	if err != nil {
+		return nil, nil, domicile.W(act, err)
+	}
+	return done, failed, nil
+}
+
+// storeFlags raises the ModSeq only if a flag changes.
+func (m *mailbox) storeFlags(uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []messageRecord, late []store.UID, err error) {
+	records, err := m.some(slices.Sorted(slices.Values(uids)))
+	if err != nil {
+		return nil, nil, err
+	}
+	seq, changed := m.modseq+1, false
+	for _, r := range records {
+		if unless != 0 && r.ModSeq > unless {
+			late = append(late, r.UID)
+			continue
+		}
+		flags, err := store.ApplyFlags(r.Flags, op, flags)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !slices.Equal(flags, r.Flags) {
+			changed = true
+			if r, err = m.alter(r, flags, seq); err != nil {
+				return nil, nil, err
+			}
+		}
+		done = append(done, r)
+	}
+	if changed {
+		m.modseq = seq
+		err = m.save()
+	}
+	return done, late, err
+}
+
+// alter writes a message with other flags and a new ModSeq, and counts anew whether it is unseen.
+func (m *mailbox) alter(r messageRecord, flags []string, seq store.ModSeq) (messageRecord, error) {
+	if err := m.b.Bucket(bChanges).Delete(changeKey(r.ModSeq, r.UID)); err != nil {
+		return r, err
+	}
+	if r.unseen() {
+		m.unseen--
+	}
+	r.Flags, r.ModSeq = flags, seq
+	if r.unseen() {
+		m.unseen++
+	}
+	return r, m.put(r)
+}
+
+// Copy copies messages within the account; they share their bodies.
+func (s *Store) Copy(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) ([]store.UID, []store.Message, error) {
+	from, made, err := s.transfer(ctx, tok, acct, mbox, uids, to, false)
+	return from, made, domicile.W("copy messages", err)
+}
+
+// Move copies and expunges as one act.
+func (s *Store) Move(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) ([]store.UID, []store.Message, error) {
+	from, made, err := s.transfer(ctx, tok, acct, mbox, uids, to, true)
+	return from, made, domicile.W("move messages", err)
+}
+
+// transferred is what a token of Copy or Move remembers.
+type transferred struct {
+	From []store.UID
+	Made []messageRecord
+}
+
+func (s *Store) transfer(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string, move bool) ([]store.UID, []store.Message, error) {
+	to, err := store.MailboxName(to)
+	if err := firstError(err, checkToken(tok)); err != nil {
+		return nil, nil, err
+	}
+	act := "copy messages"
+	if move {
+		act = "move messages"
+	}
+	var result transferred
+	err = s.update(ctx, acct, func(tx *bbolt.Tx) error {
+		result = transferred{}
+		a, err := s.account(tx, acct)
+		if err != nil {
+			return err
+		}
+		if done, err := a.didBefore(tok, act, &result); done || err != nil {
+			return err
+		}
+		if result, err = a.transfer(mbox, uids, to, move); err != nil {
+			return err
+		}
+		return a.remember(tok, act, result)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return result.From, messagesOf(result.Made), nil
+}
+
+func (a account) transfer(mbox domicile.MailboxID, uids []store.UID, to string, move bool) (t transferred, err error) {
+	src, err := a.mailbox(mbox)
+	if err != nil {
+		return t, err
+	}
+	dst, err := a.mailboxNamed(to)
+	if err != nil {
+		return t, err
+	}
+	if dst.id == src.id {
+		dst = src // one set of counters
+	}
+	records, err := src.some(uids)
+	if err != nil || len(records) == 0 {
+		return t, err
+	}
+	if t.Made, err = dst.addCopies(records); err != nil {
+		return t, err
+	}
+	for _, r := range records {
+		t.From = append(t.From, r.UID)
+	}
+	if move {
+		if _, err := src.drop(records); err != nil {
+			return t, err
+		}
+	}
+	return t, firstError(dst.save(), src.save())
+}
+
+// Expunge removes the messages marked \Deleted; the bodies of the last copies go after the commit.
+func (s *Store) Expunge(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) ([]store.UID, error) {
+	var (
+		expunged []store.UID
+		gone     []domicile.MessageID
+	)
+	err := s.update(ctx, acct, func(tx *bbolt.Tx) error {
+		expunged, gone = nil, nil
+		m, err := s.mailboxByID(tx, acct, mbox)
+		if err != nil {
+			return err
+		}
+		records, err := m.deleted(uids)
+		if err != nil || len(records) == 0 {
+			return err
+		}
+		for _, r := range records {
+			expunged = append(expunged, r.UID)
+		}
+		if gone, err = m.drop(records); err != nil {
+			return err
+		}
+		return m.save()
+	})
+	if err != nil {
+		return nil, domicile.W("expunge", err)
+	}
+	s.removeBodies(acct, gone)
+	return expunged, nil
+}
+
+// deleted returns the messages marked \Deleted, of uids or, if that is nil, of all, by UID.
+func (m *mailbox) deleted(uids []store.UID) (records []messageRecord, err error) {
+	if uids == nil {
+		records, err = m.all()
+	} else {
+		records, err = m.some(slices.Sorted(slices.Values(uids)))
+	}
+	return slices.DeleteFunc(records, func(r messageRecord) bool { return !store.HasFlag(r.Flags, store.Deleted) }), err
+}

@@ -1,0 +1,130 @@
+package bolt
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	bbolt "go.etcd.io/bbolt"
+
+	"domicile"
+	"domicile/store"
+)
+
+// Messages returns the messages of a mailbox, by UID.
+func (s *Store) Messages(_ context.Context, acct domicile.AccountID, mbox domicile.MailboxID) ([]store.Message, error) {
+	const op = "list messages"
+	var sealed []entry
+	err := s.view(func(tx *bbolt.Tx) error {
+		m, err := s.mailboxByID(tx, acct, mbox)
+		if err != nil {
+			return err
+		}
+		sealed = make([]entry, 0, m.messages)
+		return m.b.Bucket(bMessages).ForEach(func(k, v []byte) error {
+			sealed = append(sealed, cloneEntry(k, v))
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	all, err := s.openMessages(acct, mbox, sealed)
+	return all, domicile.W(op, err)
+}
+
+func (s *Store) mailboxByID(tx *bbolt.Tx, acct domicile.AccountID, id domicile.MailboxID) (*mailbox, error) {
+	a, err := s.account(tx, acct)
+	if err != nil {
+		return nil, err
+	}
+	return a.mailbox(id)
+}
+
+// openMessages opens records outside the snapshot that they were copied from.
+func (s *Store) openMessages(acct domicile.AccountID, mbox domicile.MailboxID, sealed []entry) ([]store.Message, error) {
+	all := make([]store.Message, len(sealed))
+	for i, e := range sealed {
+		r, err := s.openMessage(acct, mbox, readUID(e.key), e.value)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = r.message()
+	}
+	return all, nil
+}
+
+// Since returns what changed after seq.
+func (s *Store) Since(_ context.Context, acct domicile.AccountID, mbox domicile.MailboxID, seq store.ModSeq) (store.Changes, error) {
+	const op = "list changes"
+	var (
+		box    sealedMailbox
+		sealed []entry
+		c      store.Changes
+	)
+	err := s.view(func(tx *bbolt.Tx) error {
+		m, err := s.mailboxByID(tx, acct, mbox)
+		if err != nil {
+			return err
+		}
+		box = m.copyOut()
+		sealed, c.Vanished = m.since(seq)
+		return nil
+	})
+	if err == nil {
+		c.Mailbox, err = s.openMailbox(acct, box)
+	}
+	if err == nil {
+		c.Changed, err = s.openMessages(acct, mbox, sealed)
+	}
+	if err != nil {
+		return store.Changes{}, domicile.W(op, err)
+	}
+	return c, nil
+}
+
+// since scans the changes after seq; both results are by UID.
+func (m *mailbox) since(seq store.ModSeq) (changed []entry, vanished []store.UID) {
+	if seq >= m.modseq {
+		return nil, nil
+	}
+	messages := m.b.Bucket(bMessages)
+	c := m.b.Bucket(bChanges).Cursor()
+	for k, v := c.Seek(number(uint64(seq) + 1)); k != nil; k, v = c.Next() {
+		uid := store.UID(binary.BigEndian.Uint32(k[8:]))
+		if bytes.Equal(v, isVanished) {
+			vanished = append(vanished, uid)
+		} else {
+			changed = append(changed, cloneEntry(uidKey(uid), messages.Get(uidKey(uid))))
+		}
+	}
+	slices.SortFunc(changed, func(a, b entry) int { return bytes.Compare(a.key, b.key) })
+	slices.SortFunc(vanished, func(a, b store.UID) int { return cmp.Compare(a, b) })
+	return changed, vanished
+}
+
+// Body opens the bytes of a message.
+func (s *Store) Body(_ context.Context, acct domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error) {
+	const op = "open body"
+	known, err := s.knowsBody(acct, id)
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	if !known {
+		return nil, domicile.E(op, domicile.NotExist, "no such message")
+	}
+	r, err := s.bodies.open(acct, id)
+	if errors.Is(err, os.ErrNotExist) {
+		if still, _ := s.knowsBody(acct, id); still {
+			return nil, fmt.Errorf("%s: the file of a message is missing: run fsck", op)
+		}
+		return nil, domicile.E(op, domicile.NotExist, "the message was expunged meanwhile")
+	}
+	return r, domicile.W(op, err)
+}

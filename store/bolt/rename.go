@@ -1,0 +1,105 @@
+package bolt
+
+import (
+	"context"
+	"strings"
+
+	bbolt "go.etcd.io/bbolt"
+
+	"domicile"
+	"domicile/store"
+)
+
+// RenameMailbox moves a mailbox and its children to a new name; of INBOX it moves the messages.
+func (s *Store) RenameMailbox(ctx context.Context, acct domicile.AccountID, from, to string) error {
+	const op = "rename mailbox"
+	from, err1 := store.MailboxName(from)
+	to, err2 := store.MailboxName(to)
+	err := firstError(err1, err2)
+	if err == nil && from != store.Inbox && strings.HasPrefix(to, from+"/") {
+		err = domicile.E("mailbox", domicile.Invalid, "a mailbox cannot move below itself")
+	}
+	if err != nil {
+		return domicile.W(op, err)
+	}
+	err = s.update(ctx, acct, func(tx *bbolt.Tx) error {
+		m, err := s.named(tx, acct, from)
+		if err != nil {
+			return err
+		}
+		if err := m.makeParents(to); err != nil {
+			return err
+		}
+		if from == store.Inbox {
+			return m.empty(to)
+		}
+		return m.account.rename(from, to)
+	})
+	return domicile.W(op, err)
+}
+
+// empty moves all messages of INBOX into a new mailbox (RFC 9051 6.3.6).
+func (m *mailbox) empty(to string) error {
+	dst, err := m.makeMailbox(mailboxRecord{Name: to})
+	if err != nil {
+		return err
+	}
+	records, err := m.all()
+	if err != nil || len(records) == 0 {
+		return err
+	}
+	if _, err := dst.addCopies(records); err != nil {
+		return err
+	}
+	if _, err := m.drop(records); err != nil {
+		return err
+	}
+	return firstError(dst.save(), m.save())
+}
+
+// rename gives a mailbox and its children their new names: all of them, or an
+// error and the transaction is dropped.
+func (a account) rename(from, to string) error {
+	names := a.b.Bucket(bNames)
+	if names.Get(a.nameKey(to)) != nil {
+		return domicile.E("mailbox", domicile.Exist, "there is a mailbox of that name")
+	}
+	type renamed struct {
+		m   *mailbox
+		rec mailboxRecord
+	}
+	var list []renamed
+	err := a.b.Bucket(bMailboxes).ForEachBucket(func(id []byte) error {
+		m, err := a.mailbox(domicile.MailboxID(id))
+		if err != nil {
+			return err
+		}
+		rec, err := m.record()
+		if err == nil && (rec.Name == from || strings.HasPrefix(rec.Name, from+"/")) {
+			list = append(list, renamed{m, rec})
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		if err := names.Delete(a.nameKey(r.rec.Name)); err != nil {
+			return err
+		}
+	}
+	for _, r := range list {
+		name, err := store.MailboxName(to + strings.TrimPrefix(r.rec.Name, from))
+		if err != nil {
+			return err
+		}
+		if names.Get(a.nameKey(name)) != nil {
+			return domicile.E("mailbox", domicile.Exist, "there is a mailbox of that name")
+		}
+		r.rec.Name = name
+		if err := firstError(r.m.putRecord(r.rec), names.Put(a.nameKey(name), []byte(r.m.id))); err != nil {
+			return err
+		}
+	}
+	return nil
+}

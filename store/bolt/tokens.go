@@ -1,0 +1,132 @@
+package bolt
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	bbolt "go.etcd.io/bbolt"
+
+	"domicile"
+	"domicile/store"
+)
+
+// tokenRecord is what an account remembers of a used token.
+type tokenRecord struct {
+	Act    string
+	Seq    uint64          // its key in the bucket "order"
+	Result json.RawMessage `json:",omitempty"`
+}
+
+func checkToken(tok store.Token) error {
+	if len(tok) > store.MaxToken {
+		return domicile.E("token", domicile.Invalid, "a token has at most 128 bytes")
+	}
+	return nil
+}
+
+func (a account) tokenKey(tok store.Token) []byte {
+	return a.s.cfg.Sealer.Digest("token", string(a.id), string(tok))
+}
+
+func (a account) tokenPlace(key []byte) []byte {
+	return place("token", string(a.id), string(key))
+}
+
+// didBefore fills result (a pointer, or nil) with what the act gave under tok, if it was done.
+func (a account) didBefore(tok store.Token, act string, result any) (bool, error) {
+	if tok == "" {
+		return false, nil
+	}
+	key := a.tokenKey(tok)
+	sealed := a.b.Bucket(bTokens).Get(key)
+	if sealed == nil {
+		return false, nil
+	}
+	var rec tokenRecord
+	if err := a.s.openRecord(a.id, sealed, a.tokenPlace(key), &rec); err != nil {
+		return false, err
+	}
+	if rec.Act != act {
+		return false, domicile.E("token", domicile.Invalid, fmt.Sprintf("this token was used to %s: use a new one", rec.Act))
+	}
+	if result == nil {
+		return true, nil
+	}
+	return true, json.Unmarshal(rec.Result, result)
+}
+
+// remember notes in the act's own transaction that tok was used, and forgets tokens past their time.
+func (a account) remember(tok store.Token, act string, result any) error {
+	if tok == "" {
+		return nil
+	}
+	raw, err := json.Marshal(result)
+	if err != nil {
+		return err
+	}
+	order := a.b.Bucket(bOrder)
+	seq, err := order.NextSequence()
+	if err != nil {
+		return err
+	}
+	key := a.tokenKey(tok)
+	sealed, err := a.seal(tokenRecord{act, seq, raw}, a.tokenPlace(key))
+	if err != nil {
+		return err
+	}
+	now := a.s.cfg.Now()
+	return firstError(
+		a.b.Bucket(bTokens).Put(key, sealed),
+		order.Put(number(seq), binary.BigEndian.AppendUint64(key[:len(key):len(key)], uint64(now.Unix()))),
+		a.pruneTokens(seq, now))
+}
+
+// pruneTokens drops a few of the oldest tokens that are past both bounds' promise: more than come in, so that the number falls.
+func (a account) pruneTokens(newest uint64, now time.Time) error {
+	order := a.b.Bucket(bOrder)
+	for range 4 {
+		seq, v := order.Cursor().First()
+		if seq == nil || len(v) < 8 {
+			return nil
+		}
+		key, used := v[:len(v)-8], int64(binary.BigEndian.Uint64(v[len(v)-8:]))
+		fresh := now.Sub(time.Unix(used, 0)) <= store.TokenLife
+		if fresh && newest-readNumber(seq) < store.TokenCount {
+			return nil
+		}
+		if err := firstError(a.b.Bucket(bTokens).Delete(key), order.Delete(seq)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Forget drops a token of Incoming.Commit. A token that is not known is no error.
+func (s *Store) Forget(ctx context.Context, acct domicile.AccountID, tok store.Token) error {
+	const op = "forget token"
+	err := s.update(ctx, "", func(tx *bbolt.Tx) error {
+		a, err := s.account(tx, acct)
+		if err != nil {
+			return err
+		}
+		key := a.tokenKey(tok)
+		sealed := a.b.Bucket(bTokens).Get(key)
+		if sealed == nil {
+			return nil
+		}
+		var rec tokenRecord
+		if err := s.openRecord(acct, sealed, a.tokenPlace(key), &rec); err != nil {
+			return err
+		}
+		if rec.Act != actDeliver {
+			return domicile.E("token", domicile.Invalid, "this token is not one of a delivery")
+		}
+		return firstError(
+			a.b.Bucket(bTokens).Delete(key),
+			a.b.Bucket(bOrder).Delete(number(rec.Seq)))
+	})
+	return domicile.W(op, err)
+}

@@ -1,0 +1,74 @@
+package store
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"domicile"
+)
+
+// Token makes a mutation idempotent: a second call with the same token and account does nothing and
+// returns what the first one did. "" means no protection. At most MaxToken bytes.
+type Token string
+
+// UID is an IMAP unique identifier (RFC 9051 2.3.1.1), ModSeq a modification sequence (RFC 7162),
+// both counted from 1.
+type (
+	UID    uint32
+	ModSeq uint64
+)
+
+// Mailbox is an IMAP mailbox of an account.
+type Mailbox struct {
+	ID            domicile.MailboxID
+	Name          string // UTF-8, hierarchy by "/"; INBOX in upper case
+	SpecialUse    string // RFC 6154 attribute such as "\\Sent", or ""
+	Subscribed    bool
+	UIDValidity   uint32
+	UIDNext       UID
+	HighestModSeq ModSeq
+	Messages      uint32
+	Unseen        uint32
+	Size          int64 // sum of the sizes of its messages
+}
+
+// Message is what the index knows of one message in one mailbox.
+type Message struct {
+	ID       domicile.MessageID // one for all copies of the same bytes
+	UID      UID
+	ModSeq   ModSeq
+	Flags    []string  // system flags in canonical case ("\\Seen"), keywords as first spelled on this message
+	Internal time.Time // INTERNALDATE, to the second, in the zone it was given in
+	Saved    time.Time // when it came into this mailbox (RFC 8514), UTC
+	Size     int64     // bytes as IMAP counts them (RFC822.SIZE)
+}
+
+// Changes is what happened in a mailbox after a ModSeq.
+type Changes struct {
+	Mailbox  Mailbox
+	Changed  []Message // new or altered, by UID
+	Vanished []UID     // expunged, ascending
+}
+
+// Incoming is a message on its way in: bytes that are durable and sealed once Commit returns, and nowhere before.
+// One goroutine at a time.
+type Incoming interface {
+	io.Writer
+	// Commit puts the message into a mailbox by name, durable in body and index when it returns nil.
+	// A Token that was used before stores nothing, and the first Message is returned.
+	// An internal date of zero means now. Commit ends the Incoming, whatever the outcome.
+	Commit(ctx context.Context, tok Token, mailbox string, flags []string, internal time.Time) (Message, error)
+	// Abort forgets the bytes. Safe after Commit, where it does nothing.
+	Abort()
+}
+
+// FlagOp is how StoreFlags combines.
+type FlagOp int
+
+// The three ways of STORE (RFC 9051 6.4.6).
+const (
+	FlagsSet FlagOp = iota
+	FlagsAdd
+	FlagsRemove
+)

@@ -1,0 +1,84 @@
+package store
+
+import (
+	"context"
+	"io"
+
+	"domicile"
+)
+
+// Store is a region's mail. See the package comment for what holds for every method.
+type Store interface {
+	Region() domicile.Region
+
+	// CreateAccount makes a.ID (chosen by the caller) with INBOX, Drafts, Sent, Junk, Trash and Archive.
+	// Exist if the address or the id is taken. An empty State, Class, Epoch or Created becomes
+	// Active, "standard", 1 and now.
+	CreateAccount(ctx context.Context, tok Token, a Account) error
+	Account(ctx context.Context, id domicile.AccountID) (Account, error)
+	AccountByAddress(ctx context.Context, addr domicile.Address) (Account, error)
+	// UpdateAccount applies fn to the present state and stores what it leaves. fn may run twice. ID, Address and Created stay.
+	// An error of fn is returned and nothing is changed; a lower Epoch is Conflict.
+	UpdateAccount(ctx context.Context, id domicile.AccountID, fn func(*Account) error) error
+	// DeleteAccount destroys the account's key, index and bodies.
+	DeleteAccount(ctx context.Context, id domicile.AccountID) error
+	// Accounts returns all accounts, by address.
+	Accounts(ctx context.Context) ([]Account, error)
+
+	// Mailboxes returns all mailboxes of an account: INBOX, then the others by name.
+	Mailboxes(ctx context.Context, acct domicile.AccountID) ([]Mailbox, error)
+	MailboxByName(ctx context.Context, acct domicile.AccountID, name string) (Mailbox, error)
+	// CreateMailbox makes name and, unmade so far, its parents.
+	CreateMailbox(ctx context.Context, tok Token, acct domicile.AccountID, name, specialUse string) (Mailbox, error)
+	// RenameMailbox moves children too. Renaming INBOX moves its messages (RFC 9051 6.3.6).
+	RenameMailbox(ctx context.Context, acct domicile.AccountID, from, to string) error
+	// DeleteMailbox removes a mailbox and its messages. Its children stay. INBOX cannot be deleted.
+	DeleteMailbox(ctx context.Context, acct domicile.AccountID, name string) error
+	Subscribe(ctx context.Context, acct domicile.AccountID, name string, on bool) error
+
+	// Incoming opens room for a message of at most limit bytes; a Write past it fails with TooLarge.
+	Incoming(ctx context.Context, acct domicile.AccountID, limit int64) (Incoming, error)
+	// Messages returns the messages of a mailbox, by UID.
+	Messages(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID) ([]Message, error)
+	// Since returns what changed after seq, from one snapshot. A UID that came and went after seq is in Vanished.
+	Since(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, seq ModSeq) (Changes, error)
+	// Body opens the bytes of a message, exactly as they were committed. Holds no lock or transaction.
+	// Altered or cut bytes give an error before the end of the stream, never a short body.
+	Body(ctx context.Context, acct domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error)
+	// StoreFlags changes the flags of those uids that exist; unless is the CONDSTORE UNCHANGEDSINCE value, 0 = none:
+	// messages changed later are returned in failed and left alone. done is by UID, and has messages that
+	// had the flags already, with their old ModSeq.
+	StoreFlags(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, op FlagOp, flags []string, unless ModSeq) (done []Message, failed []UID, err error)
+	// Copy puts copies into the mailbox named to, all or none, and returns the new messages in the order of uids that exist.
+	// NotExist if there is no mailbox to.
+	Copy(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (from []UID, made []Message, err error)
+	// Move is Copy and expunge as one act (RFC 6851).
+	Move(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (from []UID, made []Message, err error)
+	// Expunge removes the messages with \Deleted, of uids if not nil, and leaves tombstones. It returns their UIDs, ascending.
+	Expunge(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID) ([]UID, error)
+
+	// Forget drops a token of Incoming.Commit: a later Commit with the same token stores again.
+	Forget(ctx context.Context, acct domicile.AccountID, tok Token) error
+	// Watch returns a channel that gets a value some time after anything in the account changed: a hint, to be
+	// followed by a read. Hints coalesce; a slow reader blocks nobody. stop must be called.
+	Watch(acct domicile.AccountID) (hint <-chan struct{}, stop func())
+
+	// Table opens a small named table of the region's own records, made if absent.
+	Table(name string) (Table, error)
+
+	// Close waits for acts under way. Afterwards every method is Unavailable.
+	Close() error
+}
+
+// Table is a durable map of small records (64 KiB each) that belong to the region, not to an account: the
+// residence ledger, the registrar's names, the cases. Keys and values rest sealed. Safe for concurrent use.
+type Table interface {
+	// Get returns NotExist as ok false.
+	Get(key string) (value []byte, ok bool, err error)
+	// Put is durable on return.
+	Put(key string, value []byte) error
+	// CompareAndSwap writes new if the present value is old, durably. A nil old means absent, a nil new deletes.
+	CompareAndSwap(key string, old, new []byte) (swapped bool, err error)
+	// Each calls fn for every record, in the order of keys, on a snapshot taken before the first call.
+	Each(fn func(key string, value []byte) error) error
+}

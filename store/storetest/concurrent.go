@@ -1,0 +1,179 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"domicile"
+	"domicile/store"
+)
+
+func watch(r *Rig) {
+	ann, bob := r.Person("ann"), r.Person("bob")
+	hint, stop := r.Watch(ann)
+	second, stopSecond := r.Watch(ann)
+	others, stopOthers := r.Watch(bob)
+	defer stopOthers()
+	for range 3 { // nobody reads: nobody waits
+		r.MustDeliver(ann, "INBOX", "x")
+	}
+	for _, c := range []<-chan struct{}{hint, second} {
+		select {
+		case <-c:
+		case <-time.After(5 * time.Second):
+			r.T.Fatal("no hint came")
+		}
+		select {
+		case <-c:
+			r.T.Fatal("hints do not coalesce")
+		default:
+		}
+	}
+	select {
+	case <-others:
+		r.T.Fatal("a hint for another account")
+	default:
+	}
+	inbox := r.Box(ann, "INBOX").ID
+	for name, change := range map[string]func() error{
+		"flags": func() error {
+			_, _, err := r.StoreFlags(ctx, ann, inbox, []store.UID{1}, store.FlagsAdd, []string{"\\Deleted"}, 0)
+			return err
+		},
+		"mailbox":   func() error { _, err := r.CreateMailbox(ctx, "", ann, "New", ""); return err },
+		"subscribe": func() error { return r.Subscribe(ctx, ann, "Sent", false) },
+		"account": func() error {
+			return r.UpdateAccount(ctx, ann, func(a *store.Account) error { a.Quota = 9999; return nil })
+		},
+	} {
+		r.no(change())
+		select {
+		case <-hint:
+		case <-time.After(5 * time.Second):
+			r.T.Fatal("no hint of", name)
+		}
+	}
+	stop()
+	stop()
+	stopSecond()
+	r.MustDeliver(ann, "INBOX", "x")
+	select {
+	case <-hint:
+		r.T.Fatal("a hint after stop")
+	default:
+	}
+}
+
+func closed(r *Rig) {
+	ann := r.Person("ann")
+	m := r.MustDeliver(ann, "INBOX", "x")
+	in, err := r.Incoming(ctx, ann, 10)
+	r.no(err)
+	t := r.table("t")
+	r.no(r.Close())
+	r.no(r.Close())
+	_, err = in.Commit(ctx, "", "INBOX", nil, time.Time{})
+	r.is(domicile.Unavailable, err)
+	_, err = r.Body(ctx, ann, m.ID)
+	r.is(domicile.Unavailable, err)
+	_, err = r.Accounts(ctx)
+	r.is(domicile.Unavailable, err)
+	r.is(domicile.Unavailable, t.Put("k", nil))
+	r.mustOpen()
+	r.same("nothing lost, nothing added", len(r.List(ann, "INBOX")), 1)
+}
+
+// atOnce delivers, copies, marks and expunges from many goroutines and looks on
+// from others. UIDs ascend, none comes twice, and what is acknowledged is there.
+func atOnce(r *Rig) {
+	ann, bob := r.Person("ann"), r.Person("bob")
+	boxes := []string{"INBOX", "INBOX", "Archive", "Junk"}
+	var (
+		mu   sync.Mutex
+		sent = map[domicile.MessageID]string{}
+		work sync.WaitGroup
+	)
+	done, stop := context.WithCancel(ctx)
+	var reader sync.WaitGroup
+	reader.Go(func() { r.lookOn(done, ann) })
+	for g := range 16 {
+		acct := []domicile.AccountID{ann, bob}[g%2]
+		work.Go(func() {
+			for i := range 8 {
+				body := fmt.Sprintf("message %d of %d", i, g)
+				m, err := r.Deliver(acct, "", boxes[(g/2)%len(boxes)], body)
+				if err != nil {
+					r.T.Error(err)
+					return
+				}
+				mu.Lock()
+				sent[m.ID] = body
+				mu.Unlock()
+			}
+		})
+	}
+	for range 2 {
+		work.Go(func() {
+			inbox, err := r.MailboxByName(ctx, ann, "INBOX")
+			for i := 0; i < 10 && err == nil; i++ {
+				_, _, err = r.Move(ctx, "", ann, inbox.ID, []store.UID{store.UID(i), store.UID(i + 1)}, "Trash")
+			}
+			if err != nil {
+				r.T.Error(err)
+			}
+		})
+	}
+	work.Wait()
+	stop()
+	reader.Wait()
+	found := 0
+	for _, acct := range []domicile.AccountID{ann, bob} {
+		for _, name := range []string{"INBOX", "Archive", "Junk", "Trash"} {
+			list := r.List(acct, name)
+			if !ascending(uidsOf(list)) {
+				r.T.Fatal("UIDs of", name, "do not ascend")
+			}
+			for _, m := range list {
+				body, err := r.ReadBody(acct, m.ID)
+				r.no(err)
+				r.same("body", body, sent[m.ID])
+				found++
+			}
+		}
+	}
+	r.same("each message once", []any{found, len(sent)}, []any{16 * 8, 16 * 8})
+}
+
+// lookOn follows INBOX by Since, as IDLE does, and sees each UID appear in order and never return.
+func (r *Rig) lookOn(done context.Context, acct domicile.AccountID) {
+	inbox, err := r.MailboxByName(ctx, acct, "INBOX")
+	if err != nil {
+		r.T.Error(err)
+		return
+	}
+	var seq store.ModSeq
+	var last store.UID
+	gone := map[store.UID]bool{}
+	for done.Err() == nil {
+		c, err := r.Store.Since(ctx, acct, inbox.ID, seq)
+		if err != nil {
+			r.T.Error(err)
+			return
+		}
+		for _, uid := range c.Vanished {
+			gone[uid] = true
+		}
+		for _, m := range c.Changed {
+			if m.UID <= last || gone[m.UID] {
+				r.T.Errorf("UID %d came after %d", m.UID, last)
+			}
+			last = m.UID
+		}
+		if c.Mailbox.UIDNext <= last || c.Mailbox.HighestModSeq < seq {
+			r.T.Error("the mailbox's numbers went back")
+		}
+		seq = c.Mailbox.HighestModSeq
+	}
+}

@@ -1,0 +1,12 @@
+// Package storetest is the suite that every driver of package store passes, and
+// what tests of a driver need: a rig that opens a store, opens it again, and
+// checks it at the end, and a plain Sealer.
+//
+//	func TestStore(t *testing.T) {
+//		storetest.Run(t, func(at storetest.At) (store.Store, error) {
+//			return bolt.Open(bolt.Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now})
+//		})
+//	}
+//
+// The suite writes only below t.TempDir() and imports nothing of package keys.
+package storetest

@@ -1,0 +1,143 @@
+package storetest
+
+import (
+	"strings"
+
+	"domicile"
+	"domicile/store"
+)
+
+func (r *Rig) names(acct domicile.AccountID) []string {
+	r.T.Helper()
+	all, err := r.Store.Mailboxes(ctx, acct)
+	r.no(err)
+	var names []string
+	for _, m := range all {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+func mailboxes(r *Rig) {
+	ann := r.Person("ann")
+	r.same("first mailboxes", r.names(ann), []string{"INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash"})
+	sent := r.Box(ann, "Sent")
+	r.same("special use", []any{sent.SpecialUse, sent.Subscribed, sent.UIDNext}, []any{"\\Sent", true, 1})
+	if sent.UIDValidity == 0 || sent.HighestModSeq == 0 || sent.ID == "" {
+		r.T.Fatalf("numbers count from 1: %+v", sent)
+	}
+	made, err := r.CreateMailbox(ctx, "", ann, "Work/2026/Café", "\\important")
+	r.no(err)
+	r.same("made", []any{made.Name, made.SpecialUse, made.Subscribed}, []any{"Work/2026/Café", "\\Important", false})
+	_, err = r.CreateMailbox(ctx, "", ann, "Work/2026", "")
+	r.is(domicile.Exist, err)
+	_, err = r.CreateMailbox(ctx, "", ann, "iNbOx", "")
+	r.is(domicile.Exist, err)
+	_, err = r.CreateMailbox(ctx, "", ann, "X", "\\Nonsense")
+	r.is(domicile.Invalid, err)
+	_, err = r.CreateMailbox(ctx, "", "a9", "X", "")
+	r.is(domicile.NotExist, err)
+	r.no(r.Subscribe(ctx, ann, "Work", true))
+	r.is(domicile.NotExist, r.Subscribe(ctx, ann, "Nowhere", true))
+	r.Reopen()
+	r.same("again", r.Box(ann, "Work/2026/Café"), made)
+	r.same("decomposed é", r.Box(ann, "Work/2026/Cafe\u0301").ID, made.ID)
+	r.same("subscribed", r.Box(ann, "Work").Subscribed, true)
+	_, err = r.MailboxByName(ctx, ann, "Work/2025")
+	r.is(domicile.NotExist, err)
+}
+
+func mailboxNames(r *Rig) {
+	ann := r.Person("ann")
+	for _, bad := range []string{"", "/", "/a", "a/", "a//b", "a\x00b", "a\nb", "a\u2028b", "\xff", "a\u0085",
+		strings.Repeat("x", 1025), strings.Repeat("x/", 32) + "x"} {
+		_, err := r.CreateMailbox(ctx, "", ann, bad, "")
+		r.is(domicile.Invalid, err)
+		_, err = r.MailboxByName(ctx, ann, bad)
+		r.is(domicile.Invalid, err)
+		r.is(domicile.Invalid, r.RenameMailbox(ctx, ann, "Work", bad))
+		r.is(domicile.Invalid, r.DeleteMailbox(ctx, ann, bad))
+		_, err = r.Deliver(ann, "", bad, "body")
+		r.is(domicile.Invalid, err)
+	}
+	for _, good := range []string{"a b", "%*", "日本", strings.Repeat("y", 1024), strings.Repeat("z/", 31) + "z", "inbox/sub", "#x"} {
+		_, err := r.CreateMailbox(ctx, "", ann, good, "")
+		r.no(err)
+	}
+	r.same("INBOX", r.Box(ann, "InBoX/sub").Name, "INBOX/sub")
+}
+
+func rename(r *Rig) {
+	ann := r.Person("ann")
+	for _, n := range []string{"A/B/C", "AB"} {
+		_, err := r.CreateMailbox(ctx, "", ann, n, "")
+		r.no(err)
+	}
+	m := r.MustDeliver(ann, "A/B/C", "body")
+	before := r.Box(ann, "A/B/C")
+	r.no(r.RenameMailbox(ctx, ann, "A", "X/Y"))
+	r.same("names", r.names(ann), []string{"INBOX", "AB", "Archive", "Drafts", "Junk", "Sent", "Trash", "X", "X/Y", "X/Y/B", "X/Y/B/C"})
+	after := r.Box(ann, "X/Y/B/C")
+	r.same("ids stay", []any{after.ID, after.UIDValidity, after.UIDNext}, []any{before.ID, before.UIDValidity, before.UIDNext})
+	r.same("messages stay", r.List(ann, "X/Y/B/C")[0].ID, m.ID)
+
+	r.is(domicile.NotExist, r.RenameMailbox(ctx, ann, "A", "Z"))
+	r.is(domicile.Exist, r.RenameMailbox(ctx, ann, "X", "AB"))
+	r.is(domicile.Exist, r.RenameMailbox(ctx, ann, "X", "X"))
+	r.is(domicile.Exist, r.RenameMailbox(ctx, ann, "X", "inbox"))
+	r.is(domicile.Invalid, r.RenameMailbox(ctx, ann, "X", "X/Y/Z"))
+	r.is(domicile.Invalid, r.RenameMailbox(ctx, ann, "X", strings.Repeat("d/", 30)+"d")) // its children would be too deep
+	r.same("nothing changed", len(r.names(ann)), 11)
+
+	r.no(r.RenameMailbox(ctx, ann, "X/Y/B", "B"))
+	again, err := r.CreateMailbox(ctx, "", ann, "X/Y/B", "")
+	r.no(err)
+	if again.UIDValidity <= after.UIDValidity {
+		r.T.Fatal("a new mailbox of an old name has an old UIDVALIDITY")
+	}
+}
+
+func renameInbox(r *Rig) {
+	ann := r.Person("ann")
+	_, err := r.CreateMailbox(ctx, "", ann, "INBOX/kept", "")
+	r.no(err)
+	first, second := r.MustDeliver(ann, "INBOX", "1", "\\Seen"), r.MustDeliver(ann, "INBOX", "2")
+	before := r.Box(ann, "INBOX")
+	r.no(r.RenameMailbox(ctx, ann, "inbox", "Old/Mail"))
+	moved := r.List(ann, "Old/Mail")
+	r.same("moved", []any{len(moved), moved[0].ID, moved[1].ID}, []any{2, first.ID, second.ID})
+	box := r.Box(ann, "INBOX")
+	r.same("INBOX", []any{box.ID, box.Messages, box.Unseen, box.Size, box.UIDNext}, []any{before.ID, 0, 0, 0, before.UIDNext})
+	c, err := r.Store.Since(ctx, ann, box.ID, before.HighestModSeq)
+	r.no(err)
+	r.same("vanished", c.Vanished, []store.UID{first.UID, second.UID})
+	r.Box(ann, "INBOX/kept")
+	r.is(domicile.Exist, r.RenameMailbox(ctx, ann, "INBOX", "Old"))
+}
+
+func deleteMailbox(r *Rig) {
+	ann := r.Person("ann")
+	old, err := r.CreateMailbox(ctx, "", ann, "A/B", "")
+	r.no(err)
+	only := r.MustDeliver(ann, "A/B", "only here")
+	both := r.MustDeliver(ann, "A/B", "here and there")
+	_, _, err = r.Store.Copy(ctx, "", ann, old.ID, []store.UID{both.UID}, "INBOX")
+	r.no(err)
+	r.no(r.DeleteMailbox(ctx, ann, "A"))
+	r.Box(ann, "A/B")
+	r.no(r.DeleteMailbox(ctx, ann, "A/B"))
+	r.is(domicile.NotExist, r.DeleteMailbox(ctx, ann, "A/B"))
+	r.is(domicile.Invalid, r.DeleteMailbox(ctx, ann, "Inbox"))
+	_, err = r.Body(ctx, ann, only.ID)
+	r.is(domicile.NotExist, err)
+	body, err := r.ReadBody(ann, both.ID)
+	r.no(err)
+	r.same("body", body, "here and there")
+	again, err := r.CreateMailbox(ctx, "", ann, "A/B", "")
+	r.no(err)
+	if again.UIDValidity <= old.UIDValidity || again.ID == old.ID {
+		r.T.Fatal("a new mailbox looks like the old one")
+	}
+	_, err = r.Messages(ctx, ann, old.ID)
+	r.is(domicile.NotExist, err)
+}

@@ -1,0 +1,223 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"domicile"
+	"domicile/store"
+)
+
+// At says where and as what a store is opened.
+type At struct {
+	Dir    string
+	Region domicile.Region
+	Sealer *Sealer
+	Now    func() time.Time
+}
+
+// Open opens the store that lies at a place, or makes one.
+type Open func(At) (store.Store, error)
+
+// Run runs the whole suite.
+func Run(t *testing.T, open Open) {
+	for _, test := range []struct {
+		name string
+		run  func(*Rig)
+	}{
+		{"Accounts", accounts},
+		{"UpdateAccount", updateAccount},
+		{"DeleteAccount", deleteAccount},
+		{"WrongRegion", wrongRegion},
+		{"Mailboxes", mailboxes},
+		{"MailboxNames", mailboxNames},
+		{"Rename", rename},
+		{"RenameInbox", renameInbox},
+		{"DeleteMailbox", deleteMailbox},
+		{"Deliver", deliver},
+		{"DeliverRefused", deliverRefused},
+		{"Quota", quota},
+		{"Flags", flags},
+		{"Unless", unless},
+		{"Copy", copyMessages},
+		{"Move", moveMessages},
+		{"Expunge", expunge},
+		{"Since", since},
+		{"Tokens", tokens},
+		{"TokensPrune", tokensPrune},
+		{"TokensAtOnce", tokensAtOnce},
+		{"Tables", tables},
+		{"TablesAtOnce", tablesAtOnce},
+		{"Watch", watch},
+		{"Closed", closed},
+		{"AtOnce", atOnce},
+		{"Model", model},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(New(t, open)) })
+	}
+}
+
+// Rig is an open store in a folder of its own, with a clock that tests move.
+// Its store is checked and closed when the test ends.
+type Rig struct {
+	store.Store
+	T    testing.TB
+	At   At
+	open Open
+
+	mu  sync.Mutex
+	now time.Time // guarded by mu
+}
+
+// Region is where a Rig's store is.
+const Region domicile.Region = "eu-ireland"
+
+// New opens a new store.
+func New(t testing.TB, open Open) *Rig {
+	r := &Rig{T: t, open: open, now: time.Unix(1_800_000_000, 0)}
+	r.At = At{Dir: t.TempDir(), Region: Region, Sealer: NewSealer("storetest"), Now: r.clock}
+	r.mustOpen()
+	t.Cleanup(func() {
+		r.Check()
+		r.no(r.Close())
+	})
+	return r
+}
+
+func (r *Rig) clock() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now
+}
+
+// Pass moves the clock.
+func (r *Rig) Pass(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now = r.now.Add(d)
+}
+
+func (r *Rig) mustOpen() {
+	r.T.Helper()
+	var err error
+	if r.Store, err = r.open(r.At); err != nil {
+		r.T.Fatalf("open: %v", err)
+	}
+}
+
+// Reopen closes the store and opens it again.
+func (r *Rig) Reopen() {
+	r.T.Helper()
+	r.no(r.Close())
+	r.mustOpen()
+}
+
+// Check runs the driver's consistency check, if it has one.
+func (r *Rig) Check() {
+	r.T.Helper()
+	if c, ok := r.Store.(interface{ Check(context.Context) error }); ok {
+		if err := c.Check(context.Background()); err != nil && domicile.KindOf(err) != domicile.Unavailable {
+			r.T.Errorf("the store is not consistent: %v", err)
+		}
+	}
+}
+
+// Person makes an account without quota and returns its id.
+func (r *Rig) Person(name string) domicile.AccountID {
+	r.T.Helper()
+	id := domicile.AccountID(domicile.NewID("a"))
+	r.no(r.CreateAccount(ctx, "", store.Account{ID: id, Address: domicile.Address(name + "@example.com"), Residence: "IE"}))
+	return id
+}
+
+// Deliver puts a message into a mailbox.
+func (r *Rig) Deliver(acct domicile.AccountID, tok store.Token, mailbox, body string, flags ...string) (store.Message, error) {
+	in, err := r.Incoming(ctx, acct, 1<<20)
+	if err != nil {
+		return store.Message{}, err
+	}
+	defer in.Abort()
+	if _, err := io.WriteString(in, body); err != nil {
+		return store.Message{}, err
+	}
+	return in.Commit(ctx, tok, mailbox, flags, time.Time{})
+}
+
+// MustDeliver is Deliver without a token that must succeed.
+func (r *Rig) MustDeliver(acct domicile.AccountID, mailbox, body string, flags ...string) store.Message {
+	r.T.Helper()
+	m, err := r.Deliver(acct, "", mailbox, body, flags...)
+	r.no(err)
+	return m
+}
+
+// ReadBody returns the bytes of a message.
+func (r *Rig) ReadBody(acct domicile.AccountID, id domicile.MessageID) (string, error) {
+	b, err := r.Body(ctx, acct, id)
+	if err != nil {
+		return "", err
+	}
+	defer b.Close()
+	var buf bytes.Buffer
+	_, err = io.Copy(&buf, b)
+	return buf.String(), err
+}
+
+// Box finds a mailbox by name.
+func (r *Rig) Box(acct domicile.AccountID, name string) store.Mailbox {
+	r.T.Helper()
+	m, err := r.MailboxByName(ctx, acct, name)
+	r.no(err)
+	return m
+}
+
+// List returns the messages of a mailbox by name.
+func (r *Rig) List(acct domicile.AccountID, name string) []store.Message {
+	r.T.Helper()
+	all, err := r.Messages(ctx, acct, r.Box(acct, name).ID)
+	r.no(err)
+	return all
+}
+
+var ctx = context.Background()
+
+func (r *Rig) no(err error) {
+	r.T.Helper()
+	if err != nil {
+		r.T.Fatal(err)
+	}
+}
+
+// is fails unless err has the kind.
+func (r *Rig) is(kind domicile.Kind, err error) {
+	r.T.Helper()
+	if err == nil || domicile.KindOf(err) != kind {
+		r.T.Fatalf("error is %v, want kind %v", err, kind)
+	}
+}
+
+func (r *Rig) same(what string, got, want any) {
+	r.T.Helper()
+	if g, w := fmt.Sprint(got), fmt.Sprint(want); g != w {
+		r.T.Fatalf("%s: got %s, want %s", what, g, w)
+	}
+}
+
+func uidsOf(messages []store.Message) []store.UID {
+	out := make([]store.UID, len(messages))
+	for i, m := range messages {
+		out[i] = m.UID
+	}
+	return out
+}
+
+// ascending says whether uids rise strictly.
+func ascending(uids []store.UID) bool {
+	return slices.IsSorted(uids) && len(slices.Compact(slices.Clone(uids))) == len(uids)
+}

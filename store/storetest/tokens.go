@@ -1,0 +1,113 @@
+package storetest
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"domicile"
+	"domicile/store"
+)
+
+func tokens(r *Rig) {
+	ann, bob := r.Person("ann"), r.Person("bob")
+	first, err := r.Deliver(ann, "t1", "INBOX", "first")
+	r.no(err)
+	repeat := func(want store.Message, mailbox string) {
+		r.T.Helper()
+		again, err := r.Deliver(ann, "t1", mailbox, "other bytes")
+		r.no(err)
+		r.same("the first message", again, want)
+	}
+	repeat(first, "INBOX")
+	repeat(first, "Trash")
+	r.Reopen()
+	repeat(first, "INBOX")
+	r.same("stored once", len(r.List(ann, "INBOX")), 1)
+	_, err = r.Deliver(bob, "t1", "INBOX", "bob's own token")
+	r.no(err)
+	r.same("bob's", len(r.List(bob, "INBOX")), 1)
+
+	// A token outlives what it made, and a failed call leaves none.
+	inbox := r.Box(ann, "INBOX").ID
+	_, _, err = r.StoreFlags(ctx, ann, inbox, []store.UID{first.UID}, store.FlagsAdd, []string{"\\Deleted"}, 0)
+	r.no(err)
+	_, err = r.Expunge(ctx, ann, inbox, nil)
+	r.no(err)
+	repeat(first, "INBOX")
+	_, err = r.Deliver(ann, "t2", "Nowhere", "x")
+	r.is(domicile.NotExist, err)
+	_, err = r.Deliver(ann, "t2", "INBOX", "x")
+	r.no(err)
+
+	r.no(r.Forget(ctx, ann, "t1"))
+	r.no(r.Forget(ctx, ann, "t1"))
+	r.no(r.Forget(ctx, ann, "never used"))
+	second, err := r.Deliver(ann, "t1", "INBOX", "stored anew")
+	r.no(err)
+	if second.ID == first.ID {
+		r.T.Fatal("a forgotten token was remembered")
+	}
+
+	made, err := r.CreateMailbox(ctx, "m1", ann, "New/Box", "")
+	r.no(err)
+	r.no(r.DeleteMailbox(ctx, ann, "New/Box"))
+	again, err := r.CreateMailbox(ctx, "m1", ann, "New/Box", "")
+	r.no(err)
+	r.same("mailbox", again, made)
+	_, err = r.Deliver(ann, "m1", "INBOX", "x")
+	r.is(domicile.Invalid, err)
+	r.is(domicile.Invalid, r.Forget(ctx, ann, "m1"))
+
+	for range 2 {
+		from, to, err := r.Copy(ctx, "c1", ann, inbox, []store.UID{second.UID}, "Archive")
+		r.no(err)
+		r.same("copied", []any{from, uidsOf(to), to[0].ID}, []any{[]store.UID{second.UID}, []store.UID{1}, second.ID})
+	}
+	for range 2 {
+		from, to, err := r.Move(ctx, "v1", ann, inbox, []store.UID{second.UID}, "Trash")
+		r.no(err)
+		r.same("moved", []any{from, uidsOf(to), to[0].ID}, []any{[]store.UID{second.UID}, []store.UID{1}, second.ID})
+	}
+	r.same("copied once", len(r.List(ann, "Archive")), 1)
+	r.same("moved once", len(r.List(ann, "Trash")), 1)
+
+	a := store.Account{ID: "a7", Address: "seven@example.com"}
+	r.no(r.CreateAccount(ctx, "k", a))
+	r.no(r.CreateAccount(ctx, "k", a))
+	r.is(domicile.Exist, r.CreateAccount(ctx, "k2", a))
+}
+
+func tokensPrune(r *Rig) {
+	ann := r.Person("ann")
+	_, err := r.Deliver(ann, "old", "INBOX", "x")
+	r.no(err)
+	r.Pass(store.TokenLife)
+	_, err = r.Deliver(ann, "old", "INBOX", "x")
+	r.no(err)
+	r.same("remembered to the end of its life", len(r.List(ann, "INBOX")), 1)
+	r.Pass(time.Second)
+	_, err = r.Deliver(ann, "new", "INBOX", "x")
+	r.no(err)
+	_, err = r.Deliver(ann, "old", "INBOX", "x")
+	r.no(err)
+	r.same("forgotten afterwards", len(r.List(ann, "INBOX")), 3)
+}
+
+// tokensAtOnce delivers under few tokens from many goroutines.
+func tokensAtOnce(r *Rig) {
+	ann := r.Person("ann")
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 6 {
+				tok := store.Token(fmt.Sprint(i))
+				if _, err := r.Deliver(ann, tok, "INBOX", fmt.Sprint(g, i)); err != nil {
+					r.T.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	r.same("one message a token", len(r.List(ann, "INBOX")), 6)
+}
