@@ -3,12 +3,14 @@ package audit
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"time"
 
 	"domicile"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -33,7 +35,7 @@ const dbFormat = "1"
 // openDB opens or makes log.db and checks that it is of this version and this log.
 func openDB(dir, origin string) (*bolt.DB, error) {
 	db, err := bolt.Open(filepath.Join(dir, "log.db"), 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType})
-	if err == bolt.ErrTimeout {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, domicile.E("open log.db", domicile.Unavailable, "another process holds the log open")
 	}
 	if err != nil {

@@ -12,6 +12,13 @@ type disk struct {
 	dir string
 	// step runs one act on the disk. Tests put a wrapper here that fails before or after the act.
 	step func(name string, do func() error) error
+	// known are the folders that are durable for sure. One that a crash left is not: it is there, but its name may not be
+	// on disk. Only the holder of the log's turn writes.
+	known map[string]bool
+}
+
+func newDisk(dir string, step func(string, func() error) error) *disk {
+	return &disk{dir: dir, step: step, known: map[string]bool{".": true}}
 }
 
 func runStep(_ string, do func() error) error { return do() }
@@ -32,7 +39,7 @@ func (d *disk) put(files ...file) error {
 		if err := d.mkdirs(filepath.Dir(f.path)); err != nil {
 			return err
 		}
-		if err := d.step("write "+f.path, func() error { return writeSynced(d.temp(f), f.data) }); err != nil {
+		if err := d.writeTemp(f); err != nil {
 			return err
 		}
 	}
@@ -50,23 +57,65 @@ func (d *disk) put(files ...file) error {
 	return nil
 }
 
+// writeTemp writes and flushes the temporary file of f.
+func (d *disk) writeTemp(f file) error {
+	out, err := os.OpenFile(d.temp(f), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	err = d.step("write "+f.path, func() error { _, err := out.Write(f.data); return err })
+	if err == nil {
+		err = d.step("flush "+f.path, out.Sync)
+	}
+	return errors.Join(err, out.Close())
+}
+
 func (d *disk) temp(f file) string {
 	return filepath.Join(d.dir, tempDir, strings.ReplaceAll(f.path, "/", "-"))
 }
 
 // mkdirs makes a folder and those above it, each durable before anything is put into it.
 func (d *disk) mkdirs(dir string) error {
-	full := filepath.Join(d.dir, dir)
-	if _, err := os.Stat(full); err == nil || dir == "." {
-		return err
+	if d.known[dir] {
+		return nil
 	}
 	if err := d.mkdirs(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	if err := d.step("mkdir "+dir, func() error { return os.Mkdir(full, 0o755) }); err != nil && !errors.Is(err, os.ErrExist) {
+	full := filepath.Join(d.dir, dir)
+	if err := d.step("mkdir "+dir, func() error { return mkdir(full) }); err != nil {
 		return err
 	}
-	return d.step("sync above "+dir, func() error { return syncDir(filepath.Dir(full)) })
+	if err := d.step("sync above "+dir, func() error { return syncDir(filepath.Dir(full)) }); err != nil {
+		return err
+	}
+	d.known[dir] = true
+	return nil
+}
+
+func mkdir(path string) error {
+	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// makeRoot makes the folder that a log or witness lives in, and those above it that are missing, all durable.
+func makeRoot(dir string) error {
+	dir = filepath.Clean(dir)
+	parent := filepath.Dir(dir)
+	if _, err := os.Stat(parent); errors.Is(err, os.ErrNotExist) && parent != dir {
+		if err := makeRoot(parent); err != nil {
+			return err
+		}
+	}
+	if err := mkdir(dir); err != nil {
+		return err
+	}
+	if err := syncDir(parent); !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	return nil // a folder that we may not read is none that we made dir in
 }
 
 // clean makes the folder for temporary files and empties it of what a crash left.
@@ -79,18 +128,6 @@ func (d *disk) clean() error {
 }
 
 func (d *disk) read(path string) ([]byte, error) { return os.ReadFile(filepath.Join(d.dir, path)) }
-
-func writeSynced(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
 
 func syncDir(dir string) error {
 	d, err := os.Open(dir)

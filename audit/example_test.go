@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,15 +115,21 @@ func strangersLog(t *testing.T) (dir string, receipt []byte, keys strangerKeys) 
 		t.Fatal(err)
 	}
 	defer witness.Close()
-	for n := range strangersLeaves {
-		e := audit.Entry{Kind: "order.refused", Reason: domicile.NoToken, Private: map[string]string{"target": "someone"}}
-		if n == 9 {
-			e = audit.Entry{Kind: "disclosure.released", Private: map[string]string{"target": "anna@example.com", "facts": "<none>"}}
-		}
+	refusal := audit.Entry{Kind: "order.refused", Reason: domicile.NoToken, Private: map[string]string{"target": "someone"}}
+	add := func(e audit.Entry) {
 		if _, err := log.Append(ctx, e); err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
 	}
+	for range 9 {
+		add(refusal)
+	}
+	add(audit.Entry{Kind: "disclosure.released", Private: map[string]string{"target": "anna@example.com", "facts": "<none>"}})
+	var wg sync.WaitGroup
+	for range strangersLeaves - 10 {
+		wg.Go(func() { add(refusal) })
+	}
+	wg.Wait()
 	checkpoint, err := log.Checkpoint()
 	if err != nil {
 		t.Fatal(err)

@@ -2,8 +2,8 @@ package audit
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
-	"os"
 	"sync"
 	"time"
 
@@ -96,17 +96,18 @@ func openSteps(cfg Config, step func(string, func() error) error) (*Log, error) 
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.Dir == "" || cfg.Signer == nil || cfg.Sealer == nil || !validName(cfg.Origin) || cfg.Origin == cosignHeader || cfg.Origin != cfg.Signer.Name() {
-		return nil, domicile.E(op, domicile.Invalid, "a log needs a folder, a sealer and a signer whose name is the origin")
+	if cfg.Dir == "" || cfg.Signer == nil || cfg.Sealer == nil || !validName(cfg.Origin) || cfg.Origin != cfg.Signer.Name() ||
+		len(cfg.Signer.Public()) != ed25519.PublicKeySize {
+		return nil, domicile.E(op, domicile.Invalid, "a log needs a folder, a sealer, and an Ed25519 signer whose name is the origin")
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+	if err := makeRoot(cfg.Dir); err != nil {
 		return nil, domicile.W(op, err)
 	}
 	db, err := openDB(cfg.Dir, cfg.Origin)
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	d := &disk{dir: cfg.Dir, step: step}
+	d := newDisk(cfg.Dir, step)
 	l := &Log{
 		cfg: cfg, key: newVerifier(cfg.Origin, algNote, cfg.Signer.Public()),
 		disk: d, tiles: &tiles{disk: d}, db: db, turn: make(chan struct{}, 1),

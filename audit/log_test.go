@@ -21,6 +21,7 @@ func entry(n int) Entry {
 
 // TestAppend grows a log over tile borders, reopens it, and reads every leaf back.
 func TestAppend(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	l := openTest(t, dir)
 	ctx := context.Background()
@@ -71,6 +72,9 @@ func TestAppend(t *testing.T) {
 		}
 		if index != next || !w.Time.Equal(r.when()) || w.Index != index {
 			t.Errorf("leaf %d: %v, appended as %v", index, r, w)
+		}
+		if leaf, e, err := DecodeLeaf(raw); err != nil || leaf != w || e.Kind != "order.refused" || len(e.Private["target"]) != 44 {
+			t.Errorf("decoded as %v %v, %v", leaf, e, err)
 		}
 		if bytes.Contains(raw, []byte("person")) {
 			t.Error("a private value stands in the leaf")
@@ -192,6 +196,7 @@ func TestRestoredDB(t *testing.T) {
 }
 
 func TestRefusedEntries(t *testing.T) {
+	t.Parallel()
 	l := openTest(t, t.TempDir())
 	big := strings.Repeat("x", maxLeaf)
 	for name, c := range map[string]struct {

@@ -13,7 +13,7 @@ import (
 
 const (
 	proofHeader = "c2sp.org/tlog-proof@v1"
-	maxReceipt  = 1 << 20 // bytes
+	maxReceipt  = 4 << 20 // bytes: all private fields of a leaf, revealed and escaped
 	maxProof    = 63      // hashes
 )
 
@@ -51,7 +51,7 @@ func (p *proof) encode() ([]byte, error) {
 func parseProof(data []byte) (*proof, error) {
 	bad := func(detail string) (*proof, error) { return nil, domicile.E("parse receipt", domicile.Invalid, detail) }
 	if len(data) > maxReceipt {
-		return bad("over 1 MiB")
+		return bad("over 4 MiB")
 	}
 	head, checkpoint, ok := strings.Cut(string(data), "\n\n")
 	lines := strings.Split(head, "\n")
@@ -113,7 +113,7 @@ func (l *Log) Receipt(index uint64, reveal bool) ([]byte, error) {
 		return nil, domicile.W(op, err)
 	}
 	p.checkpoint = signed
-	if p.path, err = tlog.ProveRecord(int64(at.Size), int64(index), l.tiles.hashes(head)); err != nil {
+	if p.path, err = tlog.ProveRecord(int64(at.Size), int64(index), l.tiles.hashes(l.snapshot())); err != nil {
 		return nil, domicile.W(op, err)
 	}
 	if err := tlog.CheckRecord(p.path, int64(at.Size), at.Root, int64(index), tlog.RecordHash(raw)); err != nil {

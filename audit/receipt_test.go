@@ -38,6 +38,7 @@ func receipt(t testing.TB, l *Log, index uint64, reveal bool) []byte {
 }
 
 func TestReceipt(t *testing.T) {
+	t.Parallel()
 	l := receiptLog(t)
 	r := receipt(t, l, 12, false)
 	v, err := VerifyReceipt(r, testPins())
@@ -81,15 +82,16 @@ func TestReceipt(t *testing.T) {
 
 // TestFlipEveryBit alters real receipts, without cosignatures and with, in each bit; and drops and doubles bytes and lines.
 func TestFlipEveryBit(t *testing.T) {
-	l := receiptLog(t)
+	t.Parallel()
+	l, pins := receiptLog(t), testPins()
 	plain := receipt(t, l, 0, true)
 	cosignWith(t, l, "witness-1", "us-east", testOrigin)
-	for i, r := range [][]byte{plain, receipt(t, l, 7, true)} {
-		if _, err := VerifyReceipt(r, testPins()); err != nil {
+	for i, r := range [][]byte{plain, receipt(t, l, 39, false), receipt(t, l, 7, true)} {
+		if _, err := VerifyReceipt(r, pins); err != nil {
 			t.Fatalf("receipt %d: %v", i, err)
 		}
 		try := func(what string, altered []byte) {
-			if _, err := VerifyReceipt(altered, testPins()); err == nil {
+			if _, err := VerifyReceipt(altered, pins); err == nil {
 				t.Fatalf("receipt %d passes with %s:\n%s", i, what, altered)
 			}
 		}
@@ -115,6 +117,7 @@ func TestFlipEveryBit(t *testing.T) {
 
 // TestForgedReceipts alters a receipt as someone would who knows the format.
 func TestForgedReceipts(t *testing.T) {
+	t.Parallel()
 	l := receiptLog(t)
 	cosignWith(t, l, "witness-1", "us-east")
 	good := receipt(t, l, 7, true)

@@ -89,9 +89,6 @@ func (l *Log) begin() error {
 	if err := l.disk.put(file{checkpointFile, signed}); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(filepath.Clean(l.disk.dir))); err != nil {
-		return err
-	}
 	l.head, l.signed = head, signed
 	return nil
 }

@@ -208,6 +208,7 @@ func (k strangerKeys) verifyReceipt(receipt []byte) (leaf map[string]any, reveal
 
 // TestStrangerVerifiesFolder and the next show that what this package writes is what the C2SP documents say.
 func TestStrangerVerifiesFolder(t *testing.T) {
+	t.Parallel()
 	dir, _, keys := strangersLog(t)
 	if n, err := keys.verifyFolder(dir); err != nil || n != strangersLeaves {
 		t.Fatalf("%d leaves, %v", n, err)
@@ -227,6 +228,7 @@ func TestStrangerVerifiesFolder(t *testing.T) {
 }
 
 func TestStrangerVerifiesReceipt(t *testing.T) {
+	t.Parallel()
 	_, receipt, keys := strangersLog(t)
 	leaf, revealed, signers, err := keys.verifyReceipt(receipt)
 	if err != nil {

@@ -159,5 +159,7 @@ func appendEntry(bundle, raw []byte) []byte {
 // prune removes the partial tiles that a full one has replaced. They are of no use any more (C2SP tlog-tiles, "Partial
 // Tiles"), so an error is of no consequence.
 func (t *tiles) prune(full tlog.Tile) {
-	os.RemoveAll(filepath.Join(t.disk.dir, tilePath(full)+".p"))
+	dir := tilePath(full) + ".p"
+	os.RemoveAll(filepath.Join(t.disk.dir, dir))
+	delete(t.disk.known, dir)
 }

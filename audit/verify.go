@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"slices"
 	"time"
 
@@ -37,31 +38,25 @@ func VerifyReceipt(receipt []byte, pins Pins) (*Verified, error) {
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	origin, _, _ := bytes.Cut([]byte(p.checkpoint), []byte("\n"))
-	i := slices.IndexFunc(logs, func(l pinned) bool { return l.name == string(origin) })
+	text, sigs, err := splitNote([]byte(p.checkpoint))
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	head, err := parseHead(text)
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	i := slices.IndexFunc(logs, func(l pinned) bool { return l.name == head.Origin })
 	if i < 0 {
 		return nil, domicile.E(op, domicile.Invalid, "it is of a log that is not in the pins")
 	}
-	head, sigs, err := openCheckpoint([]byte(p.checkpoint), logs[i].verifier)
+	// Signatures come last because they cost most.
+	r, err := p.checkLeaf(head)
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	by, err := checkCosigners(head, sigs, logs[i], cosigners)
+	by, err := checkSignatures(head, sigs, logs[i], cosigners)
 	if err != nil {
-		return nil, domicile.W(op, err)
-	}
-	if p.index >= head.Size {
-		return nil, domicile.E(op, domicile.Invalid, "its index is outside of its checkpoint")
-	}
-	raw := []byte(p.extra.Leaf)
-	if err := tlog.CheckRecord(p.path, int64(head.Size), head.Root, int64(p.index), tlog.RecordHash(raw)); err != nil {
-		return nil, domicile.E(op, domicile.Invalid, "the leaf is not in the tree of its checkpoint at its index")
-	}
-	r, err := parseLeaf(raw, head.Origin, p.index)
-	if err != nil {
-		return nil, domicile.W(op, err)
-	}
-	if err := r.checkOpenings(p.extra.Reveal); err != nil {
 		return nil, domicile.W(op, err)
 	}
 	if r.Kind == disclosureKind {
@@ -69,7 +64,7 @@ func VerifyReceipt(receipt []byte, pins Pins) (*Verified, error) {
 			return nil, domicile.W(op, err)
 		}
 	}
-	out := &Verified{Origin: head.Origin, Index: p.index, Leaf: raw, Cosigners: make(map[string]time.Time), Revealed: make(map[string]string)}
+	out := &Verified{Origin: head.Origin, Index: p.index, Leaf: []byte(p.extra.Leaf), Cosigners: make(map[string]time.Time), Revealed: make(map[string]string)}
 	for _, c := range by {
 		out.Cosigners[c.name] = c.at
 	}
@@ -79,20 +74,37 @@ func VerifyReceipt(receipt []byte, pins Pins) (*Verified, error) {
 	return out, nil
 }
 
+// checkLeaf checks that the leaf is in the tree of head at its index, is a leaf, and holds what is revealed of it.
+func (p *proof) checkLeaf(head Head) (*record, error) {
+	const op = "check leaf"
+	raw := []byte(p.extra.Leaf)
+	if p.index >= head.Size {
+		return nil, domicile.E(op, domicile.Invalid, "its index is outside of its checkpoint")
+	}
+	if err := tlog.CheckRecord(p.path, int64(head.Size), head.Root, int64(p.index), tlog.RecordHash(raw)); err != nil {
+		return nil, domicile.E(op, domicile.Invalid, "the leaf is not in the tree of its checkpoint at its index")
+	}
+	r, err := parseLeaf(raw, head.Origin, p.index)
+	if err != nil {
+		return nil, err
+	}
+	return r, r.checkOpenings(p.extra.Reveal)
+}
+
 // cosigner is a pinned key with the time at which it cosigned.
 type cosigner struct {
 	pinned
 	at time.Time
 }
 
-// checkCosigners verifies all lines of a checkpoint: the log's own first, then pinned cosigners in the order of their bytes,
+// checkSignatures verifies all lines of a checkpoint: the log's own first, then pinned cosigners in the order of their bytes,
 // each once. A line of anyone else could be altered unnoticed, so there is none.
-func checkCosigners(head Head, sigs []signature, log pinned, known []pinned) ([]cosigner, error) {
+func checkSignatures(head Head, sigs []signature, log pinned, known []pinned) ([]cosigner, error) {
 	bad := func(detail string) ([]cosigner, error) {
-		return nil, domicile.Refuse("check cosignatures", domicile.BadSignature, "c2sp/tlog-cosignature", detail)
+		return nil, domicile.Refuse("check signatures", domicile.BadSignature, "c2sp/tlog-cosignature", detail)
 	}
-	if !sigs[0].by(log.verifier) {
-		return bad("the first signature is not the log's")
+	if !sigs[0].by(log.verifier) || !ed25519.Verify(log.key, []byte(head.text()), sigs[0].sig) {
+		return bad("the first signature is not a valid one of the log")
 	}
 	var out []cosigner
 	for i, s := range sigs[1:] {

@@ -40,7 +40,7 @@ func VerifyDirSince(dir string, pins Pins, older []byte, w io.Writer) error {
 		if log.name != string(origin) {
 			continue
 		}
-		c := dirCheck{tiles: tiles{disk: &disk{dir: dir}}, progress: w}
+		c := dirCheck{tiles: tiles{disk: newDisk(dir, runStep)}, progress: w}
 		if c.head, _, err = openCheckpoint(signed, log.verifier); err != nil {
 			return domicile.W(op, err)
 		}

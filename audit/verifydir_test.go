@@ -68,6 +68,7 @@ func copyTree(t *testing.T, from, to string) {
 
 // TestVerifyDirFindsEveryEdit alters every file of a copied log in several places, and removes each.
 func TestVerifyDirFindsEveryEdit(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{1, 41, 300} {
 		dir, early := copiedLog(t, size)
 		var out bytes.Buffer

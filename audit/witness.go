@@ -3,9 +3,10 @@ package audit
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"domicile"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -46,16 +48,16 @@ func OpenWitness(dir string, signer Signer, logs map[string]string, now func() t
 	w := &Witness{signer: signer, logs: make(map[string]verifier), now: now, step: runStep}
 	for origin, vkey := range logs {
 		v, err := parseVerifier(vkey, algNote)
-		if err != nil || v.name != origin {
-			return nil, domicile.E(op, domicile.Invalid, "the key of the log "+origin+" is malformed or has another name")
+		if err != nil || v.name != origin || len(signer.Public()) != ed25519.PublicKeySize {
+			return nil, domicile.E(op, domicile.Invalid, "the key of the log "+origin+" is malformed or has another name, or the signer is not Ed25519")
 		}
 		w.logs[origin] = v
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := makeRoot(dir); err != nil {
 		return nil, domicile.W(op, err)
 	}
 	db, err := bolt.Open(filepath.Join(dir, "witness.db"), 0o600, &bolt.Options{Timeout: time.Second})
-	if err == bolt.ErrTimeout {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, domicile.E(op, domicile.Unavailable, "another process holds the witness open")
 	}
 	if err != nil {

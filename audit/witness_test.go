@@ -38,6 +38,7 @@ func witnessBody(t testing.TB, l *Log, old uint64) []byte {
 
 // TestWitness follows a log through many sizes, over restarts, and hands each cosignature back to it.
 func TestWitness(t *testing.T) {
+	t.Parallel()
 	l, dir := openTest(t, t.TempDir()), t.TempDir()
 	w := openTestWitness(t, dir)
 	old := uint64(0)
@@ -138,6 +139,7 @@ func TestWitnessRefuses(t *testing.T) {
 // TestWitnessRemembersFirst fails the witness's disk: without a durable memory there is no signature, and after "done but
 // the answer lost" the size is remembered though nothing was signed.
 func TestWitnessRemembersFirst(t *testing.T) {
+	t.Parallel()
 	for _, after := range []bool{false, true} {
 		l, dir := receiptLog(t), t.TempDir()
 		w := openTestWitness(t, dir)

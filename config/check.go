@@ -170,6 +170,8 @@ func (c *checker) region() {
 	}
 	if n.Disclosure.Registry != "" {
 		c.regular("disclosure.registry", n.Disclosure.Registry)
+	} else if n.Has("store") {
+		c.problem("disclosure.registry", "is needed: the file of the authorities that this region believes; an empty one believes nobody")
 	}
 	if d, err := time.ParseDuration(n.Residence.CoolDown); err != nil || d < 0 {
 		c.problem("residence.cool_down", `must be a duration such as "336h"`)

@@ -77,7 +77,8 @@ type Front struct {
 
 // Disclosure is the law in force and who may invoke it.
 type Disclosure struct {
-	// Registry is the file of the authorities that this region believes (authorities.toml). Default: none is believed.
+	// Registry is the file of the authorities that this region believes (authorities.toml); an empty one believes nobody.
+	// Required with the role "store".
 	Registry string `toml:"registry,omitempty"`
 	// Bundles are the policy bundles in force beside the house rules. Default: none, so that no order is executed.
 	Bundles []string `toml:"bundles,omitempty"`

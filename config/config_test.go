@@ -45,6 +45,9 @@ listen = "127.0.0.1:20001"
 
 [admin]
 listen = "127.0.0.1:20007"
+
+[disclosure]
+registry = "authorities.toml"
 `
 
 const witness = `name = "witness-1"
@@ -67,7 +70,7 @@ key_file = "gossip.key"
 func setup(t *testing.T, text string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"root.key", "signing.key", "identity.pem", "names.key", "gossip.key"} {
+	for _, name := range []string{"root.key", "signing.key", "identity.pem", "names.key", "gossip.key", "authorities.toml"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("secret\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -147,6 +150,7 @@ func TestProblems(t *testing.T) {
 		{"secret is absent", `"names.key"`, `"nowhere.key"`, "FILE:8: names_key: no such file: DIR/nowhere.key"},
 		{"secret is a folder", `"names.key"`, `"."`, "FILE:8: names_key: DIR is not a file"},
 		{"root key within data", `data = "data"`, `data = "."`, "FILE:5: root_key: must lie outside data: a copy of the data folder would otherwise be a copy of the mail"},
+		{"no registry", `registry = "authorities.toml"`, "", "FILE:31: disclosure.registry: is needed: the file of the authorities that this region believes; an empty one believes nobody"},
 		{"tiny messages", `listen = "127.0.0.1:20003"`, "listen = \"127.0.0.1:20003\"\nmax_size = 10", "FILE:24: smtp.max_size: must be from 65536 to 1073741824 bytes"},
 		{"quick cool-down", "[admin]", "[residence]\ncool_down = \"5s\"\n[admin]", "FILE:29: residence.cool_down: must be an hour or more; only a lab may be quicker"},
 		{"no duration", "[admin]", "[residence]\ncool_down = \"a while\"\n[admin]", "FILE:29: residence.cool_down: must be a duration such as \"336h\""},

@@ -47,7 +47,7 @@ func newAccountKey(key []byte) *accountKey {
 // OpenRing opens or makes the key folder dir (mode 0700) and removes what a crash left half written.
 func OpenRing(root *Root, dir string) (*Ring, error) {
 	const op = "open key ring"
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, domicile.W(op, err)
 	}
 	names, err := os.ReadDir(dir)
@@ -61,7 +61,7 @@ func OpenRing(root *Root, dir string) (*Ring, error) {
 			}
 		}
 	}
-	if err := errors.Join(syncDir(dir), syncDir(filepath.Dir(filepath.Clean(dir)))); err != nil {
+	if err := syncDir(dir); err != nil {
 		return nil, domicile.W(op, err)
 	}
 	return &Ring{

@@ -24,8 +24,11 @@ type Root struct{ key []byte }
 func CreateRoot(path string) error {
 	key := make([]byte, keySize)
 	rand.Read(key)
-	return createSecret("create root key", path, []byte(rootHeader+base64.StdEncoding.EncodeToString(key)+"\n"))
+	return createSecret("create root key", path, []byte(rootText(key)))
 }
+
+// rootText is the whole content of a root key file.
+func rootText(key []byte) string { return rootHeader + base64.StdEncoding.EncodeToString(key) + "\n" }
 
 // LoadRoot reads a root key. A file that group or others may read, that is of another version, or that is not
 // exactly as CreateRoot wrote it is refused (domicile.Invalid).
@@ -39,9 +42,8 @@ func LoadRoot(path string) (*Root, error) {
 	if !ok {
 		return nil, domicile.E(op, domicile.Invalid, path+" is not a root key file of version 1")
 	}
-	text, ok = strings.CutSuffix(text, "\n")
-	key, err := base64.StdEncoding.Strict().DecodeString(text)
-	if !ok || err != nil || len(key) != keySize {
+	key, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSuffix(text, "\n"))
+	if err != nil || len(key) != keySize || rootText(key) != string(data) {
 		return nil, domicile.E(op, domicile.Invalid, path+" is damaged: not one line with the base64 of 32 bytes")
 	}
 	return &Root{key: key}, nil

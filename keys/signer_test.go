@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,17 +71,7 @@ func TestCosignVKey(t *testing.T) {
 		t.Fatalf("%s: %v", s.CosignVKey(), err)
 	}
 	sum := sha256.Sum256([]byte("witness.example/w1\n\x04" + string(s.Public())))
-	if want := strings.ToLower(base16(sum[:4])); id != want {
+	if want := fmt.Sprintf("%x", sum[:4]); id != want {
 		t.Errorf("id %s, want %s", id, want)
 	}
-}
-
-func base16(b []byte) string {
-	const digits = "0123456789abcdef"
-	var out strings.Builder
-	for _, c := range b {
-		out.WriteByte(digits[c>>4])
-		out.WriteByte(digits[c&15])
-	}
-	return out.String()
 }
