@@ -1,0 +1,208 @@
+package region
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"domicile"
+	"domicile/audit"
+)
+
+const methodCosign = "cosign"
+
+const (
+	cosignTimeout  = 4 * time.Second  // for one cosigner
+	cosignPoll     = time.Second      // how soon a change of the log is seen; changes within it go together
+	cosignInterval = 30 * time.Second // how soon cosigners that were out of reach are asked again
+)
+
+// cosignCall carries a request of C2SP tlog-witness; cosignAnswer its line, or the size that the witness knows.
+type cosignCall struct {
+	Body []byte `json:"body"`
+}
+
+type cosignAnswer struct {
+	Line     []byte `json:"line,omitempty"`
+	Conflict bool   `json:"conflict,omitempty"`
+	Size     uint64 `json:"size,omitempty"`
+}
+
+// ServeCosigner registers the witness's answer, before Start.
+func (n *Node) ServeCosigner(w *audit.Witness) {
+	n.Handle(methodCosign, domicile.Checkpoint, maxSmall, func(ctx context.Context, c *Call) (any, error) {
+		var in cosignCall
+		if err := c.decode(&in); err != nil {
+			return nil, err
+		}
+		line, err := w.AddCheckpoint(ctx, in.Body)
+		var size *audit.ConflictSize
+		if errors.As(err, &size) {
+			return cosignAnswer{Conflict: true, Size: size.Size}, nil
+		}
+		return cosignAnswer{Line: line}, err
+	})
+}
+
+// cosigned remembers the size that each cosigner last signed: a hint, which the cosigner corrects.
+type cosigned struct {
+	mu   sync.Mutex
+	size map[domicile.Region]uint64 // guarded by mu
+}
+
+func (c *cosigned) get(who domicile.Region) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.size[who]
+}
+
+func (c *cosigned) set(who domicile.Region, size uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.size == nil {
+		c.size = map[domicile.Region]uint64{}
+	}
+	c.size[who] = size
+}
+
+// cosigners returns the vkeys of all witnesses and of the other regions.
+func (n *Node) cosigners() map[domicile.Region]string {
+	cat, out := n.cfg.Catalog(), map[domicile.Region]string{}
+	for _, w := range cat.Witnesses {
+		out[domicile.Region(witnessPrefix+w.Name)] = w.Key
+	}
+	for _, r := range cat.Regions {
+		if r.Name != n.cfg.Region {
+			out[r.Name] = r.Cosign
+		}
+	}
+	return out
+}
+
+// CosignNow asks all witnesses and other regions at once to cosign log's newest checkpoint, and returns how many did.
+// The error says what kept the others; with some cosignatures it may be of no matter.
+func (n *Node) CosignNow(ctx context.Context, log *audit.Log) (int, error) {
+	checkpoint, err := log.Checkpoint()
+	if err != nil {
+		return 0, domicile.W("cosign", err)
+	}
+	all := n.cosigners()
+	results := make(chan error, len(all))
+	for who, vkey := range all {
+		go func() {
+			ctx, cancel := context.WithTimeout(ctx, cosignTimeout)
+			defer cancel()
+			results <- n.cosignBy(ctx, log, checkpoint, who, vkey)
+		}()
+	}
+	did, errs := 0, []error(nil)
+	for range all {
+		if err := <-results; err == nil {
+			did++
+		} else {
+			errs = append(errs, err)
+		}
+	}
+	return did, domicile.W("cosign", errors.Join(errs...))
+}
+
+// cosignBy asks one cosigner. It asks again, twice at most, if that one knows another size than was thought: an older one
+// than was remembered, or a newer one, because another call had the log cosigned meanwhile.
+func (n *Node) cosignBy(ctx context.Context, log *audit.Log, checkpoint []byte, who domicile.Region, vkey string) error {
+	size, err := checkpointSize(checkpoint)
+	if err != nil {
+		return err
+	}
+	old := min(n.cosigned.get(who), size)
+	for range 3 {
+		body, err := cosignBody(log, checkpoint, old, size)
+		if err != nil {
+			return err
+		}
+		var a cosignAnswer
+		if err := n.Ask(ctx, domicile.Checkpoint, who, methodCosign, cosignCall{body}, &a); err != nil {
+			return err
+		}
+		if !a.Conflict {
+			if err := log.AddCosignature(checkpoint, a.Line, vkey); err != nil {
+				return domicile.W("cosignature of "+string(who), err)
+			}
+			n.cosigned.set(who, size)
+			return nil
+		}
+		if old = a.Size; old > size {
+			if checkpoint, size, err = newerCheckpoint(log, old); err != nil {
+				return domicile.W("cosignature of "+string(who), err)
+			}
+		}
+	}
+	return domicile.E("cosign", domicile.Conflict, string(who)+" does not say which size it knows")
+}
+
+// newerCheckpoint returns the newest checkpoint, which must be of least size at least.
+func newerCheckpoint(log *audit.Log, least uint64) (checkpoint []byte, size uint64, err error) {
+	if checkpoint, err = log.Checkpoint(); err != nil {
+		return nil, 0, err
+	}
+	if size, err = checkpointSize(checkpoint); err == nil && size < least {
+		err = domicile.E("cosign", domicile.Conflict, fmt.Sprintf("it has seen this log at size %d, and it is at %d now: the log was rolled back", least, size))
+	}
+	return checkpoint, size, err
+}
+
+// cosignBody is a request of C2SP tlog-witness.
+func cosignBody(log *audit.Log, checkpoint []byte, old, size uint64) (body []byte, err error) {
+	var proof [][32]byte
+	if old > 0 && old < size {
+		if proof, err = log.ConsistencyProof(old, size); err != nil {
+			return nil, domicile.W("cosign", err)
+		}
+	}
+	return audit.WitnessRequest(old, proof, checkpoint), nil
+}
+
+// checkpointSize reads the second line of a checkpoint (C2SP tlog-checkpoint).
+func checkpointSize(checkpoint []byte) (uint64, error) {
+	lines := strings.SplitN(string(checkpoint), "\n", 4)
+	if len(lines) < 4 {
+		return 0, domicile.E("read a checkpoint", domicile.Invalid, "it has fewer than three lines")
+	}
+	size, err := strconv.ParseUint(lines[1], 10, 64)
+	return size, domicile.W("read a checkpoint", err)
+}
+
+// KeepCosigned asks witnesses and other regions, after every change of log and at an interval while some are missing, to
+// cosign log's checkpoint, until ctx ends or the node is closed.
+func (n *Node) KeepCosigned(ctx context.Context, log *audit.Log) {
+	var done string  // the checkpoint that all have cosigned
+	var tried string // the one asked for last
+	var last time.Time
+	tick := time.NewTicker(cosignPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.done:
+			return
+		case <-tick.C:
+		}
+		c, err := log.Checkpoint()
+		if err != nil || string(c) == done || string(c) == tried && time.Since(last) < cosignInterval {
+			continue
+		}
+		tried, last = string(c), time.Now()
+		did, err := n.CosignNow(ctx, log)
+		if did == len(n.cosigners()) {
+			done = tried
+		} else if n.ended(ctx) {
+			return
+		} else {
+			n.log.Debug("not all have cosigned yet", "did", did, "err", err)
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package region
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"domicile"
+	"domicile/placement"
+)
+
+// Limits of a front: connections in all, and from one network.
+const (
+	maxFrontConns = 4096
+	maxFrontEach  = 256
+)
+
+// ListenFront listens for mail clients at a literal address. Its connections are *Conn: metered, and before Attach good for
+// preLogin bytes out, which count under a standing permit of class client_session. Their number is bounded, in all and
+// for each network.
+func (n *Node) ListenFront(addr string, preLogin int64) (net.Listener, error) {
+	const op = "listen for clients"
+	if n.cfg.Guard == nil || preLogin <= 0 {
+		return nil, domicile.E(op, domicile.Invalid, "a witness has no fronts, and bytes before login need a limit")
+	}
+	l, err := listenTCP(addr)
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	f := &frontListener{newLimited(l, maxFrontConns, maxFrontEach), n.cfg.Guard, preLogin}
+	n.keepListener(f)
+	return f, nil
+}
+
+func (n *Node) keepListener(l net.Listener) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.listeners = append(n.listeners, l)
+}
+
+type frontListener struct {
+	*limitedListener
+	guard    *Guard
+	preLogin int64
+}
+
+func (l *frontListener) Accept() (net.Conn, error) {
+	c, err := l.limitedListener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{raw: c, guard: l.guard, left: l.preLogin}, nil
+}
+
+// Conn is a client's connection: a net.Conn whose every Write is metered. Attach spends a stream permit of class
+// client_session for the rest of its life. The raw connection cannot be had from it.
+type Conn struct {
+	raw   net.Conn
+	guard *Guard
+
+	mu   sync.Mutex
+	left int64   // guarded by mu: bytes that may leave before login
+	p    *permit // guarded by mu: after Attach
+}
+
+// Attach spends p, which then meters the connection until it is closed. A connection takes one permit in its life.
+func (c *Conn) Attach(p *Permit) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.p != nil {
+		return refusePermit(domicile.PermitForeign, "the connection has a permit already")
+	}
+	in, err := c.guard.spend(p, placement.Stream, func(x placement.Crossing) bool {
+		return x.Class == domicile.ClientSession && x.Party == placement.ToClient
+	})
+	if err == nil {
+		c.p = in
+	}
+	return err
+}
+
+// Write sends b, or nothing of it if that would pass what may leave: PermitExceeded.
+func (c *Conn) Write(b []byte) (int, error) {
+	p, err := c.take(int64(len(b)))
+	if err != nil {
+		return 0, err
+	}
+	n, err := c.raw.Write(b)
+	if p != nil {
+		p.took(b, n)
+	}
+	return n, err
+}
+
+// take lets n bytes out: of the permit, or of what is left before login.
+func (c *Conn) take(n int64) (*permit, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.p != nil {
+		return c.p, c.p.take(int(n))
+	}
+	if n > c.left {
+		return nil, refusePermit(domicile.PermitExceeded, "more bytes than a client may be sent before login")
+	}
+	s, err := c.guard.standingFor(context.Background(), standingKey{domicile.ClientSession, placement.ToClient, ""})
+	if err == nil {
+		err = s.message(n)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.left -= n
+	return nil, nil
+}
+
+// Close ends the connection and its permit.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	p := c.p
+	c.mu.Unlock()
+	if p != nil {
+		p.close()
+	}
+	return c.raw.Close()
+}
+
+func (c *Conn) Read(b []byte) (int, error)         { return c.raw.Read(b) }
+func (c *Conn) LocalAddr() net.Addr                { return c.raw.LocalAddr() }
+func (c *Conn) RemoteAddr() net.Addr               { return c.raw.RemoteAddr() }
+func (c *Conn) SetDeadline(t time.Time) error      { return c.raw.SetDeadline(t) }
+func (c *Conn) SetReadDeadline(t time.Time) error  { return c.raw.SetReadDeadline(t) }
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.raw.SetWriteDeadline(t) }
+
+// FrontConn finds the *Conn under c, through TLS and other wrappers that have NetConn().
+func FrontConn(c net.Conn) (*Conn, bool) {
+	for range 8 {
+		switch x := c.(type) {
+		case *Conn:
+			return x, x != nil
+		case interface{ NetConn() net.Conn }:
+			c = x.NetConn()
+		default:
+			return nil, false
+		}
+	}
+	return nil, false
+}

@@ -1,0 +1,160 @@
+package region
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"domicile"
+)
+
+// stampFile marks a data folder; seenFile holds the newest catalog that a node of this folder accepted.
+const (
+	stampFile = "domicile.stamp"
+	seenFile  = "catalog.seen"
+)
+
+// stamp is the content of stampFile, one JSON object.
+type stamp struct {
+	Format int             `json:"format"` // 1
+	Region domicile.Region `json:"region"` // "" for a witness
+	Node   domicile.Node   `json:"node"`
+}
+
+// Stamp marks dir as belonging to region r (for a witness "") and node n when it is new (absent or empty; it is made),
+// and refuses WrongRegion when it is another's, or holds files that nobody has marked.
+func Stamp(dir string, r domicile.Region, n domicile.Node) error {
+	const op = "open the data folder"
+	if n == "" {
+		return domicile.E(op, domicile.Invalid, "a node's name is needed")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return domicile.W(op, err)
+	}
+	want := stamp{Format: 1, Region: r, Node: n}
+	raw, err := readBounded(filepath.Join(dir, stampFile), 4096)
+	if errors.Is(err, os.ErrNotExist) {
+		return makeStamp(dir, want)
+	} else if err != nil {
+		return domicile.W(op, err)
+	}
+	var got stamp
+	if err := json.Unmarshal(raw, &got); err != nil || got.Format != want.Format {
+		return domicile.E(op, domicile.Invalid, dir+" has a stamp that this release cannot read")
+	}
+	if got != want {
+		return domicile.Refuse(op, domicile.WrongRegion, "house/data-stamp",
+			fmt.Sprintf("%s belongs to node %q of region %q, not to %q of %q", dir, got.Node, got.Region, n, r))
+	}
+	return nil
+}
+
+func makeStamp(dir string, want stamp) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return domicile.W("open the data folder", err)
+	}
+	for _, e := range entries {
+		// lost+found: the root of a file system of its own. .tmp-: an earlier try that a crash cut short.
+		if e.Name() != "lost+found" && !strings.HasPrefix(e.Name(), ".tmp-") {
+			return domicile.Refuse("open the data folder", domicile.WrongRegion, "house/data-stamp",
+				dir+" holds files but no stamp: nobody can say whose they are")
+		}
+	}
+	raw, err := json.Marshal(want)
+	if err != nil {
+		return err
+	}
+	return writeOnce(filepath.Join(dir, stampFile), append(raw, '\n'), 0o600)
+}
+
+// seen is the content of seenFile.
+type seen struct {
+	Version uint64 `json:"version"`
+	Hash    string `json:"hash"`
+}
+
+// AdvanceCatalog remembers c in the data folder dir as the newest catalog seen, and refuses CatalogUnverified if an
+// earlier run, or an earlier call, saw a newer one or another one of the same number: a folder of catalog files that
+// was rolled back is not accepted.
+func AdvanceCatalog(dir string, c *Catalog) error {
+	name := filepath.Join(dir, seenFile)
+	raw, err := readBounded(name, 4096)
+	var was seen
+	if err == nil {
+		err = json.Unmarshal(raw, &was)
+	}
+	switch {
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return domicile.W("read "+name, err)
+	case c.Version < was.Version:
+		return unverified(c.Version, fmt.Sprintf("this node has accepted version %d already, and goes back to no older one", was.Version))
+	case c.Version == was.Version && c.hash == was.Hash:
+		return nil
+	case c.Version == was.Version:
+		return unverified(c.Version, "this node has accepted another catalog of the same number")
+	}
+	if raw, err = json.Marshal(seen{c.Version, c.hash}); err != nil {
+		return err
+	}
+	return domicile.W("remember the catalog", replaceFile(name, append(raw, '\n'), 0o600))
+}
+
+// writeOnce makes a file durably and whole; Exist if there is one.
+func writeOnce(name string, content []byte, mode os.FileMode) error {
+	tmp, err := writeTemp(name, content, mode)
+	if err != nil {
+		return domicile.W("write "+name, err)
+	}
+	defer os.Remove(tmp)
+	if err := os.Link(tmp, name); errors.Is(err, os.ErrExist) {
+		return domicile.E("write "+name, domicile.Exist, "it exists already")
+	} else if err != nil {
+		return domicile.W("write "+name, err)
+	}
+	return syncDir(filepath.Dir(name))
+}
+
+// replaceFile puts content in a file's place, durably and whole.
+func replaceFile(name string, content []byte, mode os.FileMode) error {
+	tmp, err := writeTemp(name, content, mode)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, name); err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	return syncDir(filepath.Dir(name))
+}
+
+func writeTemp(name string, content []byte, mode os.FileMode) (string, error) {
+	f, err := os.CreateTemp(filepath.Dir(name), ".tmp-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		os.Remove(f.Name())
+		return "", err
+	}
+	return f.Name(), nil
+}
+
+// syncDir makes a new or removed name durable. Some file systems cannot sync a folder; that alone is no failure.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
+		return err
+	}
+	return nil
+}
