@@ -1,0 +1,60 @@
+package imapd
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Each file of testdata is a conversation with a fresh account: "C: " is a line sent, `C" ` a Go string of raw bytes, "S: " a
+// line of the answer (a trailing … stands for any rest), "PUT n" delivers n messages "Subject: 1" and so on, "ABSENT name"
+// wants no such mailbox. An S of CLOSED is the end of the connection.
+func TestDialogues(t *testing.T) {
+	files, _ := filepath.Glob("testdata/*.txt")
+	if len(files) < 5 {
+		t.Fatalf("%d dialogues", len(files))
+	}
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := newWorld(t)
+			c := w.dial()
+			for n, line := range strings.Split(string(text), "\n") {
+				what, rest, _ := strings.Cut(line, " ")
+				switch what {
+				case "C:":
+					c.send(rest + "\r\n")
+				case `C"`:
+					raw, err := strconv.Unquote(rest)
+					if err != nil {
+						t.Fatalf("line %d: %v", n+1, err)
+					}
+					c.send(raw)
+				case "S:":
+					got := c.line()
+					if prefix, open := strings.CutSuffix(rest, "…"); got != rest && !(open && strings.HasPrefix(got, prefix)) {
+						t.Fatalf("line %d: got %q, want %q", n+1, got, rest)
+					}
+				case "PUT":
+					count, _ := strconv.Atoi(rest)
+					for i := range count {
+						w.put("INBOX", "Subject: "+strconv.Itoa(i+1)+"\r\n\r\nbody "+strconv.Itoa(i+1)+"\r\n")
+					}
+				case "ABSENT":
+					if w.mailboxExists(rest) {
+						t.Fatalf("line %d: %s exists", n+1, rest)
+					}
+				case "", "#":
+				default:
+					t.Fatalf("line %d: %q", n+1, line)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,188 @@
+package imapd
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"domicile"
+	"domicile/placement"
+	"domicile/store"
+	"domicile/store/bolt"
+	"domicile/store/storetest"
+)
+
+const ann = domicile.AccountID("a-ann")
+
+// world is a front over a store with two accounts, ann and off (suspended). Passwords are "pw".
+type world struct {
+	t     testing.TB
+	store store.Store
+	srv   *Server
+	addr  string
+}
+
+func newWorld(t testing.TB) *world { return newWorldIn(t, true) }
+
+func newWorldIn(t testing.TB, lab bool) *world {
+	st, err := bolt.Open(bolt.Config{Dir: t.TempDir(), Region: "eu-ireland", Sealer: storetest.NewSealer("imapd")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	ctx := context.Background()
+	for _, a := range []store.Account{
+		{ID: ann, Address: "ann@example.com", Residence: "IE", Password: "pw", Quota: 32 << 20},
+		{ID: "a-off", Address: "off@example.com", Residence: "IE", Password: "pw", State: store.Suspended},
+		{ID: "a-us", Address: "refused@example.com", Residence: "IE", Password: "pw"},
+	} {
+		if err := st.CreateAccount(ctx, "", a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	srv := newServer(Config{Region: "eu-ireland", Hostname: "imap.test", Lab: lab, Store: st, MaxSize: 1 << 20,
+		Address: placement.ParseAddress, Log: slog.New(slog.DiscardHandler),
+		Password: func(phc, pw string) (bool, error) {
+			if phc == "" {
+				return false, errors.New("no password")
+			}
+			return phc == pw, nil
+		}})
+	srv.fails.step = time.Millisecond
+	srv.attach = func(_ net.Conn, a store.Account) error {
+		if a.ID == "a-us" {
+			return domicile.Refuse("permit", domicile.EgressNotAllowed, "", "")
+		}
+		return nil
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { srv.Serve(l); close(done) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		srv.Shutdown(ctx)
+		<-done
+	})
+	return &world{t: t, store: st, srv: srv, addr: l.Addr().String()}
+}
+
+// put delivers a message to a mailbox of ann.
+func (w *world) put(mailbox, raw string, flags ...string) store.Message {
+	w.t.Helper()
+	ctx := context.Background()
+	in, err := w.store.Incoming(ctx, ann, int64(len(raw)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	io.WriteString(in, raw)
+	m, err := in.Commit(ctx, "", mailbox, flags, time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return m
+}
+
+func (w *world) mailboxExists(name string) bool {
+	_, err := w.store.MailboxByName(context.Background(), ann, name)
+	return err == nil
+}
+
+// client is a raw connection.
+type client struct {
+	t testing.TB
+	net.Conn
+	r *bufio.Reader
+}
+
+func (w *world) dial() *client {
+	w.t.Helper()
+	c, err := net.Dial("tcp", w.addr)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	k := &client{w.t, c, bufio.NewReader(c)}
+	k.want("* OK ")
+	return k
+}
+
+// login dials and logs ann in.
+func (w *world) login() *client {
+	w.t.Helper()
+	c := w.dial()
+	c.do("a LOGIN ann@example.com pw", "a OK")
+	return c
+}
+
+func (c *client) line() string {
+	line, err := c.r.ReadString('\n')
+	if err != nil {
+		return line + "CLOSED"
+	}
+	return strings.TrimSuffix(line, "\r\n")
+}
+
+func (c *client) want(prefix string) string {
+	c.t.Helper()
+	got := c.line()
+	if !strings.HasPrefix(got, prefix) {
+		c.t.Fatalf("got %q, want %q", got, prefix)
+	}
+	return got
+}
+
+func (c *client) send(raw string) { io.WriteString(c.Conn, raw) }
+
+// do sends a command and reads up to its tagged answer, which it wants; the untagged lines are returned, literals in them.
+func (c *client) do(line, want string) string {
+	c.t.Helper()
+	tag, _, _ := strings.Cut(line, " ")
+	c.send(line + "\r\n")
+	var all strings.Builder
+	for {
+		got := c.line()
+		if strings.HasPrefix(got, tag+" ") || strings.HasSuffix(got, "CLOSED") {
+			if !strings.HasPrefix(got, want) {
+				c.t.Fatalf("%s: got %q, want %q", line, got, want)
+			}
+			return all.String()
+		}
+		all.WriteString(got + "\r\n")
+	}
+}
+
+func corpus(t testing.TB) map[string][]byte {
+	dir := os.Getenv("DOMICILE_SHARED")
+	if dir == "" {
+		dir = "../../shared"
+	}
+	names, _ := filepath.Glob(filepath.Join(dir, "corpus", "*", "*.eml"))
+	if len(names) == 0 {
+		if _, err := os.Stat(dir); err == nil {
+			t.Fatalf("%s is there, but has no corpus", dir)
+		}
+		t.Skip("the corpus of real messages is absent: set DOMICILE_SHARED to the folder that has corpus/")
+	}
+	out := map[string][]byte{}
+	for _, n := range names {
+		b, err := os.ReadFile(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[filepath.Base(n)] = b
+	}
+	return out
+}

@@ -1,0 +1,221 @@
+package imapd
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"math"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"domicile"
+	"domicile/region"
+	"domicile/store"
+)
+
+// DefaultMaxSize is the limit of APPEND if Config.MaxSize is 0.
+const DefaultMaxSize = 64 << 20
+
+// readMemory bounds what all sessions together hold of messages they cut pieces from.
+const readMemory = 512 << 20
+
+// Config of the IMAP front at home.
+type Config struct {
+	Region   domicile.Region
+	Hostname string
+	Lab      bool // plain-text LOGIN on loopback
+	Store    store.Store
+	Guard    *region.Guard
+	MaxSize  int64                                        // bytes of an appended message; 0 = DefaultMaxSize
+	Address  func(login string) (domicile.Address, error) // placement.ParseAddress
+	Password func(phc, password string) (bool, error)     // keys.CheckPassword: for an empty phc false, in the same time
+	Log      *slog.Logger
+}
+
+// Server is the IMAP front.
+type Server struct {
+	cfg    Config
+	fails  failCounter
+	memory *semaphore.Weighted
+	attach func(net.Conn, store.Account) error // underPermit
+	open   engine                              // for connections on which a password may be sent
+	shut   engine                              // for the others
+
+	ctx    context.Context // ends when all is to stop
+	cancel context.CancelFunc
+
+	mu       sync.Mutex
+	gates    map[*gate]struct{}
+	feeds    []*feed
+	serving  sync.WaitGroup // engines that take connections; grows under mu, before draining
+	draining bool
+	left     *sync.Cond // a gate left gates
+}
+
+// New checks cfg.
+func New(cfg Config) (*Server, error) {
+	if cfg.MaxSize == 0 {
+		cfg.MaxSize = DefaultMaxSize
+	}
+	if cfg.Region == "" || cfg.Store == nil || cfg.Guard == nil || cfg.Address == nil || cfg.Password == nil || cfg.Log == nil ||
+		cfg.MaxSize < 0 || cfg.MaxSize > math.MaxUint32 {
+		return nil, domicile.E("imap front", domicile.Invalid, "needs a region, store, guard, address and password functions, a log, and a size below 4 GiB")
+	}
+	if r := cfg.Store.Region(); r != cfg.Region {
+		return nil, domicile.Refuse("imap front", domicile.WrongRegion, "house/own-store", "the store belongs to "+string(r))
+	}
+	s := newServer(cfg)
+	s.attach = s.underPermit
+	return s, nil
+}
+
+func newServer(cfg Config) *Server {
+	s := &Server{cfg: cfg, fails: failCounter{step: time.Second}, memory: semaphore.NewWeighted(readMemory), gates: map[*gate]struct{}{}}
+	s.left = sync.NewCond(&s.mu)
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.open, s.shut = newEngine(s, true), newEngine(s, false)
+	return s
+}
+
+func (s *Server) appendLimit() uint32 { return uint32(s.cfg.MaxSize) }
+
+// Serve takes connections from l, which may be a TLS listener, until Shutdown, then returns nil.
+func (s *Server) Serve(l net.Listener) error {
+	open, shut := newFeed(l), newFeed(l)
+	s.mu.Lock()
+	if s.draining {
+		s.mu.Unlock()
+		l.Close()
+		return nil
+	}
+	s.feeds = append(s.feeds, open, shut)
+	s.serving.Go(func() { s.open.serve(open) })
+	s.serving.Go(func() { s.shut.serve(shut) })
+	s.mu.Unlock()
+	defer open.Close()
+	defer shut.Close()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			if s.ended() {
+				return nil
+			}
+			if ne, ok := err.(net.Error); ok && ne.Timeout() {
+				time.Sleep(50 * time.Millisecond)
+				continue
+			}
+			return domicile.W("imap front", err)
+		}
+		g := s.admit(c)
+		if s.mayLogin(c) {
+			open.put(g)
+		} else {
+			shut.put(g)
+		}
+	}
+}
+
+func (s *Server) ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+// admit puts a gate over a connection.
+func (s *Server) admit(c net.Conn) *gate {
+	g := newGate(c, s.cfg.MaxSize)
+	g.closed = func() {
+		s.mu.Lock()
+		delete(s.gates, g)
+		s.left.Broadcast()
+		s.mu.Unlock()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gates[g] = struct{}{}
+	if s.draining {
+		g.drain()
+	}
+	return g
+}
+
+// mayLogin: a password travels under TLS, or within this machine in a lab.
+func (s *Server) mayLogin(c net.Conn) bool {
+	if _, ok := c.(*tls.Conn); ok {
+		return true
+	}
+	loopback := func(a net.Addr) bool {
+		t, ok := a.(*net.TCPAddr)
+		return ok && t.IP.IsLoopback()
+	}
+	return s.cfg.Lab && loopback(c.RemoteAddr()) && loopback(c.LocalAddr())
+}
+
+// Shutdown takes no new connections, tells clients BYE between their commands, and lets commands under way finish until ctx
+// ends; then it cuts them.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining = true
+	for _, f := range s.feeds {
+		f.listener.Close()
+		f.Close()
+	}
+	for g := range s.gates {
+		g.drain()
+	}
+	s.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		for g := range s.gates {
+			g.Conn.Close()
+		}
+		s.left.Broadcast()
+		s.mu.Unlock()
+	})
+	defer stop()
+	s.mu.Lock()
+	for len(s.gates) > 0 && ctx.Err() == nil {
+		s.left.Wait()
+	}
+	s.mu.Unlock()
+	s.cancel()
+	s.serving.Wait() // imapserver must not be closed before it serves
+	s.open.close()
+	s.shut.close()
+	return ctx.Err()
+}
+
+// feed is the listener of an engine: it hands over the connections that Serve chose for it.
+type feed struct {
+	listener net.Listener
+	conns    chan net.Conn
+	done     chan struct{}
+	once     sync.Once
+}
+
+func newFeed(l net.Listener) *feed {
+	return &feed{listener: l, conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (f *feed) put(c net.Conn) {
+	select {
+	case f.conns <- c:
+	case <-f.done:
+		c.Close()
+	}
+}
+
+func (f *feed) Accept() (net.Conn, error) {
+	select {
+	case c := <-f.conns:
+		return c, nil
+	case <-f.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (f *feed) Close() error   { f.once.Do(func() { close(f.done) }); return nil }
+func (f *feed) Addr() net.Addr { return f.listener.Addr() }

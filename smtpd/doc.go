@@ -1,0 +1,50 @@
+// Package smtpd is the front that takes mail from other servers (port 25), and the
+// end of a delivery at home.
+//
+// A front may stand in any region. At RCPT the recipient's home region is looked up; a
+// transaction has one home, recipients elsewhere get 452 4.5.3. At DATA the body goes
+// to the home region as it arrives: into [Home] if this node holds the store, else
+// over region.Node.Stream under a permit for each recipient. A front never writes mail
+// anywhere. 250 is said when home has every copy on disk, and only then.
+//
+//	srv, err := smtpd.New(smtpd.Config{Region: "us-east", Hostname: "mx.example.com", MaxSize: 64 << 20,
+//		Directory: dir, Guard: guard, Node: node, Log: log})
+//	go srv.Serve(listener)
+//	...
+//	srv.Shutdown(ctx)
+//
+// # Answers
+//
+//	550 5.7.1   not our domain                     550 5.1.1   no such name, on the registrar's word
+//	451 4.4.1   home or registrar out of reach     452 4.5.3   other home region, or more than 100 recipients
+//	552 5.3.4   too large                          552 5.2.2   mailbox full (452 4.2.2 if there are other recipients)
+//	550 5.6.0   NUL in the body                    550 5.7.1   refused by rule; the reason code is in the text
+//
+// # Bytes
+//
+// What a customer reads is
+//
+//	Return-Path: <sender>           added at home
+//	Received: from HELO ([IP])      added by the front
+//	        by HOST with ESMTP id ID; DATE
+//	(the body, byte for byte)
+//
+// in which a bare LF or a bare CR of the body is a CRLF: both are normalised before the
+// end of the body is looked for, so that both ends of a connection agree on it (the
+// lone dot must stand between two CRLF; see lines.go). NUL is refused.
+//
+// The header of a delivery between nodes is JSON: "v" (1), "id" (queue id), "sender",
+// "recipients" (account ids), "trace" (the Received field). The answer is "v" and
+// "tokens", in the order of the recipients; "delivery/answered" carries "v",
+// "recipients", "tokens" and "answered".
+//
+// # Twice
+//
+// A sender that did not see our 250 sends again (RFC 1047). Home commits under a token,
+// HMAC-SHA-256 under a key of the region over sender, account and body, without the
+// trace field; so a repetition stores nothing. When the 250 has gone out the token is
+// forgotten: the same mail sent again on purpose arrives again. Until home knows
+// whether it went out, a repetition waits. If nobody tells home within a minute, it counts as not answered.
+//
+// The key rests in the store's table "delivery", under "token-key".
+package smtpd

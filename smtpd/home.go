@@ -1,0 +1,228 @@
+package smtpd
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"hash"
+	"io"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"domicile"
+	"domicile/region"
+	"domicile/store"
+)
+
+// Home takes deliveries into this region's store: from a front in the same process, and from other nodes by RPC.
+// Safe for concurrent use.
+type Home struct {
+	store   store.Store
+	maxSize int64
+	log     *slog.Logger
+	key     tokenKey
+	waiting waiting
+}
+
+// NewHome takes messages of at most maxSize bytes, trace fields aside.
+func NewHome(s store.Store, maxSize int64, log *slog.Logger) *Home {
+	return &Home{store: s, maxSize: maxSize, log: log, key: tokenKey{store: s}, waiting: waiting{patience: answerWait, forget: answerLife}}
+}
+
+// Register serves the delivery methods on n: a streamed message, and what became of its answer.
+func (h *Home) Register(n *region.Node) {
+	n.Handle(methodStore, domicile.Delivery, maxReply, func(ctx context.Context, c *region.Call) (any, error) {
+		var d delivery
+		if err := fromRegion(c, &d); err != nil {
+			return nil, err
+		}
+		return h.deliver(ctx, d, c.Body)
+	})
+	n.Handle(methodAnswered, domicile.Delivery, maxReply, func(ctx context.Context, c *region.Call) (any, error) {
+		var a answered
+		if err := fromRegion(c, &a); err != nil {
+			return nil, err
+		}
+		return struct{}{}, h.answered(ctx, a)
+	})
+}
+
+// fromRegion reads a call's header. Only nodes of regions deliver: an operator's or a witness's certificate does not.
+func fromRegion(c *region.Call, header any) error {
+	if c.From.Region == "" || c.From.Operator != "" {
+		return domicile.Refuse("delivery", domicile.PeerUnverified, "house/nodes-deliver", "only nodes of regions deliver mail")
+	}
+	if err := json.Unmarshal(c.Header, header); err != nil {
+		return domicile.E("delivery", domicile.Invalid, "the header is not readable")
+	}
+	return nil
+}
+
+// quotaRule marks the error of a full mailbox, which only the kind would not tell from a message that is too large.
+const quotaRule = "house/quota"
+
+// deliver stores a copy for each recipient: all are on disk when it returns nil. After an error some may be, under
+// tokens that make a repetition safe. A body that breaks off gives Unavailable, and nothing is kept of it.
+func (h *Home) deliver(ctx context.Context, d delivery, body io.Reader) (*accepted, error) {
+	const op = "deliver"
+	if err := d.check(); err != nil {
+		return nil, domicile.W(op, err)
+	}
+	key, err := h.key.get()
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	copies, err := h.stage(ctx, d)
+	defer copies.abort()
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	digest := sha256.New()
+	if err := h.receive(copies, digest, body); err != nil {
+		return nil, domicile.W(op, err)
+	}
+	out := &accepted{V: wireVersion, Tokens: tokens(key, d, digest)}
+	if err := h.commit(ctx, d, copies, out.Tokens); err != nil {
+		return nil, domicile.W(op, err)
+	}
+	return out, nil
+}
+
+// copies are the messages on their way in, one for each recipient.
+type copies []store.Incoming
+
+func (c copies) abort() {
+	for _, in := range c {
+		in.Abort()
+	}
+}
+
+func (c copies) Write(p []byte) (int, error) {
+	for _, in := range c {
+		if n, err := in.Write(p); err != nil {
+			return n, err
+		}
+	}
+	return len(p), nil
+}
+
+// stage opens a copy for each recipient and writes the trace fields.
+func (h *Home) stage(ctx context.Context, d delivery) (copies, error) {
+	head := returnPath(d.Sender) + d.Trace
+	var out copies
+	for _, id := range d.Recipients {
+		a, err := h.store.Account(ctx, id)
+		if domicile.KindOf(err) == domicile.NotExist || err == nil && a.State == store.Moving {
+			return out, domicile.E("", domicile.Unavailable, "an account is not served here now; look its home up again")
+		}
+		if err != nil {
+			return out, err
+		}
+		in, err := h.store.Incoming(ctx, id, h.maxSize+int64(len(head)))
+		if err != nil {
+			return out, markQuota(err)
+		}
+		out = append(out, in)
+	}
+	_, err := io.WriteString(out, head)
+	return out, markQuota(err)
+}
+
+// receive copies the body, counted and digested, into all copies.
+func (h *Home) receive(to copies, digest hash.Hash, body io.Reader) error {
+	src := &sourceReader{r: io.TeeReader(io.LimitReader(body, h.maxSize+1), digest)}
+	n, err := io.Copy(to, src)
+	switch {
+	case src.err != nil: // the sender's side broke: whatever it was, nothing was done
+		return &domicile.Error{Kind: domicile.Unavailable, Detail: "the message broke off on its way", Err: src.err}
+	case err != nil:
+		return markQuota(err)
+	case n > h.maxSize:
+		return domicile.E("", domicile.TooLarge, "the message is larger than this region takes")
+	}
+	return nil
+}
+
+// sourceReader remembers a read error, so that it can be told from one of writing.
+type sourceReader struct {
+	r   io.Reader
+	err error
+}
+
+func (s *sourceReader) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+// commit commits all copies. The tokens are held until the sender was answered, or may be taken for unanswered.
+func (h *Home) commit(ctx context.Context, d delivery, c copies, tokens []string) error {
+	for i, id := range d.Recipients {
+		if err := h.waiting.claim(ctx, string(id)+tokens[i]); err != nil {
+			h.release(d.Recipients[:i], tokens)
+			return err
+		}
+	}
+	for i, id := range d.Recipients {
+		if _, err := c[i].Commit(ctx, store.Token(tokens[i]), store.Inbox, nil, time.Time{}); err != nil {
+			h.log.Warn("a delivery was not stored", "id", d.ID, "copy", i+1, "of", len(d.Recipients), "kind", domicile.KindOf(err).String())
+			h.release(d.Recipients, tokens)
+			return markQuota(err)
+		}
+		h.log.Debug("delivered", "id", d.ID, "account", string(id))
+	}
+	for i, id := range d.Recipients {
+		h.waiting.expire(string(id) + tokens[i])
+	}
+	return nil
+}
+
+func (h *Home) release(ids []domicile.AccountID, tokens []string) {
+	for i, id := range ids {
+		h.waiting.settle(string(id) + tokens[i])
+	}
+}
+
+// answered forgets the tokens of a delivery whose 250 went out, and lets a repetition that waits go on. Idempotent.
+func (h *Home) answered(ctx context.Context, a answered) error {
+	if a.V != wireVersion || len(a.Recipients) != len(a.Tokens) || len(a.Tokens) > maxRecipients {
+		return domicile.E("delivery answered", domicile.Invalid, "not as this node's version writes it")
+	}
+	if a.Answered {
+		for i, id := range a.Recipients {
+			if err := h.store.Forget(ctx, id, store.Token(a.Tokens[i])); err != nil && domicile.KindOf(err) != domicile.NotExist {
+				return domicile.W("delivery answered", err)
+			}
+		}
+	}
+	h.release(a.Recipients, a.Tokens)
+	return nil
+}
+
+// markQuota gives the error of a full mailbox its rule, which crosses to another node.
+func markQuota(err error) error {
+	if errors.Is(err, store.ErrOverQuota) {
+		return &domicile.Error{Kind: domicile.TooLarge, Rule: quotaRule, Detail: "a recipient's mailbox is full", Err: err}
+	}
+	return err
+}
+
+// tokens returns, for each recipient, a keyed hash of what a repetition would repeat: sender, account and body.
+func tokens(key []byte, d delivery, body hash.Hash) []string {
+	sum := body.Sum(nil)
+	out := make([]string, len(d.Recipients))
+	for i, id := range d.Recipients {
+		mac := hmac.New(sha256.New, key)
+		for _, part := range []string{"domicile/delivery/v1", d.Sender, string(id), string(sum)} {
+			io.WriteString(mac, strconv.Itoa(len(part))+":"+part)
+		}
+		out[i] = "smtp-" + hex.EncodeToString(mac.Sum(nil))
+	}
+	return out
+}

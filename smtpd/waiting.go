@@ -1,0 +1,107 @@
+package smtpd
+
+import (
+	"context"
+	"crypto/rand"
+	"sync"
+	"time"
+
+	"domicile"
+	"domicile/store"
+)
+
+const (
+	answerLife = time.Minute      // how long home waits to hear whether the sender was answered
+	answerWait = 20 * time.Second // how long a repetition waits for that, before it is told to come back
+)
+
+// waiting holds the tokens of deliveries under way: being committed, or committed with an answer that home does not know
+// to have gone out. A repetition waits, because only then is it known whether it is one. Without
+// this, a mail sent again on purpose right behind the 250 could come before the word that the 250 went out, and be lost.
+type waiting struct {
+	patience, forget time.Duration
+	mu               sync.Mutex
+	held             map[string]chan struct{} // closed when settled
+}
+
+// claim holds token, when nobody else does any more. Unavailable after patience.
+func (w *waiting) claim(ctx context.Context, token string) error {
+	ctx, cancel := context.WithTimeout(ctx, w.patience)
+	defer cancel()
+	for {
+		w.mu.Lock()
+		other, ok := w.held[token]
+		if !ok {
+			if w.held == nil {
+				w.held = map[string]chan struct{}{}
+			}
+			w.held[token] = make(chan struct{})
+			w.mu.Unlock()
+			return nil
+		}
+		w.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return domicile.E("", domicile.Unavailable, "the same message is being delivered by another connection; try again in a minute")
+		}
+	}
+}
+
+// expire settles token after a while, if nothing else does.
+func (w *waiting) expire(token string) {
+	w.mu.Lock()
+	held := w.held[token]
+	w.mu.Unlock()
+	time.AfterFunc(w.forget, func() {
+		w.mu.Lock()
+		same := held != nil && w.held[token] == held
+		w.mu.Unlock()
+		if same {
+			w.settle(token)
+		}
+	})
+}
+
+// settle lets go of token. No harm if nobody holds it.
+func (w *waiting) settle(token string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if held, ok := w.held[token]; ok {
+		close(held)
+		delete(w.held, token)
+	}
+}
+
+// tokenKey is the region's key for tokens of deliveries, made at first use.
+type tokenKey struct {
+	store store.Store
+	mu    sync.Mutex
+	key   []byte
+}
+
+func (k *tokenKey) get() ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.key != nil {
+		return k.key, nil
+	}
+	t, err := k.store.Table("delivery")
+	if err != nil {
+		return nil, err
+	}
+	fresh := make([]byte, 32)
+	rand.Read(fresh)
+	if _, err := t.CompareAndSwap("token-key", nil, fresh); err != nil {
+		return nil, err
+	}
+	key, ok, err := t.Get("token-key")
+	if err != nil {
+		return nil, err
+	}
+	if !ok || len(key) != 32 {
+		return nil, domicile.E("token key", domicile.Other, "the key of the delivery table is missing or malformed; run mailctl fsck")
+	}
+	k.key = key
+	return key, nil
+}

@@ -1,0 +1,119 @@
+package smtpd
+
+import (
+	"context"
+	"net/mail"
+	"strings"
+	"time"
+
+	"domicile"
+)
+
+// The methods between nodes. See the package comment for their bytes.
+const (
+	methodStore    = "delivery/store"
+	methodAnswered = "delivery/answered"
+	wireVersion    = 1
+	maxReply       = 64 << 10
+	maxRecipients  = 100
+	maxTrace       = 2048
+	maxSender      = 256 // RFC 5321 4.5.3.1.3
+)
+
+// delivery is the header of one message on its way home.
+type delivery struct {
+	V          int                  `json:"v"`
+	ID         string               `json:"id"`
+	Sender     string               `json:"sender"` // "" = null sender
+	Recipients []domicile.AccountID `json:"recipients"`
+	Trace      string               `json:"trace"`
+}
+
+// accepted answers a delivery: every copy is on disk.
+type accepted struct {
+	V      int      `json:"v"`
+	Tokens []string `json:"tokens"`
+}
+
+// answered tells home whether the sender was told 250.
+type answered struct {
+	V          int                  `json:"v"`
+	Recipients []domicile.AccountID `json:"recipients"`
+	Tokens     []string             `json:"tokens"`
+	Answered   bool                 `json:"answered"`
+}
+
+// check holds what a peer sent against the format.
+func (d *delivery) check() error {
+	bad := func(what string) error { return domicile.E("delivery", domicile.Invalid, what) }
+	switch {
+	case d.V != wireVersion:
+		return bad("the delivery is in a newer format than this node reads; update this node")
+	case len(d.Recipients) == 0 || len(d.Recipients) > maxRecipients:
+		return bad("not between 1 and 100 recipients")
+	case !isSender(d.Sender):
+		return bad("the sender is not an address")
+	case !isTrace(d.Trace):
+		return bad("the trace is not one Received field")
+	}
+	return nil
+}
+
+// isTrace accepts one folded Received field of printable ASCII.
+func isTrace(s string) bool {
+	if len(s) > maxTrace || !strings.HasPrefix(s, "Received: ") || !strings.HasSuffix(s, "\r\n") {
+		return false
+	}
+	for i, line := range strings.Split(strings.TrimSuffix(s, "\r\n"), "\r\n") {
+		if i > 0 && !strings.HasPrefix(line, "\t") || strings.IndexFunc(line, func(r rune) bool { return r != '\t' && (r < ' ' || r > '~') }) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// isSender accepts the null sender and addresses of printable ASCII (SMTPUTF8 is not offered).
+func isSender(s string) bool {
+	if s == "" {
+		return true
+	}
+	at := strings.LastIndexByte(s, '@')
+	return at > 0 && at < len(s)-1 && len(s) <= maxSender && !strings.ContainsAny(s[at:], " <>()\"\\,;") &&
+		strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0
+}
+
+// returnPath is the field that home adds (RFC 5321 4.4). go-smtp hands over quoted local parts unquoted.
+func returnPath(sender string) string {
+	if sender == "" {
+		return "Return-Path: <>\r\n"
+	}
+	return "Return-Path: " + (&mail.Address{Address: sender}).String() + "\r\n"
+}
+
+// received is the trace field of RFC 5321 4.4. It does not name the recipients.
+func received(helo, ip, hostname, id string, now time.Time) string {
+	helo = strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune(".-_:[]", r) {
+			return r
+		}
+		return -1
+	}, helo)
+	if helo == "" || len(helo) > 255 {
+		helo = "unknown"
+	}
+	if strings.Contains(ip, ":") {
+		ip = "IPv6:" + ip
+	}
+	return "Received: from " + helo + " ([" + ip + "])\r\n\tby " + hostname + " with ESMTP id " + id + ";\r\n\t" +
+		now.Format("Mon, 2 Jan 2006 15:04:05 -0700") + "\r\n"
+}
+
+// sleep waits, or less if ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
