@@ -1,0 +1,26 @@
+package disclosure
+
+// Names of the rules that Go itself applies, before and beside the bundles' policies.
+const (
+	ruleNoToken   = "house/token-required"
+	ruleToken     = "house/token-form"
+	ruleAuthority = "house/authority-registered"
+	ruleRole      = "house/authority-role"
+	ruleSigners   = "house/signatures-needed"
+	ruleAudience  = "house/audience"
+	ruleDates     = "house/token-dates"
+	ruleStatus    = "house/status"
+	ruleWindow    = "house/no-tap"
+	ruleScope     = "house/scope-within-basis"
+	ruleReplay    = "house/replay"
+	ruleAbroad    = "house/stored-abroad"
+	ruleTold      = "house/through-parent"
+	ruleTarget    = "house/target"
+	ruleJudgement = "house/judgement"
+	ruleApprovals = "house/two-persons"
+	ruleDocument  = "house/document"
+	ruleState     = "house/case-state"
+	ruleRelease   = "house/release-quorum"
+	ruleCourt     = "house/court-act"
+	roleOfficer   = "house/legal-role"
+)
