@@ -1,0 +1,235 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"domicile"
+	"domicile/placement"
+	"domicile/store"
+)
+
+// Target names the account of a call.
+type Target struct {
+	Address string `json:"address"`
+}
+
+// CreateAccount asks for an account. Without Evidence the operator's own statement is the one item.
+type CreateAccount struct {
+	Address   string   `json:"address"`
+	Residence string   `json:"residence"`
+	Evidence  []string `json:"evidence,omitempty"` // each "KIND=CC", see residence.ParseEvidence
+	Password  string   `json:"password"`
+	Quota     int64    `json:"quota,omitempty"` // bytes; 0 = none
+}
+
+// SetPassword replaces a password.
+type SetPassword struct {
+	Address  string `json:"address"`
+	Password string `json:"password"`
+}
+
+// SetQuota changes a quota, in bytes; 0 = none. A nil Quota only asks.
+type SetQuota struct {
+	Address string `json:"address"`
+	Quota   *int64 `json:"quota,omitempty"`
+}
+
+// Account is an account as operators see it.
+type Account struct {
+	Address   domicile.Address   `json:"address"`
+	Account   domicile.AccountID `json:"account"`
+	Region    domicile.Region    `json:"region"`
+	Residence domicile.Country   `json:"residence"`
+	Class     string             `json:"class"`
+	State     store.AccountState `json:"state"`
+	Epoch     uint64             `json:"epoch"`
+	Quota     int64              `json:"quota"` // bytes; 0 = none
+	Created   time.Time          `json:"created"`
+	Messages  *int               `json:"messages,omitempty"` // in show and quota only
+	Bytes     *int64             `json:"bytes,omitempty"`    // in show and quota only; a message copied to two mailboxes counts twice here
+	Leaf      *uint64            `json:"leaf,omitempty"`     // in create and rm: the record of it
+}
+
+// Where says where an account lives and why.
+type Where struct {
+	Address   domicile.Address   `json:"address"`
+	Account   domicile.AccountID `json:"account"`
+	Home      domicile.Region    `json:"home"`
+	Node      domicile.Node      `json:"node,omitempty"` // known at home only
+	Epoch     uint64             `json:"epoch"`
+	Residence domicile.Country   `json:"residence,omitempty"` // known at home only
+	Stale     bool               `json:"stale,omitempty"`     // the registrar is out of reach
+	Why       string             `json:"why"`
+}
+
+func (s *Server) accountRoutes() {
+	route(s, "account", "create", operators, s.createAccount)
+	route(s, "account", "ls", anyone, s.listAccounts)
+	route(s, "account", "show", anyone, s.showAccount)
+	route(s, "account", "rm", operators, s.removeAccount)
+	route(s, "account", "passwd", operators, s.setPassword)
+	route(s, "account", "suspend", operators, s.setState(store.Suspended))
+	route(s, "account", "resume", operators, s.setState(store.Active))
+	route(s, "account", "quota", operators, s.setQuota)
+	route(s, "account", "where", anyone, s.whereAccount)
+	s.handle("account", "export", []string{"operator", "legal"}, s.exportAccount)
+}
+
+func (s *Server) view(a store.Account) Account {
+	return Account{Address: a.Address, Account: a.ID, Region: s.cfg.Region, Residence: a.Residence, Class: a.Class,
+		State: a.State, Epoch: a.Epoch, Quota: a.Quota, Created: a.Created}
+}
+
+// find parses the address, records the access and returns the account of this region.
+func (s *Server) find(ctx context.Context, who caller, address string) (store.Account, error) {
+	a, err := placement.ParseAddress(address)
+	if err != nil {
+		return store.Account{}, err
+	}
+	if err := s.access(ctx, who, a); err != nil {
+		return store.Account{}, err
+	}
+	acct, err := s.cfg.Store.AccountByAddress(ctx, a)
+	if domicile.KindOf(err) == domicile.NotExist {
+		return acct, domicile.E(who.call, domicile.NotExist, "this region has no such account; account where says whether another has")
+	}
+	return acct, err
+}
+
+func (s *Server) listAccounts(ctx context.Context, who caller, _ struct{}) ([]Account, error) {
+	if err := s.access(ctx, who, ""); err != nil {
+		return nil, err
+	}
+	all, err := s.cfg.Store.Accounts(ctx)
+	out := make([]Account, len(all))
+	for i, a := range all {
+		out[i] = s.view(a)
+	}
+	return out, err
+}
+
+func (s *Server) showAccount(ctx context.Context, who caller, in Target) (Account, error) {
+	a, err := s.find(ctx, who, in.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	return s.sized(ctx, a)
+}
+
+// sized adds how much an account holds.
+func (s *Server) sized(ctx context.Context, a store.Account) (Account, error) {
+	out := s.view(a)
+	boxes, err := s.cfg.Store.Mailboxes(ctx, a.ID)
+	if err != nil {
+		return out, err
+	}
+	count, size := 0, int64(0)
+	for _, b := range boxes {
+		count += int(b.Messages)
+		size += b.Size
+	}
+	out.Messages, out.Bytes = &count, &size
+	return out, nil
+}
+
+// removeAccount gives up the name, then destroys key and mail. A try that was cut short between the two is put right by
+// the same call again.
+func (s *Server) removeAccount(ctx context.Context, who caller, in Target) (Account, error) {
+	a, err := s.find(ctx, who, in.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	if err := s.mayRemove(who, a); err != nil {
+		return Account{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	if err := s.cfg.Directory.Release(ctx, a.Address, a.ID, a.Epoch); err != nil && domicile.KindOf(err) != domicile.NotExist {
+		return Account{}, domicile.W("release the name", err)
+	}
+	leaf, err := s.record(ctx, who, "account.removed", a.Address, map[string]string{"account": string(a.ID)})
+	if err != nil {
+		return Account{}, err
+	}
+	if err := s.cfg.Store.DeleteAccount(ctx, a.ID); err != nil && domicile.KindOf(err) != domicile.NotExist {
+		return Account{}, err
+	}
+	out := s.view(a)
+	out.Leaf = &leaf.Index
+	return out, nil
+}
+
+func (s *Server) setPassword(ctx context.Context, who caller, in SetPassword) (Account, error) {
+	phc, err := s.hash(in.Password)
+	if err != nil {
+		return Account{}, err
+	}
+	return s.change(ctx, who, in.Address, func(a *store.Account) { a.Password = phc })
+}
+
+func (s *Server) setState(to store.AccountState) func(context.Context, caller, Target) (Account, error) {
+	return func(ctx context.Context, who caller, in Target) (Account, error) {
+		return s.change(ctx, who, in.Address, func(a *store.Account) {
+			if a.State != store.Moving {
+				a.State = to
+			}
+		})
+	}
+}
+
+func (s *Server) setQuota(ctx context.Context, who caller, in SetQuota) (Account, error) {
+	if in.Quota != nil && *in.Quota < 0 {
+		return Account{}, domicile.E(who.call, domicile.Invalid, "a quota is a number of bytes, 0 for none")
+	}
+	if in.Quota != nil {
+		if _, err := s.change(ctx, who, in.Address, func(a *store.Account) { a.Quota = *in.Quota }); err != nil {
+			return Account{}, err
+		}
+	}
+	a, err := s.find(ctx, who, in.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	return s.sized(ctx, a)
+}
+
+func (s *Server) change(ctx context.Context, who caller, address string, fn func(*store.Account)) (Account, error) {
+	a, err := s.find(ctx, who, address)
+	if err != nil {
+		return Account{}, err
+	}
+	err = s.cfg.Store.UpdateAccount(ctx, a.ID, func(a *store.Account) error { fn(a); return nil })
+	if err != nil {
+		return Account{}, err
+	}
+	a, err = s.cfg.Store.Account(ctx, a.ID)
+	return s.view(a), err
+}
+
+func (s *Server) whereAccount(ctx context.Context, who caller, in Target) (Where, error) {
+	a, err := placement.ParseAddress(in.Address)
+	if err != nil {
+		return Where{}, err
+	}
+	if err := s.access(ctx, who, a); err != nil {
+		return Where{}, err
+	}
+	loc, err := s.cfg.Directory.Resolve(ctx, a)
+	if err != nil {
+		return Where{}, err
+	}
+	out := Where{Address: a, Account: loc.Account, Home: loc.Home, Epoch: loc.Epoch, Stale: loc.Stale,
+		Why: "the registrar's word, signed by the home region; the residence is known there only"}
+	if loc.Home != s.cfg.Region {
+		return out, nil
+	}
+	acct, err := s.cfg.Store.Account(ctx, loc.Account)
+	if err != nil {
+		return Where{}, err
+	}
+	out.Node, out.Residence = s.cfg.Node, acct.Residence
+	out.Why = fmt.Sprintf("declared residence %s is served by %s, first in the catalog's order (version %d)", acct.Residence, loc.Home, s.cfg.Catalog().Version)
+	return out, nil
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"crypto/tls"
+	"net"
+
+	"domicile"
+)
+
+// loadIdentity reads the node's certificate for the fronts within TLS, and returns its text for package region.
+func (n *node) loadIdentity() ([]byte, error) {
+	const op = "node certificate"
+	text, err := readSecret(n.cfg.Identity)
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	cert, err := tls.X509KeyPair(text, text)
+	if err != nil {
+		return nil, domicile.E(op, domicile.Invalid, n.cfg.Identity+" must hold key, leaf, intermediate and root in PEM")
+	}
+	n.cert.Store(&cert)
+	return text, nil
+}
+
+// reloadIdentity reads the certificate again. A bad one changes nothing between nodes; connections that are open stay as
+// they are.
+func (n *node) reloadIdentity() {
+	old := n.cert.Load()
+	text, err := n.loadIdentity()
+	if err == nil {
+		err = n.net.Reload(text)
+	}
+	if err != nil {
+		n.cert.Store(old)
+		n.log.Error("the certificate was not read again; the old one stays", "error", err)
+	}
+}
+
+// withTLS puts TLS over a front, by the node's certificate as it is at each handshake.
+func (n *node) withTLS(l net.Listener) net.Listener {
+	return tls.NewListener(l, &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.cert.Load(), nil },
+	})
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+
+	"domicile"
+	"domicile/audit"
+	"domicile/placement"
+	"domicile/residence"
+)
+
+// local answers for this region's own accounts.
+func (n *node) local(ctx context.Context, a domicile.Address) (domicile.AccountID, uint64, error) {
+	acct, err := n.store.AccountByAddress(ctx, a)
+	return acct.ID, acct.Epoch, err
+}
+
+// recordName makes a leaf of a claim or release at this region's registrar. The name, even as a digest, is for those
+// to whom the leaf is opened.
+func (n *node) recordName(ctx context.Context, what string, o placement.Ownership) error {
+	_, err := n.audit.Append(ctx, audit.Entry{
+		Kind:    what,
+		Public:  map[string]string{"home": string(o.Home), "epoch": strconv.FormatUint(o.Epoch, 10)},
+		Private: map[string]string{"name": o.Name.String(), "domain": o.Domain, "account": string(o.Account)},
+	})
+	return err
+}
+
+// recordResidence makes a leaf of an entry of the ledger. All entries look alike, so that a freeze does not show.
+func (n *node) recordResidence(ctx context.Context, e residence.Entry) error {
+	raw, err := json.Marshal(e)
+	if err != nil {
+		return domicile.W("record a residence", err)
+	}
+	_, err = n.audit.Append(ctx, audit.Entry{
+		Kind:    "residence.entry",
+		Public:  map[string]string{"region": n.cfg.Region},
+		Private: map[string]string{"entry": string(raw)},
+	})
+	return err
+}
+
+// freeze keeps a residence as it is while a case is open. The machine acts, on no person's word.
+func (n *node) freeze(ctx context.Context, account domicile.AccountID, caseID string) error {
+	return n.residence.Freeze(ctx, account, caseID, residence.Actor{Name: n.cfg.Name, Region: n.region(), Legal: true})
+}

@@ -1,0 +1,133 @@
+// Mailnode is one node of domicile: serve runs it, check says what is wrong with its configuration, demo tells the
+// whole story on loopback with real processes.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"domicile/config"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailed  = 1
+	exitInvalid = 2 // the words on the command line, or the configuration, are wrong
+)
+
+// errUsage marks errors in the words on the command line.
+var errUsage = errors.New("see mailnode --help")
+
+func run(ctx context.Context, args []string, out, errOut io.Writer) int {
+	root := &cobra.Command{
+		Use:           "mailnode",
+		Short:         "One node of domicile, an e-mail store whose bytes rest where their owner lives",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          noArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w\n%s%w", err, cmd.UsageString(), errUsage)
+	})
+	root.AddCommand(serveCommand(), checkCommand(), demoCommand(), versionCommand())
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		fmt.Fprintln(errOut, problems) // a line each, as editors and scripts read them
+		return exitInvalid
+	}
+	fmt.Fprintln(errOut, "mailnode:", err)
+	if errors.Is(err, errUsage) || errors.Is(err, errConfig) {
+		return exitInvalid
+	}
+	return exitFailed
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s does not know %q: %w", cmd.CommandPath(), args[0], errUsage)
+	}
+	return nil
+}
+
+// errConfig marks a configuration that could not be read at all.
+var errConfig = errors.New("mailnode check --config FILE says all that is wrong with a configuration")
+
+func load(path string) (*config.Node, error) {
+	n, err := config.Load(path)
+	if err == nil {
+		return n, nil
+	}
+	if _, ok := errors.AsType[config.Problems](err); ok {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w\n%w", err, errConfig)
+}
+
+func checkCommand() *cobra.Command {
+	var path string
+	var show bool
+	cmd := &cobra.Command{
+		Use:     "check --config node.toml",
+		Short:   "Say all that is wrong with a configuration, each with file, line and key",
+		Example: "  mailnode check --config eu-ireland-1/node.toml --print",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			n, err := load(path)
+			if err != nil {
+				return err
+			}
+			if show {
+				return config.Print(cmd.OutOrStdout(), n)
+			}
+			_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%s: nothing wrong\n", path)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&path, "config", "node.toml", "the configuration `file`")
+	cmd.Flags().BoolVar(&show, "print", false, "show the effective values, defaults included")
+	return cmd
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version of this program",
+		Example: "  mailnode version",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "mailnode", version())
+			return err
+		},
+	}
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "unknown"
+	}
+	return info.Main.Version + " (" + info.GoVersion + ")"
+}

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"domicile"
+	"domicile/audit"
+	"domicile/config"
+	"domicile/disclosure"
+	"domicile/keys"
+	"domicile/placement"
+	"domicile/region"
+	"domicile/residence"
+	"domicile/smtpd"
+	"domicile/store"
+	"domicile/store/bolt"
+)
+
+// journalKeep is how long records of sessions and deliveries are kept before whole files of them are removed.
+const journalKeep = 90 * 24 * time.Hour
+
+// node is the parts list of one node.
+type node struct {
+	cfg     *config.Node
+	log     *slog.Logger
+	catalog atomic.Pointer[region.Catalog]
+	signer  *keys.Signer
+	cert    atomic.Pointer[tls.Certificate] // for the fronts within TLS
+
+	// Nil for a witness.
+	root      *keys.Root
+	audit     *audit.Log
+	journal   *region.Journal
+	guard     *region.Guard
+	directory *placement.Directory
+
+	// Nil on a node that holds no store.
+	store     store.Store
+	registrar *placement.Registrar
+	residence *residence.Ledger
+	orders    *disclosure.Engine
+	home      *smtpd.Home
+
+	net    *region.Node
+	fronts []front
+
+	closers  []func() error // in the order in which the parts were made
+	stop     context.CancelFunc
+	work     sync.WaitGroup
+	failed   chan error
+	draining atomic.Bool
+}
+
+// front is a server and where it listens.
+type front interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error
+}
+
+// opened remembers how to close a part.
+func (n *node) opened(close func() error) { n.closers = append(n.closers, close) }
+
+// closeAll releases the parts, the last made first.
+func (n *node) closeAll() {
+	for _, c := range slices.Backward(n.closers) {
+		if err := c(); err != nil {
+			n.log.Error("a part did not close well", "error", err)
+		}
+	}
+	n.closers = nil
+}
+
+// data names a folder of the data folder.
+func (n *node) data(name string) string { return filepath.Join(n.cfg.Data, name) }
+
+func (n *node) region() domicile.Region { return domicile.Region(n.cfg.Region) }
+
+// build makes every part and joins them. Nothing listens yet.
+func (n *node) build() error {
+	if err := region.Stamp(n.cfg.Data, n.region(), domicile.Node(n.cfg.Name)); err != nil {
+		return err
+	}
+	release, err := lock(n.cfg.Data)
+	if err != nil {
+		return err
+	}
+	n.opened(release)
+	catalog, err := n.readCatalog()
+	if err != nil {
+		return err
+	}
+	n.catalog.Store(catalog)
+	if n.signer, err = keys.LoadSigner(n.cfg.SigningKey); err != nil {
+		return err
+	}
+	if n.cfg.Witness() {
+		return n.buildNetwork()
+	}
+	steps := []func() error{n.buildBorder, n.buildNetwork, n.buildStore, n.buildDirectory, n.buildCases}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// buildBorder opens the log, the journal and the guard that writes to both.
+func (n *node) buildBorder() (err error) {
+	if n.root, err = keys.LoadRoot(n.cfg.RootKey); err != nil {
+		return err
+	}
+	n.audit, err = audit.Open(audit.Config{Dir: n.data("audit"), Origin: n.signer.Name(), Signer: n.signer, Sealer: n.root.Box("audit")})
+	if err != nil {
+		return err
+	}
+	n.opened(n.audit.Close)
+	if err := n.recordCatalog(context.Background(), n.catalog.Load()); err != nil {
+		return err
+	}
+	n.journal, err = region.OpenJournal(n.data("journal"), n.root.Box("journal"), journalKeep, time.Now)
+	if err != nil {
+		return err
+	}
+	n.opened(n.journal.Close)
+	n.guard, err = region.NewGuard(region.GuardConfig{Region: n.region(), Log: n.audit, Journal: n.journal})
+	if err != nil {
+		return err
+	}
+	n.opened(n.guard.Close)
+	return nil
+}
+
+func (n *node) buildNetwork() error {
+	identity, err := n.loadIdentity()
+	if err != nil {
+		return err
+	}
+	gossip, err := readGossipKeys(n.cfg.Gossip.KeyFile)
+	if err != nil {
+		return err
+	}
+	c := n.cfg
+	n.net, err = region.New(region.Config{
+		Node: domicile.Node(c.Name), Region: n.region(), Roles: c.Roles, Catalog: n.catalog.Load, Identity: identity, Guard: n.guard,
+		RPCListen: c.RPC.Listen, RPCAdvertise: c.RPC.Advertise,
+		GossipListen: c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	if !c.Witness() && !c.Has("store") {
+		return nil
+	}
+	cosigner, err := audit.OpenWitness(n.data("cosigner"), n.signer, n.otherLogs(), time.Now)
+	if err != nil {
+		return err
+	}
+	n.opened(cosigner.Close)
+	n.net.ServeCosigner(cosigner)
+	return nil
+}
+
+// otherLogs maps the origin of every region's log but our own to its verifier key.
+func (n *node) otherLogs() map[string]string {
+	logs := map[string]string{}
+	for _, r := range n.catalog.Load().Regions {
+		if r.Name != n.region() {
+			origin, _, _ := strings.Cut(r.Key, "+")
+			logs[origin] = r.Key
+		}
+	}
+	return logs
+}
+
+func (n *node) buildStore() error {
+	if !n.cfg.Has("store") {
+		return nil
+	}
+	ring, err := keys.OpenRing(n.root, n.data("keys"))
+	if err != nil {
+		return err
+	}
+	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Log: n.log})
+	if err != nil {
+		return err
+	}
+	n.opened(s.Close)
+	n.store = s
+	n.home = smtpd.NewHome(s, n.cfg.SMTP.MaxSize, n.log)
+	n.home.Register(n.net)
+	return nil
+}
+
+func (n *node) buildDirectory() error {
+	key, err := readNamesKey(n.cfg.NamesKey)
+	if err != nil {
+		return err
+	}
+	digester, err := placement.NewDigester(key)
+	if err != nil {
+		return err
+	}
+	if err := n.buildRegistrar(); err != nil {
+		return err
+	}
+	cfg := placement.DirectoryConfig{
+		Region: n.region(), Digester: digester, Trust: trust{n.catalog.Load}, Remote: n.net, Registrar: n.registrar, Signer: n.signer}
+	if n.store != nil {
+		cfg.Local = n.local
+	}
+	n.directory, err = placement.NewDirectory(cfg)
+	return err
+}
+
+func (n *node) buildRegistrar() error {
+	if n.store == nil {
+		return nil
+	}
+	names, err := n.store.Table("names")
+	if err != nil {
+		return err
+	}
+	n.registrar, err = placement.NewRegistrar(placement.RegistrarConfig{Region: n.region(), Trust: trust{n.catalog.Load}, Table: names, Record: n.recordName})
+	if err != nil {
+		return err
+	}
+	n.net.ServeRegistrar(n.registrar)
+	return nil
+}
+
+// buildCases opens what rests on accounts: the residence ledger and the cases.
+func (n *node) buildCases() error {
+	if n.store == nil {
+		return nil
+	}
+	entries, err := n.store.Table("residence")
+	if err != nil {
+		return err
+	}
+	coolDown, err := time.ParseDuration(n.cfg.Residence.CoolDown)
+	if err != nil {
+		return err
+	}
+	n.residence, err = residence.Open(residence.Config{Region: n.region(), Table: entries, Record: n.recordResidence, CoolDown: coolDown})
+	if err != nil {
+		return err
+	}
+	n.orders, err = disclosure.Open(disclosure.Config{
+		Region: n.region(), Node: domicile.Node(n.cfg.Name), Lab: n.cfg.Lab, Catalog: n.catalog.Load, Store: n.store, Log: n.audit, Guard: n.guard,
+		Notifier: n.net, Resolve: n.directory.Resolve, Cosign: func(ctx context.Context) (int, error) { return n.net.CosignNow(ctx, n.audit) },
+		Box: n.root.Box("cases"), Dir: n.data("productions"), Registry: n.cfg.Disclosure.Registry, Bundles: n.cfg.Disclosure.Bundles, Now: time.Now,
+		Freeze: n.freeze, Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.opened(n.orders.Close)
+	return nil
+}

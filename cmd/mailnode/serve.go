@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"domicile/config"
+	"domicile/region"
+)
+
+// drainTime is how long a node waits at its end for calls and sessions under way.
+const drainTime = 10 * time.Second
+
+func serveCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "serve --config node.toml",
+		Short: "Run one node until SIGTERM",
+		Long: `Run one node. When everything listens, one JSON line on the standard output says so and where; the log goes to
+the standard error as JSON. SIGTERM drains and exits 0. SIGHUP reads the catalog and the node's certificate again: a bad
+one is refused, and the old one stays.`,
+		Example: "  mailnode serve --config eu-ireland-1/node.toml",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := load(path)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVar(&path, "config", "node.toml", "the configuration `file`")
+	return cmd
+}
+
+// ready is the line that says that a node serves. Absent fronts are absent.
+type ready struct {
+	Ready  bool   `json:"ready"`
+	Node   string `json:"node"`
+	Region string `json:"region,omitempty"`
+	RPC    string `json:"rpc"`
+	SMTP   string `json:"smtp,omitempty"`
+	IMAP   string `json:"imap,omitempty"`
+	IMAPS  string `json:"imaps,omitempty"`
+	Admin  string `json:"admin,omitempty"`
+}
+
+// serve runs a node until ctx ends or a part fails.
+func serve(ctx context.Context, cfg *config.Node, out, errOut io.Writer) error {
+	region.SealDefaults()
+	if err := noCoreDumps(); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(errOut, nil))
+	n := &node{cfg: cfg, log: log, failed: make(chan error, 8)}
+	defer n.closeAll()
+	if err := n.build(); err != nil {
+		return err
+	}
+	at, err := n.start(ctx)
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(out).Encode(at); err != nil {
+		return err
+	}
+	return n.wait(ctx)
+}
+
+// wait serves until ctx ends or a part fails, and reads catalog and certificates again at SIGHUP.
+func (n *node) wait(ctx context.Context) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			n.log.Info("draining")
+			return n.drain()
+		case err := <-n.failed:
+			return errors.Join(err, n.drain())
+		case <-n.net.Done():
+			return errors.Join(n.net.Err(), n.drain())
+		case <-hup:
+			n.reloadCatalog(ctx)
+			n.reloadIdentity()
+		}
+	}
+}

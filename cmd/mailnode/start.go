@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+
+	"domicile"
+	"domicile/admin"
+	"domicile/config"
+	"domicile/imapd"
+	"domicile/keys"
+	"domicile/placement"
+	"domicile/smtpd"
+)
+
+// Bytes that a stranger's connection may get before a login. SMTP has none: that is what it gets at all.
+const (
+	smtpStranger = 1 << 20
+	imapStranger = 64 << 10
+)
+
+// start joins the other nodes and opens the fronts.
+func (n *node) start(ctx context.Context) (ready, error) {
+	at := ready{Ready: true, Node: n.cfg.Name, Region: n.cfg.Region, RPC: n.cfg.RPC.Advertise}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	n.stop = stop
+	n.opened(func() error { stop(); n.work.Wait(); return nil })
+	n.opened(n.net.Close) // before the parts that answer its calls
+	if err := n.net.Start(background); err != nil {
+		return at, err
+	}
+	if n.cfg.Witness() {
+		return at, nil
+	}
+	if n.store != nil {
+		n.work.Go(func() { n.net.KeepCosigned(background, n.audit) })
+	}
+	var err error
+	if at.SMTP, err = n.startSMTP(); err != nil {
+		return at, err
+	}
+	if err = n.startIMAP(&at); err != nil {
+		return at, err
+	}
+	at.Admin, err = n.startAdmin()
+	return at, err
+}
+
+func (n *node) startSMTP() (string, error) {
+	if n.cfg.SMTP.Listen == "" {
+		return "", nil
+	}
+	s, err := smtpd.New(smtpd.Config{Region: n.region(), Hostname: n.cfg.SMTP.Hostname, MaxSize: n.cfg.SMTP.MaxSize, Lab: n.cfg.Lab,
+		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, Log: n.log})
+	if err != nil {
+		return "", err
+	}
+	l, err := n.net.ListenFront(n.cfg.SMTP.Listen, smtpStranger)
+	return n.serveFront(s, l, err)
+}
+
+// startIMAP opens the IMAP fronts, in the clear and within TLS by the node's certificate: one server behind each.
+func (n *node) startIMAP(at *ready) error {
+	for _, f := range []struct {
+		conf config.Front
+		at   *string
+		tls  bool
+	}{{n.cfg.IMAP, &at.IMAP, false}, {n.cfg.IMAPS, &at.IMAPS, true}} {
+		if f.conf.Listen == "" {
+			continue
+		}
+		s, err := imapd.New(imapd.Config{Region: n.region(), Hostname: f.conf.Hostname, Lab: n.cfg.Lab, Store: n.store, Guard: n.guard,
+			MaxSize: f.conf.MaxSize, Address: placement.ParseAddress, Password: keys.CheckPassword, Log: n.log})
+		if err != nil {
+			return err
+		}
+		l, err := n.net.ListenFront(f.conf.Listen, imapStranger)
+		if err == nil && f.tls {
+			l = n.withTLS(l)
+		}
+		if *f.at, err = n.serveFront(s, l, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *node) startAdmin() (string, error) {
+	if n.cfg.Admin.Listen == "" {
+		return "", nil
+	}
+	s, err := admin.New(admin.Config{Region: n.region(), Node: domicile.Node(n.cfg.Name), Network: n.net, Catalog: n.catalog.Load, Store: n.store,
+		Directory: n.directory, Residence: n.residence, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Hash: keys.HashPassword, Log: n.log})
+	if err != nil {
+		return "", err
+	}
+	l, err := n.net.ListenOperators(n.cfg.Admin.Listen)
+	return n.serveFront(s, l, err)
+}
+
+// serveFront runs a front until it is shut down; if it ends before, the node ends too.
+func (n *node) serveFront(f front, l net.Listener, err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	n.fronts = append(n.fronts, f)
+	n.work.Go(func() {
+		if err := f.Serve(l); err != nil && !n.draining.Load() {
+			n.failed <- err
+		}
+	})
+	return l.Addr().String(), nil
+}
+
+// drain takes nothing new, waits for what is under way, and leaves the rest to closeAll.
+func (n *node) drain() error {
+	n.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	var work sync.WaitGroup
+	errs := make([]error, len(n.fronts))
+	for i, f := range n.fronts {
+		work.Go(func() { errs[i] = f.Shutdown(ctx) })
+	}
+	work.Wait()
+	if err := errors.Join(errs...); err != nil {
+		n.log.Warn("some sessions were cut", "error", err)
+	}
+	return nil
+}
