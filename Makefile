@@ -24,7 +24,7 @@ fuzz: ## every fuzz target for FUZZTIME
 	./.ci/fuzz $(or $(FUZZTIME),10s)
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem ./keys ./audit ./store/... ./message
+	$(GO) test -run '^$$' -bench . -benchmem ./audit ./store/...
 
 check: ## format, vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }

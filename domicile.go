@@ -1,9 +1,3 @@
-// Package domicile holds the words that every other package shares: regions,
-// countries, addresses, accounts, the classes of bytes that may leave a region,
-// and the closed list of reasons for which something is refused.
-//
-// It imports nothing but the standard library, promises nothing about I/O, and
-// all of its types are plain values, safe to copy and to share.
 package domicile
 
 import (
@@ -84,7 +78,7 @@ func NewID(prefix string) string {
 // the table of package placement; a class without a row is refused.
 type EgressClass string
 
-// The classes of STYLE's border, as far as something in the node uses them.
+// The classes in use. A new way out of a region gets a class here, and a row in package placement.
 const (
 	ClientSession EgressClass = "client_session" // a mail client's own connection to a front
 	Delivery      EgressClass = "delivery"       // a message on its way to its home region

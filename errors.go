@@ -45,7 +45,7 @@ func ParseKind(s string) Kind {
 type Error struct {
 	Op     string
 	Kind   Kind
-	Reason Reason // set if Kind is Refused
+	Reason Reason // set if Kind is Refused; with Unavailable it says what is waited for
 	Rule   string // the rule or policy that refused, such as "gdpr-48/third-country"
 	Detail string
 	Err    error
@@ -56,8 +56,12 @@ func (e *Error) Error() string {
 	if e.Op != "" {
 		parts = append(parts, e.Op)
 	}
-	if e.Reason != "" {
+	switch {
+	case e.Reason == "":
+	case e.Kind == Refused:
 		parts = append(parts, "refused ("+string(e.Reason)+")")
+	default: // nothing was refused: it is not possible now
+		parts = append(parts, "not now ("+string(e.Reason)+")")
 	}
 	if e.Detail != "" {
 		parts = append(parts, e.Detail)

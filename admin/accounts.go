@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -43,7 +44,7 @@ type Account struct {
 	Region    domicile.Region    `json:"region"`
 	Residence domicile.Country   `json:"residence"`
 	Class     string             `json:"class"`
-	State     store.AccountState `json:"state"`
+	State     store.AccountState `json:"state"` // the store's, or removing, removed
 	Epoch     uint64             `json:"epoch"`
 	Quota     int64              `json:"quota"` // bytes; 0 = none
 	Created   time.Time          `json:"created"`
@@ -68,10 +69,10 @@ func (s *Server) accountRoutes() {
 	route(s, "account", "create", operators, s.createAccount)
 	route(s, "account", "ls", anyone, s.listAccounts)
 	route(s, "account", "show", anyone, s.showAccount)
-	route(s, "account", "rm", operators, s.removeAccount)
+	route(s, "account", "rm", []string{"operator", "legal"}, s.removeAccount)
 	route(s, "account", "passwd", operators, s.setPassword)
-	route(s, "account", "suspend", operators, s.setState(store.Suspended))
-	route(s, "account", "resume", operators, s.setState(store.Active))
+	route(s, "account", "suspend", operators, s.suspendAccount)
+	route(s, "account", "resume", operators, s.resumeAccount)
 	route(s, "account", "quota", operators, s.setQuota)
 	route(s, "account", "where", anyone, s.whereAccount)
 	s.handle("account", "export", []string{"operator", "legal"}, s.exportAccount)
@@ -107,7 +108,7 @@ func (s *Server) listAccounts(ctx context.Context, who caller, _ struct{}) ([]Ac
 	for i, a := range all {
 		out[i] = s.view(a)
 	}
-	return out, err
+	return out, errors.Join(err, s.shown(out...))
 }
 
 func (s *Server) showAccount(ctx context.Context, who caller, in Target) (Account, error) {
@@ -131,34 +132,9 @@ func (s *Server) sized(ctx context.Context, a store.Account) (Account, error) {
 		size += b.Size
 	}
 	out.Messages, out.Bytes = &count, &size
-	return out, nil
-}
-
-// removeAccount gives up the name, then destroys key and mail. A try that was cut short between the two is put right by
-// the same call again.
-func (s *Server) removeAccount(ctx context.Context, who caller, in Target) (Account, error) {
-	a, err := s.find(ctx, who, in.Address)
-	if err != nil {
-		return Account{}, err
-	}
-	if err := s.mayRemove(who, a); err != nil {
-		return Account{}, err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	if err := s.cfg.Directory.Release(ctx, a.Address, a.ID, a.Epoch); err != nil && domicile.KindOf(err) != domicile.NotExist {
-		return Account{}, domicile.W("release the name", err)
-	}
-	leaf, err := s.record(ctx, who, "account.removed", a.Address, map[string]string{"account": string(a.ID)})
-	if err != nil {
-		return Account{}, err
-	}
-	if err := s.cfg.Store.DeleteAccount(ctx, a.ID); err != nil && domicile.KindOf(err) != domicile.NotExist {
-		return Account{}, err
-	}
-	out := s.view(a)
-	out.Leaf = &leaf.Index
-	return out, nil
+	list := []Account{out}
+	err = s.shown(list...)
+	return list[0], err
 }
 
 func (s *Server) setPassword(ctx context.Context, who caller, in SetPassword) (Account, error) {
@@ -169,14 +145,12 @@ func (s *Server) setPassword(ctx context.Context, who caller, in SetPassword) (A
 	return s.change(ctx, who, in.Address, func(a *store.Account) { a.Password = phc })
 }
 
-func (s *Server) setState(to store.AccountState) func(context.Context, caller, Target) (Account, error) {
-	return func(ctx context.Context, who caller, in Target) (Account, error) {
-		return s.change(ctx, who, in.Address, func(a *store.Account) {
-			if a.State != store.Moving {
-				a.State = to
-			}
-		})
-	}
+func (s *Server) suspendAccount(ctx context.Context, who caller, in Target) (Account, error) {
+	return s.change(ctx, who, in.Address, func(a *store.Account) {
+		if a.State != store.Moving {
+			a.State = store.Suspended
+		}
+	})
 }
 
 func (s *Server) setQuota(ctx context.Context, who caller, in SetQuota) (Account, error) {
@@ -205,7 +179,8 @@ func (s *Server) change(ctx context.Context, who caller, address string, fn func
 		return Account{}, err
 	}
 	a, err = s.cfg.Store.Account(ctx, a.ID)
-	return s.view(a), err
+	list := []Account{s.view(a)}
+	return list[0], errors.Join(err, s.shown(list...))
 }
 
 func (s *Server) whereAccount(ctx context.Context, who caller, in Target) (Where, error) {

@@ -2,10 +2,13 @@ package admin
 
 import (
 	"context"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"domicile"
+	"domicile/residence"
 	"domicile/store"
 )
 
@@ -167,32 +170,84 @@ func TestAccountVerbs(t *testing.T) {
 	if _, err := c.Account(ctx, "nobody@example.com"); domicile.KindOf(err) != domicile.NotExist {
 		t.Errorf("show nobody: %v", err)
 	}
-	if _, err := c.RemoveAccount(ctx, addr); err != nil || len(k.store.accounts) != 0 || k.names.owner["anna@example.com"] != "" {
-		t.Errorf("rm: %v", err)
+}
+
+// A removal takes an operator and a legal officer, in this order, and can be taken back in between.
+func TestRemove(t *testing.T) {
+	k := newKit(t)
+	ctx, addr := t.Context(), "anna@example.com"
+	ops, legal := k.client("eu-ireland", "operator"), k.named("legal", "eu-ireland", "legal")
+	if _, err := ops.CreateAccount(ctx, anna()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := legal.RemoveAccount(ctx, addr)
+	k.wantRefusal(err, domicile.DualApprovalMissing)
+	for _, try := range []string{"asked", "asked again"} {
+		if v, err := ops.RemoveAccount(ctx, addr); err != nil || v.State != "removing" || len(k.store.accounts) != 1 {
+			t.Fatalf("%s: %+v, %v", try, v, err)
+		}
+	}
+	if all, err := ops.Accounts(ctx); err != nil || all[0].State != "removing" {
+		t.Errorf("ls: %+v, %v", all, err)
+	}
+	if v, err := ops.Account(ctx, addr); err != nil || v.State != "removing" {
+		t.Errorf("show: %+v, %v", v, err)
+	}
+	if v, err := ops.ResumeAccount(ctx, addr); err != nil || v.State != store.Active {
+		t.Errorf("resume: %+v, %v", v, err)
+	}
+	_, err = legal.RemoveAccount(ctx, addr)
+	k.wantRefusal(err, domicile.DualApprovalMissing)
+	both := k.named("both", "eu-ireland", "operator", "legal")
+	if v, err := both.RemoveAccount(ctx, addr); err != nil || v.State != "removing" {
+		t.Fatalf("asked by one with both roles: %+v, %v", v, err)
+	}
+	_, err = both.RemoveAccount(ctx, addr)
+	k.wantRefusal(err, domicile.SelfApproval)
+	if v, err := legal.RemoveAccount(ctx, addr); err != nil || v.State != "removed" || len(k.store.accounts) != 0 || k.names.owner["anna@example.com"] != "" {
+		t.Errorf("completed: %+v, %v", v, err)
+	}
+	if n := len(k.store.table("removals").rows); n != 0 {
+		t.Errorf("%d requests are left", n)
 	}
 }
 
-// What a case preserves is not removed, and only legal roles learn why.
+// What a case preserves is not removed, and only legal roles learn why: to operators, and to all who read the log, it looks
+// like an account that no case preserves.
 func TestRemoveFrozen(t *testing.T) {
-	k := newKit(t)
-	made, err := k.client("eu-ireland", "operator").CreateAccount(t.Context(), anna())
-	if err != nil {
-		t.Fatal(err)
+	ops := map[bool][]Account{}
+	for _, frozen := range []bool{false, true} {
+		k := newKit(t)
+		made, err := k.client("eu-ireland", "operator").CreateAccount(t.Context(), anna())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if frozen {
+			if err := k.cfg.Residence.Freeze(t.Context(), made.Account, "c1", residence.Actor{Name: "machine", Region: "eu-ireland"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			v, err := k.client("eu-ireland", "operator").RemoveAccount(t.Context(), "anna@example.com")
+			if err != nil {
+				t.Fatal(err)
+			}
+			v.Account, v.Created = "", time.Time{}
+			ops[frozen] = append(ops[frozen], v)
+		}
+		if !frozen {
+			continue
+		}
+		_, err = k.named("legal", "eu-ireland", "legal").RemoveAccount(t.Context(), "anna@example.com")
+		if domicile.ReasonOf(err) != domicile.ResidenceFrozen || len(ReceiptOf(err)) == 0 || len(k.store.accounts) != 1 {
+			t.Errorf("completed: %v", err)
+		}
+		if leaves := strings.Join(k.leaves(""), ""); strings.Contains(leaves, "residence_frozen") || strings.Contains(leaves, "preserved") || !strings.Contains(leaves, "dual_approval_missing") {
+			t.Errorf("the public log tells of the freeze: %s", leaves)
+		}
 	}
-	if err := k.cfg.Residence.Freeze(t.Context(), made.Account, "c1", actor(caller{})); domicile.KindOf(err) != domicile.Invalid {
-		t.Fatal("a freeze needs who")
-	}
-	who := actor(caller{})
-	who.Name, who.Region = "machine", "eu-ireland"
-	if err := k.cfg.Residence.Freeze(t.Context(), made.Account, "c1", who); err != nil {
-		t.Fatal(err)
-	}
-	_, err = k.client("eu-ireland", "operator").RemoveAccount(t.Context(), "anna@example.com")
-	k.wantRefusal(err, domicile.CoolingDown)
-	_, err = k.client("eu-ireland", "operator", "legal").RemoveAccount(t.Context(), "anna@example.com")
-	k.wantRefusal(err, domicile.ResidenceFrozen)
-	if len(k.store.accounts) != 1 {
-		t.Error("it is gone")
+	if !reflect.DeepEqual(ops[false], ops[true]) {
+		t.Errorf("an operator can tell them apart: %+v", ops)
 	}
 }
 

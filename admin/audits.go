@@ -56,6 +56,7 @@ type NodeView struct {
 	Region  domicile.Region `json:"region,omitempty"` // "" for a witness
 	Roles   []string        `json:"roles"`
 	RPC     string          `json:"rpc"`
+	Admin   string          `json:"admin,omitempty"`
 	Catalog uint64          `json:"catalog"`
 	Alive   bool            `json:"alive"`
 }

@@ -23,7 +23,9 @@ func (c *Client) Account(ctx context.Context, address string) (Account, error) {
 	return call[Account](ctx, c, "account/show", Target{address})
 }
 
-// RemoveAccount destroys an account's key and mail and gives its name up.
+// RemoveAccount, said by an operator, asks for an account's removal and ends its logins: State "removing". Said then by a legal
+// officer, another person, it destroys key and mail and gives the name up: "removed". Refused DualApprovalMissing, SelfApproval,
+// and to legal officers ResidenceFrozen.
 func (c *Client) RemoveAccount(ctx context.Context, address string) (Account, error) {
 	return call[Account](ctx, c, "account/rm", Target{address})
 }
@@ -38,7 +40,7 @@ func (c *Client) SuspendAccount(ctx context.Context, address string) (Account, e
 	return call[Account](ctx, c, "account/suspend", Target{address})
 }
 
-// ResumeAccount allows logins again.
+// ResumeAccount allows logins again, and takes a request to remove the account back.
 func (c *Client) ResumeAccount(ctx context.Context, address string) (Account, error) {
 	return call[Account](ctx, c, "account/resume", Target{address})
 }

@@ -96,7 +96,7 @@ func (c *Client) post(ctx context.Context, path string, in any) (io.ReadCloser, 
 		return nil, domicile.W(path, err)
 	}
 	if len(raw) > maxRequest {
-		return nil, domicile.E(path, domicile.TooLarge, "more than 8 MiB to send")
+		return nil, domicile.E(path, domicile.TooLarge, "more than 24 MiB to send")
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path, bytes.NewReader(raw))
 	if err != nil {
@@ -120,10 +120,15 @@ func unreached(path string, err error) error {
 		return domicile.Refuse(path, domicile.PeerUnverified, "house/own-authority",
 			"the node's certificate is not of the authority in the identity file; is --node an address of the operator's own region? Another region's CA is given by --ca")
 	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return domicile.E(path, domicile.Invalid, "what answers at --node is no admin address: lab.json, node ls and the node's first line of output name it")
+	}
 	op, _ := errors.AsType[*net.OpError](err)
 	switch {
+	case errors.Is(err, context.Canceled):
+		return &domicile.Error{Op: path, Kind: domicile.Unknown, Detail: "interrupted before the node answered; ask what came of it before you try again", Err: err}
 	case op != nil && op.Op == "remote error":
-		return domicile.Refuse(path, domicile.PeerUnverified, "house/operator-certificate", "the node does not accept the certificate of this identity")
+		return domicile.Refuse(path, domicile.PeerUnverified, "house/operator-certificate", "the node does not accept this certificate; does --identity name an operator's file, and --node an admin address?")
 	case op != nil && op.Op == "dial":
 		return &domicile.Error{Op: path, Kind: domicile.Unavailable, Detail: "the node cannot be reached; is it running, and is --node its admin address?", Err: err}
 	}

@@ -82,8 +82,8 @@ func (s *Server) mayCreate(in CreateAccount) (domicile.Address, domicile.Country
 func (s *Server) wayTo(home domicile.Region, country domicile.Country) string {
 	text := fmt.Sprintf("residents of %s are placed in %s; ask the admin address of that region", country, home)
 	for _, m := range s.cfg.Network.Members() {
-		if m.Region == home && m.Alive {
-			return fmt.Sprintf("%s, on its node %s", text, m.Name)
+		if m.Region == home && m.Alive && m.Admin != "" {
+			return fmt.Sprintf("%s: %s, on its node %s", text, m.Admin, m.Name)
 		}
 	}
 	return text

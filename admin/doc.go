@@ -12,7 +12,7 @@
 // # The wire
 //
 // Every call is a POST to /v1/NOUN/VERB, so that no address is ever in a URL. The
-// body is one JSON object of at most 8 MiB whose fields are those of the request
+// body is one JSON object of at most 24 MiB whose fields are those of the request
 // type in this package (unknown fields are refused); the answer is one JSON value.
 // Three calls answer with bytes instead: account/export with a tar file (its last
 // entry, manifest.json, says how much there was: a tar without it was cut short;
@@ -32,6 +32,7 @@
 // # Who may what
 //
 //	account, residence          operator (ls and show also legal and auditor)
+//	account rm                  operator, who asks for it, then legal, who completes it
 //	account export              operator with the owner's consent; legal with an order
 //	order, bundle, authority    legal (ls and show also auditor; the engine decides further)
 //	audit, catalog, region, node  any of the three

@@ -146,7 +146,7 @@ func (s *Server) orderCovers(ctx context.Context, who caller, a store.Account, i
 	return nil
 }
 
-// releasedStates are those of LEGAL 2.7 behind the release.
+// releasedStates are those behind the release.
 var releasedStates = []string{"released", "delivered", "acknowledged", "closed"}
 
 // refusal makes an error of an engine's refusing answer.

@@ -120,13 +120,16 @@ func newKit(t *testing.T, tune ...func(*Server)) *kit {
 type network struct{ *region.Node }
 
 func (network) Members() []region.Member {
-	return []region.Member{{Name: "us-east-1", Region: "us-east", Alive: true}, {Name: "eu-ireland-1", Region: "eu-ireland", Alive: true}}
+	return []region.Member{{Name: "us-east-1", Region: "us-east", Alive: true}, {Name: "eu-ireland-1", Region: "eu-ireland", Admin: "127.0.0.1:20010", Alive: true}}
 }
 
 // client is an operator of a region with roles.
-func (k *kit) client(r domicile.Region, roles ...string) *Client {
+func (k *kit) client(r domicile.Region, roles ...string) *Client { return k.named("ops", r, roles...) }
+
+// named is the operator of that name.
+func (k *kit) named(name string, r domicile.Region, roles ...string) *Client {
 	k.t.Helper()
-	id, err := k.issue[r].IssueOperator("ops", roles)
+	id, err := k.issue[r].IssueOperator(name, roles)
 	if err != nil {
 		k.t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"domicile"
 	"domicile/placement"
 	"domicile/residence"
-	"domicile/store"
 )
 
 // DeclareResidence asks for a change of an account's residence.
@@ -130,17 +129,4 @@ func (s *Server) reviewed(act func(*residence.Ledger, context.Context, string, r
 		}
 		return act(s.cfg.Residence, ctx, in.ID, actor(who))
 	}
-}
-
-// mayRemove refuses to destroy what an order or a hold preserves. To all but legal roles a frozen account answers as a
-// cooling one does.
-func (s *Server) mayRemove(who caller, a store.Account) error {
-	frozen, err := s.cfg.Residence.Frozen(a.ID)
-	switch {
-	case err != nil || !frozen:
-		return err
-	case who.HasRole("legal"):
-		return domicile.Refuse(who.call, domicile.ResidenceFrozen, "house/preserved", "an open order or hold preserves this account")
-	}
-	return domicile.Refuse(who.call, domicile.CoolingDown, "house/preserved", "this account cannot be removed now; no date is promised")
 }

@@ -55,13 +55,14 @@ type Config struct {
 
 // Server answers operators. Safe for concurrent use.
 type Server struct {
-	cfg     Config
-	intents store.Table // accounts whose making is under way
-	http    *http.Server
-	mux     *http.ServeMux
+	cfg      Config
+	intents  store.Table // accounts whose making is under way
+	removals store.Table // accounts that an operator asked to remove
+	http     *http.Server
+	mux      *http.ServeMux
 }
 
-// New makes a server. It opens the table of accounts under way.
+// New makes a server. It opens the tables of accounts under way, in and out.
 func New(cfg Config) (*Server, error) {
 	const op = "admin"
 	if cfg.Region == "" || cfg.Network == nil || cfg.Catalog == nil || cfg.Store == nil || cfg.Directory == nil || cfg.Residence == nil ||
@@ -78,7 +79,11 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	s := &Server{cfg: cfg, intents: intents, mux: http.NewServeMux()}
+	removals, err := cfg.Store.Table("removals")
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	s := &Server{cfg: cfg, intents: intents, removals: removals, mux: http.NewServeMux()}
 	s.accountRoutes()
 	s.residenceRoutes()
 	s.orderRoutes()
@@ -213,11 +218,12 @@ func (s *Server) recordRefusal(ctx context.Context, who caller, err error) error
 		return err
 	}
 	f := failure(err)
+	reason, rule := publicTwin(who.call, f)
 	leaf, lerr := s.cfg.Audit.Append(context.WithoutCancel(ctx), audit.Entry{
 		Kind:    "operator.refused",
-		Reason:  f.Reason,
-		Public:  map[string]string{"call": who.call, "rule": f.Rule, "operator_region": string(who.Region)},
-		Private: map[string]string{"operator": who.Operator, "detail": f.Detail},
+		Reason:  reason,
+		Public:  map[string]string{"call": who.call, "rule": rule, "operator_region": string(who.Region)},
+		Private: map[string]string{"operator": who.Operator, "reason": string(f.Reason), "rule": f.Rule, "detail": f.Detail},
 	})
 	if lerr == nil {
 		var receipt []byte
@@ -228,6 +234,18 @@ func (s *Server) recordRefusal(ctx context.Context, who caller, err error) error
 	s.cfg.Log.Error("admin: a refusal could not be recorded", "call", who.call, "error", lerr)
 	return &domicile.Error{Op: who.call, Kind: domicile.Unavailable, Reason: domicile.JournalUnavailable, Rule: "house/recorded-first",
 		Detail: "the answer is no, and it could not be written down; repair the node's disk"}
+}
+
+// publicTwin is the reason and rule that the public part of a leaf shows: for a refusal that would tell of a freeze, those of
+// one that the same call also gives without any. The true ones are among the private fields, to be revealed when they may be.
+func publicTwin(call string, f Failure) (domicile.Reason, string) {
+	switch {
+	case f.Reason != domicile.ResidenceFrozen:
+		return f.Reason, f.Rule
+	case call == "account.rm":
+		return domicile.DualApprovalMissing, "house/two-persons"
+	}
+	return domicile.CoolingDown, "residence/cool-down"
 }
 
 // record makes one leaf of an act of an operator on an account. Nobody is named in what all may read.
@@ -275,7 +293,7 @@ func decode(w http.ResponseWriter, r *http.Request, in any) error {
 		return domicile.E("request", domicile.Invalid, "more than one JSON object")
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return domicile.E("request", domicile.TooLarge, "more than 8 MiB")
+		return domicile.E("request", domicile.TooLarge, "more than 24 MiB")
 	}
 	return domicile.E("request", domicile.Invalid, "not the JSON object of this call: mailctl and node are of different releases?")
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,7 +15,7 @@ import (
 
 // Every call, and which roles may make it. A call that is not listed fails the test.
 var rights = map[string]string{
-	"account/create": "operator", "account/rm": "operator", "account/passwd": "operator", "account/suspend": "operator",
+	"account/create": "operator", "account/rm": "operator legal", "account/passwd": "operator", "account/suspend": "operator",
 	"account/resume": "operator", "account/quota": "operator",
 	"account/ls": "operator legal auditor", "account/show": "operator legal auditor", "account/where": "operator legal auditor",
 	"account/export":    "operator legal",
@@ -86,7 +87,7 @@ func TestBadRequests(t *testing.T) {
 		{"two objects", "POST", "account/show", `{"address":"a@example.com"}{}`, 400},
 		{"wrong type", "POST", "account/show", `{"address":7}`, 400},
 		{"deep", "POST", "account/show", strings.Repeat("[", 20000), 400},
-		{"too long", "POST", "account/show", `{"address":"` + strings.Repeat("a", 9<<20) + `"}`, 413},
+		{"too long", "POST", "account/show", `{"address":"` + strings.Repeat("a", 25<<20) + `"}`, 413},
 		{"GET", "GET", "account/ls", "", 405},
 		{"unknown", "POST", "account/grant", "{}", 404},
 		{"address in the URL", "POST", "account/show/anna@example.com", "{}", 404},
@@ -180,6 +181,27 @@ func TestClientErrors(t *testing.T) {
 	}
 	if _, err := c.Nodes(t.Context()); domicile.ReasonOf(err) != domicile.PeerUnverified {
 		t.Errorf("other authority: %v", err)
+	}
+	plain, err := net.Listen("tcp", "127.0.0.1:0") // another port of the node
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	go func() {
+		for {
+			conn, err := plain.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(conn, "220 mail.example.com ESMTP\r\n")
+			conn.Close()
+		}
+	}()
+	if c, err = NewClient(plain.Addr().String(), foreign); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Nodes(t.Context()); domicile.KindOf(err) != domicile.Invalid || !strings.Contains(err.Error(), "--node") {
+		t.Errorf("the SMTP port: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

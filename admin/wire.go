@@ -10,7 +10,7 @@ import (
 
 // Limits of the wire, in bytes.
 const (
-	maxRequest = 8 << 20  // a token and a court's paper, in base64, fit
+	maxRequest = 24 << 20 // a token and a court's paper of 15 MiB, in base64, fit
 	maxAnswer  = 16 << 20 // of JSON
 )
 

@@ -161,17 +161,6 @@ func parseHead(text string) (Head, error) {
 // maxSize keeps every tree size and hash index well inside the int64 of package tlog.
 const maxSize = 1 << 60
 
-// ParseCheckpoint reads a signed checkpoint and verifies the signature of the log whose key is vkey (signature type 1);
-// the key's name must be the origin. Other signatures are ignored, as C2SP signed-note asks.
-func ParseCheckpoint(signed []byte, vkey string) (Head, error) {
-	v, err := parseVerifier(vkey, algNote)
-	if err != nil {
-		return Head{}, err
-	}
-	h, _, err := openCheckpoint(signed, v)
-	return h, err
-}
-
 // openCheckpoint verifies a checkpoint by its log's key and returns all signatures on it, in order.
 func openCheckpoint(signed []byte, v verifier) (Head, []signature, error) {
 	const op = "verify checkpoint"

@@ -156,10 +156,21 @@ func (c *checker) region() {
 	c.front("smtp", n.SMTP, "front")
 	c.front("imap", n.IMAP, "front")
 	c.front("imaps", n.IMAPS, "front")
-	c.front("admin", n.Admin, "admin")
+	if n.Admin.Listen != "" {
+		c.address("admin.listen", n.Admin.Listen, false)
+		if !n.Has("admin") && !c.wrong["roles"] {
+			c.problem("admin.listen", "needs the role %q", "admin")
+		}
+	}
+	if n.Admin.Advertise != "" {
+		c.reachable("admin.advertise", n.Admin.Advertise, n.Admin.Listen)
+	}
 	for _, f := range []struct{ key, listen string }{{"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}} {
 		if f.listen != "" && !n.Has("store") && !c.wrong["roles"] {
 			c.problem(f.key, `needs the role "store": mail is read where it rests`)
+		}
+		if ap, err := netip.ParseAddrPort(f.listen); err == nil && !ap.Addr().IsLoopback() && !ap.Addr().IsPrivate() {
+			c.problem(f.key, "%s is open to strangers, whom the interim IMAP engine does not withstand; name an address on loopback or a private network", ap.Addr())
 		}
 	}
 	if n.Has("front") && n.SMTP.Listen == "" && n.IMAP.Listen == "" && n.IMAPS.Listen == "" {

@@ -29,9 +29,9 @@ type Node struct {
 	RPC        Listen     `toml:"rpc"`
 	Gossip     Gossip     `toml:"gossip"`
 	SMTP       Front      `toml:"smtp,omitempty"`
-	IMAP       Front      `toml:"imap,omitempty"`
-	IMAPS      Front      `toml:"imaps,omitempty"` // IMAP within TLS, by the node's certificate
-	Admin      Front      `toml:"admin,omitempty"`
+	IMAP       Front      `toml:"imap,omitempty"`  // loopback and private networks only, as long as the engine is go-imap's
+	IMAPS      Front      `toml:"imaps,omitempty"` // IMAP within TLS, by the node's certificate; likewise
+	Admin      Listen     `toml:"admin,omitempty"` // operators, by client certificate; required by the role admin
 	Disclosure Disclosure `toml:"disclosure,omitempty"`
 	Residence  Residence  `toml:"residence,omitempty"`
 }
@@ -44,9 +44,9 @@ type Catalog struct {
 	Genesis string `toml:"genesis"`
 }
 
-// Listen is an address of the node's own network: calls between nodes.
+// Listen is an address that other nodes are told of: for calls between nodes, and for operators.
 type Listen struct {
-	// Listen is a literal IP:port. Required.
+	// Listen is a literal IP:port.
 	Listen string `toml:"listen"`
 	// Advertise is the literal IP:port at which other nodes reach it. Default: Listen.
 	Advertise string `toml:"advertise,omitempty"`

@@ -148,7 +148,8 @@ func (e *Engine) putCase(c *caseRecord) error {
 // step changes a case's state: intent, leaf, done, in this order. What the caller changed in c is kept with the intent.
 // After an error the case is as before or has the intent; whoever touches it next, or Open, finishes that. Call under e.mu.
 func (e *Engine) step(ctx context.Context, c *caseRecord, a act) error {
-	if len(c.Info.History) >= maxSteps {
+	stops := a.state == stateStayed || a.state == stateWithdrawn // never one too many
+	if len(c.Info.History) >= maxSteps && !stops {
 		return domicile.E("change a case", domicile.TooLarge, "the case has too many steps")
 	}
 	public := map[string]string{"state": a.state, "step": strconv.Itoa(len(c.Info.History) + 1), "order_type": or(c.Info.OrderType, "unknown")}

@@ -247,8 +247,21 @@ func (k *checker) ceilings(o *order) *finding {
 		return found(domicile.ScopeExceedsBasis, ruleScope, "max_bytes must lie between 1 and %d for %s", o.kind.MaxBytes, o.kind.Type)
 	case o.claims.DeliveryTo == "":
 		return found(domicile.ScopeExceedsBasis, ruleScope, "the order does not say to whom it is delivered (delivery_to)")
-	case k.reg.recipientOwner(o.claims.DeliveryTo) == nil:
+	}
+	m := k.reg.recipientOwner(o.claims.DeliveryTo)
+	switch {
+	case m == nil:
 		return found(domicile.UnknownAuthority, ruleAuthority, "delivery_to is the key of no registered authority")
+	case o.kind.Regime != "mlat" && m.Country != o.issuer.Country: // whom a treaty delivers to is for its bundle to say
+		return found(domicile.ScopeExceedsBasis, ruleDelivery, "delivery_to is the key of %s, an authority of another state than the issuer's", m.ID)
+	}
+	return nil
+}
+
+// inForce refuses to go on with what was decided while the registry is frozen. The house rules say so to a new decision.
+func (k *checker) inForce() *finding {
+	if k.reg.frozen {
+		return found(domicile.UnknownAuthority, ruleFrozen, "the authority registry is frozen: nothing is collected or leaves until its two keepers thaw it")
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ var categories = []string{Subscriber, Traffic, Content}
 // seconds. A token with a claim that is not here, a claim twice, a null or a wrong type is not a token.
 type Claims struct {
 	Issuer       string    `json:"iss"`        // id of the authority in the region's registry
-	JTI          string    `json:"jti"`        // unique for the issuer, 8 to 128 characters
+	JTI          string    `json:"jti"`        // unique for the issuer, 8 to 128 printable ASCII characters, no space: no two look alike
 	Case         CourtCase `json:"case"`       // the issuer's own reference
 	OrderType    string    `json:"order_type"` // one of OrderTypes
 	Regime       string    `json:"regime"`     // the regime of the order type: us.sca, mlat, ie, eu.evidence
@@ -137,8 +137,8 @@ func (c *Claims) check() error {
 			return fmt.Errorf("the claim %s is missing or empty", name)
 		}
 	}
-	if len(c.JTI) < 8 || len(c.JTI) > 128 {
-		return fmt.Errorf("the claim jti must have 8 to 128 characters")
+	if len(c.JTI) < 8 || len(c.JTI) > 128 || strings.IndexFunc(c.JTI, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0 {
+		return fmt.Errorf("the claim jti must have 8 to 128 characters, printable ASCII without spaces")
 	}
 	if c.Confirmation != "" {
 		return fmt.Errorf("the claim cnf is reserved and not supported")

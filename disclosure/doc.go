@@ -4,7 +4,8 @@
 // # What it promises
 //
 // Nothing is disclosed unless every signature of the order's token verifies by the region's own registry of authorities;
-// the order names this region and an entity that runs it or controls who does; its status list is fresh and says valid;
+// the order names this region and an entity that runs it or controls who does; its status list is fresh, the newest seen, and
+// says valid;
 // its window ends in the past; its scope is one that its type can carry; its token has a use left; and the law that the
 // storing region has adopted permits it. Each of these refuses with a reason of its own, and each refusal is a leaf of
 // the log before it is an answer.
@@ -44,7 +45,7 @@
 // # Bytes
 //
 // A token is a JWS in the General JSON serialisation, at most 64 KiB with 1 to 8 signatures, each with exactly these
-// protected members: alg (EdDSA with an Ed25519 key, or ES256), typ ("domicile-lbt+jws"), x5t#S256 or x5c, role, iat. There are
+// protected members: alg (Ed25519, RFC 9864, or its older name EdDSA; or ES256), typ ("domicile-lbt+jws"), x5t#S256 or x5c, role, iat. There are
 // no unprotected headers and no crit. Its payload is [Claims]. A status list is a Token Status List in JWT form with two bits a
 // place and 1048576 places, named by [StatusIndex]. A production is described at [Manifest], the files of a case at
 // files.go, all of them in docs/FORMATS.md.

@@ -162,6 +162,11 @@ func (e *Engine) load() (err error) {
 	if name := e.set.ended(e.cfg.Now()); name != "" {
 		return domicile.E("adopt bundles", domicile.Invalid, "the bundle "+name+" has ended: it can be asked by explain, but not be in force")
 	}
+	lists, err := e.cfg.Store.Table("status_lists")
+	if err != nil {
+		return err
+	}
+	e.reg.lists = &listMemory{table: lists}
 	e.cases, err = e.cfg.Store.Table("cases")
 	return err
 }

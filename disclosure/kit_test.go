@@ -66,6 +66,7 @@ type world struct {
 	engines map[domicile.Region]*Engine
 	handler map[domicile.Region]region.Handler
 	cut     bool // the link between the regions
+	lists   int  // status lists signed so far: each is a second newer
 	now     time.Time
 }
 
@@ -133,7 +134,8 @@ func (w *world) authority(id, role string, c domicile.Country, types ...string) 
 // status signs a fresh list of an authority's.
 func (w *world) status(a *authority, set map[string]string) {
 	w.t.Helper()
-	list, err := SignStatusList(nil, a.as(""), set, issued)
+	w.lists++
+	list, err := SignStatusList(nil, a.as(""), set, issued.Add(time.Duration(w.lists)*time.Second))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -296,6 +298,8 @@ func (w *world) resolve(_ context.Context, a domicile.Address) (placement.Locati
 		return placement.Location{Account: "acct-irish", Home: "eu-ireland", Epoch: 1}, nil
 	case american:
 		return placement.Location{Account: "acct-american", Home: "us-east", Epoch: 1}, nil
+	case "someone@elsewhere.net":
+		return placement.Location{}, domicile.Refuse("resolve", domicile.DomainNotServed, "house/catalog-domains", "the domain is not in the catalog")
 	case "lost@example.com":
 		return placement.Location{}, domicile.E("resolve", domicile.Unavailable, "registrar out of reach")
 	}

@@ -43,9 +43,9 @@ func (w *world) cases() []asked {
 	direct := w.request()
 	direct.DeliveryTo = w.oia.Recipient
 	domestic := w.warrant("mail-ie", "eu-ireland", irish)
-	domestic.Issuer, domestic.OrderType, domestic.Regime = w.judge.ID, "ie.domestic_order", "ie"
+	domestic.Issuer, domestic.OrderType, domestic.Regime, domestic.DeliveryTo = w.judge.ID, "ie.domestic_order", "ie", w.judge.Recipient
 	epoc := w.warrant("mail-ie", "eu-ireland", irish)
-	epoc.Issuer, epoc.OrderType, epoc.Regime = w.german.ID, "eu.epoc", "eu.evidence"
+	epoc.Issuer, epoc.OrderType, epoc.Regime, epoc.DeliveryTo = w.german.ID, "eu.epoc", "eu.evidence", w.german.Recipient
 	return []asked{
 		{"US content warrant, served on the Irish entity, Irish account", "eu-ireland", content, irish, nil},
 		{"US warrant for records only, served on the Irish entity, Irish account", "eu-ireland", w.sign(records, court), irish, nil},

@@ -109,6 +109,9 @@ func (e *Engine) begin(ctx context.Context, by, id, to string) (c *caseRecord, o
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	if f == nil {
+		f = e.checker().inForce()
+	}
 	if f != nil {
 		return nil, nil, nil, domicile.Refuse(op, f.Code, f.Rule, f.Detail)
 	}

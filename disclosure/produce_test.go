@@ -543,3 +543,99 @@ func TestMaxExecutions(t *testing.T) {
 		t.Fatalf("%+v %v", info, err)
 	}
 }
+
+// TestStayOfALongCase: a case with as many steps as fit can still be stayed, and withdrawn, but not be lifted again.
+func TestStayOfALongCase(t *testing.T) {
+	w := newWorld(t)
+	us := w.at("us-east", "us-2018", "mlat")
+	me := us.officer(officer1)
+	a := submit(t, us, w.sign(w.warrant("mail-us", "us-east", american), w.court.as("issuing")), american)
+	paper := []byte("paper")
+	c, err := us.loadCase(a.Case)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(c.Info.History) < maxSteps-4 {
+		c.Info.History = append(c.Info.History, c.Info.History[len(c.Info.History)-1])
+	}
+	if err := us.putCase(c); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := us.Stay(ctx, me, a.Case, paper); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := us.Lift(ctx, me, a.Case, paper); domicile.KindOf(err) == domicile.TooLarge {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	us.Engine.Close()
+	us.open()
+	if _, err := us.Produce(ctx, me, a.Case, ""); domicile.ReasonOf(err) != domicile.Stayed {
+		t.Fatalf("produce: %v", err)
+	}
+	if ans, err := us.Withdraw(ctx, me, a.Case, paper); err != nil || ans.State != stateWithdrawn {
+		t.Fatalf("%+v %v", ans, err)
+	}
+}
+
+// TestRegistryChangedUnderACase: what was decided is neither collected nor released while the registry is frozen, nor
+// once it knows the signer for less, or for nothing.
+func TestRegistryChangedUnderACase(t *testing.T) {
+	w := newWorld(t)
+	us := w.at("us-east", "us-2018", "mlat")
+	me := us.officer(officer1)
+	warrant := func() string {
+		return submit(t, us, w.sign(w.warrant("mail-us", "us-east", american), w.court.as("issuing")), american).Case
+	}
+	decided, sealed := warrant(), warrant()
+	if _, err := us.Produce(ctx, me, sealed, ""); err != nil {
+		t.Fatal(err)
+	}
+	good := w.court.Authority
+	for _, c := range []struct {
+		name   string
+		frozen bool
+		change func(a *Authority)
+		want   domicile.Reason
+	}{
+		{"frozen", true, func(*Authority) {}, domicile.UnknownAuthority},
+		{"another role", false, func(a *Authority) { a.Role = "enforcing" }, domicile.WrongRole},
+		{"fewer categories", false, func(a *Authority) { a.Categories = []string{Subscriber} }, domicile.WrongRole},
+		{"no such orders", false, func(a *Authority) { a.OrderTypes = []string{"us.sca.subpoena"} }, domicile.WrongRole},
+		{"ended", false, func(a *Authority) { a.NotAfter = issued }, domicile.UnknownAuthority},
+		{"the key is another authority's", false, func(a *Authority) { a.Certificate = w.oia.Certificate; w.oia.Certificate = string(w.court.cert) }, domicile.WrongRole},
+	} {
+		oia := w.oia.Certificate
+		c.change(&w.court.Authority)
+		path := w.registry()
+		if c.frozen {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, append([]byte("frozen = true\n"), text...), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		us.Engine.Close()
+		us.open()
+		_, err := us.Produce(ctx, me, decided, "")
+		if domicile.ReasonOf(err) != c.want {
+			t.Errorf("%s: produce: %v", c.name, err)
+		}
+		if _, err := us.Release(ctx, me, sealed); domicile.ReasonOf(err) != c.want {
+			t.Errorf("%s: release: %v", c.name, err)
+		}
+		w.court.Authority, w.oia.Certificate = good, oia
+	}
+	w.registry()
+	us.Engine.Close()
+	us.open()
+	us.reach = true
+	if p, err := us.Release(ctx, me, sealed); err != nil || p.State != stateReleased {
+		t.Errorf("as it was: %+v %v", p, err)
+	}
+}

@@ -64,13 +64,14 @@ type registryFile struct {
 	Authorities []Authority `toml:"authority"`
 }
 
-// registry is a checked registryFile with its keys parsed. Immutable.
+// registry is a checked registryFile with its keys parsed. Immutable but for lists.
 type registry struct {
 	frozen  bool
 	dir     string // of the file: what a relative file: address counts from
 	members []*member
 	byThumb map[string]*member // by x5t#S256
 	byID    map[string]*member
+	lists   *listMemory // the engine's; nil where a registry is only read
 }
 
 // member is one authority, ready to verify.

@@ -80,6 +80,9 @@ func (e *Engine) leaving(ctx context.Context, id, op string, states ...string) (
 	k := e.checker()
 	o, f := k.authenticate(text)
 	if f == nil {
+		f = k.inForce()
+	}
+	if f == nil {
 		f = k.status(o)
 	}
 	if f != nil {

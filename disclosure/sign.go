@@ -116,8 +116,8 @@ func (e *envelope) add(payload []byte, s TokenSigner) error {
 	if len(e.Signatures) >= maxSignatures {
 		return domicile.E("sign", domicile.TooLarge, "a token has at most 8 signatures")
 	}
-	if s.Role == "" {
-		return domicile.E("sign", domicile.Invalid, "the signer's role is missing")
+	if signsAs[s.Role] == nil { // the roles of signatures have the names of those of authorities
+		return domicile.E("sign", domicile.Invalid, "the signer's role must be issuing, validating, central, executing or enforcing")
 	}
 	compact, err := s.sign(payload, tokenType, map[jose.HeaderKey]any{"role": s.Role})
 	if err != nil {
@@ -144,7 +144,11 @@ func (s TokenSigner) sign(payload []byte, typ string, more map[jose.HeaderKey]an
 	for k, v := range more {
 		opts = opts.WithHeader(k, v)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, opts)
+	var signing any = key
+	if k, ok := key.(ed25519.PrivateKey); ok {
+		signing = ed25519Signer{k}
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: signing}, opts)
 	if err != nil {
 		return compact{}, err
 	}
@@ -181,7 +185,7 @@ func (s TokenSigner) key() (key crypto.Signer, alg jose.SignatureAlgorithm, thum
 	}
 	switch key.(type) {
 	case ed25519.PrivateKey:
-		alg = jose.EdDSA
+		alg = algEd25519
 	case *ecdsa.PrivateKey:
 		alg = jose.ES256
 	default:

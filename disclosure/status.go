@@ -13,11 +13,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
 	"domicile"
+	"domicile/store"
 )
 
 // The values of a status list (Token Status List, section 7.1).
@@ -60,6 +62,7 @@ type statusBits struct {
 type statusList struct {
 	claims statusClaims
 	bits   []byte
+	digest string // hex SHA-256 of the payload
 }
 
 // at returns the status at an index. An index behind the list's end has no status: ok is false.
@@ -76,8 +79,9 @@ func (l *statusList) set(index int64, value byte) {
 }
 
 // SignStatusList makes a Token Status List JWT, or from an old one (of the same signer, nil for none) a new one, and
-// sets what set says: a jti, or an index in decimal, to valid, suspended or invalid. The list is dated now: an
-// authority signs it anew, with an empty set if nothing changed, before its stated age has passed.
+// sets what set says: a jti, or an index in decimal, to valid, suspended or invalid. The list is dated now, or a second
+// behind the old one if that is later, since a region believes only a newer list than it has seen: an authority signs
+// it anew, with an empty set if nothing changed, before its stated age has passed.
 func SignStatusList(old []byte, s TokenSigner, set map[string]string, now time.Time) ([]byte, error) {
 	const op = "sign a status list"
 	list := &statusList{bits: make([]byte, statusSlots/4)}
@@ -107,6 +111,9 @@ func SignStatusList(old []byte, s TokenSigner, set map[string]string, now time.T
 			return nil, domicile.E(op, domicile.Invalid, fmt.Sprintf("an index lies between 0 and %d", statusSlots-1))
 		}
 		list.set(index, value)
+	}
+	if before := time.Unix(list.claims.IssuedAt, 0); !now.Truncate(time.Second).After(before) {
+		now = before.Add(time.Second)
 	}
 	packed, err := pack(list.bits)
 	if err != nil {
@@ -171,7 +178,7 @@ func parseStatusList(text []byte, thumb string, key any) (*statusList, error) {
 	if err != nil {
 		return nil, errors.New("not a status list signed by an allowed algorithm")
 	}
-	payload, err := jws.Verify(key)
+	payload, err := verifyJWS(jws, key)
 	if err != nil {
 		return nil, errors.New("the signature does not verify")
 	}
@@ -179,7 +186,7 @@ func parseStatusList(text []byte, thumb string, key any) (*statusList, error) {
 }
 
 func unpack(payload []byte) (*statusList, error) {
-	l := &statusList{}
+	l := &statusList{digest: digestOf(payload)}
 	if err := strictJSONOf(payload, &l.claims, maxStatus); err != nil {
 		return nil, fmt.Errorf("claims: %w", err)
 	}
@@ -216,6 +223,51 @@ func (l *statusList) fresh(now time.Time, age time.Duration) bool {
 // clockSlack is how far an authority's clock may run before ours.
 const clockSlack = 5 * time.Minute
 
+// listMemory remembers, across restarts, the newest status list seen of each signing certificate, so that an older one,
+// put in its place to undo a stay or a withdrawal, is not believed although its signature and its age are good.
+type listMemory struct {
+	mu    sync.Mutex
+	table store.Table // "status_lists": thumbprint to listSeen, as JSON
+}
+
+// listSeen is one record of listMemory.
+type listSeen struct {
+	V        int    `json:"v"` // 1
+	IssuedAt int64  `json:"iat"`
+	SHA256   string `json:"sha256"` // of the list's payload
+}
+
+// accept refuses a list that is not the newest one seen, nor newer; nil remembers nothing.
+func (l *listMemory) accept(thumb string, list *statusList) error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	raw, ok, err := l.table.Get(thumb)
+	var seen listSeen
+	if err == nil && ok {
+		err = json.Unmarshal(raw, &seen)
+	}
+	if err != nil || ok && seen.V != 1 {
+		return errors.New("which list was the newest so far cannot be read")
+	}
+	switch iat := list.claims.IssuedAt; {
+	case ok && iat == seen.IssuedAt && list.digest == seen.SHA256:
+		return nil
+	case ok && iat <= seen.IssuedAt:
+		return fmt.Errorf("it is not the newest: one of %s was seen; ask the authority for its present list", stamp(seen.IssuedAt))
+	}
+	raw, err = json.Marshal(listSeen{V: 1, IssuedAt: list.claims.IssuedAt, SHA256: list.digest})
+	if err == nil {
+		err = l.table.Put(thumb, raw)
+	}
+	if err != nil {
+		return errors.New("that it is the newest cannot be written down")
+	}
+	return nil
+}
+
 // fetchStatus reads an authority's list from where the registry says, never from where a token says.
 func (r *registry) fetchStatus(m *member, lab bool) (*statusList, error) {
 	u, err := url.Parse(m.StatusList)
@@ -231,6 +283,9 @@ func (r *registry) fetchStatus(m *member, lab bool) (*statusList, error) {
 	path := u.Path
 	if u.Opaque != "" { // file:relative/path
 		path = filepath.Join(r.dir, filepath.FromSlash(u.Opaque))
+	}
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() { // a pipe would hold up every case
+		return nil, errors.New("it cannot be read")
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -264,6 +319,9 @@ func (r *registry) statusOf(m *member, c *Claims, lab bool, now time.Time) (domi
 	}
 	if !list.fresh(now, m.statusAge) {
 		return domicile.StatusStale, "it is older than its stated age"
+	}
+	if err := r.lists.accept(m.thumb, list); err != nil {
+		return domicile.StatusStale, err.Error()
 	}
 	worst, detail := domicile.Reason(""), ""
 	for _, index := range c.statusIndexes() {

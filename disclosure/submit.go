@@ -154,8 +154,11 @@ func (e *Engine) refuse(ctx context.Context, c *caseRecord, f *finding, by strin
 // accept opens the case of a good order and takes it as far as it goes by itself.
 func (e *Engine) accept(ctx context.Context, c *caseRecord, o *order, by string, token, document []byte) (Answer, error) {
 	loc, err := e.cfg.Resolve(ctx, domicile.Address(c.Info.Target))
-	if domicile.KindOf(err) == domicile.NotExist {
+	switch {
+	case domicile.KindOf(err) == domicile.NotExist:
 		return e.refuseNew(ctx, c, found(domicile.NotPossessed, ruleTarget, "there is no account of that address"), by)
+	case domicile.ReasonOf(err) == domicile.DomainNotServed:
+		return e.refuseNew(ctx, c, found(domicile.NotPossessed, ruleTarget, "the address is of a domain that no region here serves"), by)
 	}
 	if err != nil {
 		return Answer{}, domicile.W("find where the target's account rests", err)

@@ -2,6 +2,10 @@ package disclosure
 
 import (
 	"context"
+	"encoding/base64"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"domicile"
@@ -106,5 +110,75 @@ func TestRoles(t *testing.T) {
 	}
 	if _, err := b.Cases(context.Background(), region.Peer{Operator: "aud", Region: "eu-ireland", Roles: []string{"auditor"}}); err != nil {
 		t.Error("an auditor may read:", err)
+	}
+}
+
+// TestTargetOfAForeignDomain: an order about somebody whom no region serves is refused like every other one: a case with
+// a code, and a receipt.
+func TestTargetOfAForeignDomain(t *testing.T) {
+	w := newWorld(t)
+	us := w.at("us-east", "us-2018", "mlat")
+	const target = "someone@elsewhere.net"
+	a := submit(t, us, w.sign(w.warrant("mail-us", "us-east", target), w.court.as("issuing")), target)
+	wantAnswer(t, us, a, "refuse", domicile.NotPossessed, "house/target")
+	if a.Case == "" {
+		t.Fatal("no case")
+	}
+}
+
+// TestOlderStatusList: once a stay was seen, the list of before, signed and young enough, does not undo it, also not
+// after a restart; a newer list does.
+func TestOlderStatusList(t *testing.T) {
+	w := newWorld(t)
+	us := w.at("us-east", "us-2018", "mlat")
+	path := filepath.Join(w.dir, "status", w.court.ID+".jwt")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := w.warrant("mail-us", "us-east", american)
+	token := w.sign(claims, w.court.as("issuing"))
+	open := submit(t, us, token, american)
+	wantAnswer(t, us, open, "execute", "", "us-2018/control")
+	w.status(w.court, map[string]string{claims.JTI: "suspended"})
+	wantAnswer(t, us, submit(t, us, token, american), "refuse", domicile.Stayed, "house/status")
+	if err := os.WriteFile(path, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		wantAnswer(t, us, submit(t, us, token, american), "refuse", domicile.StatusStale, "house/status")
+		if _, err := us.Produce(context.Background(), us.officer(officer1), open.Case, ""); domicile.ReasonOf(err) != domicile.StatusStale {
+			t.Fatalf("produce on an older list: %v", err)
+		}
+		us.Engine.Close()
+		us.open()
+	}
+	w.status(w.court, map[string]string{claims.JTI: "valid"})
+	wantAnswer(t, us, submit(t, us, token, american), "execute", "", "us-2018/control")
+}
+
+// TestStatusListsOfOneSecond: a list made from an old one is always newer than it.
+func TestStatusListsOfOneSecond(t *testing.T) {
+	w := newWorld(t)
+	m := &listMemory{table: &fakeTable{rows: map[string][]byte{}}}
+	var text []byte
+	for _, state := range []string{"suspended", "valid", "suspended"} {
+		var err error
+		if text, err = SignStatusList(text, w.court.as(""), map[string]string{"warrant-0001": state}, today); err != nil {
+			t.Fatal(err)
+		}
+		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(string(text), ".")[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := unpack(payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := m.accept("thumb", list); err != nil {
+				t.Fatalf("%s: %v", state, err)
+			}
+		}
 	}
 }

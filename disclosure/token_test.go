@@ -40,7 +40,7 @@ func (a *authority) thumb() string {
 }
 
 func header0(a *authority) string {
-	return fmt.Sprintf(`{"alg":"EdDSA","typ":%q,"x5t#S256":%q,"role":"issuing","iat":%d}`, tokenType, a.thumb(), issued.Unix())
+	return fmt.Sprintf(`{"alg":"Ed25519","typ":%q,"x5t#S256":%q,"role":"issuing","iat":%d}`, tokenType, a.thumb(), issued.Unix())
 }
 
 func text(c Claims) string {
@@ -97,7 +97,7 @@ func (w *world) attacks(t testing.TB) []attack {
 	thief := stranger.as("issuing")
 	thief.CertPEM = w.court.cert
 	mac := hmac.New(sha256.New, w.court.cert)
-	hs := b64([]byte(strings.Replace(header0(w.court), "EdDSA", "HS256", 1)))
+	hs := b64([]byte(strings.Replace(header0(w.court), `"Ed25519"`, `"HS256"`, 1)))
 	mac.Write([]byte(hs + "." + b64([]byte(text(good)))))
 	outer := func(s string) []byte { return []byte(s) }
 
@@ -119,10 +119,10 @@ func (w *world) attacks(t testing.TB) []attack {
 		{"signature flipped", flip(token, "signature"), domicile.BadSignature},
 		{"signature cut", outer(strings.Replace(string(token), `"signature":"`, `"signature":"AAAA`, 1)), domicile.BadSignature},
 		{"payload with padding", outer(strings.Replace(string(token), `","signatures"`, `=","signatures"`, 1)), domicile.BadSignature},
-		{"alg none", head("EdDSA", "none"), domicile.BadSignature},
+		{"alg none", head("Ed25519", "none"), domicile.BadSignature},
 		{"alg HS256", outer(fmt.Sprintf(`{"payload":%q,"signatures":[{"protected":%q,"signature":%q}]}`, b64([]byte(text(good))), hs, b64(append(mac.Sum(nil), mac.Sum(nil)...)))), domicile.BadSignature},
-		{"alg ES256 with an Ed25519 key", head("EdDSA", "ES256"), domicile.BadSignature},
-		{"alg in another case", head("EdDSA", "eddsa"), domicile.BadSignature},
+		{"alg ES256 with an Ed25519 key", head("Ed25519", "ES256"), domicile.BadSignature},
+		{"alg in another case", head("Ed25519", "ed25519"), domicile.BadSignature},
 		{"typ JWT", head(tokenType, "JWT"), domicile.BadSignature},
 		{"jwk", head(`"role"`, `"jwk":{"kty":"OKP"},"role"`), domicile.BadSignature},
 		{"jku", head(`"role"`, `"jku":"https://evil.example","role"`), domicile.BadSignature},
@@ -160,6 +160,8 @@ func (w *world) attacks(t testing.TB) []attack {
 		{"one good and one unknown signature", w.sign(good, court, stranger.as("validating")), domicile.UnknownAuthority},
 		{"own key and certificate under the court's name", w.sign(good, stranger.as("issuing")), domicile.UnknownAuthority},
 		{"iss not registered", mod(func(c *Claims) { c.Issuer = "us-nobody" }), domicile.UnknownAuthority},
+		{"delivery to another state's authority", mod(func(c *Claims) { c.DeliveryTo = w.german.Recipient }), domicile.ScopeExceedsBasis},
+		{"a jti with a space that nobody sees", claim(`"jti":"`, `"jti":"\u200b`), domicile.BadSignature},
 		{"delivery to a stranger", mod(func(c *Claims) { c.DeliveryTo = "age1qqqqqq" }), domicile.UnknownAuthority},
 		{"a central authority issues a warrant", w.sign(func() Claims { c := w.warrant("mail-ie", "eu-ireland", irish); c.Issuer = w.oia.ID; return c }(), w.oia.as("central")), domicile.WrongRole},
 		{"court signs as central authority", w.sign(good, w.court.as("central")), domicile.WrongRole},
@@ -260,6 +262,7 @@ func TestAttacks(t *testing.T) {
 		w.sign(w.warrant("mail-ie", "eu-ireland", irish), w.court.as("issuing")),
 		w.sign(w.request(), w.treatySigners()...),
 		w.forge(t, header0(w.court), text(w.warrant("mail-ie", "eu-ireland", irish)), w.court),
+		w.forge(t, strings.Replace(header0(w.court), "Ed25519", "EdDSA", 1), text(w.warrant("mail-ie", "eu-ireland", irish)), w.court), // the older name
 	} {
 		if f := k.all(good, irish); f != nil {
 			t.Fatalf("a good token: %+v", f)
@@ -356,8 +359,8 @@ func TestES256AndX5C(t *testing.T) {
 	}
 	block, _ := pem.Decode(w.german.cert)
 	c := w.warrant("mail-ie", "eu-ireland", irish)
-	c.Issuer, c.OrderType, c.Regime = w.german.ID, "eu.epoc", "eu.evidence"
-	head := fmt.Sprintf(`{"alg":"EdDSA","typ":%q,"x5c":[%q],"role":"issuing","iat":1}`, tokenType, base64.StdEncoding.EncodeToString(block.Bytes))
+	c.Issuer, c.OrderType, c.Regime, c.DeliveryTo = w.german.ID, "eu.epoc", "eu.evidence", w.german.Recipient
+	head := fmt.Sprintf(`{"alg":"Ed25519","typ":%q,"x5c":[%q],"role":"issuing","iat":1}`, tokenType, base64.StdEncoding.EncodeToString(block.Bytes))
 	if f := w.checker(t).all(w.forge(t, head, text(c), w.german), irish); f != nil {
 		t.Errorf("x5c: %+v", f)
 	}

@@ -259,10 +259,11 @@ func (s *session) streamBody(r *response, m store.Message, q fetchRequest) error
 	if err := s.gate.send(r.b); err != nil {
 		return err
 	}
-	n, err := io.Copy(sender{s.gate}, body)
+	out := &sender{g: s.gate}
+	n, err := io.Copy(out, body)
 	if err != nil || n != m.Size {
 		s.gate.Conn.Close()
-		if err == nil || !errors.Is(err, context.Canceled) {
+		if !out.failed && !errors.Is(err, context.Canceled) { // a client that goes away is no fault of the store
 			s.srv.cfg.Log.Error("a stored message could not be read to its end; run mailctl fsck", "account", string(s.acct), "message", string(m.ID))
 		}
 		return errCut
@@ -271,10 +272,14 @@ func (s *session) streamBody(r *response, m store.Message, q fetchRequest) error
 }
 
 // sender is the gate as a writer of a session's own bytes.
-type sender struct{ g *gate }
+type sender struct {
+	g      *gate
+	failed bool
+}
 
-func (w sender) Write(p []byte) (int, error) {
+func (w *sender) Write(p []byte) (int, error) {
 	if err := w.g.send(p); err != nil {
+		w.failed = true
 		return 0, err
 	}
 	return len(p), nil

@@ -27,7 +27,7 @@ const (
 	maxBadCommands = 20
 )
 
-// gate stands under imapserver's connection and keeps from it what it does not handle well (LIBRARIES 2):
+// gate stands under imapserver's connection and keeps from it what it does not handle well:
 //
 //   - It hands over one command line at a time, checked for what would make imapserver and us disagree about where
 //     a command ends: CR or NUL within a line, a quoted string that does not end, a line that is too long.

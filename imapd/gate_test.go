@@ -49,7 +49,7 @@ func (s *script) SetDeadline(time.Time) error      { return nil }
 func (s *script) SetReadDeadline(time.Time) error  { return nil }
 func (s *script) SetWriteDeadline(time.Time) error { return nil }
 
-// LIBRARIES 2.1, fourth: a time-out within a literal. Whatever comes afterwards is not handed over.
+// A time-out within a literal. Whatever comes afterwards is not handed over.
 func TestTimeoutInALiteralIsTheEnd(t *testing.T) {
 	c := &script{pieces: []string{"b APPEND INBOX {40}\r\n", "half", "", "\r\nc CREATE hidden\r\n"}}
 	g := newGate(c, 1<<20)

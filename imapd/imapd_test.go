@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -170,12 +171,14 @@ func TestUpdates(t *testing.T) {
 func TestClientsThatVanish(t *testing.T) {
 	w := newWorld(t)
 	w.put("INBOX", strings.Repeat("x", 1<<19))
+	var puts sync.WaitGroup
+	defer puts.Wait()
 	for range 20 {
 		c := w.login()
 		c.do("b SELECT INBOX", "b OK")
 		c.send("c IDLE\r\n")
 		c.want("+ idling")
-		go w.put("INBOX", "Subject: x\r\n\r\n")
+		puts.Go(func() { w.put("INBOX", "Subject: x\r\n\r\n") })
 		c.Close()
 		d := w.login()
 		d.do("b SELECT INBOX", "b OK")
@@ -202,6 +205,9 @@ func TestClientsThatVanish(t *testing.T) {
 	}
 	if !w.srv.memory.TryAcquire(readMemory) {
 		t.Error("memory was not given back")
+	}
+	if n := w.faults.Load(); n > 0 {
+		t.Errorf("clients that went away were taken for %d faults of the store", n)
 	}
 }
 

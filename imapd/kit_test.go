@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +29,18 @@ type world struct {
 	store store.Store
 	srv   *Server
 	addr  string
+
+	faults atomic.Int32 // lines of the log at level error
 }
+
+// faultCounter is a log that counts what an operator would have to look at.
+type faultCounter struct {
+	slog.Handler
+	n *atomic.Int32
+}
+
+func (f faultCounter) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
+func (f faultCounter) Handle(context.Context, slog.Record) error    { f.n.Add(1); return nil }
 
 func newWorld(t testing.TB) *world { return newWorldIn(t, true) }
 
@@ -48,8 +60,9 @@ func newWorldIn(t testing.TB, lab bool) *world {
 			t.Fatal(err)
 		}
 	}
+	w := &world{t: t, store: st}
 	srv := newServer(Config{Region: "eu-ireland", Hostname: "imap.test", Lab: lab, Store: st, MaxSize: 1 << 20,
-		Address: placement.ParseAddress, Log: slog.New(slog.DiscardHandler),
+		Address: placement.ParseAddress, Log: slog.New(faultCounter{slog.DiscardHandler, &w.faults}),
 		Password: func(phc, pw string) (bool, error) {
 			if phc == "" {
 				return false, errors.New("no password")
@@ -75,7 +88,8 @@ func newWorldIn(t testing.TB, lab bool) *world {
 		srv.Shutdown(ctx)
 		<-done
 	})
-	return &world{t: t, store: st, srv: srv, addr: l.Addr().String()}
+	w.srv, w.addr = srv, l.Addr().String()
+	return w
 }
 
 // put delivers a message to a mailbox of ann.

@@ -31,7 +31,7 @@ func validText(s string) bool { return strings.ToValidUTF8(s, "") == s }
 func TestMatchesInLinearTime(t *testing.T) {
 	start := time.Now()
 	name := strings.Repeat("a", 1024)
-	for range 100 {
+	for range 10 {
 		matches(name, strings.Repeat("*a", 500)+"b")
 	}
 	if d := time.Since(start); d > 5*time.Second {

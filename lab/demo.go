@@ -187,7 +187,7 @@ func (s *story) stop() error {
 func (s *story) stayUp(ctx context.Context) error {
 	gone := make(chan domicile.Node, len(s.running))
 	for _, p := range s.running {
-		go func() { <-p.Exited(); gone <- p.Name }()
+		go func() { <-p.exited; gone <- p.Name }()
 	}
 	select {
 	case <-ctx.Done():

@@ -32,15 +32,15 @@ func (s *story) orders(ctx context.Context) error {
 		}
 		return s.refused("export-at-us-east", "Headquarters asks us-east to export the Irish account, with no order at all.", err)
 	})
-	onParent := Warrant{Entity: parentEntity, Region: us, Target: aoife}
+	onParent := demand{Entity: parentEntity, Region: us, Target: aoife}
 	for _, bad := range []struct {
 		step, text string
 		want       domicile.Reason
-		make       func(Warrant, time.Time) ([]byte, []byte, error)
+		make       func(demand, time.Time) ([]byte, []byte, error)
 		edit       func(*disclosure.Claims)
 	}{
 		{step: "no token", want: domicile.NoToken, text: "A demand on letterhead, without a token that says on what legal basis.",
-			make: func(Warrant, time.Time) ([]byte, []byte, error) { return nil, orderPaper("nobody", "none"), nil }},
+			make: func(demand, time.Time) ([]byte, []byte, error) { return nil, orderPaper("nobody", "none"), nil }},
 		{step: "forged", want: domicile.BadSignature, text: "A genuine warrant, for somebody else: the target was changed after the court signed it.", make: s.lab.forged},
 		{step: "expired", want: domicile.Expired, text: "A genuine warrant of which the time is over.", make: s.lab.warrant, edit: func(c *disclosure.Claims) {
 			c.IssuedAt, c.NotBefore, c.Expires = c.IssuedAt-7200, c.NotBefore-7200, c.IssuedAt-3600
@@ -68,7 +68,7 @@ type counter int
 func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
 
 // submit makes a token as of now and serves it.
-func (s *story) submit(ctx context.Context, c *admin.Client, make func(Warrant, time.Time) ([]byte, []byte, error), w Warrant) (disclosure.Answer, error) {
+func (s *story) submit(ctx context.Context, c *admin.Client, make func(demand, time.Time) ([]byte, []byte, error), w demand) (disclosure.Answer, error) {
 	token, paper, err := make(w, time.Now())
 	if err != nil {
 		return disclosure.Answer{}, err
@@ -96,7 +96,7 @@ func (s *story) ownCustomer(ctx context.Context, atUS *admin.Client) error {
 	if _, err := s.send(ctx, ie, sam, builtin("none", sam)[:1]); err != nil {
 		return domicile.W("mail for the customer in the US", err)
 	}
-	token, paper, err := s.lab.warrant(Warrant{Entity: regionEntity(us), Region: us, Target: sam}, time.Now())
+	token, paper, err := s.lab.warrant(demand{Entity: regionEntity(us), Region: us, Target: sam}, time.Now())
 	if err != nil {
 		return err
 	}
@@ -120,13 +120,13 @@ func (s *story) ownCustomer(ctx context.Context, atUS *admin.Client) error {
 }
 
 // abroad serves genuine warrants for mail in Ireland: on the Irish entity, and on its US parent.
-func (s *story) abroad(ctx context.Context, atUS *admin.Client, onParent Warrant) error {
+func (s *story) abroad(ctx context.Context, atUS *admin.Client, onParent demand) error {
 	atIE, err := s.client(ie, "legal")
 	if err != nil {
 		return err
 	}
 	s.do("warrant on the Irish entity", ie, string(domicile.ConflictOfLaws), func() (string, string, error) {
-		a, err := s.submit(ctx, atIE, s.lab.warrant, Warrant{Entity: regionEntity(ie), Region: ie, Target: aoife})
+		a, err := s.submit(ctx, atIE, s.lab.warrant, demand{Entity: regionEntity(ie), Region: ie, Target: aoife})
 		code, text, err := s.answer("irish-entity", "A genuine US warrant, served on the Irish entity. Rule "+a.Rule+": "+a.Detail+".", a, err)
 		if err == nil && !strings.Contains(strings.ToLower(a.Detail), "treaty") && !strings.Contains(strings.ToLower(a.Detail), "mutual") {
 			err = errors.New("the refusal does not name the treaty path")
@@ -163,7 +163,7 @@ func (s *story) referred(ctx context.Context, atIE *admin.Client) (string, strin
 
 // ofTheirTime asks what each dated law would answer to that warrant. Nothing changes by asking.
 func (s *story) ofTheirTime(ctx context.Context, atIE *admin.Client) (string, string, error) {
-	token, _, err := s.lab.warrant(Warrant{Entity: regionEntity(ie), Region: ie, Target: aoife}, time.Now())
+	token, _, err := s.lab.warrant(demand{Entity: regionEntity(ie), Region: ie, Target: aoife}, time.Now())
 	if err != nil {
 		return "", "", err
 	}

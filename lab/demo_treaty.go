@@ -32,16 +32,16 @@ func (s *story) treaty(ctx context.Context) error {
 		return domicile.W("a message from after the window", err)
 	}
 	var asked disclosure.Scope
-	order := Warrant{Entity: regionEntity(ie), Region: ie, Target: aoife, Until: until, Edit: func(c *disclosure.Claims) { asked = c.Scope }}
+	order := demand{Entity: regionEntity(ie), Region: ie, Target: aoife, Until: until, Edit: func(c *disclosure.Claims) { asked = c.Scope }}
 	s.do("without the Irish court", ie, string(domicile.MissingSignature), func() (string, string, error) {
-		a, err := s.submit(ctx, atIE, func(w Warrant, now time.Time) ([]byte, []byte, error) {
+		a, err := s.submit(ctx, atIE, func(w demand, now time.Time) ([]byte, []byte, error) {
 			return s.lab.treatyRequest(w, now, usCentral, ieCentral)
 		}, order)
 		return s.answer("without-the-irish-court", "The request with two signatures: Ireland's own order is missing.", a, err)
 	})
 	var caseID string
 	if !s.do("treaty request", ie, "execute", func() (string, string, error) {
-		a, err := s.submit(ctx, atIE, func(w Warrant, now time.Time) ([]byte, []byte, error) {
+		a, err := s.submit(ctx, atIE, func(w demand, now time.Time) ([]byte, []byte, error) {
 			return s.lab.treatyRequest(w, now, usCentral, ieCentral, ieCourt)
 		}, order)
 		caseID = a.Case

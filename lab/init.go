@@ -318,13 +318,17 @@ func (m *maker) nodes() error {
 	return nil
 }
 
-// seeds are the gossip addresses of the first node of the first two regions, the node itself left out: others are
-// found through them.
+// seeds are the gossip addresses of the first node of the first two regions and of the witness, the node itself left
+// out: others are found through them. With the witness among them, two regions that come back at once find it at once.
 func (m *maker) seeds(node string) []string {
+	first := []string{witnessName}
+	for _, r := range m.Regions[:min(2, len(m.Regions))] {
+		first = append(first, string(r.node(0)))
+	}
 	out := []string{}
-	for i, r := range m.Regions {
-		if first := string(r.node(0)); i < 2 && first != node {
-			out = append(out, m.gossip[first])
+	for _, n := range first {
+		if n != node {
+			out = append(out, m.gossip[n])
 		}
 	}
 	return out

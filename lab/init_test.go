@@ -2,9 +2,11 @@ package lab
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +87,7 @@ func TestInit(t *testing.T) {
 	checkLabJSON(t, l)
 }
 
-// checkLabJSON wants what INTERFACES.md says to be in lab.json.
+// checkLabJSON wants in lab.json what scripts outside the project rely on.
 func checkLabJSON(t *testing.T, l *Lab) {
 	raw, err := os.ReadFile(filepath.Join(l.Dir, "lab.json"))
 	if err != nil {
@@ -117,6 +119,25 @@ func read(t *testing.T, path string) []byte {
 		t.Fatal(err)
 	}
 	return raw
+}
+
+// TestBusyPort: a port that another program has is left to it, and the change is told.
+func TestBusyPort(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	port := busy.Addr().(*net.TCPAddr).Port
+	o := storyLab(filepath.Join(t.TempDir(), "lab"))
+	o.BasePort = port - 1
+	l, err := Init(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Nodes[0].IMAP == busy.Addr().String() || len(l.Moved) == 0 || !strings.Contains(l.Moved[0], strconv.Itoa(port)) {
+		t.Errorf("port %d is busy: %+v, told %q", port, l.Nodes[0], l.Moved)
+	}
 }
 
 func TestInitRefuses(t *testing.T) {

@@ -133,9 +133,6 @@ func (p *Process) Kill() {
 	<-p.exited
 }
 
-// Exited is closed once the node is gone, for whatever reason.
-func (p *Process) Exited() <-chan struct{} { return p.exited }
-
 // PID is the node's process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 

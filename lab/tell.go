@@ -105,7 +105,7 @@ func (t *teller) say(format string, args ...any) {
 // end writes the summary.
 func (t *teller) end() {
 	if t.json {
-		t.line(map[string]any{"summary": map[string]int{"steps": t.steps, "failed": t.failed}})
+		fmt.Fprintf(t.out, `{"summary": {"steps": %d, "failed": %d}}`+"\n", t.steps, t.failed) // in this very form: scripts grep for it
 		return
 	}
 	verdict := t.paint(green, "every step came out as promised")

@@ -40,7 +40,7 @@ func TestStepsAreCounted(t *testing.T) {
 	s.do("an error with the right code", ie, "ok", func() (string, string, error) { return "ok", "", errors.New("no") })
 	s.end()
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 5 || lines[4] != `{"summary":{"failed":3,"steps":4}}` {
+	if len(lines) != 5 || lines[4] != `{"summary": {"steps": 4, "failed": 3}}` {
 		t.Fatalf("%s", out.String())
 	}
 	for i, want := range []act{{"as promised", us, true, "no_token", ""}, {"another code", us, false, "expired", "no_token was promised. "}, {"an error", ie, false, "stayed", "x: refused (stayed): detail"}} {

@@ -13,8 +13,8 @@ import (
 	"domicile/disclosure"
 )
 
-// Warrant is what the authorities of a lab ask in the story's orders. Whoever holds a lab may sign as any of them.
-type Warrant struct {
+// demand is what the authorities of a lab ask in the story's orders. Whoever holds a lab may sign as any of them.
+type demand struct {
 	Entity domicile.Entity // who is served
 	Region domicile.Region // where
 	Target domicile.Address
@@ -28,7 +28,7 @@ func orderPaper(issuer, docket string) []byte {
 }
 
 // claims fills in what all orders of the story have in common.
-func (w Warrant) claims(issuer, kind, regime, under, docket string, now time.Time) disclosure.Claims {
+func (w demand) claims(issuer, kind, regime, under, docket string, now time.Time) disclosure.Claims {
 	digest := sha256.Sum256(orderPaper(issuer, docket))
 	if w.Until.IsZero() {
 		w.Until = now
@@ -44,7 +44,7 @@ func (w Warrant) claims(issuer, kind, regime, under, docket string, now time.Tim
 }
 
 // warrant is a search warrant of the US district court (18 U.S.C. 2703), signed by it. It returns the court's paper too.
-func (l *Lab) warrant(w Warrant, now time.Time) (token, paper []byte, err error) {
+func (l *Lab) warrant(w demand, now time.Time) (token, paper []byte, err error) {
 	const docket = "13-mag-2814"
 	c := w.claims(usCourt, "us.sca.warrant", "us.sca", "18 U.S.C. 2703(a)", docket, now)
 	if c.DeliveryTo, err = l.recipient(usCourt); err != nil {
@@ -56,7 +56,7 @@ func (l *Lab) warrant(w Warrant, now time.Time) (token, paper []byte, err error)
 
 // treatyRequest is a request under the treaty between the US and Ireland. It is delivered to the Irish central authority,
 // never to the foreign one, and signed by those named: all three make it whole.
-func (l *Lab) treatyRequest(w Warrant, now time.Time, signers ...string) (token, paper []byte, err error) {
+func (l *Lab) treatyRequest(w demand, now time.Time, signers ...string) (token, paper []byte, err error) {
 	const docket = "MLA-2026-0042"
 	c := w.claims(usCentral, "mlat.request", "mlat", "treaty:us-ie-mlat", docket, now)
 	if c.DeliveryTo, err = l.recipient(ieCentral); err != nil {
@@ -112,7 +112,7 @@ func (l *Lab) recipient(id string) (string, error) {
 }
 
 // forged is a genuine warrant for somebody else's mail in which the target was changed after it was signed.
-func (l *Lab) forged(w Warrant, now time.Time) (token, paper []byte, err error) {
+func (l *Lab) forged(w demand, now time.Time) (token, paper []byte, err error) {
 	other, target := w, w.Target
 	other.Target = "x" + target
 	if token, paper, err = l.warrant(other, now); err != nil {

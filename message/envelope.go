@@ -31,7 +31,7 @@ type Address struct {
 
 // Envelope returns the envelope of a message: of the root, or of an Embedded part. Without Sender or Reply-To those are From.
 func (m *Message) Envelope(p *Part) Envelope {
-	list := func(n int) []Address { return ParseAddresses(m.field(p, n)) }
+	list := func(n int) []Address { return parseAddresses(m.field(p, n)) }
 	e := Envelope{
 		Date: m.field(p, fieldDate), Subject: m.field(p, fieldSubject),
 		From: list(fieldFrom), Sender: list(fieldSender), ReplyTo: list(fieldReplyTo),
@@ -47,9 +47,9 @@ func (m *Message) Envelope(p *Part) Envelope {
 	return e
 }
 
-// ParseAddresses reads an address list, unfolded. What cannot be read as an address is left out, at most MaxAddresses
+// parseAddresses reads an address list, unfolded. What cannot be read as an address is left out, at most MaxAddresses
 // are returned.
-func ParseAddresses(s string) []Address {
+func parseAddresses(s string) []Address {
 	p := addressParser{sc: scanner{s: s}}
 	for p.sc.i < len(p.sc.s) && len(p.out) < MaxAddresses-1 {
 		p.next()

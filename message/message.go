@@ -47,8 +47,8 @@ type Param struct{ Name, Value string }
 // IsMultipart reports whether the part has parts.
 func (p *Part) IsMultipart() bool { return len(p.Parts) > 0 }
 
-// Param returns the value of a parameter of Content-Type, "" if there is none. name is lower case.
-func (p *Part) Param(name string) string {
+// param returns the value of a parameter of Content-Type, "" if there is none. name is lower case.
+func (p *Part) param(name string) string {
 	for _, q := range p.Params {
 		if q.Name == name {
 			return q.Value

@@ -135,7 +135,7 @@ func TestAddresses(t *testing.T) {
 		"a@b, ;:<>@, c@d":           "(||a|b)(||c|d)",
 	} {
 		var got string
-		for _, a := range ParseAddresses(in) {
+		for _, a := range parseAddresses(in) {
 			switch a.Kind {
 			case GroupStart:
 				got += "[" + a.Mailbox + "]"

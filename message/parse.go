@@ -164,7 +164,7 @@ func (p *parser) endHeader(at, lines int) {
 		}
 	}
 	p.describe(f.part, f.parent)
-	switch boundary := f.part.Param("boundary"); {
+	switch boundary := f.part.param("boundary"); {
 	case f.part.Type == "multipart" && boundary != "" && len(boundary) <= MaxName && depth < MaxDepth:
 		f.boundary, f.shadowed = boundary, -1
 		if before, ok := p.boundaries[boundary]; ok {

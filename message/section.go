@@ -16,12 +16,8 @@ func FieldsOf(header []byte, names []string, not bool) []byte {
 	var out []byte
 	take := not
 	for len(header) > 0 {
-		end := len(header)
-		if i := bytes.IndexByte(header, '\n'); i >= 0 {
-			end = i + 1
-		}
-		line := header[:end]
-		header = header[end:]
+		var line []byte
+		line, header = cutLine(header)
 		if isBlank(line) {
 			return append(out, line...)
 		}
@@ -39,6 +35,14 @@ func FieldsOf(header []byte, names []string, not bool) []byte {
 	return append(out, '\r', '\n') // a header that was cut off: IMAP wants the blank line nevertheless
 }
 
+// cutLine parts off the first line, its line feed included.
+func cutLine(b []byte) (line, rest []byte) {
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		return b[:i+1], b[i+1:]
+	}
+	return b, nil
+}
+
 // Fields returns the values, unfolded and not decoded, of all fields of that name in a header.
 func Fields(header []byte, name string) []string {
 	var out []string
@@ -51,12 +55,8 @@ func Fields(header []byte, name string) []string {
 		in, value = false, nil
 	}
 	for len(header) > 0 {
-		end := len(header)
-		if i := bytes.IndexByte(header, '\n'); i >= 0 {
-			end = i + 1
-		}
-		line := header[:end]
-		header = header[end:]
+		var line []byte
+		line, header = cutLine(header)
 		if isBlank(line) {
 			break
 		}

@@ -25,7 +25,7 @@ func (m *Message) Text(p *Part) string {
 		r = quotedprintable.NewReader(r)
 	}
 	b, _ := io.ReadAll(io.LimitReader(r, MaxText))
-	return toUTF8(p.Param("charset"), string(b))
+	return toUTF8(p.param("charset"), string(b))
 }
 
 // DecodeHeader decodes the encoded words (RFC 2047) of a header value, or of a whole header.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"domicile"
@@ -73,9 +72,12 @@ func (n *Node) Ask(ctx context.Context, class domicile.EgressClass, to domicile.
 
 // askOne tries one node. answered is false if another may be tried.
 func (n *Node) askOne(ctx context.Context, op string, to domicile.Region, addr, method string, frames []byte, out any) (answered bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, n.pace.ask)
+	try, cancel := context.WithTimeout(ctx, n.pace.ask)
 	defer cancel()
-	res, err := n.post(ctx, to, addr, method, bytes.NewReader(frames))
+	res, err := n.post(try, to, addr, method, bytes.NewReader(frames))
+	if err == nil || ctx.Err() == nil { // a caller that gave up says nothing of the address
+		n.reached.note(addr, err == nil, time.Now())
+	}
 	if err != nil {
 		return false, gone(op, domicile.Unavailable, err)
 	}
@@ -129,25 +131,6 @@ func (n *Node) reachable(op string, to domicile.Region) error {
 		return domicile.E(op, domicile.Invalid, "the catalog does not know it")
 	}
 	return nil
-}
-
-// candidates returns the RPC addresses of the nodes of a region that hold its store (or of a witness), this node first.
-func (n *Node) candidates(to domicile.Region) []string {
-	role := RoleStore
-	if strings.HasPrefix(string(to), witnessPrefix) {
-		role = RoleWitness
-	}
-	var out []string
-	for _, m := range n.Members() {
-		switch {
-		case !m.Alive || m.Region != to || !hasRole(m.Roles, role):
-		case m.Name == n.cfg.Node:
-			out = append([]string{m.RPC}, out...)
-		default:
-			out = append(out, m.RPC)
-		}
-	}
-	return out
 }
 
 // post sends one request to a node that must prove to be of to.

@@ -39,7 +39,8 @@
 // A certificate says in its SAN URIs who it is, and is believed only if it ends, through the right intermediate, in a root
 // whose fingerprint the catalog gives for the region that it names. Anything else is PeerUnverified. What a peer may ask
 // depends on that, never on what gossip says. Gossip (memberlist, encrypted) tells which nodes live and at which address:
-// a hint. A node's metadata is JSON of at most 512 bytes: region, roles, RPC address, catalog version, start time.
+// a hint; of the nodes that it names those that proved themselves are called first. A node's metadata is JSON of at most
+// 512 bytes: region, roles, RPC address, catalog version, start time.
 //
 // # Calls between nodes
 //
@@ -49,6 +50,8 @@
 // a sign of life; 'E' with the body's length (8 bytes) and SHA-256. Only behind a good 'E' may the receiver commit. The
 // answer is one JSON object, {"reply": …} or {"error": {"kind", "reason", "rule", "detail"}}; any HTTP status but 200 says
 // that nothing was done.
+// One region may have so many calls answered at once, and so many of a method in a time (order notices: 30 a minute); past
+// that it is told 429.
 //
 // # The journal
 //
@@ -58,7 +61,8 @@
 // and the chain hash SHA-256(hash before, sealed record). The plain text is JSON; the number of the record is its associated data.
 // At open a torn tail is cut off (and that written down); any other damage is an error. Records left open by a crash are
 // closed as unknown. Every interval [Journal.Commit] has the log take one leaf over what is new. Writers that wait share
-// one fsync. After a failed write the journal takes nothing more, so no permit is given.
+// one fsync. After a failed write the journal takes nothing, so no permit is given and standing ones let nothing out, until
+// the disk takes writes again: tried each second, what was promised to nobody is cut off, and that is written down.
 //
 // # Order of things
 //

@@ -20,7 +20,8 @@ type meta struct {
 	Format  int             `json:"v"` // 1
 	Region  domicile.Region `json:"r"` // or "witness/NAME"
 	Roles   []string        `json:"o"`
-	RPC     string          `json:"a"` // literal IP:port
+	RPC     string          `json:"a"`           // literal IP:port
+	Admin   string          `json:"m,omitempty"` // literal IP:port, where operators reach it
 	Catalog uint64          `json:"c"`
 	Started int64           `json:"s"` // Unix milliseconds
 }
@@ -47,7 +48,7 @@ func (n *Node) startGossip() (*gossip, error) {
 	g := &gossip{node: n}
 	rpc := n.rpcAddr
 	g.meta = func() []byte {
-		raw, _ := json.Marshal(meta{1, n.self.owner(), n.cfg.Roles, rpc, n.cfg.Catalog().Version, n.started.UnixMilli()})
+		raw, _ := json.Marshal(meta{1, n.self.owner(), n.cfg.Roles, rpc, n.cfg.AdminAdvertise, n.cfg.Catalog().Version, n.started.UnixMilli()})
 		return raw
 	}
 	if len(g.meta()) > memberlist.MetaMaxSize { // memberlist would panic
@@ -164,7 +165,10 @@ func (g *gossip) read(m *memberlist.Node) (known, meta, error) {
 	if _, err := netip.ParseAddrPort(said.RPC); err != nil || len(said.Roles) > 8 {
 		return known{}, said, errors.New("its address is not literal, or it has too many roles")
 	}
-	return known{Member: Member{domicile.Node(m.Name), said.Region, said.Roles, said.RPC, said.Catalog, true},
+	if _, err := netip.ParseAddrPort(said.Admin); said.Admin != "" && err != nil {
+		return known{}, said, errors.New("its admin address is not literal")
+	}
+	return known{Member: Member{domicile.Node(m.Name), said.Region, said.Roles, said.RPC, said.Admin, said.Catalog, true},
 		gossip: net.JoinHostPort(m.Addr.String(), fmt.Sprint(m.Port)), since: time.Now()}, said, nil
 }
 

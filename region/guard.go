@@ -205,7 +205,7 @@ func (g *Guard) run() {
 		case <-g.stop:
 			return
 		case <-every.C:
-			// A failure here is not lost: the journal is then broken, and every permit after it is refused; or the log
+			// A failure here is not lost: the journal is then broken, and every permit is refused until it is whole again; or the log
 			// failed, and the next interval's commitment covers this one too.
 			g.totals()
 			g.journal.Commit(context.Background(), g.log)
@@ -281,5 +281,5 @@ func (g *Guard) Close() error {
 
 func unwritten(op string, cause error) error {
 	return &domicile.Error{Op: op, Kind: domicile.Unavailable, Reason: domicile.JournalUnavailable, Rule: "egress: written down first",
-		Detail: "the decision could not be written down, so the answer is no; free space or repair the disk, then restart the node", Err: cause}
+		Detail: "the decision could not be written down, so the answer is no; free space or repair the disk; permits are given again as soon as it can be written", Err: cause}
 }

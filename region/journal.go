@@ -29,7 +29,7 @@ type Journal struct {
 	lock   *os.File
 	done   chan struct{} // closed when the writing goroutine has ended
 	kick   chan struct{} // capacity 1: something is queued
-	broken atomic.Bool   // a write failed: nothing more is accepted
+	broken atomic.Bool   // a write failed: nothing is accepted until mend
 
 	mu        sync.Mutex
 	queue     []queued               // guarded by mu
@@ -42,6 +42,8 @@ type Journal struct {
 	committed uint64                 // guarded by mu: covered by a leaf of the log
 	commitMu  sync.Mutex             // one Commit at a time
 	out       *os.File               // the writing goroutine's
+	late      []queued               // the writing goroutine's: ends of permits that could not be written, for mend
+	mendEvery time.Duration          // how often a broken journal is tried
 	fsync     func(f *os.File) error // a test makes it fail
 }
 
@@ -74,7 +76,7 @@ const (
 	recTotal      = "total"      // a standing permit so far; restates its open record
 	recRefused    = "refused"    // a permit was refused
 	recCommitment = "commitment" // a leaf of the log now covers the records up to Last
-	recCut        = "cut"        // a torn tail of Count bytes was cut off at open
+	recCut        = "cut"        // a torn tail of Count bytes was cut off, at open or after a write that failed
 )
 
 type openRecord struct {
@@ -108,7 +110,7 @@ func OpenJournal(dir string, s audit.Sealer, keep time.Duration, now func() time
 		now = time.Now
 	}
 	j := &Journal{dir: dir, sealer: s, keep: keep, now: now, done: make(chan struct{}), kick: make(chan struct{}, 1),
-		open: map[string]*openRecord{}, fsync: (*os.File).Sync}
+		open: map[string]*openRecord{}, mendEvery: time.Second, fsync: (*os.File).Sync}
 	if err := j.recover(); err != nil {
 		j.release()
 		return nil, domicile.W(op, err)
@@ -189,8 +191,8 @@ func (j *Journal) write(r record) error {
 func (j *Journal) enqueue(r record, done chan error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.closing || j.broken.Load() {
-		return errors.New("the journal is closed or broken")
+	if j.closing {
+		return errors.New("the journal is closed")
 	}
 	if done != nil && len(j.queue) >= maxQueued {
 		return errors.New("the journal is overloaded")
@@ -203,40 +205,55 @@ func (j *Journal) enqueue(r record, done chan error) error {
 	return nil
 }
 
-// run writes groups of records until Close.
+// run writes groups of records until Close, and tries now and then to mend what a failed write broke.
 func (j *Journal) run() {
 	defer close(j.done)
-	for range j.kick {
-		for {
-			j.mu.Lock()
-			group := j.queue
-			j.queue = nil
-			closing := j.closing
-			j.mu.Unlock()
-			if len(group) == 0 {
-				if closing {
-					return
-				}
-				break
+	tick := time.NewTicker(j.mendEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-j.kick:
+			if j.writeQueued() {
+				return
 			}
-			j.writeGroups(group)
+		case <-tick.C:
+			if j.broken.Load() {
+				j.mend()
+			}
 		}
+	}
+}
+
+// writeQueued writes until the queue is empty; ended is true if nothing may come any more.
+func (j *Journal) writeQueued() (ended bool) {
+	for {
+		j.mu.Lock()
+		all, closing := j.queue, j.closing
+		j.queue = nil
+		j.mu.Unlock()
+		if len(all) == 0 {
+			return closing
+		}
+		j.writeGroups(all)
 	}
 }
 
 // writeGroups writes the records, with one fsync for each half a megabyte, and tells their writers.
 func (j *Journal) writeGroups(all []queued) {
 	for len(all) > 0 {
+		if j.broken.Load() {
+			j.putOff(all, errBroken)
+			return
+		}
 		n, err := j.writeGroup(all)
-		if err != nil {
-			// After a failed write or fsync nobody knows what is on disk: nothing more is written by this process,
-			// and the next open reads what there is.
+		if err != nil { // nobody knows what of it is on disk
 			j.broken.Store(true)
-			n = len(all)
+			j.putOff(all, err)
+			return
 		}
 		for _, q := range all[:n] {
 			if q.done != nil {
-				q.done <- err
+				q.done <- nil
 			}
 		}
 		all = all[n:]
@@ -245,9 +262,6 @@ func (j *Journal) writeGroups(all []queued) {
 
 // writeGroup writes a first part of all, makes it durable, and returns how many records that were.
 func (j *Journal) writeGroup(all []queued) (n int, err error) {
-	if j.broken.Load() {
-		return 0, errors.New("the journal is broken")
-	}
 	if err := j.rotate(); err != nil {
 		return 0, err
 	}

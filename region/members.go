@@ -15,6 +15,7 @@ type Member struct {
 	Region  domicile.Region
 	Roles   []string
 	RPC     string
+	Admin   string // where operators of its region reach it, "" if nowhere
 	Catalog uint64
 	Alive   bool
 }

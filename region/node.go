@@ -26,6 +26,7 @@ type Config struct {
 	Guard                         *Guard          // nil for a witness
 	RPCListen, RPCAdvertise       string          // literal host:port; port 0 picks a free one
 	GossipListen, GossipAdvertise string
+	AdminAdvertise                string   // where operators reach this node, told to the others; "" if nowhere
 	Seeds                         []string // literal host:port of some nodes' gossip
 	GossipKeys                    [][]byte // the first encrypts, all decrypt; 16, 24 or 32 bytes each
 	Log                           *slog.Logger
@@ -48,7 +49,9 @@ type Node struct {
 	log      *slog.Logger
 	methods  map[string]method // not changed after Start
 	calls    chan struct{}     // one slot for each call being answered
+	bounds   *bounds           // of each region's calls
 	members  *members
+	reached  reached
 	started  time.Time
 	cosigned cosigned
 	pace     pace // not changed after Start
@@ -79,7 +82,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, domicile.W(op, err)
 	}
 	n := &Node{cfg: cfg, log: cfg.Log.With("node", string(cfg.Node)), methods: map[string]method{}, started: time.Now(),
-		trust: &trust{catalog: cfg.Catalog, now: time.Now}, calls: make(chan struct{}, maxCalls), members: newMembers(),
+		trust: &trust{catalog: cfg.Catalog, now: time.Now}, calls: make(chan struct{}, maxCalls), bounds: newBounds(time.Now), members: newMembers(),
 		transports: map[domicile.Region]*http.Transport{}, done: make(chan struct{}), pace: usualPace}
 	self, err := n.readOwn(cfg.Identity)
 	if err != nil {
@@ -150,6 +153,9 @@ func (c *Config) check() error {
 		if _, err := netip.ParseAddrPort(a); err != nil {
 			return bad(a + " is not a literal IP address and port")
 		}
+	}
+	if _, err := netip.ParseAddrPort(c.AdminAdvertise); c.AdminAdvertise != "" && err != nil {
+		return bad(c.AdminAdvertise + " is not a literal IP address and port")
 	}
 	for _, p := range [][2]string{{c.RPCListen, c.RPCAdvertise}, {c.GossipListen, c.GossipAdvertise}} {
 		if _, err := netip.ParseAddrPort(p[1]); p[1] != "" && err != nil {

@@ -124,6 +124,11 @@ func (n *Node) serve(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
+	if !n.bounds.enter(from.owner(), name, m.class) {
+		w.WriteHeader(http.StatusTooManyRequests)
+		return
+	}
+	defer n.bounds.leave(from.owner())
 	select {
 	case n.calls <- struct{}{}:
 		defer func() { <-n.calls }()
@@ -132,6 +137,10 @@ func (n *Node) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	caseID := r.Header.Get(caseHeader)
+	if caseID != "" && m.class != domicile.OrderNotice { // no other answer carries one: its permit would be refused, at the price of a record
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
 	answer, err := n.answerPermit(r.Context(), m.class, from, caseID)
 	if err != nil {
 		n.log.Warn("a call is not answered: its answer may not leave", "method", name, "from", string(from.owner()), "err", err)

@@ -32,6 +32,7 @@ type outStream struct {
 
 // run sends and returns the outcome, when nothing reads body any more.
 func (s *outStream) run(ctx context.Context, out any) error {
+	caller := ctx
 	ctx, s.stop = context.WithCancel(ctx)
 	defer s.stop()
 	pr, pw := io.Pipe()
@@ -50,6 +51,9 @@ func (s *outStream) run(ctx context.Context, out any) error {
 	<-pumped
 	if s.answer != nil {
 		s.answer.Stop()
+	}
+	if s.begun || caller.Err() == nil { // body is read only behind a connection to who it should be
+		s.node.reached.note(s.addr, s.begun, time.Now())
 	}
 	switch {
 	case err == nil:

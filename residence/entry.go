@@ -41,6 +41,7 @@ type Entry struct {
 const (
 	entryVersion = 1
 	maxEntries   = 10000 // of one account: keys have six digits, and nobody honest comes near
+	forFreezes   = 1000  // of them are kept for freezes, so that no flood of requests keeps a case from being preserved
 )
 
 func entryKey(account domicile.AccountID, n int) string { return fmt.Sprintf("%s/%06d", account, n) }

@@ -155,6 +155,9 @@ func (l *Ledger) add(ctx context.Context, account domicile.AccountID, who Actor,
 	if err != nil || e.Act == "" {
 		return err
 	}
+	if !e.secret() && n > maxEntries-forFreezes {
+		return domicile.E("residence", domicile.TooLarge, "the ledger of this account is full")
+	}
 	e.Version, e.Account, e.KnownAt, e.By = entryVersion, account, now, who
 	return l.write(ctx, entryKey(account, n), e)
 }

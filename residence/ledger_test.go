@@ -365,3 +365,25 @@ func TestLedgerRace(t *testing.T) {
 		}
 	}
 }
+
+// However many changes were asked for, a case can still freeze the account.
+func TestFullOfRequests(t *testing.T) {
+	b := open(t)
+	for n := 1; n <= maxEntries-forFreezes; n++ {
+		raw, err := json.Marshal(Entry{Version: entryVersion, Account: acct, Act: ActRefused})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.table.rows[entryKey(acct, n)], b.table.rows[entryKey(acct, n)+fateSuffix] = string(raw), string(void)
+	}
+	declared := Declaration{Account: acct, Country: "IE", Evidence: []Evidence{{Kind: Billing, Country: "IE"}}}
+	if err := b.Declare(ctx, declared, ops1); domicile.KindOf(err) != domicile.TooLarge {
+		t.Errorf("one entry too many: %v", err)
+	}
+	if err := b.Freeze(ctx, acct, "c1", legal); err != nil {
+		t.Fatal(err)
+	}
+	if frozen, err := b.Frozen(acct); err != nil || !frozen {
+		t.Errorf("frozen %v, %v", frozen, err)
+	}
+}

@@ -82,7 +82,7 @@ type Actor struct {
 	Legal  bool            `json:"legal,omitempty"` // has the role legal
 }
 
-// Defaults of LEGAL 6.
+// Defaults, where node.toml says nothing else.
 const (
 	DefaultCoolDown = 14 * 24 * time.Hour
 	DefaultBetween  = 180 * 24 * time.Hour
@@ -124,7 +124,7 @@ func (r Rules) MayApprove(s Standing, c Change, who Actor, now time.Time) error 
 	case c.State == Contested:
 		return domicile.Refuse("residence", domicile.EvidenceContradicts, "residence/contested", "the change is contested; clear it up, reject it, and ask anew")
 	case !c.State.mayBecome(Approved):
-		return domicile.E("residence", domicile.Invalid, "the change is "+string(c.State)+" and cannot be approved")
+		return domicile.E("residence", domicile.Conflict, "the change is "+string(c.State)+" and cannot be approved")
 	case s.frozen() && who.Legal:
 		return frozen()
 	case s.frozen() || now.Before(c.Requested.Add(r.CoolDown)):
@@ -140,7 +140,7 @@ func (r Rules) MayClose(c Change, who Actor, to State) error {
 	case who.Region != r.Region || who.Name == "":
 		return foreign()
 	case !c.State.mayBecome(to):
-		return domicile.E("residence", domicile.Invalid, "the change is "+string(c.State)+" and cannot become "+string(to))
+		return domicile.E("residence", domicile.Conflict, "the change is "+string(c.State)+" and cannot become "+string(to))
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ const (
 	contradicts  = domicile.EvidenceContradicts
 )
 
-// TestSufficient is the table of LEGAL 6.1 to 6.3: what moves a residence to US.
+// TestSufficient is the table of evidence: what moves a residence to US.
 func TestSufficient(t *testing.T) {
 	const day = 24 * time.Hour
 	for _, c := range []struct {
@@ -216,8 +216,8 @@ func TestMayApprove(t *testing.T) {
 		{"by a namesake of the gaining region", Standing{}, rested, abroad, "wrong_region"},
 		{"by nobody of the region", Standing{}, rested, Actor{Region: "eu-ireland"}, "self_approval"},
 		{"contested", Standing{}, change(Contested, rules.CoolDown), ops2, "evidence_contradicts"},
-		{"rejected", Standing{}, change(Rejected, rules.CoolDown), ops2, "invalid"},
-		{"approved before", Standing{}, change(Approved, rules.CoolDown), ops2, "invalid"},
+		{"rejected", Standing{}, change(Rejected, rules.CoolDown), ops2, "conflict"},
+		{"approved before", Standing{}, change(Approved, rules.CoolDown), ops2, "conflict"},
 		{"frozen", held, rested, ops2, "cooling_down"},
 		{"frozen, too early", held, change(Cooling, 0), ops2, "cooling_down"},
 		{"frozen, by legal", held, rested, legal, "residence_frozen"},
@@ -239,8 +239,8 @@ func TestMayClose(t *testing.T) {
 		want     string
 	}{
 		{Cooling, Rejected, ops1, ""}, {Cooling, Contested, ops2, ""}, {Approved, Contested, ops1, ""}, {Approved, Rejected, ops1, ""}, {Contested, Rejected, ops1, ""},
-		{Rejected, Contested, ops1, "invalid"}, {Rejected, Rejected, ops1, "invalid"}, {Contested, Contested, ops1, "invalid"},
-		{Moving, Rejected, ops1, "invalid"}, {Effective, Rejected, ops1, "invalid"}, {"", Rejected, ops1, "invalid"},
+		{Rejected, Contested, ops1, "conflict"}, {Rejected, Rejected, ops1, "conflict"}, {Contested, Contested, ops1, "conflict"},
+		{Moving, Rejected, ops1, "conflict"}, {Effective, Rejected, ops1, "conflict"}, {"", Rejected, ops1, "conflict"},
 		{Cooling, Rejected, abroad, "wrong_region"}, {Cooling, Rejected, Actor{Region: "eu-ireland"}, "wrong_region"},
 	} {
 		if got := answer(rules.MayClose(Change{State: c.from}, c.who, c.to)); got != c.want {

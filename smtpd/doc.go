@@ -31,7 +31,8 @@
 //
 // in which a bare LF or a bare CR of the body is a CRLF: both are normalised before the
 // end of the body is looked for, so that both ends of a connection agree on it (the
-// lone dot must stand between two CRLF; see lines.go). NUL is refused.
+// lone dot must stand between two CRLF; see lines.go). NUL is refused. Home checks what
+// comes from another node for the same form, whoever that node serves by now.
 //
 // The header of a delivery between nodes is JSON: "v" (1), "id" (queue id), "sender",
 // "recipients" (account ids), "trace" (the Received field). The answer is "v" and

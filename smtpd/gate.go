@@ -25,7 +25,7 @@ const (
 	drainMessage = "421 4.3.2 Closing down, try again later\r\n"
 )
 
-// gate stands under go-smtp's connection and keeps it from seeing what it does not handle well (LIBRARIES 6): it hands over
+// gate stands under go-smtp's connection and keeps it from seeing what it does not handle well: it hands over
 // one whole command line at a time, a body only in the form that lines gives it, and after an error nothing more ever.
 // It takes CHUNKING out of what go-smtp offers, and sets deadlines that progress moves, in place of go-smtp's.
 type gate struct {

@@ -135,7 +135,7 @@ func (h *Home) stage(ctx context.Context, d delivery) (copies, error) {
 // receive copies the body, counted and digested, into all copies.
 func (h *Home) receive(to copies, digest hash.Hash, body io.Reader) error {
 	src := &sourceReader{r: io.TeeReader(io.LimitReader(body, h.maxSize+1), digest)}
-	n, err := io.Copy(to, src)
+	n, err := io.Copy(to, &smtpText{r: src})
 	switch {
 	case src.err != nil: // the sender's side broke: whatever it was, nothing was done
 		return &domicile.Error{Kind: domicile.Unavailable, Detail: "the message broke off on its way", Err: src.err}
@@ -160,6 +160,33 @@ func (s *sourceReader) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// smtpText refuses what no SMTP client could have sent: another region's front may be in the wrong hands, and what reads a
+// mailbox relies on it. Every line ends in CRLF and has at most 64 KiB; no CR or LF stands elsewhere; there is no NUL.
+type smtpText struct {
+	r    io.Reader
+	line int // bytes of the line so far
+	cr   bool
+}
+
+func (t *smtpText) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	for _, c := range p[:n] {
+		if c == 0 || t.cr != (c == '\n') || t.line > maxLine+2 {
+			return 0, errNotSMTP
+		}
+		t.cr = c == '\r'
+		if t.line++; c == '\n' {
+			t.line = 0
+		}
+	}
+	if err == io.EOF && t.line > 0 {
+		return 0, errNotSMTP
+	}
+	return n, err
+}
+
+var errNotSMTP = domicile.E("", domicile.Invalid, "the message holds what SMTP does not carry: NUL, a bare CR or LF, a line of over 64 KiB, or no end of line at its end")
 
 // commit commits all copies. The tokens are held until the sender was answered, or may be taken for unanswered.
 func (h *Home) commit(ctx context.Context, d delivery, c copies, tokens []string) error {

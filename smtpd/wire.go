@@ -51,12 +51,33 @@ func (d *delivery) check() error {
 		return bad("the delivery is in a newer format than this node reads; update this node")
 	case len(d.Recipients) == 0 || len(d.Recipients) > maxRecipients:
 		return bad("not between 1 and 100 recipients")
+	case hasTwins(d.Recipients):
+		return bad("a recipient is named twice")
+	case !isWord(d.ID):
+		return bad("the id is not one word of letters and digits")
 	case !isSender(d.Sender):
 		return bad("the sender is not an address")
 	case !isTrace(d.Trace):
 		return bad("the trace is not one Received field")
 	}
 	return nil
+}
+
+// hasTwins reports whether an account is named twice; its second copy would wait for the first.
+func hasTwins(ids []domicile.AccountID) bool {
+	seen := map[domicile.AccountID]bool{}
+	for _, id := range ids {
+		if seen[id] {
+			return true
+		}
+		seen[id] = true
+	}
+	return false
+}
+
+// isWord accepts ids as domicile.NewID makes them: they are written to the log.
+func isWord(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
 // isTrace accepts one folded Received field of printable ASCII.

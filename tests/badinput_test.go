@@ -55,7 +55,7 @@ func TestBadInput(t *testing.T) {
 		{"no word", "", nil, []string{"account", "show"}, usage, ""},
 
 		{"country XX", "", password, create("x@example.com", "XX"), refused, "unknown_country"},
-		{"country empty", "", password, create("x@example.com", ""), refused, "unknown_country"},
+		{"country empty", "", password, create("x@example.com", ""), usage, "usage"},
 		{"country of three letters", "", password, create("x@example.com", "IRL"), refused, "unknown_country"},
 		{"country that no region serves", "", password, create("x@example.com", "BR"), refused, "residence_not_served"},
 		{"home elsewhere", "", password, create("x@example.com", "US"), refused, "wrong_region"},
@@ -82,7 +82,7 @@ func TestBadInput(t *testing.T) {
 		{"order without a token", "legal", nil, []string{"order", "submit", "--target", "careful@example.com"}, refused, "no_token"},
 		{"token of garbage", "legal", nil, []string{"order", "submit", "--target", "careful@example.com", "--token", garbage}, refused, "bad_signature"},
 		{"token empty", "legal", nil, []string{"order", "submit", "--target", "careful@example.com", "--token", empty}, refused, ""},
-		{"token huge", "legal", nil, []string{"order", "submit", "--target", "careful@example.com", "--token", huge}, usage, "invalid"},
+		{"token huge", "legal", nil, []string{"order", "submit", "--target", "careful@example.com", "--token", huge}, refused, "bad_signature"},
 		{"token file absent", "legal", nil, []string{"order", "submit", "--target", "careful@example.com", "--token", "nowhere"}, usage, ""},
 		{"target malformed", "legal", nil, []string{"order", "submit", "--target", "@@"}, usage, "invalid"},
 		{"no such case", "legal", nil, []string{"order", "show", "cnone"}, failed, "not_exist"},

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,7 +56,7 @@ func TestStory(t *testing.T) {
 			t.Errorf("%s: %s: %s", a.Step, a.Code, a.Detail)
 		}
 	}
-	if want := fmt.Sprintf(`{"summary":{"failed":0,"steps":%d}}`, steps); strings.TrimSpace(string(last)) != want || steps < 12 {
+	if want := fmt.Sprintf(`{"summary": {"steps": %d, "failed": 0}}`, steps); strings.TrimSpace(string(last)) != want || steps < 12 {
 		t.Errorf("the last line is %s, want %s", last, want)
 	}
 	for _, code := range []string{"unknown_country", "residence_not_served", "wrong_region", "no_token", "bad_signature", "expired", "replayed",
@@ -69,18 +70,27 @@ func TestStory(t *testing.T) {
 
 func port() string { return fmt.Sprint(harness.BasePort()) }
 
-// noProcess wants no process of this run to be left. Each has its configuration's path among its words.
+// noProcess wants no process of this run to be left.
 func noProcess(t *testing.T, dir string) {
 	t.Helper()
+	for _, p := range processes(t, dir) {
+		t.Errorf("a process is left: %s", p)
+	}
+}
+
+// processes returns the command lines in which dir stands: each node has its configuration's path among its words. Linux only.
+func processes(t *testing.T, dir string) (found []string) {
+	t.Helper()
 	words, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil || len(words) == 0 {
-		return // not Linux
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, w := range words {
 		if raw, err := os.ReadFile(w); err == nil && bytes.Contains(raw, []byte(dir)) {
-			t.Errorf("a process is left: %s", bytes.ReplaceAll(raw, []byte{0}, []byte(" ")))
+			found = append(found, string(bytes.ReplaceAll(raw, []byte{0}, []byte(" "))))
 		}
 	}
+	return found
 }
 
 // TestTranscript runs the demo as a person does, holds what it prints against README.md, pastes the commands that it
@@ -113,6 +123,9 @@ func TestTranscript(t *testing.T) {
 	}
 	for _, c := range commands {
 		t.Run(strings.Fields(strings.TrimPrefix(c, "go run ./cmd/"))[0], func(t *testing.T) { paste(t, dir, c) })
+	}
+	if runtime.GOOS == "linux" && len(processes(t, dir)) != 3 { // or that none is left proves nothing
+		t.Errorf("while the demo stays up its nodes are %q", processes(t, dir))
 	}
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)

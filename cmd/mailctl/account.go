@@ -13,7 +13,7 @@ import (
 func (a *app) accountCommand() *cobra.Command {
 	group := &cobra.Command{Use: "account", Short: "Accounts of a region", Example: "  mailctl account create anna@example.com --residence IE --password-stdin"}
 	group.AddCommand(a.accountCreate(), a.accountList(), a.accountShow(), a.accountWhere(), a.accountPassword(), a.accountQuota(), a.accountExport(),
-		a.accountAct("rm", "Destroy an account's key and mail, and give its name up", "removed", (*admin.Client).RemoveAccount),
+		a.accountRemove(),
 		a.accountAct("suspend", "End logins; mail is still accepted", "suspended", (*admin.Client).SuspendAccount),
 		a.accountAct("resume", "Allow logins again", "resumed", (*admin.Client).ResumeAccount))
 	return group
@@ -131,6 +131,14 @@ func (a *app) accountAct(verb, short, done string, act func(*admin.Client, conte
 			return a.showAccount(v)
 		},
 	}
+}
+
+func (a *app) accountRemove() *cobra.Command {
+	cmd := a.accountAct("rm", "Remove an account: an operator asks, a legal officer completes it", "", (*admin.Client).RemoveAccount)
+	cmd.Long = `Remove an account. It takes two persons: said by an operator, this ends logins and asks for the removal (state removing);
+said then by a legal officer, it destroys the account's key and mail and gives its name up (state removed). Until then
+account resume takes it back.`
+	return cmd
 }
 
 func (a *app) accountPassword() *cobra.Command {

@@ -46,6 +46,9 @@ node, which is then fetched. Keys come from --pins; without it, from the node's 
 				}
 			}
 			if dir != "" {
+				if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+					return domicile.E("audit verify", domicile.NotExist, dir+" is no folder; name the one that holds checkpoint and tile")
+				}
 				p, err := readPins(pins)
 				if err != nil {
 					return err
@@ -185,6 +188,9 @@ func (a *app) auditProve() *cobra.Command {
 				return err
 			}
 			defer c.Close()
+			if err := writable(cmd, "--receipts", a.receipts); err != nil {
+				return err
+			}
 			proof, err := c.ProveLeaf(cmd.Context(), admin.ProveLeaf{Leaf: index, Reveal: reveal})
 			if err != nil {
 				return err

@@ -127,9 +127,9 @@ func (a *app) nodeCommand() *cobra.Command {
 				return err
 			}
 			return a.show(all, func(t *table) {
-				t.row("NODE", "REGION", "ROLES", "RPC", "CATALOG", "ALIVE")
+				t.row("NODE", "REGION", "ROLES", "RPC", "ADMIN", "CATALOG", "ALIVE")
 				for _, n := range all {
-					t.row(n.Name, n.Region, strings.Join(n.Roles, ","), n.RPC, n.Catalog, yes(n.Alive))
+					t.row(n.Name, n.Region, strings.Join(n.Roles, ","), n.RPC, n.Admin, n.Catalog, yes(n.Alive))
 				}
 			})
 		},

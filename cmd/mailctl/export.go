@@ -32,6 +32,9 @@ home, it is refused with a receipt.`,
 			if err := needs(cmd, "to"); err != nil {
 				return err
 			}
+			if err := named(cmd, "order"); err != nil {
+				return err
+			}
 			c, err := a.client(cmd)
 			if err != nil {
 				return err
@@ -51,9 +54,21 @@ func (a *app) export(cmd *cobra.Command, c *admin.Client, in admin.ExportAccount
 	if err := emptyOrAbsent(to); err != nil {
 		return err
 	}
+	if err := writable(cmd, "--to", filepath.Dir(filepath.Clean(to))); err != nil {
+		return err
+	}
 	if in.Order != "" {
 		return a.exportProduction(cmd, c, in, to)
 	}
+	abs, err := filepath.Abs(to)
+	if err != nil {
+		return err
+	}
+	part := abs + ".part" // what is cut short is never taken for the whole
+	if err := os.RemoveAll(part); err != nil {
+		return err
+	}
+	defer os.RemoveAll(part)
 	r, w := io.Pipe()
 	asked := make(chan error, 1)
 	go func() {
@@ -61,11 +76,14 @@ func (a *app) export(cmd *cobra.Command, c *admin.Client, in admin.ExportAccount
 		w.CloseWithError(err)
 		asked <- err
 	}()
-	m, err := unpack(r, to)
+	m, err := unpack(r, part)
 	r.CloseWithError(err)
 	// The node's word says more than that the tar ended early.
 	if nodeErr := <-asked; nodeErr != nil && !errors.Is(nodeErr, err) {
 		err = nodeErr
+	}
+	if err == nil {
+		err = os.Rename(part, abs)
 	}
 	if err != nil {
 		return err
@@ -119,7 +137,7 @@ func emptyOrAbsent(dir string) error {
 	case err != nil:
 		return &domicile.Error{Op: "export", Kind: domicile.Invalid, Err: err}
 	case len(entries) > 0:
-		return domicile.E("export", domicile.Exist, dir+" is not empty; name a new folder, so that nothing is mixed or overwritten")
+		return domicile.E("export", domicile.Invalid, dir+" is not empty; name a new folder, so that nothing is mixed or overwritten")
 	}
 	return nil
 }
@@ -158,7 +176,7 @@ func unpack(r io.Reader, to string) (*admin.ExportManifest, error) {
 		}
 	}
 	if manifest == nil {
-		return nil, domicile.E("export", domicile.Unavailable, "the export was cut short; remove "+to+" and ask again")
+		return nil, domicile.E("export", domicile.Unavailable, "the export was cut short, and nothing of it is kept; ask again")
 	}
 	return manifest, nil
 }

@@ -20,6 +20,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program whatever it waits for
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -32,6 +33,7 @@ type app struct {
 	output, receipts string
 	in               io.Reader
 	out, errOut      io.Writer
+	cmd              *cobra.Command // the one that runs
 	now              func() time.Time
 }
 
@@ -65,6 +67,7 @@ are by --identity or DOMICILE_IDENTITY. Exit codes: 0 done, 1 failed, 2 the word
 	f.StringVar(&a.output, "output", "text", "text or json")
 	f.StringVar(&a.receipts, "receipts", ".", "`folder` to write receipts to")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		a.cmd = cmd
 		if a.output != "text" && a.output != "json" {
 			return usage(cmd, "--output must be text or json")
 		}
@@ -88,7 +91,11 @@ func strictGroup(group *cobra.Command) {
 		if len(args) == 0 {
 			return cmd.Help()
 		}
-		text := fmt.Sprintf("%s does not know %q", words(cmd), args[0])
+		text := strings.TrimSpace(fmt.Sprintf("%s does not know %q", words(cmd), args[0]))
+		if words(cmd) == "" {
+			text = fmt.Sprintf("there is no command %q", args[0])
+		}
+		cmd.SuggestionsMinimumDistance = 2
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			text += "; did you mean " + strings.Join(near, " or ") + "?"
 		}
@@ -124,6 +131,16 @@ func needs(cmd *cobra.Command, flags ...string) error {
 	for _, f := range flags {
 		if !cmd.Flags().Changed(f) {
 			return usage(cmd, "--"+f+" is needed")
+		}
+	}
+	return named(cmd, flags...)
+}
+
+// named refuses a flag that was given without a value, as an unset variable of a shell leaves it.
+func named(cmd *cobra.Command, flags ...string) error {
+	for _, f := range flags {
+		if cmd.Flags().Changed(f) && cmd.Flags().Lookup(f).Value.String() == "" {
+			return usage(cmd, "--"+f+" is empty")
 		}
 	}
 	return nil
@@ -172,5 +189,5 @@ func (a *app) versionCommand() *cobra.Command {
 
 // words is the command as typed, without the program's name, which every message begins with.
 func words(cmd *cobra.Command) string {
-	return strings.TrimPrefix(cmd.CommandPath(), "mailctl ")
+	return strings.TrimSpace(strings.TrimPrefix(cmd.CommandPath(), "mailctl"))
 }

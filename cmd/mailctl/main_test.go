@@ -187,7 +187,7 @@ func TestExitCodes(t *testing.T) {
 		{"refused without receipt", 403, admin.Failure{Kind: "refused", Reason: domicile.WrongRole, Rule: "r", Detail: "d"}, exitRefused,
 			`{"refused":"wrong_role","rule":"r","detail":"d"}`},
 		{"unavailable", 503, admin.Failure{Kind: "unavailable", Op: "release", Reason: domicile.QuorumNotReached, Detail: "1 of 2"}, exitUnavailable,
-			`{"error":"release: refused (quorum_not_reached): 1 of 2","code":"quorum_not_reached"}`},
+			`{"error":"release: not now (quorum_not_reached): 1 of 2","code":"quorum_not_reached"}`},
 		{"not there", 404, admin.Failure{Kind: "not_exist", Op: "account.show", Detail: "no such account"}, exitFailed,
 			`{"error":"account.show: no such account","code":"not_exist"}`},
 		{"wrong words", 400, admin.Failure{Kind: "invalid", Op: "address", Detail: "no @ in it"}, exitWords, `{"error":"address: no @ in it","code":"invalid"}`},
@@ -227,7 +227,7 @@ func TestSubmitRefused(t *testing.T) {
 	dir := t.TempDir()
 	n.answer["order/submit"] = `{"case":"c1","decision":"refuse","code":"conflict_of_laws","rule":"gdpr-48/third-country","detail":"the treaty path","state":"closed","receipt":"cHJvb2Y="}`
 	code, out, _ := n.ask(t, "", "order", "submit", "--target", "a@example.com", "--receipts", dir)
-	want := `{"case":"c1","decision":"refuse","code":"conflict_of_laws","rule":"gdpr-48/third-country","state":"closed","receipt":"` +
+	want := `{"case":"c1","decision":"refuse","code":"conflict_of_laws","rule":"gdpr-48/third-country","awaiting":"","state":"closed","receipt":"` +
 		filepath.Join(dir, "conflict_of_laws-"+digest("proof")+".receipt") + `","refused":"conflict_of_laws","detail":"the treaty path"}`
 	if code != exitRefused || strings.TrimSpace(out) != want {
 		t.Errorf("exit %d\ngot  %swant %s", code, out, want)
@@ -278,6 +278,54 @@ func TestProduceAndRelease(t *testing.T) {
 	}
 }
 
+// A folder that cannot be written to is found before anything is done. What is done already is told all the same.
+func TestFolderNotWritable(t *testing.T) {
+	n := newNode(t)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range []string{"order submit --target a@example.com --receipts FILE", "order judge c1 --decision refuse --reason r --receipts FILE",
+		"order produce c1 --to FILE", "order release c1 --to FILE", "order release c1 --receipts FILE", "account export a@example.com --consent yes --to FILE/x",
+		"audit prove 1 --receipts FILE"} {
+		n.path = ""
+		code, out, _ := n.ask(t, "", strings.Fields(strings.ReplaceAll(words, "FILE", file))...)
+		if code != exitWords || n.path != "" || !strings.Contains(out, "nothing was done") && !strings.Contains(out, "not a directory") {
+			t.Errorf("%s: exit %d, asked %q: %s", words, code, n.path, out)
+		}
+	}
+	n.answer["order/stay"] = `{"case":"c1","decision":"execute","state":"stayed","receipt":"cHJvb2Y="}`
+	code, out, errOut := n.ask(t, "", "order", "stay", "c1", "--document", file, "--receipts", file)
+	if code != exitDone || !strings.Contains(out, `"stayed"`) || !strings.Contains(errOut, "audit prove") {
+		t.Errorf("a stay: exit %d: %s%s", code, out, errOut)
+	}
+}
+
+// An unset variable of a shell is no order without a token.
+func TestEmptyFlags(t *testing.T) {
+	n := newNode(t)
+	for _, words := range [][]string{{"order", "submit", "--target", "a@example.com", "--token", ""}, {"order", "submit", "--target", ""},
+		{"account", "export", "a@example.com", "--to", "x", "--order", ""}, {"account", "export", "a@example.com", "--to", ""}} {
+		if code, out, _ := n.ask(t, "", words...); code != exitWords || n.path != "" || !strings.Contains(out, "is empty") {
+			t.Errorf("%q: exit %d, asked %q: %s", words, code, n.path, out)
+		}
+	}
+}
+
+// Ctrl-C ends a command that waits for a password.
+func TestInterruptedPassword(t *testing.T) {
+	n := newNode(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	in, w := io.Pipe()
+	defer w.Close()
+	var out, errOut bytes.Buffer
+	code := run(ctx, []string{"account", "passwd", "a@example.com", "--password-stdin", "--node", n.addr, "--identity", n.identity}, in, &out, &errOut)
+	if code != exitFailed || n.path != "" || !strings.Contains(errOut.String(), "nothing was done") {
+		t.Errorf("exit %d, asked %q: %s", code, n.path, errOut.String())
+	}
+}
+
 func TestExport(t *testing.T) {
 	pack := func(names ...string) string {
 		var b bytes.Buffer
@@ -311,7 +359,7 @@ func TestExport(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if code, out, _ := n.ask(t, "", "account", "export", "a@example.com", "--to", to); code != exitFailed || !strings.Contains(out, `"code":"exist"`) {
+	if code, out, _ := n.ask(t, "", "account", "export", "a@example.com", "--to", to); code != exitWords || !strings.Contains(out, "not empty") {
 		t.Errorf("into a full folder: exit %d: %s", code, out)
 	}
 	to = filepath.Join(t.TempDir(), "out")
@@ -328,8 +376,12 @@ func TestExport(t *testing.T) {
 		"twice":       pack("INBOX/cur/1", "INBOX/cur/1", "manifest.json"),
 		"no tar":      "hello",
 	} {
-		if code, out, _ := export(answer); code == exitDone {
+		code, out, to := export(answer)
+		if code == exitDone {
 			t.Errorf("%s: exit %d: %s", name, code, out)
+		}
+		if left, err := os.ReadDir(filepath.Dir(to)); err != nil || len(left) != 0 {
+			t.Errorf("%s: it leaves %v, %v, and asking again would fail", name, left, err)
 		}
 	}
 }
@@ -343,7 +395,7 @@ func TestWrongWords(t *testing.T) {
 		"lab init --dir d --region us-east=US --host us-east-1",
 		"account create a@example.com --residence IE", "account show a@example.com --identity /nowhere", "order submit --target a@example.com --token /nowhere"} {
 		t.Run(words, func(t *testing.T) {
-			if code, out, errOut := n.ask(t, "", strings.Fields(words)...); code != exitWords {
+			if code, out, errOut := n.ask(t, "", strings.Fields(words)...); code != exitWords || !strings.Contains(errOut, "Usage:") {
 				t.Errorf("exit %d: %s%s", code, out, errOut)
 			}
 		})

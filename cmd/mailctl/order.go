@@ -25,11 +25,11 @@ func (a *app) orderCommand() *cobra.Command {
 type orderAnswer struct {
 	Case     string          `json:"case"`
 	Decision string          `json:"decision"`
-	Code     domicile.Reason `json:"code,omitempty"`
-	Rule     string          `json:"rule,omitempty"`
-	Awaiting string          `json:"awaiting,omitempty"`
+	Code     domicile.Reason `json:"code"`
+	Rule     string          `json:"rule"`
+	Awaiting string          `json:"awaiting"`
 	State    string          `json:"state,omitempty"`
-	Receipt  string          `json:"receipt,omitempty"`
+	Receipt  string          `json:"receipt"`
 	Refused  domicile.Reason `json:"refused,omitempty"`
 	Detail   string          `json:"detail,omitempty"`
 }
@@ -40,15 +40,12 @@ func (a *app) showAnswer(in disclosure.Answer) error {
 	if what == "" {
 		what = in.Decision
 	}
-	path, err := a.writeReceipt(what, in.Receipt)
-	if err != nil {
-		return err
-	}
+	path := a.keepReceipt(what, in.Receipt)
 	v := orderAnswer{Case: in.Case, Decision: in.Decision, Code: in.Code, Rule: in.Rule, Awaiting: in.Awaiting, State: in.State, Receipt: path, Detail: in.Detail}
 	if in.Decision == "refuse" {
 		v.Refused = in.Code
 	}
-	err = a.show(v, func(t *table) {
+	err := a.show(v, func(t *table) {
 		t.field("case", v.Case)
 		t.field("decision", v.Decision)
 		t.field("code", v.Code)
@@ -78,6 +75,9 @@ it is to be executed, referred or waits; 3 if it is refused, with a receipt that
 			if err := needs(cmd, "target"); err != nil {
 				return err
 			}
+			if err := named(cmd, "token", "document"); err != nil { // a shell's unset variable must not open a case without a token
+				return err
+			}
 			if token != "" {
 				if in.Token, err = readFile(token); err != nil {
 					return err
@@ -93,6 +93,9 @@ it is to be executed, referred or waits; 3 if it is refused, with a receipt that
 				return err
 			}
 			defer c.Close()
+			if err := writable(cmd, "--receipts", a.receipts); err != nil {
+				return err
+			}
 			answer, err := c.SubmitOrder(cmd.Context(), in)
 			if err != nil {
 				return err
@@ -179,6 +182,8 @@ func (a *app) orderExplain() *cobra.Command {
 			}
 			if len(id) == 1 {
 				in.Case = id[0]
+			} else if err := needs(cmd, "target"); err != nil {
+				return err
 			} else if in.Token, err = readFile(token); err != nil {
 				return err
 			}
@@ -262,6 +267,9 @@ func (a *app) orderJudge() *cobra.Command {
 				return err
 			}
 			defer c.Close()
+			if err := writable(cmd, "--receipts", a.receipts); err != nil {
+				return err
+			}
 			in.ID = id[0]
 			answer, err := c.JudgeOrder(cmd.Context(), in)
 			if err != nil {

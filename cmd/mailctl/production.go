@@ -54,6 +54,9 @@ func (a *app) orderProduce() *cobra.Command {
 				return err
 			}
 			defer c.Close()
+			if err := writable(cmd, "--to", dir); err != nil {
+				return err
+			}
 			p, err := c.ProduceOrder(cmd.Context(), admin.ProduceOrder{ID: id[0], To: dir})
 			if err != nil {
 				return err
@@ -81,6 +84,17 @@ archive and its receipt are written to --to, or to the folder that produce was g
 				return err
 			}
 			defer c.Close()
+			if err := writable(cmd, "--receipts", a.receipts); err != nil {
+				return err
+			}
+			if err := named(cmd, "to"); err != nil {
+				return err
+			}
+			if to != "" {
+				if err := writable(cmd, "--to", to); err != nil {
+					return err
+				}
+			}
 			p, err := a.release(cmd.Context(), c, id[0], wait)
 			if err != nil {
 				return err
@@ -130,10 +144,7 @@ func (a *app) showProduction(ctx context.Context, c *admin.Client, p disclosure.
 		if err := fetchArchive(ctx, c, p, v.Archive); err != nil {
 			return err
 		}
-		var err error
-		if v.Receipt, err = a.writeReceipt("disclosure", p.Receipt); err != nil {
-			return err
-		}
+		v.Receipt = a.keepReceipt("disclosure", p.Receipt)
 	}
 	return a.show(v, func(t *table) {
 		t.field("case", v.Case)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
 	"domicile"
 	"domicile/admin"
 )
@@ -78,6 +80,9 @@ func (a *app) report(err error) int {
 		return exitUnavailable
 	case domicile.Invalid:
 		a.showFailure(err.Error(), codeOf(err))
+		if a.cmd != nil {
+			fmt.Fprintf(a.errOut, "Usage: %s\n%s --help says more\n", a.cmd.UseLine(), a.cmd.CommandPath())
+		}
 		return exitWords
 	}
 	a.showFailure(err.Error(), codeOf(err))
@@ -97,7 +102,7 @@ func (a *app) showFailure(text, code string) {
 		a.json(failed{text, code})
 		return
 	}
-	fmt.Fprintln(a.errOut, "mailctl:", text)
+	fmt.Fprintln(a.errOut, "mailctl:", printable(text))
 }
 
 func (a *app) reportRefusal(err error) int {
@@ -105,11 +110,7 @@ func (a *app) reportRefusal(err error) int {
 	if e, ok := errors.AsType[*domicile.Error](err); ok {
 		r.Rule, r.Detail = e.Rule, e.Detail
 	}
-	path, werr := a.writeReceipt(string(r.Refused), admin.ReceiptOf(err))
-	if werr != nil {
-		fmt.Fprintln(a.errOut, "mailctl: the receipt could not be written:", werr)
-	}
-	r.Receipt = path
+	r.Receipt = a.keepReceipt(string(r.Refused), admin.ReceiptOf(err))
 	if a.output == "json" {
 		a.json(r)
 	} else {
@@ -128,6 +129,33 @@ func (a *app) textRefusal(r refused) {
 		t.row("", "(check it offline: mailctl receipt verify "+r.Receipt+" --pins pins.toml)")
 	}
 	t.flush()
+}
+
+// keepReceipt is writeReceipt for what is done already: the answer counts more than the file, so a folder that cannot be written
+// to costs a warning.
+func (a *app) keepReceipt(what string, receipt []byte) string {
+	path, err := a.writeReceipt(what, receipt)
+	if err != nil {
+		a.note("mailctl: the receipt could not be written: %v; audit tail shows its leaf, audit prove LEAF writes it again", err)
+		return ""
+	}
+	return path
+}
+
+// writable makes a folder, and refuses one in which no file can be made, before anything is done that cannot be done twice.
+func writable(cmd *cobra.Command, flag, dir string) error {
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(dir, ".tmp-*"); err == nil {
+			f.Close()
+			err = os.Remove(f.Name())
+		}
+	}
+	if err != nil {
+		return usage(cmd, fmt.Sprintf("%s names a folder that cannot be written to, so nothing was done: %v", flag, err))
+	}
+	return nil
 }
 
 // writeReceipt keeps a receipt in the folder of --receipts and returns the file's name; "" if there is none. The name holds

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -153,7 +154,8 @@ func (n *node) buildNetwork() error {
 	n.net, err = region.New(region.Config{
 		Node: domicile.Node(c.Name), Region: n.region(), Roles: c.Roles, Catalog: n.catalog.Load, Identity: identity, Guard: n.guard,
 		RPCListen: c.RPC.Listen, RPCAdvertise: c.RPC.Advertise,
-		GossipListen: c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log,
+		AdminAdvertise: adminAddress(c.Admin),
+		GossipListen:   c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -168,6 +170,17 @@ func (n *node) buildNetwork() error {
 	n.opened(cosigner.Close)
 	n.net.ServeCosigner(cosigner)
 	return nil
+}
+
+// adminAddress is what other nodes are told, so that they can send an operator on; "" where it cannot be known.
+func adminAddress(l config.Listen) string {
+	if l.Advertise != "" {
+		return l.Advertise
+	}
+	if ap, err := netip.ParseAddrPort(l.Listen); err != nil || ap.Addr().IsUnspecified() || ap.Port() == 0 {
+		return ""
+	}
+	return l.Listen
 }
 
 // otherLogs maps the origin of every region's log but our own to its verifier key.

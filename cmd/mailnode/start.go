@@ -36,6 +36,7 @@ func (n *node) start(ctx context.Context) (ready, error) {
 	}
 	if n.store != nil {
 		n.work.Go(func() { n.net.KeepCosigned(background, n.audit) })
+		n.work.Go(func() { n.nameWatch().run(background) })
 	}
 	var err error
 	if at.SMTP, err = n.startSMTP(); err != nil {

@@ -1,0 +1,148 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"domicile"
+	"domicile/store"
+)
+
+// To remove an account takes two persons: an operator asks for it, which ends logins, and a legal officer, who alone may
+// know of orders and holds, completes it or lets it rest. To an operator an account that a case preserves looks like any
+// other: it is being removed, and no date is promised.
+
+// removing is the state that operators see from the request until it is completed or resumed. The store knows it as Suspended.
+const removing store.AccountState = "removing"
+
+// removal is the record of a request, under the account's id.
+type removal struct {
+	V  int       `json:"v"` // 1
+	By string    `json:"by"`
+	At time.Time `json:"at"`
+}
+
+// askedToRemove returns the request to remove an account, if there is one.
+func (s *Server) askedToRemove(id domicile.AccountID) (r removal, raw []byte, err error) {
+	raw, ok, err := s.removals.Get(string(id))
+	if err != nil || !ok {
+		return r, nil, err
+	}
+	if err := json.Unmarshal(raw, &r); err != nil || r.V != 1 {
+		return r, nil, domicile.E("", domicile.Invalid, "a record of a removal cannot be read by this release")
+	}
+	return r, raw, nil
+}
+
+// removeAccount asks for a removal or, said by a legal officer after an operator, completes it.
+func (s *Server) removeAccount(ctx context.Context, who caller, in Target) (Account, error) {
+	a, err := s.find(ctx, who, in.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	asked, raw, err := s.askedToRemove(a.ID)
+	switch {
+	case err != nil:
+		return Account{}, err
+	case who.HasRole("legal") && raw != nil && asked.By != who.Operator:
+		return s.completeRemoval(ctx, who, a, raw)
+	case !who.HasRole("operator"):
+		return Account{}, domicile.Refuse(who.call, domicile.DualApprovalMissing, "house/two-persons", "an operator asks for the removal first, then a legal officer completes it")
+	case raw != nil && who.HasRole("legal"):
+		return Account{}, domicile.Refuse(who.call, domicile.SelfApproval, "house/two-persons", "another legal officer than the one who asked completes the removal")
+	}
+	return s.askRemoval(ctx, who, a, raw != nil)
+}
+
+// askRemoval writes the request down and ends logins. Asked again it changes nothing.
+func (s *Server) askRemoval(ctx context.Context, who caller, a store.Account, again bool) (Account, error) {
+	if a.State == store.Moving {
+		return Account{}, domicile.E(who.call, domicile.Conflict, "the account is on its way to another region; ask again when it has arrived")
+	}
+	leaf, err := s.record(ctx, who, "account.removal_asked", a.Address, map[string]string{"account": string(a.ID)})
+	if err != nil {
+		return Account{}, err
+	}
+	if !again {
+		raw, err := json.Marshal(removal{V: 1, By: who.Operator, At: s.cfg.Now().UTC()})
+		if err != nil {
+			return Account{}, err
+		}
+		if _, err := s.removals.CompareAndSwap(string(a.ID), nil, raw); err != nil {
+			return Account{}, err
+		}
+	}
+	err = s.cfg.Store.UpdateAccount(ctx, a.ID, func(a *store.Account) error {
+		if a.State == store.Active {
+			a.State = store.Suspended
+		}
+		return nil
+	})
+	out := s.view(a)
+	out.State, out.Leaf = removing, &leaf.Index
+	return out, err
+}
+
+// completeRemoval gives up the name, then destroys key and mail. A try that was cut short between the two is put right by
+// the same call again.
+func (s *Server) completeRemoval(ctx context.Context, who caller, a store.Account, asked []byte) (Account, error) {
+	frozen, err := s.cfg.Residence.Frozen(a.ID)
+	if err != nil {
+		return Account{}, err
+	}
+	if frozen {
+		return Account{}, domicile.Refuse(who.call, domicile.ResidenceFrozen, "house/preserved", "an open order or hold preserves this account")
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	if err := s.cfg.Directory.Release(ctx, a.Address, a.ID, a.Epoch); err != nil && domicile.KindOf(err) != domicile.NotExist {
+		return Account{}, domicile.W("release the name", err)
+	}
+	leaf, err := s.record(ctx, who, "account.removed", a.Address, map[string]string{"account": string(a.ID)})
+	if err != nil {
+		return Account{}, err
+	}
+	if err := s.cfg.Store.DeleteAccount(ctx, a.ID); err != nil && domicile.KindOf(err) != domicile.NotExist {
+		return Account{}, err
+	}
+	if _, err := s.removals.CompareAndSwap(string(a.ID), asked, nil); err != nil {
+		return Account{}, err
+	}
+	out := s.view(a)
+	out.State, out.Leaf = "removed", &leaf.Index
+	return out, nil
+}
+
+// resumeAccount allows logins again, and takes a request to remove the account back.
+func (s *Server) resumeAccount(ctx context.Context, who caller, in Target) (Account, error) {
+	a, err := s.change(ctx, who, in.Address, func(a *store.Account) {
+		if a.State != store.Moving {
+			a.State = store.Active
+		}
+	})
+	if err != nil {
+		return a, err
+	}
+	_, raw, err := s.askedToRemove(a.Account)
+	if err != nil || raw == nil {
+		return a, err
+	}
+	if _, err = s.removals.CompareAndSwap(string(a.Account), raw, nil); err == nil {
+		a.State = store.Active
+	}
+	return a, err
+}
+
+// shown puts "removing" in the place of the store's word for accounts that are to be removed.
+func (s *Server) shown(list ...Account) error {
+	asked := []string{}
+	err := s.removals.Each(func(id string, _ []byte) error { asked = append(asked, id); return nil })
+	for i := range list {
+		if slices.Contains(asked, string(list[i].Account)) {
+			list[i].State = removing
+		}
+	}
+	return err
+}

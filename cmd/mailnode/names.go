@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"domicile"
+	"domicile/audit"
+	"domicile/store"
+)
+
+// namesEvery is how often a region asks the registrars whether its names are still its own.
+const namesEvery = time.Hour
+
+// nameWatch finds names of this region's accounts that their registrar has lost or given away. It reports and changes
+// nothing: what a registrar says against a home region's own records is for people to look into.
+type nameWatch struct {
+	accounts func(ctx context.Context) ([]store.Account, error)
+	confirm  func(ctx context.Context, a domicile.Address, id domicile.AccountID, epoch uint64) error
+	report   func(ctx context.Context, id domicile.AccountID, err error) error
+	reported map[domicile.AccountID]string // what is in the log already: the finding
+}
+
+func (w *nameWatch) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		w.round(ctx)
+		select {
+		case <-ctx.Done():
+		case <-time.After(namesEvery):
+		}
+	}
+}
+
+// round asks once for every account. What cannot be known now is asked again in the next round.
+func (w *nameWatch) round(ctx context.Context) {
+	all, err := w.accounts(ctx)
+	if err != nil {
+		return
+	}
+	for _, a := range all {
+		err := w.confirm(ctx, a.Address, a.ID, a.Epoch)
+		switch found := finding(err); {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			delete(w.reported, a.ID)
+		case domicile.KindOf(err) == domicile.Unavailable || w.reported[a.ID] == found:
+		case w.report(ctx, a.ID, err) == nil:
+			w.reported[a.ID] = found
+		}
+	}
+}
+
+// finding is the reason, or else the kind, of what is wrong with a name.
+func finding(err error) string {
+	if r := domicile.ReasonOf(err); r != "" {
+		return string(r)
+	}
+	return domicile.KindOf(err).String()
+}
+
+// nameWatch joins the watch to this node's store, directory and log.
+func (n *node) nameWatch() *nameWatch {
+	return &nameWatch{
+		accounts: n.store.Accounts, confirm: n.directory.Confirm, report: n.recordUnconfirmed, reported: map[domicile.AccountID]string{},
+	}
+}
+
+func (n *node) recordUnconfirmed(ctx context.Context, id domicile.AccountID, found error) error {
+	n.log.Warn("a registrar does not confirm a name of this region; the audit log says more", "finding", finding(found))
+	_, err := n.audit.Append(ctx, audit.Entry{Kind: "name.unconfirmed", Reason: domicile.ReasonOf(found),
+		Public: map[string]string{"finding": finding(found)}, Private: map[string]string{"account": string(id)}})
+	return err
+}

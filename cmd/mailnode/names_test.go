@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"domicile"
+	"domicile/store"
+)
+
+func TestNameWatchReportsOnce(t *testing.T) {
+	answers := map[domicile.AccountID]error{}
+	var reports []string
+	failing := false
+	w := &nameWatch{reported: map[domicile.AccountID]string{},
+		accounts: func(context.Context) ([]store.Account, error) {
+			return []store.Account{{ID: "a1", Epoch: 1}, {ID: "a2", Epoch: 1}}, nil
+		},
+		confirm: func(_ context.Context, _ domicile.Address, id domicile.AccountID, _ uint64) error { return answers[id] },
+		report: func(_ context.Context, id domicile.AccountID, err error) error {
+			if failing {
+				return errors.New("the log is full")
+			}
+			reports = append(reports, string(id)+" "+finding(err))
+			return nil
+		}}
+	expect := func(what string, want ...string) {
+		t.Helper()
+		w.round(t.Context())
+		if len(reports) != len(want) {
+			t.Fatalf("%s: %v, want %v", what, reports, want)
+		}
+		for i := range want {
+			if reports[i] != want[i] {
+				t.Fatalf("%s: %v, want %v", what, reports, want)
+			}
+		}
+		reports = nil
+	}
+	expect("all is well")
+	answers["a1"] = domicile.E("", domicile.Unavailable, "")
+	expect("out of reach")
+	answers["a1"], failing = domicile.E("", domicile.NotExist, ""), true
+	expect("not written down")
+	failing = false
+	expect("lost", "a1 not_exist")
+	expect("known already")
+	answers["a2"] = domicile.Refuse("", domicile.NameTaken, "", "")
+	expect("given away", "a2 name_taken")
+	answers["a2"] = nil
+	expect("mended")
+	answers["a2"] = domicile.Refuse("", domicile.NameTaken, "", "")
+	expect("given away again", "a2 name_taken")
+}
