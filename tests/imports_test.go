@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"audit":        {"domicile"},
 	"residence":    {"domicile"},
 	"placement":    {"domicile"},
+	"metrics":      {},
 	"store":        {"domicile", "message"},
 	"region":       {"domicile", "placement", "audit"},
 	"disclosure":   {"domicile", "keys", "store", "residence", "placement", "audit", "region"},
@@ -36,7 +37,7 @@ var mayImport = map[string][]string{
 	"admin":        {"domicile", "keys", "store", "residence", "placement", "audit", "region", "disclosure", "move"},
 	"lab":          {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "move", "smtpd", "imapd", "admin"},
 	"cmd/mailctl":  {"domicile", "config", "keys", "audit", "residence", "store", "placement", "region", "disclosure", "admin", "lab"},
-	"cmd/mailnode": {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "move", "smtpd", "imapd", "admin", "lab"},
+	"cmd/mailnode": {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "move", "smtpd", "imapd", "admin", "lab", "metrics"},
 	"tests":        {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "move", "smtpd", "imapd", "admin", "lab"},
 }
 
@@ -80,6 +81,7 @@ var ownerOf = map[string][]string{
 	"github.com/go-jose/go-jose/v4":             {"disclosure"},
 	"github.com/transparency-dev/merkle":        {"audit"},
 	"github.com/spf13/cobra":                    {"cmd/mailctl", "cmd/mailnode"},
+	"github.com/prometheus":                     {"metrics"},
 }
 
 // pkg is what "go list -json" says of a package.
