@@ -90,6 +90,7 @@ const (
 	OrderNotice   EgressClass = "order"          // an order told to the storing region
 	Disclosure    EgressClass = "disclosure"     // a sealed production, to the authority that may have it
 	Operator      EgressClass = "operator"       // answers of the admin interface
+	Telemetry     EgressClass = "telemetry"      // health and counts of the node itself
 )
 
 // Clip shortens s for an error message, so that hostile input cannot fill a log.

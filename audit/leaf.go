@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"domicile"
+
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // Limits of one entry.
@@ -169,6 +171,28 @@ func parseLeaf(raw []byte, origin string, index uint64) (*record, error) {
 		return nil, domicile.E(op, domicile.Invalid, fmt.Sprintf("it says it is leaf %d of another place or log than leaf %d of %s", r.Seq, index, origin))
 	}
 	return &r, nil
+}
+
+// DecodeLeaf reads the raw bytes of a leaf, as Log.Leaves and Verified give them. In the Entry, Private maps each private
+// field to the base64 of its commitment. It refuses what is not a canonical leaf of version 1 (domicile.Invalid); that the
+// leaf is in a log is for a proof to say.
+func DecodeLeaf(raw []byte) (Leaf, Entry, error) {
+	var said struct {
+		Origin string
+		Seq    uint64
+	}
+	if err := json.Unmarshal(raw, &said); err != nil {
+		return Leaf{}, Entry{}, domicile.E("decode leaf", domicile.Invalid, "not JSON")
+	}
+	r, err := parseLeaf(raw, said.Origin, said.Seq)
+	if err != nil {
+		return Leaf{}, Entry{}, err
+	}
+	e := Entry{Kind: r.Kind, Reason: r.Reason, Case: r.Case, Public: r.Public, Private: make(map[string]string)}
+	for name, commitment := range r.Private {
+		e.Private[name] = base64Strict.EncodeToString(commitment)
+	}
+	return Leaf{Index: r.Seq, Time: r.when(), Hash: tlog.RecordHash(raw)}, e, nil
 }
 
 // decodeCanonical decodes raw into v, a pointer, and refuses what canonical would not have written.

@@ -79,6 +79,9 @@ func TestAppend(t *testing.T) {
 		if tlog.RecordHash(raw) != w.Hash || r.Kind != "order.refused" || len(r.Private["target"]) != sha256.Size {
 			t.Errorf("leaf %d is %s", index, raw)
 		}
+		if leaf, e, err := DecodeLeaf(raw); err != nil || leaf != w || e.Kind != "order.refused" || len(e.Private["target"]) != 44 {
+			t.Errorf("decoded as %v %v, %v", leaf, e, err)
+		}
 		if bytes.Contains(raw, []byte("person")) {
 			t.Error("a private value stands in the leaf")
 		}

@@ -119,9 +119,10 @@ func (c *checker) network() {
 	for _, s := range n.Gossip.Seeds {
 		c.address("gossip.seeds", s, true)
 	}
+	c.http(n.HTTP.Listen)
 	used := map[string]string{}
 	for _, l := range []struct{ key, addr string }{{"rpc.listen", n.RPC.Listen}, {"gossip.listen", n.Gossip.Listen},
-		{"smtp.listen", n.SMTP.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}} {
+		{"smtp.listen", n.SMTP.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"http.listen", n.HTTP.Listen}} {
 		if l.addr == "" || strings.HasSuffix(l.addr, ":0") {
 			continue
 		}
@@ -129,6 +130,22 @@ func (c *checker) network() {
 			c.problem(l.key, "is the same address as %s", other)
 		}
 		used[l.addr] = l.key
+	}
+}
+
+// http wants one address: everywhere is nobody's decision.
+func (c *checker) http(addr string) {
+	if addr == "" {
+		return
+	}
+	ap, err := netip.ParseAddrPort(addr)
+	switch {
+	case err == nil && ap.Addr().IsUnspecified():
+		c.problem("http.listen", "%s is every address of the machine; name the one that may ask, such as \"127.0.0.1:20009\"", ap.Addr())
+	case err == nil && ap.Port() == 0:
+		c.problem("http.listen", "needs a fixed port: mailnode health asks there")
+	default:
+		c.address("http.listen", addr, true)
 	}
 }
 

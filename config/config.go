@@ -32,6 +32,7 @@ type Node struct {
 	IMAP       Front      `toml:"imap,omitempty"`  // loopback and private networks only, as long as the engine is go-imap's
 	IMAPS      Front      `toml:"imaps,omitempty"` // IMAP within TLS, by the node's certificate; likewise
 	Admin      Listen     `toml:"admin,omitempty"` // operators, by client certificate; required by the role admin
+	HTTP       HTTP       `toml:"http,omitempty"`  // health, readiness and metrics
 	Disclosure Disclosure `toml:"disclosure,omitempty"`
 	Residence  Residence  `toml:"residence,omitempty"`
 }
@@ -73,6 +74,13 @@ type Front struct {
 	Hostname string `toml:"hostname,omitempty"`
 	// MaxSize is the most bytes that one message may have, 64 KiB to 1 GiB; not for admin. Default 67108864 (64 MiB).
 	MaxSize int64 `toml:"max_size,omitempty"`
+}
+
+// HTTP is where a node tells whether it serves (/healthz, /readyz) and in numbers how it fares (/metrics).
+type HTTP struct {
+	// Listen is a literal IP:port, of loopback or of the network that the monitoring is in. Danger: it answers whoever
+	// reaches it, in the clear; the answers name no person, but tell how busy the node is. Default: none.
+	Listen string `toml:"listen,omitempty"`
 }
 
 // Disclosure is the law in force and who may invoke it.

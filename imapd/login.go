@@ -27,7 +27,8 @@ var errWrongLogin = no(imap.ResponseCodeAuthenticationFailed, "No such account h
 
 // Login checks a password and, before any byte of a mailbox can leave, puts the connection under a permit. Unknown and
 // wrong look alike, in words and in time.
-func (s *session) Login(login, password string) error {
+func (s *session) Login(login, password string) (answer error) {
+	defer func() { s.srv.counted(answer) }()
 	a, err := s.srv.account(s.ctx(), login, password)
 	if domicile.KindOf(err) == domicile.NotExist {
 		return s.failed()

@@ -33,6 +33,10 @@ type Config struct {
 	Address  func(login string) (domicile.Address, error) // placement.ParseAddress
 	Password func(phc, password string) (bool, error)     // keys.CheckPassword: for an empty phc false, in the same time
 	Log      *slog.Logger
+
+	// Count, if not nil, is told how each login ended: LoginOK or another of those words. It must be quick and safe for
+	// concurrent use.
+	Count func(result string)
 }
 
 // Server is the IMAP front.

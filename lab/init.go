@@ -306,6 +306,9 @@ func (m *maker) nodes() error {
 	}
 	for _, c := range append(configs, witness) {
 		c.Gossip.Seeds = m.seeds(c.Name)
+		if err := m.health(c); err != nil {
+			return err
+		}
 		text, err := toml.Marshal(c)
 		if err != nil {
 			return err
@@ -427,6 +430,22 @@ func (m *maker) listen(c *config.Node, mail []listen) error {
 		*l.conf, *l.entry = addr, addr
 	}
 	m.gossip[c.Name] = gossip
+	return nil
+}
+
+// health gives a node's health an address on loopback, also where the node itself is elsewhere: nobody but its machine asks.
+// It is called when all the others have theirs, so that these stay what they were.
+func (m *maker) health(c *config.Node) error {
+	addr, err := m.ports.take(loopback, "http of "+c.Name)
+	if err != nil {
+		return err
+	}
+	c.HTTP.Listen = addr
+	if n := m.lab.Node(domicile.Node(c.Name)); n != nil {
+		n.HTTP = addr
+	} else {
+		m.lab.Witness.HTTP = addr
+	}
 	return nil
 }
 

@@ -32,6 +32,7 @@ type Node struct {
 	IMAPS  string          `json:"imaps,omitempty"`
 	SMTP   string          `json:"smtp,omitempty"`
 	Admin  string          `json:"admin,omitempty"`
+	HTTP   string          `json:"http,omitempty"` // health and metrics
 }
 
 // Operator is one person's identity file.
@@ -46,6 +47,7 @@ type Operator struct {
 type Witness struct {
 	Name   string `json:"name"`
 	Config string `json:"config"`
+	HTTP   string `json:"http,omitempty"`
 }
 
 // Names of files in a lab.

@@ -33,6 +33,7 @@ const (
 	ToOperator  Party = "operator"  // an operator of this region
 	ToAuthority Party = "authority" // the sealed hand-over of a production
 	ToWitness   Party = "witness"   // a cosigner that is no region
+	ToMonitor   Party = "monitor"   // whoever reaches the address at which a node tells its health: nobody in particular
 )
 
 // Crossing describes bytes about to leave a region: all that Decide may look at. The zero Crossing is refused.

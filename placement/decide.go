@@ -69,7 +69,7 @@ func receiver(c Crossing) domicile.Reason {
 		if name, ok := strings.CutPrefix(string(c.To), "witness/"); c.To == "" || ok && isRegion(domicile.Region(name)) {
 			return ""
 		}
-	case ToClient, ToAuthority: // outside every region
+	case ToClient, ToAuthority, ToMonitor: // outside every region
 		if c.To == "" {
 			return ""
 		}

@@ -35,6 +35,7 @@ var good = map[string]Crossing{
 	"disclosure":  {Class: domicile.Disclosure, Kind: Sealed, From: ie, Party: ToAuthority, Account: acct, Home: ie, Case: "c1", Released: true, Ceiling: 1 << 30},
 	"operator":    {Class: domicile.Operator, Kind: Standing, From: ie, Party: ToOperator, To: ie, Ceiling: 1 << 20},
 	"export":      {Class: domicile.Operator, Kind: Stream, From: ie, Party: ToOperator, To: ie, Account: acct, Home: ie, Ceiling: 1 << 30},
+	"health":      {Class: domicile.Telemetry, Kind: Standing, From: ie, Party: ToMonitor, Ceiling: 1 << 16},
 	"log to tail": {Class: domicile.Operator, Kind: Stream, From: ie, Party: ToOperator, To: ie, Ceiling: 1 << 30},
 }
 
@@ -141,7 +142,16 @@ func TestDecide(t *testing.T) {
 		{"an export under a standing permit", "export", func(c *Crossing) { c.Kind = Standing }, no},
 		{"an operator reads the log", "log to tail", nil, ok},
 		{"a foreign operator reads the log", "log to tail", func(c *Crossing) { c.To = us }, wrong},
-		{"a class nobody decided about", "delivery", func(c *Crossing) { c.Class = "telemetry" }, unknown},
+		{"a node tells its health", "health", nil, ok},
+		{"health that names an account", "health", func(c *Crossing) { c.Account, c.Home = acct, ie }, no},
+		{"health as large as a mailbox", "health", func(c *Crossing) { c.Ceiling = 1 << 30 }, no},
+		{"health as a stream", "health", func(c *Crossing) { c.Kind = Stream }, no},
+		{"health to a client", "health", func(c *Crossing) { c.Party = ToClient }, no},
+		{"health to a region", "health", func(c *Crossing) { c.Party, c.To = ToRegion, us }, no},
+		{"a monitor that claims to be of a region", "health", func(c *Crossing) { c.To = us }, no},
+		{"a monitor reads mail", "session", func(c *Crossing) { c.Party = ToMonitor }, no},
+		{"a monitor asks as an operator", "operator", func(c *Crossing) { c.Party, c.To = ToMonitor, "" }, no},
+		{"a class nobody decided about", "delivery", func(c *Crossing) { c.Class = "pigeon_post" }, unknown},
 		{"no class", "delivery", func(c *Crossing) { c.Class = "" }, unknown},
 		{"a class in other letters", "delivery", func(c *Crossing) { c.Class = "Delivery" }, unknown},
 		{"no kind", "delivery", func(c *Crossing) { c.Kind = 0 }, no},
@@ -220,7 +230,7 @@ func TestRows(t *testing.T) {
 	if Rows()[0].Forms[0].Parties[0] != ToClient {
 		t.Error("a caller can change the table")
 	}
-	if Ceiling("telemetry", Stream) != 0 || Ceiling(domicile.Delivery, Sealed) != 0 {
+	if Ceiling("pigeon_post", Stream) != 0 || Ceiling(domicile.Delivery, Sealed) != 0 {
 		t.Error("a ceiling for what has no form")
 	}
 }
@@ -256,11 +266,11 @@ func TestDecideKeepsMailHome(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		region := rapid.SampledFrom([]domicile.Region{"", us, ie, de, "witness/w-1", "US", "*"})
 		c := Crossing{
-			Class: rapid.SampledFrom([]domicile.EgressClass{"", "telemetry", domicile.ClientSession, domicile.Delivery, domicile.Gossip, domicile.Lookup, domicile.Claim,
-				domicile.CatalogFetch, domicile.Checkpoint, domicile.OrderNotice, domicile.Disclosure, domicile.Operator}).Draw(t, "class"),
+			Class: rapid.SampledFrom([]domicile.EgressClass{"", "pigeon_post", domicile.ClientSession, domicile.Delivery, domicile.Gossip, domicile.Lookup, domicile.Claim,
+				domicile.CatalogFetch, domicile.Checkpoint, domicile.OrderNotice, domicile.Disclosure, domicile.Operator, domicile.Telemetry}).Draw(t, "class"),
 			Kind:     PermitKind(rapid.IntRange(0, 4).Draw(t, "kind")),
 			From:     region.Draw(t, "from"),
-			Party:    rapid.SampledFrom([]Party{"", ToRegion, ToClient, ToOperator, ToAuthority, ToWitness, "moon"}).Draw(t, "party"),
+			Party:    rapid.SampledFrom([]Party{"", ToRegion, ToClient, ToOperator, ToAuthority, ToWitness, ToMonitor, "moon"}).Draw(t, "party"),
 			To:       region.Draw(t, "to"),
 			Account:  rapid.SampledFrom([]domicile.AccountID{"", acct, "anna@example.com"}).Draw(t, "account"),
 			Home:     region.Draw(t, "home"),

@@ -76,6 +76,8 @@ var rows = []Row{
 			{Kind: Standing, Parties: []Party{ToOperator}, Mail: NoMail, Ceiling: 16 * mib},
 			{Kind: Stream, Parties: []Party{ToOperator}, Mail: AnyMail, Ceiling: tib},
 		}},
+	{Class: domicile.Telemetry, Rule: "how the node fares, in numbers under fixed words, never a person",
+		Forms: []Form{{Kind: Standing, Parties: []Party{ToMonitor}, Mail: NoMail, Ceiling: mib}}},
 }
 
 // Rows returns a copy of the table, for documents and tests.

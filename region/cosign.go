@@ -51,7 +51,8 @@ func (n *Node) ServeCosigner(w *audit.Witness) {
 // cosigned remembers the size that each cosigner last signed: a hint, which the cosigner corrects.
 type cosigned struct {
 	mu   sync.Mutex
-	size map[domicile.Region]uint64 // guarded by mu
+	size map[domicile.Region]uint64    // guarded by mu
+	when map[domicile.Region]time.Time // guarded by mu
 }
 
 func (c *cosigned) get(who domicile.Region) uint64 {
@@ -64,9 +65,9 @@ func (c *cosigned) set(who domicile.Region, size uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.size == nil {
-		c.size = map[domicile.Region]uint64{}
+		c.size, c.when = map[domicile.Region]uint64{}, map[domicile.Region]time.Time{}
 	}
-	c.size[who] = size
+	c.size[who], c.when[who] = size, time.Now()
 }
 
 // cosigners returns the vkeys of all witnesses and of the other regions.

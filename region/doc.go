@@ -12,9 +12,10 @@
 //	          (gossip, lookups, checkpoints, answers)          a [Handler], clients before login, operators
 //
 // Nothing else in a node listens, dials or resolves. [Node] owns the sockets: [Node.ListenFront] hands metered connections
-// to the mail fronts, [Node.ListenOperators] to the admin interface, gossip runs over a metered transport, and
-// [SealDefaults] makes every library that dials by itself fail. What is counted are the bytes handed to the connection: of
-// a call its frames, of a client's session the TLS records; TLS and HTTP/2 between nodes add their own on top.
+// to the mail fronts, [Node.ListenOperators] to the admin interface, [Node.ListenHTTP] to health and metrics; gossip runs
+// over a metered transport, and [SealDefaults] makes every library that dials by itself fail. What is counted are the bytes
+// handed to the connection: of a call its frames, of a client's session the TLS records; TLS and HTTP/2 between nodes add
+// their own on top.
 //
 //	p, err := guard.Permit(ctx, region.Request{Crossing: placement.Crossing{
 //		Class: domicile.Delivery, Kind: placement.Stream, Party: placement.ToRegion,

@@ -17,6 +17,7 @@ type Guard struct {
 	journal  *Journal
 	now      func() time.Time
 	interval time.Duration
+	count    func(domicile.EgressClass, error)
 	stop     chan struct{}
 	ended    chan struct{}
 
@@ -41,6 +42,10 @@ type GuardConfig struct {
 	Journal  *Journal
 	Now      func() time.Time // nil = time.Now
 	Interval time.Duration    // between commitments of the journal to the log; 0 = 15 minutes
+
+	// Count, if not nil, is told of every permit that was asked for: its class, and nil or why there was none. It must be
+	// quick and safe for concurrent use. The class is the asker's word.
+	Count func(class domicile.EgressClass, err error)
 }
 
 const (
@@ -68,7 +73,10 @@ func newGuard(cfg GuardConfig, log leafLog) (*Guard, error) {
 	if cfg.Interval <= 0 {
 		cfg.Interval = 15 * time.Minute
 	}
-	g := &Guard{region: cfg.Region, log: log, journal: cfg.Journal, now: cfg.Now, interval: cfg.Interval,
+	if cfg.Count == nil {
+		cfg.Count = func(domicile.EgressClass, error) {}
+	}
+	g := &Guard{region: cfg.Region, count: cfg.Count, log: log, journal: cfg.Journal, now: cfg.Now, interval: cfg.Interval,
 		stop: make(chan struct{}), ended: make(chan struct{}), live: map[*permit]struct{}{},
 		standing: map[standingKey]*permit{}, refused: map[standingKey]refusal{}}
 	go g.run()
@@ -87,8 +95,9 @@ type Request struct {
 // fails the answer is no: Kind Unavailable, reason JournalUnavailable.
 //
 // Close the permit when it is not needed any more; one that is unused for five minutes dies.
-func (g *Guard) Permit(ctx context.Context, r Request) (*Permit, error) {
+func (g *Guard) Permit(ctx context.Context, r Request) (given *Permit, err error) {
 	const op = "ask for a permit"
+	defer func() { g.count(r.Class, err) }()
 	if err := ctx.Err(); err != nil {
 		return nil, domicile.E(op, domicile.Unavailable, err.Error())
 	}

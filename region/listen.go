@@ -32,6 +32,7 @@ type limitedListener struct {
 
 	mu   sync.Mutex
 	all  int                  // guarded by mu
+	seen Connections          // guarded by mu: but for Open, which all is
 	each map[netip.Prefix]int // guarded by mu
 }
 
@@ -57,8 +58,10 @@ func (l *limitedListener) enter(network netip.Prefix) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.all >= l.most || !network.Addr().IsLoopback() && l.each[network] >= l.mostEach {
+		l.seen.Refused++
 		return false
 	}
+	l.seen.Taken++
 	l.all++
 	l.each[network]++
 	return true

@@ -26,6 +26,10 @@ type Home struct {
 	log     *slog.Logger
 	key     tokenKey
 	waiting waiting
+
+	// Count, if not nil, is told how each delivery ended here, nil if it was stored. Set it before the first; it must be
+	// quick and safe for concurrent use.
+	Count func(err error)
 }
 
 // NewHome takes messages of at most maxSize bytes, trace fields aside.
@@ -67,8 +71,11 @@ const quotaRule = "house/quota"
 
 // deliver stores a copy for each recipient: all are on disk when it returns nil. After an error some may be, under
 // tokens that make a repetition safe. A body that breaks off gives Unavailable, and nothing is kept of it.
-func (h *Home) deliver(ctx context.Context, d delivery, body io.Reader) (*accepted, error) {
+func (h *Home) deliver(ctx context.Context, d delivery, body io.Reader) (_ *accepted, err error) {
 	const op = "deliver"
+	if h.Count != nil {
+		defer func() { h.Count(err) }()
+	}
 	if err := d.check(); err != nil {
 		return nil, domicile.W(op, err)
 	}

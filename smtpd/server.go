@@ -33,6 +33,10 @@ type Config struct {
 	Node      *region.Node
 	Home      *Home // nil on a node that holds no store
 	Log       *slog.Logger
+
+	// Count, if not nil, is told of every answer to RCPT and to the end of DATA: the command and the reply's code. It must be
+	// quick and safe for concurrent use.
+	Count func(command string, code int)
 }
 
 // Server is the front for other mail servers (port 25). Limits on the number of connections are the listener's.

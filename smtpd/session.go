@@ -61,7 +61,8 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 }
 
 // Rcpt finds the recipient's home.
-func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) (answer error) {
+	defer func() { s.srv.counted("RCPT", answer) }()
 	if s.rcpts >= maxRecipients {
 		return reply(452, smtp.EnhancedCode{4, 5, 3}, "At most 100 recipients in a transaction")
 	}
@@ -108,7 +109,8 @@ func (s *session) stranger(answer *smtp.SMTPError) error {
 
 // Data brings the body home as it arrives. Whatever way reading it fails, the connection ends behind the answer: the
 // gate hands over nothing more.
-func (s *session) Data(r io.Reader) error {
+func (s *session) Data(r io.Reader) (answer error) {
+	defer func() { s.srv.counted("DATA", answer) }()
 	id := domicile.NewID("")
 	d := delivery{V: wireVersion, ID: id, Sender: s.sender, Recipients: s.recipients,
 		Trace: received(s.helo(), s.ip, s.srv.cfg.Hostname, id, s.srv.now())}

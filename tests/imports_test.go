@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"audit":        {"domicile"},
 	"residence":    {"domicile"},
 	"placement":    {"domicile"},
+	"metrics":      {},
 	"store":        {"domicile", "message"},
 	"region":       {"domicile", "placement", "audit"},
 	"disclosure":   {"domicile", "keys", "store", "residence", "placement", "audit", "region"},
@@ -35,7 +36,7 @@ var mayImport = map[string][]string{
 	"admin":        {"domicile", "keys", "store", "residence", "placement", "audit", "region", "disclosure"},
 	"lab":          {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "smtpd", "imapd", "admin"},
 	"cmd/mailctl":  {"domicile", "config", "keys", "audit", "residence", "store", "placement", "region", "disclosure", "admin", "lab"},
-	"cmd/mailnode": {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "smtpd", "imapd", "admin", "lab"},
+	"cmd/mailnode": {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "smtpd", "imapd", "admin", "lab", "metrics"},
 	"tests":        {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "smtpd", "imapd", "admin", "lab"},
 }
 
@@ -79,6 +80,7 @@ var ownerOf = map[string][]string{
 	"github.com/go-jose/go-jose/v4":             {"disclosure"},
 	"filippo.io/age":                            {"disclosure", "lab"}, // the lab opens a production as the authority would
 	"github.com/spf13/cobra":                    {"cmd/mailctl", "cmd/mailnode"},
+	"github.com/prometheus":                     {"metrics"},
 }
 
 // pkg is what "go list -json" says of a package.

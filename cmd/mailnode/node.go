@@ -59,6 +59,8 @@ type node struct {
 	work     sync.WaitGroup
 	failed   chan error
 	draining atomic.Bool
+	at       atomic.Pointer[ready] // where it serves, once it does
+	counts   *counts
 }
 
 // front is a server and where it listens.
@@ -133,7 +135,7 @@ func (n *node) buildBorder() (err error) {
 		return err
 	}
 	n.opened(n.journal.Close)
-	n.guard, err = region.NewGuard(region.GuardConfig{Region: n.region(), Log: n.audit, Journal: n.journal})
+	n.guard, err = region.NewGuard(region.GuardConfig{Region: n.region(), Log: n.audit, Journal: n.journal, Count: n.counts.crossing})
 	if err != nil {
 		return err
 	}
@@ -210,6 +212,7 @@ func (n *node) buildStore() error {
 	n.opened(s.Close)
 	n.store = s
 	n.home = smtpd.NewHome(s, n.cfg.SMTP.MaxSize, n.log)
+	n.home.Count = n.counts.delivery
 	n.home.Register(n.net)
 	return nil
 }

@@ -52,6 +52,7 @@ type ready struct {
 	IMAP   string `json:"imap,omitempty"`
 	IMAPS  string `json:"imaps,omitempty"`
 	Admin  string `json:"admin,omitempty"`
+	HTTP   string `json:"http,omitempty"`
 }
 
 // serve runs a node until ctx ends or a part fails.
@@ -61,7 +62,7 @@ func serve(ctx context.Context, cfg *config.Node, out, errOut io.Writer) error {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(errOut, nil))
-	n := &node{cfg: cfg, log: log, failed: make(chan error, 8)}
+	n := &node{cfg: cfg, log: log, failed: make(chan error, 8), counts: newCounts()}
 	defer n.closeAll()
 	if err := n.build(); err != nil {
 		return err
@@ -70,6 +71,7 @@ func serve(ctx context.Context, cfg *config.Node, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
+	n.at.Store(&at)
 	if err := json.NewEncoder(out).Encode(at); err != nil {
 		return err
 	}

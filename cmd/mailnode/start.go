@@ -31,14 +31,14 @@ func (n *node) start(ctx context.Context) (ready, error) {
 	if err := n.net.Start(background); err != nil {
 		return at, err
 	}
-	if n.cfg.Witness() {
-		return at, nil
+	var err error
+	if at.HTTP, err = n.startHTTP(); err != nil || n.cfg.Witness() {
+		return at, err
 	}
 	if n.store != nil {
 		n.work.Go(func() { n.net.KeepCosigned(background, n.audit) })
 		n.work.Go(func() { n.nameWatch().run(background) })
 	}
-	var err error
 	if at.SMTP, err = n.startSMTP(); err != nil {
 		return at, err
 	}
@@ -54,7 +54,7 @@ func (n *node) startSMTP() (string, error) {
 		return "", nil
 	}
 	s, err := smtpd.New(smtpd.Config{Region: n.region(), Hostname: n.cfg.SMTP.Hostname, MaxSize: n.cfg.SMTP.MaxSize, Lab: n.cfg.Lab,
-		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, Log: n.log})
+		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, Log: n.log, Count: n.counts.reply})
 	if err != nil {
 		return "", err
 	}
@@ -65,15 +65,17 @@ func (n *node) startSMTP() (string, error) {
 // startIMAP opens the IMAP fronts, in the clear and within TLS by the node's certificate: one server behind each.
 func (n *node) startIMAP(at *ready) error {
 	for _, f := range []struct {
+		name string
 		conf config.Front
 		at   *string
 		tls  bool
-	}{{n.cfg.IMAP, &at.IMAP, false}, {n.cfg.IMAPS, &at.IMAPS, true}} {
+	}{{"imap", n.cfg.IMAP, &at.IMAP, false}, {"imaps", n.cfg.IMAPS, &at.IMAPS, true}} {
 		if f.conf.Listen == "" {
 			continue
 		}
 		s, err := imapd.New(imapd.Config{Region: n.region(), Hostname: f.conf.Hostname, Lab: n.cfg.Lab, Store: n.store, Guard: n.guard,
-			MaxSize: f.conf.MaxSize, Address: placement.ParseAddress, Password: keys.CheckPassword, Log: n.log})
+			MaxSize: f.conf.MaxSize, Address: placement.ParseAddress, Password: keys.CheckPassword, Log: n.log,
+			Count: func(result string) { n.counts.login(f.name, result) }})
 		if err != nil {
 			return err
 		}

@@ -14,20 +14,28 @@ import (
 	"domicile/store"
 )
 
+// errOnlyLooked gives up the transaction of a check.
+var errOnlyLooked = errors.New("nothing to write")
+
 // Check reads the whole store and returns everything that is wrong, joined: a
 // record or body that does not open, an entry without its counterpart, a counter
 // that does not add up, a file that no entry names. Nothing may write meanwhile.
 func (s *Store) Check(ctx context.Context) error {
 	c := &checker{s: s, ctx: ctx, bodies: map[bodyID]int64{}}
-	err := s.view(func(tx *bbolt.Tx) error {
+	// bbolt's own check holds pages against the free list of now, so no commit may run beside it: a write transaction
+	// keeps others out, and is given up.
+	err := s.db.Update(func(tx *bbolt.Tx) error {
 		for err := range tx.Check() {
 			c.fail("bbolt: %v", err)
 		}
 		c.accounts(tx)
 		c.tables(tx)
-		return ctx.Err()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return errOnlyLooked
 	})
-	if err != nil {
+	if !errors.Is(err, errOnlyLooked) {
 		return domicile.W("check store", err)
 	}
 	c.files()

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"domicile"
+	"domicile/audit"
+	"domicile/metrics"
+	"domicile/region"
+)
+
+// counts are what the parts of a node tell of themselves as it happens; the rest is read when somebody asks.
+type counts struct {
+	set      *metrics.Set
+	crossing func(domicile.EgressClass, error)
+	reply    func(command string, code int)
+	delivery func(error)
+	login    func(front, result string)
+}
+
+func newCounts() *counts {
+	s := metrics.New()
+	crossing := s.Counter("domicile_crossings_total", "Permits asked for at the border, by class of bytes and what came of it.", "class", "outcome")
+	reply := s.Counter("domicile_smtp_replies_total", "Answers to recipients (RCPT) and to messages (DATA), by code.", "command", "code")
+	delivery := s.Counter("domicile_deliveries_total", "Messages brought to this node's store, by what came of it.", "outcome")
+	login := s.Counter("domicile_logins_total", "Logins of mail clients, by front and how they ended.", "front", "result")
+	return &counts{
+		set:      s,
+		crossing: func(c domicile.EgressClass, err error) { crossing(string(c), outcome(err)) },
+		reply:    func(command string, code int) { reply(strings.ToLower(command), strconv.Itoa(code)) },
+		delivery: func(err error) { delivery(outcome(err)) },
+		login:    func(front, result string) { login(front, result) },
+	}
+}
+
+// outcome is "ok", the code of a refusal, or the kind of another error: out of closed lists all.
+func outcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	if r := domicile.ReasonOf(err); r != "" {
+		return string(r)
+	}
+	return domicile.KindOf(err).String()
+}
+
+// measure adds what is read at each scrape. Call it when all parts are built.
+func (n *node) measure() {
+	s := n.counts.set
+	s.Gauge("domicile_ready", "1 if the node serves, as /readyz says, else 0.", func(is metrics.Sample) {
+		is(oneIf(len(n.troubles()) == 0))
+	})
+	s.Gauge("domicile_catalog_version", "Version of the catalog in force.", func(is metrics.Sample) { is(float64(n.catalog.Load().Version)) })
+	s.Gauge("domicile_gossip_members", "Nodes that gossip knows, this one included, by whether they are alive.", func(is metrics.Sample) {
+		alive, all := 0, n.net.Members()
+		for _, m := range all {
+			if m.Alive {
+				alive++
+			}
+		}
+		is(float64(alive), "alive")
+		is(float64(len(all)-alive), "dead")
+	}, "state")
+	s.Gauge("domicile_connections", "Connections that are open, by front.", func(is metrics.Sample) {
+		n.connections(func(front string, c region.Connections) { is(float64(c.Open), front) })
+	}, "front")
+	s.Total("domicile_connections_total", "Connections, by front, taken or refused past a limit.", func(is metrics.Sample) {
+		n.connections(func(front string, c region.Connections) {
+			is(float64(c.Taken), front, "taken")
+			is(float64(c.Refused), front, "refused")
+		})
+	}, "front", "result")
+	if n.guard != nil {
+		n.measureBorder()
+	}
+	if n.store != nil {
+		n.measureCosigners()
+	}
+}
+
+// measureBorder adds what a node of a region has and a witness has not.
+func (n *node) measureBorder() {
+	s := n.counts.set
+	s.Gauge("domicile_permits_live", "Permits given and not closed, by class and kind: of client_session and stream, the sessions under way.", func(is metrics.Sample) {
+		for form, live := range n.guard.Live() {
+			is(float64(live), string(form.Class), form.Kind.String())
+		}
+	}, "class", "kind")
+	s.Gauge("domicile_log_leaves", "Leaves of this node's audit log.", func(is metrics.Sample) { is(float64(n.audit.Head().Size)) })
+	orders := &orderSteps{log: n.audit, next: n.audit.Head().Size, steps: map[[2]string]int{}}
+	s.Total("domicile_order_steps_total", "Steps of cases since the node started, by state reached and reason code.", orders.read, "step", "code")
+}
+
+// measureCosigners adds how far each cosigner is behind the log.
+func (n *node) measureCosigners() {
+	s := n.counts.set
+	s.Gauge("domicile_log_cosigned_leaves", "Leaves that each cosigner has cosigned since the node started.", func(is metrics.Sample) {
+		for who, c := range n.net.Cosigned() {
+			is(float64(c.Size), string(who))
+		}
+	}, "cosigner")
+	s.Gauge("domicile_log_cosigned_age_seconds", "Time since each cosigner's last cosignature; +Inf if there was none since the node started.", func(is metrics.Sample) {
+		for who, c := range n.net.Cosigned() {
+			age := math.Inf(1)
+			if !c.When.IsZero() {
+				age = time.Since(c.When).Seconds()
+			}
+			is(age, string(who))
+		}
+	}, "cosigner")
+}
+
+// connections tells what each front has, by its name.
+func (n *node) connections(is func(front string, c region.Connections)) {
+	at := n.at.Load()
+	if at == nil {
+		return
+	}
+	all := n.net.Connections()
+	for front, addr := range map[string]string{"smtp": at.SMTP, "imap": at.IMAP, "imaps": at.IMAPS, "admin": at.Admin, "http": at.HTTP} {
+		if c, ok := all[addr]; ok {
+			is(front, c)
+		}
+	}
+}
+
+// orderSteps counts the steps of cases by their leaves, so that what is counted is what was recorded.
+type orderSteps struct {
+	log *audit.Log
+
+	mu    sync.Mutex
+	next  uint64            // guarded by mu: the first leaf not read yet
+	steps map[[2]string]int // guarded by mu
+}
+
+// maxLeaves bounds what one scrape reads of the log; the next one goes on.
+const maxLeaves = 4096
+
+var errEnough = errors.New("enough for one scrape")
+
+func (o *orderSteps) read(is metrics.Sample) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	last := o.next + maxLeaves
+	// An error ends the reading; the next scrape begins where it ended.
+	_ = o.log.Leaves(o.next, func(index uint64, raw []byte) error {
+		if index >= last {
+			return errEnough
+		}
+		o.next = index + 1
+		_, e, err := audit.DecodeLeaf(raw)
+		if step, ok := strings.CutPrefix(e.Kind, "order."); ok && err == nil {
+			code := string(e.Reason)
+			if code == "" {
+				code = "none"
+			}
+			o.steps[[2]string{step, code}]++
+		}
+		return nil
+	})
+	for s, count := range o.steps {
+		is(float64(count), s[0], s[1])
+	}
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
