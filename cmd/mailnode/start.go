@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -53,7 +54,7 @@ func (n *node) startSMTP() (string, error) {
 		return "", nil
 	}
 	s, err := smtpd.New(smtpd.Config{Region: n.region(), Hostname: n.cfg.SMTP.Hostname, MaxSize: n.cfg.SMTP.MaxSize, Lab: n.cfg.Lab,
-		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, Log: n.log})
+		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, TLS: n.frontTLS(), Log: n.log})
 	if err != nil {
 		return "", err
 	}
@@ -71,14 +72,14 @@ func (n *node) startIMAP(at *ready) error {
 		if f.conf.Listen == "" {
 			continue
 		}
-		s, err := imapd.New(imapd.Config{Region: n.region(), Hostname: f.conf.Hostname, Lab: n.cfg.Lab, Store: n.store, Guard: n.guard,
+		s, err := imapd.New(imapd.Config{Region: n.region(), Hostname: f.conf.Hostname, Lab: n.cfg.Lab, Store: n.store, Guard: n.guard, TLS: n.frontTLS(),
 			MaxSize: f.conf.MaxSize, Address: placement.ParseAddress, Password: keys.CheckPassword, Log: n.log})
 		if err != nil {
 			return err
 		}
 		l, err := n.net.ListenFront(f.conf.Listen, imapStranger)
 		if err == nil && f.tls {
-			l = n.withTLS(l)
+			l = tls.NewListener(l, n.frontTLS())
 		}
 		if *f.at, err = n.serveFront(s, l, err); err != nil {
 			return err
