@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -60,8 +61,8 @@ type gate struct {
 	bad      int
 	began    time.Time
 	loggedIn bool
-	mute     bool // keep back the next line: a greeting, which RFC 9051 6.2.1 does not want behind STARTTLS
-	handed   bool // the connection is another gate's now
+	mute     bool        // keep back the next line: a greeting, which RFC 9051 6.2.1 does not want behind STARTTLS
+	handed   atomic.Bool // the connection is another gate's now
 
 	wmu     sync.Mutex // guards what follows; held while writing
 	out     []byte     // not written yet
@@ -105,7 +106,7 @@ func (g *gate) Close() error {
 	if g.closed != nil {
 		g.once.Do(g.closed)
 	}
-	if g.handed {
+	if g.handed.Load() {
 		return nil
 	}
 	return g.Conn.Close()
@@ -350,7 +351,7 @@ func (g *gate) bye(line string) {
 func (g *gate) Write(p []byte) (int, error) {
 	n := len(p)
 	switch {
-	case g.handed:
+	case g.handed.Load():
 		return 0, net.ErrClosed
 	case g.mute:
 		g.mute = false

@@ -14,7 +14,7 @@ func (g *gate) startTLS(line string) bool {
 		g.bye("* BYE [CLIENTBUG] Nothing may follow STARTTLS before its answer\r\n")
 	default:
 		g.bye(tag + " OK Begin TLS negotiation now\r\n")
-		g.handed = true
+		g.handed.Store(true)
 		g.upgrade()
 	}
 	return true

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -49,7 +50,7 @@ type gate struct {
 	finish   bool             // end before the next command
 	replied  func(sent error) // called once, after the next line was written
 	mute     bool             // keep back the next line: a greeting (RFC 3207 4.2)
-	handed   bool             // the connection is another gate's now
+	handed   atomic.Bool      // the connection is another gate's now
 
 	mu       sync.Mutex
 	idle     bool // waiting for a command
@@ -68,7 +69,7 @@ func (g *gate) Close() error {
 	if g.closed != nil {
 		g.once.Do(g.closed)
 	}
-	if g.handed {
+	if g.handed.Load() {
 		return nil
 	}
 	return g.Conn.Close()
@@ -213,7 +214,7 @@ func (g *gate) say(line string) {
 func (g *gate) Write(p []byte) (int, error) {
 	n := len(p)
 	switch {
-	case g.handed:
+	case g.handed.Load():
 		return 0, net.ErrClosed
 	case g.mute:
 		g.mute = false

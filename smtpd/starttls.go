@@ -19,7 +19,7 @@ func (g *gate) startTLS(line string) {
 		g.end()
 	default:
 		g.say("220 2.0.0 Ready to start TLS\r\n")
-		g.handed = true
+		g.handed.Store(true)
 		g.end()
 		g.upgrade()
 	}
