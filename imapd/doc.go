@@ -15,7 +15,7 @@
 // EXAMINE opened is not changed. Names that do not exist and wrong passwords look alike, in words and
 // in time; failed logins are slowed down for each network, and end the connection at the third.
 //
-// Passwords are taken under TLS, and in a lab in plain text over loopback; otherwise LOGINDISABLED is shown.
+// Passwords are taken under TLS (a TLS listener, or STARTTLS if Config.TLS is there), and in a lab in plain text over loopback; otherwise LOGINDISABLED is shown.
 //
 // # How it is built
 //

@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -22,15 +23,16 @@ type engine interface {
 // imapserverEngine is go-imap's server.
 type imapserverEngine struct{ srv *imapserver.Server }
 
-// newEngine makes an engine whose clients may log in or, if not login, are told that TLS comes first.
-func newEngine(srv *Server, login bool) engine {
+// newEngine makes an engine whose clients may log in or, if not login, are told that TLS comes first. With starttls it makes
+// imapserver offer STARTTLS, which the gate then answers.
+func newEngine(srv *Server, login bool, starttls *tls.Config) engine {
 	caps := imap.CapSet{}
 	for _, c := range []imap.Cap{imap.CapIMAP4rev1, imap.CapNamespace, imap.CapUIDPlus, imap.CapESearch, imap.CapListExtended,
 		imap.CapListStatus, imap.CapMove, imap.CapStatusSize, imap.CapChildren, imap.CapSpecialUse, imap.CapCreateSpecialUse} {
 		caps[c] = struct{}{}
 	}
 	return imapserverEngine{imapserver.New(&imapserver.Options{
-		Caps: caps, InsecureAuth: login, Logger: eventLog{srv.cfg.Log},
+		Caps: caps, InsecureAuth: login, TLSConfig: starttls, Logger: eventLog{srv.cfg.Log},
 		NewSession: func(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
 			g, ok := c.NetConn().(*gate)
 			if !ok {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,10 +41,11 @@ const (
 // It also tells the session which command runs, in the client's own words.
 type gate struct {
 	net.Conn
-	br     *bufio.Reader
-	append int64 // limit of an APPEND literal
-	closed func()
-	once   sync.Once
+	br      *bufio.Reader
+	append  int64 // limit of an APPEND literal
+	closed  func()
+	once    sync.Once
+	upgrade func() // hands the connection to a new gate within TLS; nil = STARTTLS is not offered
 
 	// Only the goroutine that serves the connection uses these.
 	pending  []byte // checked, not handed over yet
@@ -59,6 +61,8 @@ type gate struct {
 	bad      int
 	began    time.Time
 	loggedIn bool
+	mute     bool        // keep back the next line: a greeting, which RFC 9051 6.2.1 does not want behind STARTTLS
+	handed   atomic.Bool // the connection is another gate's now
 
 	wmu     sync.Mutex // guards what follows; held while writing
 	out     []byte     // not written yet
@@ -101,6 +105,9 @@ func (g *gate) Close() error {
 	g.wmu.Unlock()
 	if g.closed != nil {
 		g.once.Do(g.closed)
+	}
+	if g.handed.Load() {
+		return nil
 	}
 	return g.Conn.Close()
 }
@@ -270,6 +277,9 @@ func (g *gate) command(text []byte) {
 	if !g.middle && !g.begin(text) {
 		return
 	}
+	if g.upgrade != nil && !g.loggedIn && g.name == "STARTTLS" && g.startTLS(string(text)) {
+		return
+	}
 	g.middle = false
 	if strings.HasSuffix(g.name, "FETCH") {
 		g.text.Write(text)
@@ -341,6 +351,11 @@ func (g *gate) bye(line string) {
 func (g *gate) Write(p []byte) (int, error) {
 	n := len(p)
 	switch {
+	case g.handed.Load():
+		return 0, net.ErrClosed
+	case g.mute:
+		g.mute = false
+		return n, nil
 	case g.asked == litAnnounced && bytes.HasPrefix(p, []byte(readyForLit)):
 		g.asked = litAsked
 		if g.nonSync {

@@ -29,6 +29,7 @@ type Config struct {
 	Lab      bool // plain-text LOGIN on loopback
 	Store    store.Store
 	Guard    *region.Guard
+	TLS      *tls.Config                                  // for STARTTLS; nil = not offered
 	MaxSize  int64                                        // bytes of an appended message; 0 = DefaultMaxSize
 	Address  func(login string) (domicile.Address, error) // placement.ParseAddress
 	Password func(phc, password string) (bool, error)     // keys.CheckPassword: for an empty phc false, in the same time
@@ -45,8 +46,9 @@ type Server struct {
 	fails  failCounter
 	memory *semaphore.Weighted
 	attach func(net.Conn, store.Account) error // underPermit
-	open   engine                              // for connections on which a password may be sent
-	shut   engine                              // for the others
+	open   engine                              // for connections within TLS
+	plain  engine                              // for others on which a password may be sent
+	shut   engine                              // for the rest
 
 	ctx    context.Context // ends when all is to stop
 	cancel context.CancelFunc
@@ -80,7 +82,7 @@ func newServer(cfg Config) *Server {
 	s := &Server{cfg: cfg, fails: failCounter{step: time.Second}, memory: semaphore.NewWeighted(readMemory), gates: map[*gate]struct{}{}}
 	s.left = sync.NewCond(&s.mu)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.open, s.shut = newEngine(s, true), newEngine(s, false)
+	s.open, s.plain, s.shut = newEngine(s, true, nil), newEngine(s, true, cfg.TLS), newEngine(s, false, cfg.TLS)
 	return s
 }
 
@@ -88,18 +90,20 @@ func (s *Server) appendLimit() uint32 { return uint32(s.cfg.MaxSize) }
 
 // Serve takes connections from l, which may be a TLS listener, until Shutdown, then returns nil.
 func (s *Server) Serve(l net.Listener) error {
-	open, shut := newFeed(l), newFeed(l)
+	open, plain, shut := newFeed(l), newFeed(l), newFeed(l)
 	s.mu.Lock()
 	if s.draining {
 		s.mu.Unlock()
 		l.Close()
 		return nil
 	}
-	s.feeds = append(s.feeds, open, shut)
+	s.feeds = append(s.feeds, open, plain, shut)
 	s.serving.Go(func() { s.open.serve(open) })
+	s.serving.Go(func() { s.plain.serve(plain) })
 	s.serving.Go(func() { s.shut.serve(shut) })
 	s.mu.Unlock()
 	defer open.Close()
+	defer plain.Close()
 	defer shut.Close()
 	for {
 		c, err := l.Accept()
@@ -114,8 +118,19 @@ func (s *Server) Serve(l net.Listener) error {
 			return domicile.W("imap front", err)
 		}
 		g := s.admit(c)
-		if s.mayLogin(c) {
+		if _, within := c.(*tls.Conn); within {
 			open.put(g)
+			continue
+		}
+		if s.cfg.TLS != nil {
+			g.upgrade = func() {
+				next := s.admit(tls.Server(c, s.cfg.TLS))
+				next.mute = true
+				open.put(next)
+			}
+		}
+		if s.mayLogin(c) {
+			plain.put(g)
 		} else {
 			shut.put(g)
 		}
@@ -146,11 +161,8 @@ func (s *Server) admit(c net.Conn) *gate {
 	return g
 }
 
-// mayLogin: a password travels under TLS, or within this machine in a lab.
+// mayLogin: outside TLS a password travels within this machine alone, in a lab.
 func (s *Server) mayLogin(c net.Conn) bool {
-	if _, ok := c.(*tls.Conn); ok {
-		return true
-	}
 	loopback := func(a net.Addr) bool {
 		t, ok := a.(*net.TCPAddr)
 		return ok && t.IP.IsLoopback()
@@ -188,6 +200,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.cancel()
 	s.serving.Wait() // imapserver must not be closed before it serves
 	s.open.close()
+	s.plain.close()
 	s.shut.close()
 	return ctx.Err()
 }

@@ -90,7 +90,7 @@ func (s *story) alter(r keptReceipt, pins audit.Pins) (string, string, error) {
 func (s *story) invite() {
 	home, east := s.lab.Home(ie), s.lab.Home(us)
 	s.say(`
-The nodes stay up until Ctrl-C. A mail program can connect (user name: the whole address; no TLS on this loopback lab):
+The nodes stay up until Ctrl-C. A mail program can connect (user name: the whole address; on loopback a lab needs no TLS):
 
    %-22s IMAP %s   SMTP %s   password %s
    %-22s IMAP %s   SMTP %s   password %s

@@ -26,7 +26,7 @@
 //
 //	Return-Path: <sender>           added at home
 //	Received: from HELO ([IP])      added by the front
-//	        by HOST with ESMTP id ID; DATE
+//	        by HOST with ESMTP id ID; DATE     (ESMTPS behind STARTTLS)
 //	(the body, byte for byte)
 //
 // in which a bare LF or a bare CR of the body is a CRLF: both are normalised before the

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,6 +35,7 @@ type gate struct {
 	br      *bufio.Reader
 	closed  func() // called at the first Close
 	once    sync.Once
+	upgrade func() // hands the connection to a new gate within TLS; nil = STARTTLS is not offered
 
 	// The goroutine that serves the connection alone uses these.
 	buf      []byte
@@ -47,6 +49,8 @@ type gate struct {
 	sent     int64            // bytes of answers
 	finish   bool             // end before the next command
 	replied  func(sent error) // called once, after the next line was written
+	mute     bool             // keep back the next line: a greeting (RFC 3207 4.2)
+	handed   atomic.Bool      // the connection is another gate's now
 
 	mu       sync.Mutex
 	idle     bool // waiting for a command
@@ -64,6 +68,9 @@ func (g *gate) NetConn() net.Conn { return g.Conn }
 func (g *gate) Close() error {
 	if g.closed != nil {
 		g.once.Do(g.closed)
+	}
+	if g.handed.Load() {
+		return nil
 	}
 	return g.Conn.Close()
 }
@@ -127,6 +134,10 @@ func (g *gate) readCommand() {
 	case "AUTH":
 		g.say("502 5.5.1 AUTH is not offered here\r\n")
 	default:
+		if g.upgrade != nil && strings.HasPrefix(strings.ToUpper(string(text)), "STARTTLS") { // go-smtp takes all that begins so for it
+			g.startTLS(string(text))
+			return
+		}
 		g.buf = append(append(g.buf[:0], text...), '\r', '\n')
 		g.pending = g.buf
 	}
@@ -203,6 +214,11 @@ func (g *gate) say(line string) {
 func (g *gate) Write(p []byte) (int, error) {
 	n := len(p)
 	switch {
+	case g.handed.Load():
+		return 0, net.ErrClosed
+	case g.mute:
+		g.mute = false
+		return n, nil
 	case bytes.HasPrefix(p, []byte("354 ")):
 		g.data, g.lines, g.body, g.began = true, lines{}, 0, time.Now()
 	case bytes.Equal(p, []byte("250-CHUNKING\r\n")):

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -40,7 +41,8 @@ type world struct {
 	there string // address of the front elsewhere
 	srv   map[string]*Server
 	mu    sync.Mutex
-	down  error // what Resolve says, if set
+	down  error       // what Resolve says, if set
+	tls   *tls.Config // of fronts started from now on
 }
 
 func newWorld(t testing.TB) *world {
@@ -69,7 +71,7 @@ func newWorld(t testing.TB) *world {
 
 // front starts a server and returns its address.
 func (w *world) front(r domicile.Region, home *Home) string {
-	srv := newServer(Config{Region: r, Hostname: "mx." + string(r) + ".test", MaxSize: maxSize, Home: home, Log: quiet()}, w.resolve)
+	srv := newServer(Config{Region: r, Hostname: "mx." + string(r) + ".test", MaxSize: maxSize, Home: home, TLS: w.tls, Log: quiet()}, w.resolve)
 	srv.route.other = w.away
 	srv.tarpit = 0
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -31,7 +32,8 @@ type Config struct {
 	Directory *placement.Directory
 	Guard     *region.Guard
 	Node      *region.Node
-	Home      *Home // nil on a node that holds no store
+	Home      *Home       // nil on a node that holds no store
+	TLS       *tls.Config // for STARTTLS; nil = not offered
 	Log       *slog.Logger
 
 	// Count, if not nil, is told of every answer to RCPT and to the end of DATA: the command and the reply's code. It must be
@@ -50,6 +52,7 @@ type Server struct {
 	ctx    context.Context // ends when all is to stop
 	cancel context.CancelFunc
 	smtp   *smtp.Server
+	secure *smtp.Server // behind STARTTLS
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -77,13 +80,19 @@ func New(cfg Config) (*Server, error) {
 func newServer(cfg Config, resolve func(context.Context, domicile.Address) (placement.Location, error)) *Server {
 	s := &Server{cfg: cfg, route: route{cfg, border{cfg}}, resolve: resolve, now: time.Now, tarpit: tarpitStep, gates: map[*gate]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.smtp = smtp.NewServer(smtp.BackendFunc(s.session))
-	s.smtp.Domain = cfg.Hostname
-	s.smtp.MaxRecipients = maxRecipients
-	s.smtp.MaxMessageBytes = cfg.MaxSize + 2 // go-smtp refuses a message of exactly its limit; the limit is kept by bodyReader
-	s.smtp.MaxLineLength = maxLine
-	s.smtp.ErrorLog = eventLog{cfg.Log}
+	s.smtp, s.secure = s.engine(), s.engine()
+	s.smtp.TLSConfig = cfg.TLS // makes go-smtp offer STARTTLS, which the gate then answers
 	return s
+}
+
+func (s *Server) engine() *smtp.Server {
+	e := smtp.NewServer(smtp.BackendFunc(s.session))
+	e.Domain = s.cfg.Hostname
+	e.MaxRecipients = maxRecipients
+	e.MaxMessageBytes = s.cfg.MaxSize + 2 // go-smtp refuses a message of exactly its limit; the limit is kept by bodyReader
+	e.MaxLineLength = maxLine
+	e.ErrorLog = eventLog{s.cfg.Log}
+	return e
 }
 
 func (s *Server) session(c *smtp.Conn) (smtp.Session, error) {
@@ -98,13 +107,16 @@ func (s *Server) session(c *smtp.Conn) (smtp.Session, error) {
 func (s *Server) Serve(l net.Listener) error {
 	s.mu.Lock()
 	ended := s.draining
-	s.listeners = append(s.listeners, l)
+	up := newFeed(l)
+	s.listeners = append(s.listeners, l, up)
 	s.mu.Unlock()
 	if ended {
 		l.Close()
 		return nil
 	}
-	err := s.smtp.Serve(&listener{Listener: l, srv: s})
+	defer up.Close()
+	go s.secure.Serve(up)
+	err := s.smtp.Serve(&listener{Listener: l, srv: s, up: up})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
@@ -124,7 +136,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		g.drain()
 	}
 	s.mu.Unlock()
-	s.smtp.Shutdown(ctx) // its errors are those of closing a listener twice; what counts is whether all ended in time
+	s.smtp.Shutdown(ctx)
+	s.secure.Shutdown(ctx) // their errors are those of closing a listener twice; what counts is whether all ended in time
 	s.cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,6 +151,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 type listener struct {
 	net.Listener
 	srv *Server
+	up  *feed
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -145,19 +159,32 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := newGate(c, l.srv.cfg.MaxSize)
-	g.closed = func() {
-		l.srv.mu.Lock()
-		delete(l.srv.gates, g)
-		l.srv.mu.Unlock()
-	}
-	l.srv.mu.Lock()
-	defer l.srv.mu.Unlock()
-	l.srv.gates[g] = struct{}{}
-	if l.srv.draining {
-		g.drain()
+	g := l.srv.admit(c)
+	if l.srv.cfg.TLS != nil {
+		g.upgrade = func() {
+			next := l.srv.admit(tls.Server(c, l.srv.cfg.TLS))
+			next.mute = true
+			l.up.put(next)
+		}
 	}
 	return g, nil
+}
+
+// admit puts a gate over a connection.
+func (s *Server) admit(c net.Conn) *gate {
+	g := newGate(c, s.cfg.MaxSize)
+	g.closed = func() {
+		s.mu.Lock()
+		delete(s.gates, g)
+		s.mu.Unlock()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gates[g] = struct{}{}
+	if s.draining {
+		g.drain()
+	}
+	return g
 }
 
 // eventLog keeps addresses of people and machines, which go-smtp puts into its messages, out of the log. Of a panic it

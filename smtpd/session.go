@@ -113,7 +113,7 @@ func (s *session) Data(r io.Reader) (answer error) {
 	defer func() { s.srv.counted("DATA", answer) }()
 	id := domicile.NewID("")
 	d := delivery{V: wireVersion, ID: id, Sender: s.sender, Recipients: s.recipients,
-		Trace: received(s.helo(), s.ip, s.srv.cfg.Hostname, id, s.srv.now())}
+		Trace: received(s.helo(), s.ip, s.srv.cfg.Hostname, s.gate.protocol(), id, s.srv.now())}
 	body := &bodyReader{r: r, left: s.srv.cfg.MaxSize}
 	home := s.home
 	done, err := s.srv.route.deliver(s.srv.ctx, home, d, body)

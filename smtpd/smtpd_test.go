@@ -370,7 +370,7 @@ func TestShutdownBeforeServe(t *testing.T) {
 
 func TestDeliveryFromAPeerIsChecked(t *testing.T) {
 	w := newWorld(t)
-	good := delivery{V: 1, ID: "x", Sender: "a@b", Recipients: []domicile.AccountID{"a-ann"}, Trace: received("h", "::1", "mx", "id", time.Now())}
+	good := delivery{V: 1, ID: "x", Sender: "a@b", Recipients: []domicile.AccountID{"a-ann"}, Trace: received("h", "::1", "mx", "ESMTP", "id", time.Now())}
 	if err := good.check(); err != nil {
 		t.Fatal(err)
 	}

@@ -112,7 +112,7 @@ func returnPath(sender string) string {
 }
 
 // received is the trace field of RFC 5321 4.4. It does not name the recipients.
-func received(helo, ip, hostname, id string, now time.Time) string {
+func received(helo, ip, hostname, protocol, id string, now time.Time) string {
 	helo = strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune(".-_:[]", r) {
 			return r
@@ -125,7 +125,7 @@ func received(helo, ip, hostname, id string, now time.Time) string {
 	if strings.Contains(ip, ":") {
 		ip = "IPv6:" + ip
 	}
-	return "Received: from " + helo + " ([" + ip + "])\r\n\tby " + hostname + " with ESMTP id " + id + ";\r\n\t" +
+	return "Received: from " + helo + " ([" + ip + "])\r\n\tby " + hostname + " with " + protocol + " id " + id + ";\r\n\t" +
 		now.Format("Mon, 2 Jan 2006 15:04:05 -0700") + "\r\n"
 }
 

@@ -34,10 +34,10 @@ var mayImport = map[string][]string{
 	"smtpd":        {"domicile", "message", "store", "placement", "region"},
 	"imapd":        {"domicile", "message", "store", "placement", "region"},
 	"admin":        {"domicile", "keys", "store", "residence", "placement", "audit", "region", "disclosure"},
-	"lab":          {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "smtpd", "imapd", "admin"},
+	"lab":          {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "smtpd", "imapd", "admin", "metrics"},
 	"cmd/mailctl":  {"domicile", "config", "keys", "audit", "residence", "store", "placement", "region", "disclosure", "admin", "lab"},
 	"cmd/mailnode": {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "smtpd", "imapd", "admin", "lab", "metrics"},
-	"tests":        {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "smtpd", "imapd", "admin", "lab"},
+	"tests":        {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "smtpd", "imapd", "admin", "lab", "metrics"},
 }
 
 // whyNot gives the reason of the edges that somebody is most likely to want one day.

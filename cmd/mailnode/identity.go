@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"net"
 
 	"domicile"
 )
@@ -36,10 +35,10 @@ func (n *node) reloadIdentity() {
 	}
 }
 
-// withTLS puts TLS over a front, by the node's certificate as it is at each handshake.
-func (n *node) withTLS(l net.Listener) net.Listener {
-	return tls.NewListener(l, &tls.Config{
+// frontTLS is TLS towards mail programs and other servers, by the node's certificate as it is at each handshake.
+func (n *node) frontTLS() *tls.Config {
+	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.cert.Load(), nil },
-	})
+	}
 }

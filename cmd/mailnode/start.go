@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -54,7 +55,7 @@ func (n *node) startSMTP() (string, error) {
 		return "", nil
 	}
 	s, err := smtpd.New(smtpd.Config{Region: n.region(), Hostname: n.cfg.SMTP.Hostname, MaxSize: n.cfg.SMTP.MaxSize, Lab: n.cfg.Lab,
-		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, Log: n.log, Count: n.counts.reply})
+		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, TLS: n.frontTLS(), Log: n.log, Count: n.counts.reply})
 	if err != nil {
 		return "", err
 	}
@@ -73,7 +74,7 @@ func (n *node) startIMAP(at *ready) error {
 		if f.conf.Listen == "" {
 			continue
 		}
-		s, err := imapd.New(imapd.Config{Region: n.region(), Hostname: f.conf.Hostname, Lab: n.cfg.Lab, Store: n.store, Guard: n.guard,
+		s, err := imapd.New(imapd.Config{Region: n.region(), Hostname: f.conf.Hostname, Lab: n.cfg.Lab, Store: n.store, Guard: n.guard, TLS: n.frontTLS(),
 			MaxSize: f.conf.MaxSize, Address: placement.ParseAddress, Password: keys.CheckPassword, Log: n.log,
 			Count: func(result string) { n.counts.login(f.name, result) }})
 		if err != nil {
@@ -81,7 +82,7 @@ func (n *node) startIMAP(at *ready) error {
 		}
 		l, err := n.net.ListenFront(f.conf.Listen, imapStranger)
 		if err == nil && f.tls {
-			l = n.withTLS(l)
+			l = tls.NewListener(l, n.frontTLS())
 		}
 		if *f.at, err = n.serveFront(s, l, err); err != nil {
 			return err

@@ -1,0 +1,102 @@
+package imapd
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// secure puts a front with STARTTLS before the world's store, and returns what its clients need.
+func (w *world) secure() *tls.Config {
+	s := httptest.NewTLSServer(nil)
+	s.Close()
+	cfg := w.srv.cfg
+	cfg.TLS = &tls.Config{Certificates: s.TLS.Certificates, MinVersion: tls.VersionTLS12}
+	srv := newServer(cfg)
+	srv.attach = w.srv.attach
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { srv.Serve(l); close(done) }()
+	w.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := srv.Shutdown(ctx); err != nil {
+			w.t.Errorf("Shutdown: %v", err)
+		}
+		<-done
+	})
+	w.addr = l.Addr().String()
+	return &tls.Config{InsecureSkipVerify: true}
+}
+
+func (c *client) startTLS(conf *tls.Config) *client {
+	c.t.Helper()
+	c.do("s STARTTLS", "s OK")
+	if c.r.Buffered() > 0 {
+		c.t.Fatal("the server said more behind its answer to STARTTLS")
+	}
+	conn := tls.Client(c.Conn, conf)
+	if err := conn.Handshake(); err != nil {
+		c.t.Fatal(err)
+	}
+	return &client{c.t, conn, bufio.NewReader(conn)}
+}
+
+func TestStartTLS(t *testing.T) {
+	for _, lab := range []bool{false, true} {
+		w := newWorldIn(t, lab)
+		conf := w.secure()
+		c := w.dial()
+		if got := c.do("a CAPABILITY", "a OK"); !strings.Contains(got, "STARTTLS") || strings.Contains(got, "LOGINDISABLED") == lab {
+			t.Fatalf("lab %v: %q", lab, got)
+		}
+		if !lab {
+			c.do("b LOGIN ann@example.com pw", "b NO")
+		}
+		c.do("c STARTTLS now", "c BAD")
+		c = c.startTLS(conf) // no second greeting: the first line that follows answers the first command
+		if got := c.do("d CAPABILITY", "d OK"); strings.Contains(got, "STARTTLS") || !strings.Contains(got, "AUTH=PLAIN") {
+			t.Fatalf("within TLS: %q", got)
+		}
+		c.do("e STARTTLS", "e NO")
+		c.do("f LOGIN ann@example.com pw", "f OK")
+		c.do("g SELECT INBOX", "g OK")
+		c.do("h LOGOUT", "h OK")
+		if lab {
+			w.login().do("s STARTTLS", "s BAD")
+		}
+	}
+}
+
+// TestStartTLSInjection: commands that somebody put behind STARTTLS in the clear never run within TLS (CVE-2011-0411), whether
+// they come in the same segment or later.
+func TestStartTLSInjection(t *testing.T) {
+	w := newWorldIn(t, false)
+	conf := w.secure()
+	c := w.dial()
+	c.send("a STARTTLS\r\nb NOOP\r\n")
+	c.want("* BYE")
+	c.want("CLOSED")
+
+	c = w.dial()
+	c.do("a STARTTLS", "a OK")
+	c.send("b NOOP\r\n")
+	if err := tls.Client(c.Conn, conf).Handshake(); err == nil {
+		t.Fatal("bytes in the clear were taken behind STARTTLS")
+	}
+	c = w.dial()
+	c.do("a STARTTLS", "a OK")
+	old := conf.Clone()
+	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+	if err := tls.Client(c.Conn, old).Handshake(); err == nil {
+		t.Fatal("TLS 1.1 was taken")
+	}
+}
