@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -34,6 +36,9 @@ const dbFormat = "1"
 
 // openDB opens or makes log.db and checks that it is of this version and this log.
 func openDB(dir, origin string) (*bolt.DB, error) {
+	if err := freshDB(filepath.Join(dir, "log.db")); err != nil {
+		return nil, domicile.W("make log.db", err)
+	}
 	db, err := bolt.Open(filepath.Join(dir, "log.db"), 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, domicile.E("open log.db", domicile.Unavailable, "another process holds the log open")
@@ -67,6 +72,26 @@ func openDB(dir, origin string) (*bolt.DB, error) {
 		return nil, domicile.W("open log.db", err)
 	}
 	return db, nil
+}
+
+// freshDB makes an empty bbolt file if there is none, whole or not at all: bbolt writes its first pages into the file
+// itself, and does not open what a power cut may leave of them. The caller flushes the folder.
+func freshDB(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	temp := path + ".new"
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	db, err := bolt.Open(temp, 0o600, &bolt.Options{Timeout: time.Second})
+	if err != nil {
+		return err
+	}
+	if err := db.Close(); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
 }
 
 func itob(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
