@@ -46,6 +46,9 @@ func openDB(dir, origin string) (*bolt.DB, error) {
 	if err != nil {
 		return nil, domicile.W("open log.db", err)
 	}
+	if err := settleDB(db); err != nil {
+		return nil, domicile.W("open log.db", err)
+	}
 	err = db.Update(func(tx *bolt.Tx) error {
 		for _, name := range [][]byte{bucketMeta, bucketPending, bucketSpent, bucketPrivate, bucketCosigned, bucketCosigners} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
@@ -92,6 +95,16 @@ func freshDB(path string) error {
 		return err
 	}
 	return os.Rename(temp, path)
+}
+
+// settleDB flushes a file that was just opened, or closes it. A killed process may have left a commit that can be read but
+// is not on disk yet; bbolt would take it for durable and write over pages that the one before it still needs.
+func settleDB(db *bolt.DB) error {
+	err := db.Sync()
+	if err != nil {
+		db.Close()
+	}
+	return err
 }
 
 func itob(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

@@ -66,6 +66,9 @@ func OpenWitness(dir string, signer Signer, logs map[string]string, now func() t
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
+	if err := settleDB(db); err != nil {
+		return nil, domicile.W(op, err)
+	}
 	w.db = db
 	err = db.Update(func(tx *bolt.Tx) error { _, err := tx.CreateBucketIfNotExists(bucketSeen); return err })
 	if err == nil {

@@ -117,7 +117,9 @@ func (s *Store) openIndex() error {
 	if err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
-	if err := s.stamp(db); err != nil {
+	// A killed process may have left a commit that can be read but is not on disk yet. bbolt would take it for durable and
+	// write over pages that the one before it still needs.
+	if err := errors.Join(db.Sync(), s.stamp(db)); err != nil {
 		db.Close()
 		return err
 	}
