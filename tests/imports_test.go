@@ -79,6 +79,7 @@ var ownerOf = map[string][]string{
 	"github.com/cedar-policy/cedar-go":          {"disclosure"},
 	"github.com/go-jose/go-jose/v4":             {"disclosure"},
 	"github.com/transparency-dev/merkle":        {"audit"},
+	"github.com/hanwen/go-fuse/v2":              {"tests"},
 	"github.com/spf13/cobra":                    {"cmd/mailctl", "cmd/mailnode"},
 }
 
