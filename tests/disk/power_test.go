@@ -75,19 +75,32 @@ func histories(t *testing.T, secrets string) []history {
 func (r *rig) kill(t *testing.T, when moment) {
 	t.Helper()
 	cmd := self(t, "work", r.dir, r.secrets, "first", fmt.Sprint(rounds))
-	n, dead := 0, false
+	n, dead, now := 0, false, make(chan struct{})
 	r.SetFault(func(o faultfs.Op) syscall.Errno {
 		n++
 		if !dead && when(n, o) {
 			dead, r.killed = true, o
-			cmd.Process.Kill()
+			close(now)
 		}
 		if dead {
 			return faultfs.Dead
 		}
 		return 0
 	})
-	cmd.Run() // it was killed: what it returns says no more
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		cmd.Wait() // it was killed, or was not: what it returns says no more
+		close(ended)
+	}()
+	select {
+	case <-now:
+		cmd.Process.Kill()
+	case <-ended:
+	}
+	<-ended
 	r.SetFault(nil)
 	if !dead {
 		t.Fatalf("it lived to its end, for %d operations", n)
