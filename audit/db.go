@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -34,11 +36,17 @@ const dbFormat = "1"
 
 // openDB opens or makes log.db and checks that it is of this version and this log.
 func openDB(dir, origin string) (*bolt.DB, error) {
+	if err := freshDB(filepath.Join(dir, "log.db")); err != nil {
+		return nil, domicile.W("make log.db", err)
+	}
 	db, err := bolt.Open(filepath.Join(dir, "log.db"), 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, domicile.E("open log.db", domicile.Unavailable, "another process holds the log open")
 	}
 	if err != nil {
+		return nil, domicile.W("open log.db", err)
+	}
+	if err := settleDB(db); err != nil {
 		return nil, domicile.W("open log.db", err)
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
@@ -67,6 +75,36 @@ func openDB(dir, origin string) (*bolt.DB, error) {
 		return nil, domicile.W("open log.db", err)
 	}
 	return db, nil
+}
+
+// freshDB makes an empty bbolt file if there is none, whole or not at all: bbolt writes its first pages into the file
+// itself, and does not open what a power cut may leave of them. The caller flushes the folder.
+func freshDB(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	temp := path + ".new"
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	db, err := bolt.Open(temp, 0o600, &bolt.Options{Timeout: time.Second})
+	if err != nil {
+		return err
+	}
+	if err := db.Close(); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
+}
+
+// settleDB flushes a file that was just opened, or closes it. A killed process may have left a commit that can be read but
+// is not on disk yet; bbolt would take it for durable and write over pages that the one before it still needs.
+func settleDB(db *bolt.DB) error {
+	err := db.Sync()
+	if err != nil {
+		db.Close()
+	}
+	return err
 }
 
 func itob(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

@@ -56,11 +56,17 @@ func OpenWitness(dir string, signer Signer, logs map[string]string, now func() t
 	if err := makeRoot(dir); err != nil {
 		return nil, domicile.W(op, err)
 	}
+	if err := freshDB(filepath.Join(dir, "witness.db")); err != nil {
+		return nil, domicile.W(op, err)
+	}
 	db, err := bolt.Open(filepath.Join(dir, "witness.db"), 0o600, &bolt.Options{Timeout: time.Second})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, domicile.E(op, domicile.Unavailable, "another process holds the witness open")
 	}
 	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	if err := settleDB(db); err != nil {
 		return nil, domicile.W(op, err)
 	}
 	w.db = db

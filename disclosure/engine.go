@@ -2,10 +2,12 @@ package disclosure
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -144,7 +146,7 @@ func open(cfg Config, p parts) (*Engine, error) {
 
 // load reads everything that Open needs.
 func (e *Engine) load() (err error) {
-	if err = os.MkdirAll(e.cfg.Dir, 0o700); err != nil {
+	if err = errors.Join(os.MkdirAll(e.cfg.Dir, 0o700), syncDir(filepath.Dir(e.cfg.Dir))); err != nil {
 		return err
 	}
 	if e.law, err = loadLaw(); err != nil {

@@ -125,7 +125,7 @@ func OpenJournal(dir string, s audit.Sealer, keep time.Duration, now func() time
 
 // recover takes the lock, reads every file, and makes the newest ready to be written.
 func (j *Journal) recover() error {
-	if err := os.MkdirAll(j.dir, 0o700); err != nil {
+	if err := makeDir(j.dir); err != nil {
 		return err
 	}
 	lock, err := os.OpenFile(filepath.Join(j.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)

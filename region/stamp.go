@@ -32,7 +32,7 @@ func Stamp(dir string, r domicile.Region, n domicile.Node) error {
 	if n == "" {
 		return domicile.E(op, domicile.Invalid, "a node's name is needed")
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return domicile.W(op, err)
 	}
 	want := stamp{Format: 1, Region: r, Node: n}
@@ -144,6 +144,24 @@ func writeTemp(name string, content []byte, mode os.FileMode) (string, error) {
 		return "", err
 	}
 	return f.Name(), nil
+}
+
+// makeDir makes a folder for its owner only, and those above it that are missing, all durable.
+func makeDir(dir string) error {
+	dir = filepath.Clean(dir)
+	parent := filepath.Dir(dir)
+	if _, err := os.Stat(parent); errors.Is(err, os.ErrNotExist) && parent != dir {
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	if err := syncDir(parent); !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	return nil // a folder that we may not read is none that we made dir in
 }
 
 // syncDir makes a new or removed name durable. Some file systems cannot sync a folder; that alone is no failure.

@@ -79,6 +79,7 @@ var ownerOf = map[string][]string{
 	"github.com/cedar-policy/cedar-go":          {"disclosure"},
 	"github.com/go-jose/go-jose/v4":             {"disclosure"},
 	"filippo.io/age":                            {"disclosure", "lab"}, // the lab opens a production as the authority would
+	"github.com/hanwen/go-fuse/v2":              {"tests"},
 	"github.com/spf13/cobra":                    {"cmd/mailctl", "cmd/mailnode"},
 	"github.com/prometheus":                     {"metrics"},
 }

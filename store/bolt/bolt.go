@@ -102,6 +102,9 @@ func (s *Store) openIndex() error {
 		if !empty {
 			return domicile.E("index", domicile.Invalid, indexFile+" is missing but there are bodies: restore it from a backup, or use an empty folder")
 		}
+		if err := freshIndex(path); err != nil {
+			return fmt.Errorf("make the index: %w", err)
+		}
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:         time.Second,
@@ -114,12 +117,32 @@ func (s *Store) openIndex() error {
 	if err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
-	if err := s.stamp(db); err != nil {
+	// A killed process may have left a commit that can be read but is not on disk yet. bbolt would take it for durable and
+	// write over pages that the one before it still needs.
+	if err := errors.Join(db.Sync(), s.stamp(db)); err != nil {
 		db.Close()
 		return err
 	}
 	s.db = db
 	return syncDir(s.cfg.Dir)
+}
+
+// freshIndex makes an empty bbolt file, whole or not at all: bbolt writes its first
+// pages into the file itself, and does not open what a power cut may leave of them.
+// The caller flushes the folder.
+func freshIndex(path string) error {
+	temp := path + ".new"
+	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	db, err := bbolt.Open(temp, 0o600, &bbolt.Options{Timeout: time.Second})
+	if err != nil {
+		return err
+	}
+	if err := db.Close(); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
 }
 
 // recover ends what a crash cut short, by the code of the live path.

@@ -6,7 +6,7 @@
 //
 // # The folder
 //
-//	index.db                           the index, one bbolt file
+//	index.db                           the index, one bbolt file; index.db.new while it is made
 //	bodies/<xx>/<account>.<message>    one sealed body; xx is from the message id
 //	staging/<message>                  a body that is coming in
 //

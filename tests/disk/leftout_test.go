@@ -1,0 +1,206 @@
+//go:build linux
+
+package disk
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"domicile/tests/faultfs"
+)
+
+// redundant are the fsyncs that may be left out and nothing acknowledged is lost, in any history and power cut that the
+// test tries. Each has a reason; whatever else is left out must be missed.
+var redundant = map[string]string{
+	"file /data/audit/log.db, its size":        grown,
+	"file /data/cosigner/witness.db, its size": grown,
+	"file /data/store/index.db, its size":      grown,
+	"folder /data/audit/tile: +entries":        "the same folder is synced again for the tiles, before the checkpoint that covers both",
+	"folder /data/audit: +tmp -tmp":            "the folder for temporary files, which is made anew at every opening",
+	"file /data/journal/*.journal, its header": "the first record's flush keeps it too, and a file without a whole header is made anew",
+	"folder /data/store: +bodies +staging":     "the same folder is synced again for index.db, before the store is open",
+	"folder /data/keys: +.new-*":               "the same folder is synced again when the file has its name, before the key is used",
+	"folder /data/keys: +.new-* -.new-*":       "the same, when a killed process had left such a file",
+	"folder /data/keys: -*":                    "the file's bytes were overwritten and synced before: if its name comes back it holds zeros",
+
+	"file /data/audit/log.db, data pages, left by a killed process":        unnamed,
+	"file /data/cosigner/witness.db, data pages, left by a killed process": unnamed,
+	"file /data/store/index.db, data pages, left by a killed process":      unnamed,
+	"folder /data/keys: +*, left by a killed process":                      "the account has no index entry yet; who makes it asks for its key again, and that syncs the folder",
+}
+
+func init() {
+	for _, part := range []string{"audit -.tmp-*", "cosigner", "keys", "store", "journal"} {
+		redundant["folder /data: +"+part+", left by a killed process"] = "each part that is opened syncs the data folder again"
+	}
+}
+
+const unnamed = "the process was killed before a meta page named them, so that nobody reads them"
+
+const grown = "bbolt sets a file's size and syncs it, then writes pages and syncs it again, before the commit counts"
+
+// words are the names that mean something in a path; every other is replaced by a star.
+var words = strings.Fields(`data audit log.db log.db.new tmp checkpoint tile entries cosigner witness.db witness.db.new keys store
+	index.db index.db.new bodies staging journal lock secrets domicile.stamp`)
+
+// pattern is a path without what differs from run to run.
+func pattern(path string) string {
+	parts := strings.Split(path, "/")
+	for i, p := range parts {
+		switch {
+		case slices.Contains(words, p):
+		case strings.HasPrefix(p, ".new-"), strings.HasPrefix(p, ".tmp-"):
+			parts[i] = p[:5] + "*"
+		case strings.HasPrefix(p, "tile-entries-"):
+			parts[i] = "tile-entries-*"
+		case strings.HasPrefix(p, "tile-"):
+			parts[i] = "tile-*"
+		case strings.HasSuffix(p, ".journal"):
+			parts[i] = "*.journal"
+		case p != "":
+			parts[i] = "*"
+		}
+	}
+	return "/" + strings.Join(parts, "/")
+}
+
+// site names the place in a program that an fsync comes from, as far as a disk can tell: which file, and for bbolt which
+// of its flushes; or which folder, and which names it kept or removed.
+func site(s faultfs.Saved) string {
+	where := pattern(s.Path)
+	if s.Dir {
+		return "folder " + where + ": " + s.Names(func(name string) string { return strings.TrimPrefix(pattern(name), strings.TrimSuffix(where, "/")+"/") })
+	}
+	if strings.HasSuffix(where, ".journal") && s.Fresh {
+		return "file " + where + ", its header"
+	}
+	if !strings.Contains(where, ".db") {
+		return "file " + where
+	}
+	for _, o := range s.Ops {
+		switch {
+		case s.Fresh:
+			return "file " + where + ", first pages"
+		case o.Kind == faultfs.Truncate:
+			return "file " + where + ", its size"
+		case o.Off < 2*4096:
+			return "file " + where + ", meta page"
+		}
+	}
+	return "file " + where + ", data pages"
+}
+
+// sites lists the fsyncs of a history by the place they come from. What a killed process left to be synced is found by
+// another place, in the recovery of the next.
+func sites(h history) map[string][]int {
+	out := map[string][]int{}
+	saves := h.trace.Saves()
+	for _, i := range slices.Sorted(maps.Keys(saves)) {
+		name := site(saves[i])
+		if i >= h.from && saves[i].Newest < h.from {
+			name += ", left by a killed process"
+		}
+		out[name] = append(out[name], i)
+	}
+	return out
+}
+
+// doubts are power cuts by which it should show that a site was left out, the likeliest first.
+func doubts(trace faultfs.Trace, of []int) (list []question) {
+	without := func(n int) bool { _, found := slices.BinarySearch(of, n); return found }
+	seen := map[string]bool{}
+	ask := func(n, w int) {
+		way := keeps(n)[w]
+		if key := fmt.Sprint(n, way.name); !seen[key] {
+			seen[key] = true
+			list = append(list, question{trace: trace, n: n, way: way, without: without})
+		}
+	}
+	var said, unsynced, rest []int // just after a claim, just before an fsync, and anywhere
+	for _, i := range of {
+		for _, n := range points(trace[:min(len(trace), i+60)], i+1) {
+			switch {
+			case trace[n-1].Kind == faultfs.Note:
+				said = append(said, n)
+			case n < len(trace) && trace[n].Kind == faultfs.Sync:
+				unsynced = append(unsynced, n)
+			}
+			rest = append(rest, n)
+		}
+	}
+	ask(len(trace), 0)
+	for i := range max(len(said), len(unsynced)) {
+		if i < len(said) {
+			ask(said[i], 0)
+		}
+		if i < len(unsynced) {
+			ask(unsynced[i], 1)
+		}
+	}
+	for _, n := range rest {
+		ask(n, 0)
+		ask(n, 1)
+		ask(n, 2)
+	}
+	return list
+}
+
+// TestLeftOut leaves out each fsync, ours and bbolt's, one place in the programs at a time, and wants that to be missed in
+// some power cut. The same histories with all fsyncs lose nothing, which is TestPowerCut.
+func TestLeftOut(t *testing.T) {
+	t.Parallel()
+	secrets := newSecrets(t)
+	list := histories(t, secrets)
+	c := newChecker(t, secrets)
+	missed, seen := map[string]string{}, map[string]int{}
+	for i, h := range list {
+		all := sites(h)
+		limit := 300
+		if i > 0 && long() {
+			limit = 30 // there are many histories
+		}
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			seen[name] += len(all[name])
+			if missed[name] == "" && (redundant[name] == "" || long()) {
+				q := doubts(h.trace, all[name])
+				missed[name] = c.first(t, q[:min(len(q), limit)])
+			}
+		}
+	}
+	found := 0
+	for _, name := range slices.Sorted(maps.Keys(seen)) {
+		switch why := redundant[name]; {
+		case missed[name] != "":
+			found++
+			t.Logf("%s (%d times): left out, and missed: %.300s", name, seen[name], missed[name])
+			if why != "" {
+				t.Errorf("%s is said to be redundant (%s), and is not", name, why)
+			}
+		case why != "":
+			t.Logf("%s (%d times): not missed: %s", name, seen[name], why)
+		default:
+			t.Errorf("%s (%d times) can be left out and nobody misses it", name, seen[name])
+		}
+	}
+	if found < 40 {
+		t.Errorf("only %d places were missed", found)
+	}
+}
+
+// first returns the first answer that says that something is wrong, "" if there is none.
+func (c *checker) first(t *testing.T, list []question) string {
+	t.Helper()
+	for _, q := range list {
+		wrong, err := c.ask(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wrong != "" {
+			return q.String() + ": " + wrong
+		}
+	}
+	return ""
+}

@@ -1,0 +1,569 @@
+//go:build linux
+
+package disk
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"domicile"
+	"domicile/audit"
+	"domicile/keys"
+	"domicile/placement"
+	"domicile/region"
+	"domicile/store"
+	"domicile/store/bolt"
+	"domicile/tests/faultfs"
+)
+
+const (
+	home    = domicile.Region("eu-ireland")
+	logName = "example.com/domicile/eu-ireland"
+)
+
+// claim is one thing that was acknowledged. What must be true of a disk is the list of claims made before the power failed.
+type claim struct {
+	Kind string // see life.live
+	ID   string
+	In   string // an account, or a file's path
+	N    uint64
+	Sum  string
+}
+
+// life is a region's durable parts, opened as a node opens them, in one data folder.
+type life struct {
+	dir, secrets string
+	signer       *keys.Signer
+	log          *audit.Log
+	witness      *audit.Witness
+	ring         *keys.Ring
+	journal      *region.Journal
+	guard        *region.Guard
+	store        *bolt.Store
+	closers      []func() error
+}
+
+// makeSecrets makes the keys that lie outside the data folder.
+func makeSecrets(dir string) error {
+	_, err := keys.CreateSigner(filepath.Join(dir, "signing.key"), logName)
+	return errors.Join(err, keys.CreateRoot(filepath.Join(dir, "root.key")))
+}
+
+// open opens the parts in the order of a node. first, if not nil, is called after each, before the next is opened: what is
+// acknowledged then must not depend on the opening of the next.
+func open(dir, secrets string, first func(l *life, part string) error) (l *life, err error) {
+	if first == nil {
+		first = func(*life, string) error { return nil }
+	}
+	l = &life{dir: dir, secrets: secrets}
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	root, err := keys.LoadRoot(filepath.Join(secrets, "root.key"))
+	if err != nil {
+		return l, err
+	}
+	if l.signer, err = keys.LoadSigner(filepath.Join(secrets, "signing.key")); err != nil {
+		return l, err
+	}
+	if err := region.Stamp(dir, home, "eu-ireland-1"); err != nil {
+		return l, err
+	}
+	if l.log, err = audit.Open(audit.Config{Dir: l.in("audit"), Origin: logName, Signer: l.signer, Sealer: root.Box("audit")}); err != nil {
+		return l, err
+	}
+	l.closers = append(l.closers, l.log.Close)
+	if err := first(l, "log"); err != nil {
+		return l, err
+	}
+	if l.witness, err = audit.OpenWitness(l.in("cosigner"), l.signer, map[string]string{logName: l.signer.VKey()}, nil); err != nil {
+		return l, err
+	}
+	l.closers = append(l.closers, l.witness.Close)
+	if err := first(l, "witness"); err != nil {
+		return l, err
+	}
+	if l.ring, err = keys.OpenRing(root, l.in("keys")); err != nil {
+		return l, err
+	}
+	if err := first(l, "ring"); err != nil {
+		return l, err
+	}
+	if l.store, err = bolt.Open(bolt.Config{Dir: l.in("store"), Region: home, Sealer: l.ring}); err != nil {
+		return l, err
+	}
+	l.closers = append(l.closers, l.store.Close)
+	if err := first(l, "store"); err != nil {
+		return l, err
+	}
+	if l.journal, err = region.OpenJournal(l.in("journal"), root.Box("journal"), time.Hour, nil); err != nil {
+		return l, err
+	}
+	l.closers = append(l.closers, l.journal.Close)
+	l.guard, err = region.NewGuard(region.GuardConfig{Region: home, Log: l.log, Journal: l.journal})
+	l.closers = append(l.closers, l.guard.Close)
+	return l, err
+}
+
+func (l *life) in(name string) string { return filepath.Join(l.dir, name) }
+
+func (l *life) close() error {
+	var errs []error
+	for len(l.closers) > 0 {
+		last := len(l.closers) - 1
+		errs = append(errs, l.closers[last]())
+		l.closers = l.closers[:last]
+	}
+	return errors.Join(errs...)
+}
+
+// body is the text of message i: one of them spans many pages.
+func body(name string, i int) []byte {
+	return bytes.Repeat(fmt.Appendf(nil, "line of %s %d, which nobody may lose\r\n", name, i), 1+i*i*7%400)
+}
+
+func sum(b []byte) string { s := sha256.Sum256(b); return hex.EncodeToString(s[:]) }
+
+// live does a little of everything that is acknowledged, and says each claim once it is. name keeps the ids of two lives on
+// one disk apart. An error of one act ends only that act: it is given to failed, which may end the life with its own error.
+func (l *life) live(name string, rounds int, say func(claim), failed func(act string, err error) error) error {
+	ctx := context.Background()
+	acts := []struct {
+		name string
+		do   func(i int) error
+	}{
+		{"account", func(i int) error { return l.account(ctx, name, i, say) }},
+		{"deliver", func(i int) error { return l.deliver(ctx, name, i, say) }},
+		{"append", func(i int) error { return l.append(ctx, name, i, say) }},
+		{"spend", func(i int) error { return l.spend(ctx, name, i, say) }},
+		{"permit", func(i int) error { return l.permit(ctx, say) }},
+		{"put", func(i int) error { return l.put(name, i, say) }},
+		{"witness", func(i int) error { return l.cosign(ctx, say) }},
+		{"expunge", func(i int) error { return l.expunge(ctx, name, i, say) }},
+		{"delete", func(i int) error { return l.delete(ctx, name, i, say) }},
+	}
+	for i := range rounds {
+		for _, a := range acts {
+			if err := a.do(i); err != nil {
+				if err := failed(a.name, err); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (l *life) account(ctx context.Context, name string, i int, say func(claim)) error {
+	for _, kind := range []string{"stays", "goes"} {
+		id := fmt.Sprintf("%s-%s-%d", name, kind, i)
+		if err := l.store.CreateAccount(ctx, "", store.Account{ID: domicile.AccountID(id), Address: domicile.Address(id + "@example.com"), Residence: "IE"}); err != nil {
+			return err
+		}
+		say(claim{Kind: "account", ID: id})
+		if err := l.key(id, say); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// key says what the key file of an account holds.
+func (l *life) key(id string, say func(claim)) error {
+	raw, err := os.ReadFile(filepath.Join(l.in("keys"), id))
+	if err == nil {
+		say(claim{Kind: "key", ID: id, Sum: sum(raw)})
+	}
+	return err
+}
+
+// early does one act of a part that the next part's opening has not followed yet.
+func (l *life) early(part, name string, say func(claim)) error {
+	switch part {
+	case "log":
+		return l.append(context.Background(), name, -1, say)
+	case "witness":
+		return l.cosign(context.Background(), say)
+	case "ring":
+		id := name + "-early"
+		if err := l.ring.CreateAccountKey(domicile.AccountID(id)); err != nil {
+			return err
+		}
+		return l.key(id, say)
+	case "store":
+		return l.put(name+"-early", 0, say)
+	}
+	return nil
+}
+
+func (l *life) deliver(ctx context.Context, name string, i int, say func(claim)) error {
+	for n, to := range []string{"stays", "goes", "stays"} {
+		acct := fmt.Sprintf("%s-%s-%d", name, to, i)
+		in, err := l.store.Incoming(ctx, domicile.AccountID(acct), 1<<20)
+		if err != nil {
+			return err
+		}
+		text := body(acct, i*3+n)
+		if _, err := in.Write(text); err != nil {
+			in.Abort()
+			return err
+		}
+		m, err := in.Commit(ctx, store.Token(fmt.Sprint(acct, n)), store.Inbox, nil, time.Time{})
+		if err != nil {
+			return err
+		}
+		say(claim{Kind: "mail", ID: string(m.ID), In: acct, N: uint64(m.UID), Sum: sum(text)})
+	}
+	return nil
+}
+
+func (l *life) append(ctx context.Context, name string, i int, say func(claim)) error {
+	leaf, err := l.log.Append(ctx, audit.Entry{Kind: "test.append", Case: fmt.Sprintf("%s-%d", name, i), Private: map[string]string{"detail": "hidden"}})
+	if err == nil {
+		say(claim{Kind: "leaf", N: leaf.Index, Sum: hex.EncodeToString(leaf.Hash[:])})
+	}
+	return err
+}
+
+func (l *life) spend(ctx context.Context, name string, i int, say func(claim)) error {
+	id := fmt.Sprintf("%s-%d", name, i)
+	leaf, err := l.log.Spend(ctx, audit.Spend{Issuer: "court", JTI: id, Max: 1}, audit.Entry{Kind: "test.spend", Case: id})
+	if err == nil {
+		say(claim{Kind: "spent", ID: id})
+		say(claim{Kind: "leaf", N: leaf.Index, Sum: hex.EncodeToString(leaf.Hash[:])})
+	}
+	return err
+}
+
+// permit has the journal write a record: that a crossing was asked for, and refused.
+func (l *life) permit(ctx context.Context, say func(claim)) error {
+	_, err := l.guard.Permit(ctx, region.Request{Crossing: placement.Crossing{Class: domicile.Lookup, From: "us-east"}})
+	if domicile.ReasonOf(err) != domicile.WrongRegion {
+		return fmt.Errorf("a permit that should have been refused: %w", err)
+	}
+	files, err := filepath.Glob(l.in("journal/*.journal"))
+	if err != nil || len(files) != 1 {
+		return fmt.Errorf("files of the journal: %v, %v", files, err)
+	}
+	raw, err := os.ReadFile(files[0])
+	if err != nil {
+		return err
+	}
+	say(claim{Kind: "journal", In: "journal/" + filepath.Base(files[0]), N: uint64(len(raw)), Sum: sum(raw)})
+	return nil
+}
+
+func (l *life) put(name string, i int, say func(claim)) error {
+	table, err := l.store.Table("names")
+	if err != nil {
+		return err
+	}
+	key := fmt.Sprintf("%s-%d", name, i)
+	if err := table.Put(key, []byte(key)); err != nil {
+		return err
+	}
+	say(claim{Kind: "record", ID: key})
+	return nil
+}
+
+func (l *life) cosign(ctx context.Context, say func(claim)) error {
+	signed, err := l.log.Checkpoint()
+	if err != nil {
+		return err
+	}
+	size := l.log.Head().Size
+	known, err := l.witnessed(ctx)
+	if err != nil {
+		return err
+	}
+	proof, err := l.log.ConsistencyProof(known, size)
+	if err != nil {
+		return err
+	}
+	if _, err := l.witness.AddCheckpoint(ctx, audit.WitnessRequest(known, proof, signed)); err != nil {
+		return err
+	}
+	say(claim{Kind: "cosigned", N: size})
+	return nil
+}
+
+// witnessed is the size that the witness knows. It tells when it is asked to cosign from another.
+func (l *life) witnessed(ctx context.Context) (uint64, error) {
+	signed, err := l.log.Checkpoint()
+	if err != nil {
+		return 0, err
+	}
+	size := l.log.Head().Size
+	_, err = l.witness.AddCheckpoint(ctx, audit.WitnessRequest(size, nil, signed))
+	if conflict, ok := errors.AsType[*audit.ConflictSize](err); ok {
+		return conflict.Size, nil
+	}
+	return size, err
+}
+
+func (l *life) expunge(ctx context.Context, name string, i int, say func(claim)) error {
+	acct := domicile.AccountID(fmt.Sprintf("%s-stays-%d", name, i))
+	box, err := l.store.MailboxByName(ctx, acct, store.Inbox)
+	if err != nil {
+		return err
+	}
+	list, err := l.store.Messages(ctx, acct, box.ID)
+	if err != nil || len(list) < 2 {
+		return err
+	}
+	first, second := list[0], list[1]
+	if _, _, err := l.store.StoreFlags(ctx, acct, box.ID, []store.UID{second.UID}, store.FlagsAdd, []string{store.Flagged}, 0); err != nil {
+		return err
+	}
+	say(claim{Kind: "flagged", ID: string(second.ID), In: string(acct)})
+	if _, _, err := l.store.StoreFlags(ctx, acct, box.ID, []store.UID{first.UID}, store.FlagsAdd, []string{store.Deleted}, 0); err != nil {
+		return err
+	}
+	say(claim{Kind: "expunging", ID: string(first.ID), In: string(acct)}) // from here on it may be gone
+	if _, err := l.store.Expunge(ctx, acct, box.ID, nil); err != nil {
+		return err
+	}
+	say(claim{Kind: "expunged", ID: string(first.ID), In: string(acct)})
+	return nil
+}
+
+func (l *life) delete(ctx context.Context, name string, i int, say func(claim)) error {
+	acct := fmt.Sprintf("%s-goes-%d", name, i)
+	say(claim{Kind: "deleting", ID: acct})
+	if err := l.store.DeleteAccount(ctx, domicile.AccountID(acct)); err != nil {
+		return err
+	}
+	say(claim{Kind: "deleted", ID: acct})
+	return nil
+}
+
+// work is the child process that lives on the mounted disk. It says its claims into the disk's trace.
+func work(dir, secrets, name string, rounds int) error {
+	note, err := os.OpenFile(filepath.Join(dir, faultfs.NoteFile), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer note.Close()
+	say := func(c claim) {
+		raw, err := json.Marshal(c)
+		if err == nil {
+			_, err = note.Write(raw)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "the claim was not taken:", err)
+		}
+	}
+	own := filepath.Join(dir, "secrets") // keys are made on the failing disk too
+	if err := os.Mkdir(own, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	if d, err := os.Open(dir); err != nil || d.Sync() != nil {
+		return errors.New("sync of the root failed")
+	}
+	file := filepath.Join(own, name+".key")
+	if err := keys.CreateRoot(file); err == nil {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		say(claim{Kind: "secret", In: "secrets/" + name + ".key", Sum: sum(raw)})
+	} else if err := survive("make a key", err); err != nil {
+		return err
+	}
+	l, err := open(filepath.Join(dir, "data"), secrets, func(l *life, part string) error {
+		return survive("early "+part, l.early(part, name, say))
+	})
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	say(claim{Kind: "opened"})
+	return errors.Join(l.live(name, rounds, say, survive), l.close())
+}
+
+// survive says what went wrong, and returns it unless this life is meant to go on after errors.
+func survive(act string, err error) error {
+	if err == nil {
+		return nil
+	}
+	fmt.Printf("%s: %s: %v\n", act, domicile.KindOf(err), err)
+	if os.Getenv(childFaults) == "yes" {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", act, err)
+}
+
+// check opens what a power cut left and holds it against the claims.
+func check(dir, nameless, secrets string, claims []claim) error {
+	byKind := map[string]map[string]bool{}
+	for _, c := range claims {
+		if byKind[c.Kind] == nil {
+			byKind[c.Kind] = map[string]bool{}
+		}
+		byKind[c.Kind][c.ID] = true
+	}
+	data := filepath.Join(dir, "data")
+	for _, c := range claims {
+		if err := checkFile(dir, data, c); err != nil {
+			return err
+		}
+		if c.Kind == "key" {
+			if err := checkKey(data, nameless, c, byKind["deleting"][c.ID], byKind["deleted"][c.ID]); err != nil {
+				return err
+			}
+		}
+	}
+	l, err := open(data, secrets, nil)
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	defer l.close()
+	ctx := context.Background()
+	for _, c := range claims {
+		if byKind["deleting"][c.ID] && c.Kind == "account" || byKind["deleting"][c.In] || byKind["expunging"][c.ID] && c.Kind == "mail" {
+			continue
+		}
+		if err := l.holds(ctx, c); err != nil {
+			return fmt.Errorf("%+v: %w", c, err)
+		}
+	}
+	if err := l.store.Check(ctx); err != nil {
+		return err
+	}
+	err = l.live("afterwards", 1, func(claim) {}, func(act string, err error) error { return fmt.Errorf("it does not go on: %s: %w", act, err) })
+	if err := errors.Join(err, l.close()); err != nil {
+		return err
+	}
+	return audit.VerifyDir(filepath.Join(data, "audit"), audit.Pins{Logs: []audit.Pin{{VKey: l.signer.VKey()}}, Quorum: 1}, io.Discard)
+}
+
+// checkFile checks a claim about bytes, before anything is opened that would repair them.
+func checkFile(dir, data string, c claim) error {
+	switch c.Kind {
+	case "secret":
+		raw, err := os.ReadFile(filepath.Join(dir, c.In))
+		if err != nil || sum(raw) != c.Sum {
+			return fmt.Errorf("the key %s is not what it was: %v", c.In, err)
+		}
+	case "journal":
+		raw, err := os.ReadFile(filepath.Join(data, c.In))
+		if err != nil || uint64(len(raw)) < c.N || sum(raw[:c.N]) != c.Sum {
+			return fmt.Errorf("the journal has not the %d bytes it had: %d, %v", c.N, len(raw), err)
+		}
+	}
+	return nil
+}
+
+// checkKey wants an account's key to be there, or, once the account was deleted, nowhere on the disk.
+func checkKey(data, nameless string, c claim, deleting, deleted bool) error {
+	own := filepath.Join(data, "keys", c.ID)
+	if raw, err := os.ReadFile(own); !deleting && (err != nil || sum(raw) != c.Sum) {
+		return fmt.Errorf("the key of %s is not what it was: %v", c.ID, err)
+	}
+	if !deleted {
+		return nil
+	}
+	lost, err := filepath.Glob(filepath.Join(nameless, "*"))
+	for _, path := range append(lost, own) {
+		if raw, err := os.ReadFile(path); err == nil && sum(raw) == c.Sum {
+			return fmt.Errorf("the key of the deleted account %s is on the disk", c.ID)
+		}
+	}
+	return err
+}
+
+// holds checks a claim that was true once and must be true now.
+func (l *life) holds(ctx context.Context, c claim) error {
+	switch c.Kind {
+	case "account":
+		_, err := l.store.Account(ctx, domicile.AccountID(c.ID))
+		return err
+	case "deleted":
+		if _, err := l.store.Account(ctx, domicile.AccountID(c.ID)); domicile.KindOf(err) != domicile.NotExist {
+			return fmt.Errorf("it is there: %w", err)
+		}
+	case "mail", "flagged", "expunged":
+		return l.holdsMail(ctx, c)
+	case "record":
+		table, err := l.store.Table("names")
+		if err != nil {
+			return err
+		}
+		if v, ok, err := table.Get(c.ID); err != nil || !ok || string(v) != c.ID {
+			return fmt.Errorf("%q, %v, %w", v, ok, err)
+		}
+	case "leaf":
+		found := ""
+		err := l.log.Leaves(c.N, func(i uint64, raw []byte) error {
+			if i == c.N {
+				s := sha256.Sum256(append([]byte{0}, raw...)) // RFC 6962
+				found = hex.EncodeToString(s[:])
+			}
+			return nil
+		})
+		if err != nil || found != c.Sum {
+			return fmt.Errorf("the leaf is %q, %w", found, err)
+		}
+	case "spent":
+		_, err := l.log.Spend(ctx, audit.Spend{Issuer: "court", JTI: c.ID, Max: 1}, audit.Entry{Kind: "test.spend"})
+		if domicile.ReasonOf(err) != domicile.Replayed {
+			return fmt.Errorf("the token could be used again: %w", err)
+		}
+	case "cosigned":
+		if size, err := l.witnessed(ctx); err != nil || size < c.N {
+			return fmt.Errorf("the witness knows size %d, %w", size, err)
+		}
+	}
+	return nil
+}
+
+func (l *life) holdsMail(ctx context.Context, c claim) error {
+	acct := domicile.AccountID(c.In)
+	box, err := l.store.MailboxByName(ctx, acct, store.Inbox)
+	if err != nil {
+		return err
+	}
+	list, err := l.store.Messages(ctx, acct, box.ID)
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		if string(m.ID) != c.ID {
+			continue
+		}
+		switch c.Kind {
+		case "expunged":
+			return errors.New("it is there again")
+		case "flagged":
+			if !strings.Contains(fmt.Sprint(m.Flags), store.Flagged) {
+				return errors.New("its flag is gone")
+			}
+			return nil
+		}
+		r, err := l.store.Body(ctx, acct, m.ID)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		raw, err := io.ReadAll(r)
+		if err != nil || sum(raw) != c.Sum || uint64(m.UID) != c.N {
+			return fmt.Errorf("%d bytes, other than delivered: %w", len(raw), err)
+		}
+		return nil
+	}
+	if c.Kind == "expunged" {
+		return nil
+	}
+	return errors.New("it is gone")
+}
