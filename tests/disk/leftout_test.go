@@ -36,6 +36,9 @@ func init() {
 	for _, part := range []string{"audit -.tmp-*", "cosigner", "keys", "store", "journal"} {
 		redundant["folder /data: +"+part+", left by a killed process"] = "each part that is opened syncs the data folder again"
 	}
+	for _, names := range []string{"+bodies +staging", "+index.db.new", "+index.db +index.db.new"} {
+		redundant["folder /data/store: "+names+", left by a killed process"] = "opening syncs the store's folder twice"
+	}
 }
 
 const unnamed = "the process was killed before a meta page named them, so that nobody reads them"
