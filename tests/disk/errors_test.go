@@ -63,7 +63,7 @@ func TestFsyncFails(t *testing.T) {
 	t.Parallel()
 	secrets := newSecrets(t)
 	c := newChecker(t, secrets)
-	step := 1
+	step := 3
 	if !long() {
 		step = 17
 	}
