@@ -139,8 +139,10 @@ func TestTwice(t *testing.T) {
 	w.away.set(nil, domicile.E("link", domicile.Unknown, "answer lost"))
 	send(c, mail, "451 4.3.0")
 	w.away.set(nil, nil)
+	patience := w.home.waiting.patience
 	w.home.waiting.patience = 50 * time.Millisecond
 	send(c, mail, "451 4.4.1") // home does not know yet whether the first was answered
+	w.home.waiting.patience = patience
 	for _, token := range w.held() {
 		w.home.waiting.settle(token) // as after a minute
 	}
