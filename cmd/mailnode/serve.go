@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -55,9 +56,12 @@ type ready struct {
 	HTTP   string `json:"http,omitempty"`
 }
 
+// sealDefaults makes libraries that dial by themselves fail. Once: a test runs several nodes in one process.
+var sealDefaults = sync.OnceFunc(region.SealDefaults)
+
 // serve runs a node until ctx ends or a part fails.
 func serve(ctx context.Context, cfg *config.Node, out, errOut io.Writer) error {
-	region.SealDefaults()
+	sealDefaults()
 	if err := noCoreDumps(); err != nil {
 		return err
 	}
