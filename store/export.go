@@ -23,6 +23,13 @@ type Part struct {
 	Items []Item
 }
 
+// Arrival is an account that comes in and was not activated.
+type Arrival struct {
+	Account Account
+	At      Position // where the next part begins
+	Whole   bool     // the last has come, and all of them add up
+}
+
 // Item is one piece of an exported account. Exactly one field is set. Its JSON form is what crosses between regions; the
 // bytes of a Piece travel beside it.
 type Item struct {

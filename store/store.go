@@ -63,12 +63,13 @@ type Store interface {
 	// the package comment. Conflict unless the account is Moving.
 	Export(ctx context.Context, id domicile.AccountID, after Position, size int64) (Part, error)
 	// Import takes one part of an account that comes from another store. The first, which has the account, makes its key.
-	// Conflict if the part does not begin where the import stands, Exist if the id or the address is taken here.
+	// Conflict if the part does not begin where the import stands, Exist if the id or the address is taken here. The last part is
+	// Invalid unless all of them add up.
 	Import(ctx context.Context, id domicile.AccountID, p Part) error
-	// Imported returns where an import stands: where the next part begins, and whether the last has come. NotExist if there is none.
-	Imported(ctx context.Context, id domicile.AccountID) (at Position, whole bool, err error)
-	// Activate makes an imported account visible, whole and checked, as fn leaves it: for fn holds what UpdateAccount says.
-	// Invalid if the parts do not add up. Activating what was activated before does nothing.
+	// Imported returns where an import stands. NotExist if there is none.
+	Imported(ctx context.Context, id domicile.AccountID) (Arrival, error)
+	// Activate makes an imported account that is whole visible, as fn leaves it: for fn holds what UpdateAccount says.
+	// Activating what was activated before does nothing.
 	Activate(ctx context.Context, id domicile.AccountID, fn func(*Account) error) error
 	// Abandon destroys the key and all bytes of an import. Nil if there is none, Conflict if the account was activated.
 	Abandon(ctx context.Context, id domicile.AccountID) error

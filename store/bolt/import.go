@@ -252,7 +252,7 @@ func (in *importer) enter(tx *bbolt.Tx) error {
 		}
 	}
 	if in.part.Last {
-		if err := a.notes.Put(kWhole, []byte{1}); err != nil {
+		if err := firstError(a.notes.Put(kWhole, []byte{1}), a.addsUp()); err != nil {
 			return err
 		}
 	}
@@ -442,19 +442,19 @@ func (a arrival) received(id domicile.MessageID) bool {
 }
 
 // Imported returns where an import stands.
-func (s *Store) Imported(_ context.Context, id domicile.AccountID) (at store.Position, whole bool, err error) {
+func (s *Store) Imported(_ context.Context, id domicile.AccountID) (out store.Arrival, err error) {
 	err = s.view(func(tx *bbolt.Tx) error {
 		a, begun := s.arrival(tx, id)
 		if !begun {
 			return domicile.E("import", domicile.NotExist, "no such account comes in")
 		}
-		at, whole = store.Position(a.notes.Get(kPosition)), a.notes.Get(kWhole) != nil
-		return nil
+		out.At, out.Whole = store.Position(a.notes.Get(kPosition)), a.notes.Get(kWhole) != nil
+		return s.openRecord(id, a.b.Get(kRecord), accountPlace(id), &out.Account)
 	})
-	return at, whole, domicile.W("look at an import", err)
+	return out, domicile.W("look at an import", err)
 }
 
-// Activate checks the whole import as Check does its index, writes the record as it will be, and then moves the account's bucket to
+// Activate checks the import once more, writes the record as it will be, and then moves the account's bucket to
 // the others. These are two commits, since bbolt moves a bucket as it was before the transaction; between them, too, nobody sees it.
 func (s *Store) Activate(ctx context.Context, id domicile.AccountID, fn func(*store.Account) error) error {
 	const op = "activate account"

@@ -48,7 +48,8 @@ func importParts(r *storetest.Rig, parts []store.Part) error {
 func resume(t *testing.T, r *storetest.Rig, parts []store.Part) {
 	t.Helper()
 	ctx := context.Background()
-	at, whole, err := r.Imported(ctx, person)
+	in, err := r.Imported(ctx, person)
+	at, whole := in.At, in.Whole
 	if _, active := r.Account(ctx, person); active == nil {
 		whole = true
 	} else if err != nil && domicile.KindOf(err) != domicile.NotExist {
@@ -99,9 +100,9 @@ func TestCrashInImport(t *testing.T) {
 				return func() error { return r.Import(context.Background(), person, parts[n]) }
 			}, func(t *testing.T, r *storetest.Rig, err error) {
 				absent(t, r)
-				at, _, _ := r.Imported(context.Background(), person)
-				if err == nil && at != parts[n].Next || domicile.KindOf(err) == domicile.Unavailable && at != parts[n].After {
-					t.Fatalf("after %v the import stands at %q", err, at)
+				in, _ := r.Imported(context.Background(), person)
+				if err == nil && in.At != parts[n].Next || domicile.KindOf(err) == domicile.Unavailable && in.At != parts[n].After {
+					t.Fatalf("after %v the import stands at %q", err, in.At)
 				}
 				resume(t, r, parts)
 			})
@@ -146,7 +147,7 @@ func TestCrashInAbandon(t *testing.T) {
 		return func() error { return r.Abandon(ctx, person) }
 	}, func(t *testing.T, r *storetest.Rig, err error) {
 		absent(t, r)
-		_, _, standing := r.Imported(ctx, person)
+		_, standing := r.Imported(ctx, person)
 		if err == nil && standing == nil {
 			t.Fatal("acknowledged, and it is there")
 		}

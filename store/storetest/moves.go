@@ -30,7 +30,8 @@ func freeze(r *Rig, id domicile.AccountID) error {
 
 // transfer exports and imports all parts, from where the import stands.
 func transfer(from, to *Rig, id domicile.AccountID, size int64) error {
-	at, whole, err := to.Imported(ctx, id)
+	in, err := to.Imported(ctx, id)
+	at, whole := in.At, in.Whole
 	if err != nil && domicile.KindOf(err) != domicile.NotExist {
 		return err
 	}
@@ -161,9 +162,10 @@ func moveAccount(r *Rig) {
 				r.Reopen()
 			}
 			far.invisible(id)
-			at, whole, err = far.Imported(ctx, id)
+			in, err := far.Imported(ctx, id)
 			far.no(err)
-			far.same("where it stands", []any{at, whole}, []any{p.Next, p.Last})
+			far.same("where it stands", []any{in.At, in.Whole, in.Account.Address, in.Account.Epoch}, []any{p.Next, p.Last, "ann@example.com", 4})
+			at, whole = in.At, in.Whole
 		}
 		far.no(far.Activate(ctx, id, func(a *store.Account) error { a.State = store.Active; return nil }))
 		far.no(far.Activate(ctx, id, func(*store.Account) error { return errors.New("it is active already") }))
@@ -271,7 +273,7 @@ func moveAbandoned(r *Rig) {
 	far.no(far.Abandon(ctx, id))
 	far.Reopen()
 	far.Check()
-	_, _, err := far.Imported(ctx, id)
+	_, err := far.Imported(ctx, id)
 	far.is(domicile.NotExist, err)
 	far.no(far.CreateAccount(ctx, "", store.Account{ID: id, Address: "ann@example.com"}))
 
@@ -418,7 +420,7 @@ func moveHostile(r *Rig) {
 		if err := far.Import(ctx, id, make()); err == nil || domicile.KindOf(err) == domicile.Other {
 			r.T.Errorf("%s: %v", name, err)
 		}
-		_, _, err := far.Imported(ctx, id)
+		_, err := far.Imported(ctx, id)
 		far.is(domicile.NotExist, err)
 	}
 	for _, make := range map[string]func() store.Part{ // what only the whole shows
@@ -433,11 +435,11 @@ func moveHostile(r *Rig) {
 		},
 		"no INBOX": box(func(b *store.Mailbox) { b.Name = "Outbox" }),
 	} {
-		if err := far.Import(ctx, id, make()); err == nil {
-			if err = far.Import(ctx, id, bodies()); err == nil {
-				far.is(domicile.Invalid, far.Activate(ctx, id, func(*store.Account) error { return nil }))
-			}
+		err := far.Import(ctx, id, make())
+		if err == nil {
+			err = far.Import(ctx, id, bodies())
 		}
+		far.is(domicile.Invalid, err)
 		far.invisible(id)
 		far.no(far.Abandon(ctx, id))
 	}
@@ -458,9 +460,9 @@ func moveHostile(r *Rig) {
 		if err := far.Import(ctx, id, make()); err == nil || domicile.KindOf(err) == domicile.Other {
 			r.T.Errorf("%s: %v", name, err)
 		}
-		at, _, err := far.Imported(ctx, id)
+		in, err := far.Imported(ctx, id)
 		far.no(err)
-		far.same("where it stands", at, "middle")
+		far.same("where it stands", in.At, "middle")
 	}
 	far.Check()
 	far.is(domicile.Invalid, far.Activate(ctx, id, func(*store.Account) error { return nil }))
