@@ -24,7 +24,6 @@ import (
 	"domicile/residence"
 	"domicile/store"
 	"domicile/store/bolt"
-	"domicile/store/storetest"
 )
 
 const (
@@ -146,6 +145,7 @@ type side struct {
 	logged  lines
 	ledger  *residence.Ledger
 	machine *Machine
+	calls   sync.RWMutex // held by calls that are being answered, and to end them all
 	stop    context.CancelFunc
 	done    chan struct{}
 }
@@ -318,6 +318,8 @@ func (s *side) halt() {
 		<-s.done
 		s.stop = nil
 	}
+	s.calls.Lock() // what it was answering has ended too
+	defer s.calls.Unlock()
 }
 
 func place(c domicile.Country) (domicile.Region, error) {
@@ -393,6 +395,8 @@ func (l link) call(ctx context.Context, to domicile.Region, method string, in an
 	if me.life.isDead() || other.life.isDead() || l.w.isCut(l.from, to, method) {
 		return domicile.E(method, domicile.Unavailable, "no route")
 	}
+	other.calls.RLock()
+	defer other.calls.RUnlock()
 	reply, err := other.machine.handlers()[method](ctx, &region.Call{From: region.Peer{Region: l.from, Node: "n"}, Header: header, Body: bytes.NewReader(body)})
 	if me.life.isDead() || other.life.isDead() || l.w.isLost(l.from, to, method) {
 		return domicile.E(method, domicile.Unknown, "the answer was lost")
@@ -573,5 +577,3 @@ func (t *memTable) CompareAndSwap(key string, old, new []byte) (bool, error) {
 	return true, nil
 }
 func (t *memTable) Each(func(string, []byte) error) error { return nil }
-
-var _ = storetest.NewSealer

@@ -345,6 +345,9 @@ func (m *Machine) tellHandover(ctx context.Context, r row) error {
 	if _, err := m.cfg.Residence.Moved(ctx, r.Change, m.actor()); err != nil {
 		return err
 	}
+	if a, err := m.cfg.Store.Account(ctx, r.Account); err == nil { // what was said of it until now is of the last epoch
+		m.cfg.Directory.Moved(a.Address)
+	}
 	return m.advance(ctx, r, func(r row) error { _, err := m.enter(ctx, r, Serving); return err })
 }
 
