@@ -333,6 +333,9 @@ func (m *maker) nodes() error {
 		if err := m.write(c.Name+"/node.toml", text, 0o644); err != nil {
 			return err
 		}
+		if err := os.Mkdir(m.lab.Path(c.Name+"/data"), 0o700); err != nil { // to mount something on where the folder may not be written
+			return err
+		}
 	}
 	return nil
 }
