@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,12 @@ const (
 	leastMaxSize    = 64 << 10
 	mostMaxSize     = 1 << 30
 	defaultCoolDown = "336h"
+
+	defaultConnections  = 4096
+	defaultPerNetwork   = 256
+	defaultNewPerMinute = 600
+	mostLimit           = 1 << 20
+	defaultLevel        = "info"
 )
 
 var genesisForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
@@ -64,6 +71,29 @@ func (c *checker) defaults() {
 	if n.Residence.CoolDown == "" {
 		n.Residence.CoolDown = defaultCoolDown
 	}
+	for _, l := range n.limits() {
+		if *l.field == 0 {
+			*l.field = l.usual
+		}
+	}
+	if n.Log.Level == "" {
+		n.Log.Level = defaultLevel
+	}
+}
+
+// limit is a field and its default.
+type limit struct {
+	field *int64
+	usual int64
+}
+
+// limits lists the fields of Limits.
+func (n *Node) limits() map[string]limit {
+	return map[string]limit{
+		"limits.connections":    {&n.Limits.Connections, defaultConnections},
+		"limits.per_network":    {&n.Limits.PerNetwork, defaultPerNetwork},
+		"limits.new_per_minute": {&n.Limits.NewPerMinute, defaultNewPerMinute},
+	}
 }
 
 func (c *checker) check() {
@@ -81,6 +111,14 @@ func (c *checker) check() {
 	c.secret("identity", n.Identity)
 	c.secret("gossip.key_file", n.Gossip.KeyFile)
 	c.network()
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, n.Log.Level) {
+		c.problem("log.level", `must be "debug", "info", "warn" or "error"`)
+	}
+	for key, l := range n.limits() {
+		if *l.field < 1 || *l.field > mostLimit {
+			c.problem(key, "must be from 1 to %d", mostLimit)
+		}
+	}
 	if n.Witness() {
 		c.witness()
 		return

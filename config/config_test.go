@@ -100,6 +100,9 @@ func TestLoadFillsDefaultsAndResolvesPaths(t *testing.T) {
 			t.Errorf("%s = %q, want %q", c.what, c.got, c.want)
 		}
 	}
+	if (n.Limits != Limits{4096, 256, 600}) || n.Log.Level != "info" {
+		t.Errorf("limits %+v, level %q", n.Limits, n.Log.Level)
+	}
 	if n.SMTP.MaxSize != 64<<20 {
 		t.Errorf("max_size = %d", n.SMTP.MaxSize)
 	}
@@ -125,7 +128,7 @@ func TestProblems(t *testing.T) {
 		{"unknown table", "[smtp]", "[smpt]", "FILE:22: smpt: no such key; did you mean \"smtp\"?"},
 		{"unknown key", "seeds =", "sedes =", "FILE:19: gossip.sedes: no such key; did you mean \"seeds\"?"},
 		{"far from any key", `data = "data"`, "data = \"data\"\nxyzzyplughxyzzy = 1",
-			"FILE:5: xyzzyplughxyzzy: no such key; known here are admin, catalog, data, disclosure, gossip, http, identity, imap, imaps, lab, name, names_key, region, residence, roles, root_key, rpc, signing_key, smtp"},
+			"FILE:5: xyzzyplughxyzzy: no such key; known here are admin, catalog, data, disclosure, gossip, http, identity, imap, imaps, lab, limits, log, name, names_key, region, residence, roles, root_key, rpc, signing_key, smtp"},
 		{"unknown key in an inline table", "[rpc]\nlisten = \"127.0.0.1:20010\"", "rpc = { listen = \"127.0.0.1:20010\", lisn = 1 }",
 			"FILE:14: catalog.rpc: no such key; known here are dir, genesis\nFILE: rpc.listen: is needed: a literal IP:port, such as \"127.0.0.1:20010\""},
 		{"syntax", `data = "data"`, `data = "data`, "FILE:4: toml: basic strings cannot have new lines"},
@@ -137,6 +140,8 @@ func TestProblems(t *testing.T) {
 		{"a text for a table", `data = "data"`, "data = \"data\"\nimaps = \"127.0.0.1:1\"", "FILE:5: imaps: must be a table, [imaps]"},
 		{"any address", `listen = "127.0.0.1:20010"`, `listen = "0.0.0.0:20010"`, "FILE:14: rpc.advertise: 0.0.0.0 is no address that others can reach; name one that is"},
 		{"another address to tell", `listen = "127.0.0.1:20010"`, "listen = \"0.0.0.0:20010\"\nadvertise = \"192.0.2.1:20010\"", "none"},
+		{"limits and level", `[admin]`, "[limits]\nconnections = -1\nnew_per_minute = 2000000\n[log]\nlevel = \"loud\"\n[admin]",
+			"FILE:29: limits.connections: must be from 1 to 1048576\nFILE:30: limits.new_per_minute: must be from 1 to 1048576\nFILE:32: log.level: must be \"debug\", \"info\", \"warn\" or \"error\""},
 		{"bad name", `name = "eu-ireland-1"`, `name = "EU Ireland"`, "FILE:1: name: must be 2 to 32 characters of a-z, 0-9 and inner '-', unique in the cluster"},
 		{"no region", `region = "eu-ireland"`, "", "FILE: region: must name a region of the catalog, such as \"eu-ireland\"; only a witness has none"},
 		{"unknown role", `"admin"]`, `"amdin"]`, "FILE:3: roles: \"amdin\" is no role; known are front, store, admin and witness"},

@@ -157,6 +157,7 @@ func (n *node) buildNetwork() error {
 		Node: domicile.Node(c.Name), Region: n.region(), Roles: c.Roles, Catalog: n.catalog.Load, Identity: identity, Guard: n.guard,
 		RPCListen: c.RPC.Listen, RPCAdvertise: c.RPC.Advertise,
 		AdminAdvertise: adminAddress(c.Admin),
+		FrontLimits:    region.Limits{Open: int(c.Limits.Connections), OpenEach: int(c.Limits.PerNetwork), NewEachMinute: int(c.Limits.NewPerMinute)},
 		GossipListen:   c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log,
 	})
 	if err != nil {

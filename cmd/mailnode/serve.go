@@ -65,7 +65,11 @@ func serve(ctx context.Context, cfg *config.Node, out, errOut io.Writer) error {
 	if err := noCoreDumps(); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(errOut, nil))
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: level}))
 	n := &node{cfg: cfg, log: log, failed: make(chan error, 8), counts: newCounts()}
 	defer n.closeAll()
 	if err := n.build(); err != nil {
