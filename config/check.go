@@ -154,6 +154,11 @@ func (c *checker) network() {
 	c.address("gossip.listen", n.Gossip.Listen, true)
 	c.reachable("rpc.advertise", n.RPC.Advertise, n.RPC.Listen)
 	c.reachable("gossip.advertise", n.Gossip.Advertise, n.Gossip.Listen)
+	c.inside("rpc.inside", n.RPC.Inside)
+	c.inside("gossip.inside", n.Gossip.Inside)
+	if n.Admin.Inside != "" {
+		c.problem("admin.inside", "operators are told one address, admin.advertise; remove it")
+	}
 	for _, s := range n.Gossip.Seeds {
 		c.address("gossip.seeds", s, true)
 	}
@@ -191,6 +196,7 @@ func (c *checker) http(addr string) {
 func (c *checker) witness() {
 	n := c.node
 	for _, f := range []struct{ key, value string }{{"region", n.Region}, {"root_key", n.RootKey}, {"names_key", n.NamesKey},
+		{"rpc.inside", n.RPC.Inside}, {"gossip.inside", n.Gossip.Inside},
 		{"smtp.listen", n.SMTP.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"disclosure.registry", n.Disclosure.Registry}} {
 		if f.value != "" {
 			c.problem(f.key, "a witness belongs to no region and has none; remove it")
@@ -281,6 +287,13 @@ func (c *checker) reachable(key, addr, listen string) {
 	}
 	if ap, err := netip.ParseAddrPort(addr); err == nil && ap.Addr().IsUnspecified() {
 		c.problem(key, "%s is no address that others can reach; name one that is", ap.Addr())
+	}
+}
+
+// inside checks an address that is told to the nodes of the same region; "" is none.
+func (c *checker) inside(key, addr string) {
+	if addr != "" {
+		c.reachable(key, addr, "")
 	}
 }
 

@@ -53,6 +53,9 @@ type Listen struct {
 	Listen string `toml:"listen"`
 	// Advertise is the literal IP:port at which other nodes reach it. Default: Listen.
 	Advertise string `toml:"advertise,omitempty"`
+	// Inside is the literal IP:port at which the nodes of its own region reach it, where that is another: on the region's own
+	// network, which goes on while the one between regions is cut. Not for admin. Default: none, they use Advertise.
+	Inside string `toml:"inside,omitempty"`
 }
 
 // Gossip is how nodes find each other.
@@ -61,6 +64,8 @@ type Gossip struct {
 	Listen string `toml:"listen"`
 	// Advertise is the literal IP:port at which other nodes reach it. Default: Listen.
 	Advertise string `toml:"advertise,omitempty"`
+	// Inside is the literal IP:port at which the nodes of its own region reach it, where that is another; as for rpc.
+	Inside string `toml:"inside,omitempty"`
 	// Seeds are gossip addresses of a few nodes, literal IP:port; others are found through them. Seeds that are out of
 	// reach are retried for ever. Default: none, for the first node of all.
 	Seeds []string `toml:"seeds"`
