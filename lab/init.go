@@ -1,9 +1,6 @@
 package lab
 
 import (
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
@@ -207,13 +204,10 @@ func (m *maker) secrets() error {
 			return err
 		}
 	}
-	var names, gossip [32]byte
-	rand.Read(names[:])
-	rand.Read(gossip[:])
-	if err := m.write("names.key", []byte(hex.EncodeToString(names[:])+"\n"), 0o600); err != nil {
+	if err := keys.CreateNames(m.lab.Path("names.key")); err != nil {
 		return err
 	}
-	return m.write("gossip.key", []byte(base64.StdEncoding.EncodeToString(gossip[:])+"\n"), 0o600)
+	return keys.NewGossip().Create(m.lab.Path("gossip.key"))
 }
 
 // operators gives each region two operators, two legal officers and an auditor.
