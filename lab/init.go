@@ -306,7 +306,7 @@ func (m *maker) nodes() error {
 	}
 	for _, c := range append(configs, witness) {
 		c.Gossip.Seeds = m.seeds(c.Name)
-		if err := m.health(c); err != nil {
+		if err := m.later(c); err != nil {
 			return err
 		}
 		text, err := toml.Marshal(c)
@@ -422,31 +422,36 @@ type listen struct {
 
 func (m *maker) listen(c *config.Node, mail []listen) error {
 	var rpc, gossip string
-	for _, l := range append(mail, listen{"rpc", &c.RPC.Listen, &rpc}, listen{"gossip", &c.Gossip.Listen, &gossip}) {
-		addr, err := m.ports.take(m.host(domicile.Node(c.Name)), l.what+" of "+c.Name)
+	err := m.take(m.host(domicile.Node(c.Name)), c, append(mail, listen{"rpc", &c.RPC.Listen, &rpc}, listen{"gossip", &c.Gossip.Listen, &gossip}))
+	m.gossip[c.Name] = gossip
+	return err
+}
+
+// take chooses addresses of a node on one host.
+func (m *maker) take(host string, c *config.Node, all []listen) error {
+	for _, l := range all {
+		addr, err := m.ports.take(host, l.what+" of "+c.Name)
 		if err != nil {
 			return err
 		}
 		*l.conf, *l.entry = addr, addr
 	}
-	m.gossip[c.Name] = gossip
 	return nil
 }
 
-// health gives a node's health an address on loopback, also where the node itself is elsewhere: nobody but its machine asks.
-// It is called when all the others have theirs, so that these stay what they were.
-func (m *maker) health(c *config.Node) error {
-	addr, err := m.ports.take(loopback, "http of "+c.Name)
-	if err != nil {
+// later gives a node the addresses that came after the others; it is called when all nodes have those, so that these stay what
+// they were. Health is on loopback also where the node itself is elsewhere: nobody but its machine asks.
+func (m *maker) later(c *config.Node) error {
+	name := domicile.Node(c.Name)
+	n := m.lab.Node(name)
+	if n == nil {
+		return m.take(loopback, c, []listen{{"http", &c.HTTP.Listen, &m.lab.Witness.HTTP}})
+	}
+	c.LMTP.Hostname = c.SMTP.Hostname
+	if err := m.take(loopback, c, []listen{{"http", &c.HTTP.Listen, &n.HTTP}}); err != nil {
 		return err
 	}
-	c.HTTP.Listen = addr
-	if n := m.lab.Node(domicile.Node(c.Name)); n != nil {
-		n.HTTP = addr
-	} else {
-		m.lab.Witness.HTTP = addr
-	}
-	return nil
+	return m.take(m.host(name), c, []listen{{"lmtp", &c.LMTP.Listen, &n.LMTP}})
 }
 
 // bundles are the policy bundles in force in a region that stands in c, beside the house rules.
