@@ -25,10 +25,13 @@ type Node struct {
 	// NamesKey is the file of the key for digests of names: 64 hex digits, the same in all regions. Required, except for a witness.
 	NamesKey string `toml:"names_key,omitempty"`
 
-	Catalog    Catalog    `toml:"catalog"`
-	RPC        Listen     `toml:"rpc"`
-	Gossip     Gossip     `toml:"gossip"`
-	SMTP       Front      `toml:"smtp,omitempty"`
+	Catalog Catalog `toml:"catalog"`
+	RPC     Listen  `toml:"rpc"`
+	Gossip  Gossip  `toml:"gossip"`
+	SMTP    Front   `toml:"smtp,omitempty"`
+	// LMTP takes mail from a mail server of the house (RFC 2033), which filters or archives in front of this node. Danger: LMTP knows no
+	// login, so whoever reaches the address delivers past that server's filters; loopback and private networks only.
+	LMTP       Front      `toml:"lmtp,omitempty"`
 	IMAP       Front      `toml:"imap,omitempty"`  // loopback and private networks only, as long as the engine is go-imap's
 	IMAPS      Front      `toml:"imaps,omitempty"` // IMAP within TLS, by the node's certificate; likewise
 	Admin      Listen     `toml:"admin,omitempty"` // operators, by client certificate; required by the role admin

@@ -50,6 +50,7 @@ type ready struct {
 	Region string `json:"region,omitempty"`
 	RPC    string `json:"rpc"`
 	SMTP   string `json:"smtp,omitempty"`
+	LMTP   string `json:"lmtp,omitempty"`
 	IMAP   string `json:"imap,omitempty"`
 	IMAPS  string `json:"imaps,omitempty"`
 	Admin  string `json:"admin,omitempty"`
