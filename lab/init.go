@@ -1,9 +1,6 @@
 package lab
 
 import (
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
@@ -207,13 +204,10 @@ func (m *maker) secrets() error {
 			return err
 		}
 	}
-	var names, gossip [32]byte
-	rand.Read(names[:])
-	rand.Read(gossip[:])
-	if err := m.write("names.key", []byte(hex.EncodeToString(names[:])+"\n"), 0o600); err != nil {
+	if err := keys.CreateNames(m.lab.Path("names.key")); err != nil {
 		return err
 	}
-	return m.write("gossip.key", []byte(base64.StdEncoding.EncodeToString(gossip[:])+"\n"), 0o600)
+	return keys.NewGossip().Create(m.lab.Path("gossip.key"))
 }
 
 // operators gives each region two operators, two legal officers and an auditor.
@@ -322,7 +316,7 @@ func (m *maker) nodes() error {
 	}
 	for _, c := range append(configs, witness) {
 		c.Gossip.Seeds = m.seeds(c)
-		if err := m.health(c); err != nil {
+		if err := m.later(c); err != nil {
 			return err
 		}
 		text, err := toml.Marshal(c)
@@ -455,24 +449,37 @@ type listen struct {
 func (m *maker) listen(c *config.Node, mail []listen) error {
 	h := m.host(domicile.Node(c.Name))
 	var rpc, gossip string
-	for _, l := range append(mail, listen{"rpc", &c.RPC.Listen, &rpc}, listen{"gossip", &c.Gossip.Listen, &gossip}) {
-		addr, err := m.ports.take(h.IP, l.what+" of "+c.Name)
-		if err != nil {
-			return err
-		}
-		*l.conf, *l.entry = addr, addr
+	if err := m.take(h.IP, c, append(mail, listen{"rpc", &c.RPC.Listen, &rpc}, listen{"gossip", &c.Gossip.Listen, &gossip})); err != nil {
+		return err
 	}
 	m.gossip[c.Name] = gossip
 	if h.Inside == "" {
 		return nil
 	}
-	for _, l := range mail {
-		*l.conf, *l.entry = at(h.Inside, *l.conf), at(h.Inside, *l.conf)
-	}
+	moveInside(h, mail)
 	every := everywhere(h.IP)
 	c.RPC.Listen, c.RPC.Advertise, c.RPC.Inside = at(every, rpc), rpc, at(h.Inside, rpc)
 	c.Gossip.Listen, c.Gossip.Advertise, c.Gossip.Inside = at(every, gossip), gossip, at(h.Inside, gossip)
 	m.inside[c.Name] = c.Gossip.Inside
+	return nil
+}
+
+// moveInside gives addresses of a host the one that it has inside its region: clients and operators come in there.
+func moveInside(h Host, all []listen) {
+	for _, l := range all {
+		*l.conf, *l.entry = at(h.Inside, *l.conf), at(h.Inside, *l.conf)
+	}
+}
+
+// take chooses addresses of a node on one host.
+func (m *maker) take(host string, c *config.Node, all []listen) error {
+	for _, l := range all {
+		addr, err := m.ports.take(host, l.what+" of "+c.Name)
+		if err != nil {
+			return err
+		}
+		*l.conf, *l.entry = addr, addr
+	}
 	return nil
 }
 
@@ -489,19 +496,23 @@ func everywhere(ip string) string {
 	return netip.IPv6Unspecified().String()
 }
 
-// health gives a node's health an address on loopback, also where the node itself is elsewhere: nobody but its machine asks.
-// It is called when all the others have theirs, so that these stay what they were.
-func (m *maker) health(c *config.Node) error {
-	addr, err := m.ports.take(loopback, "http of "+c.Name)
-	if err != nil {
+// later gives a node the addresses that came after the others; it is called when all nodes have those, so that these stay what
+// they were. Health is on loopback also where the node itself is elsewhere: nobody but its machine asks.
+func (m *maker) later(c *config.Node) error {
+	name := domicile.Node(c.Name)
+	n := m.lab.Node(name)
+	if n == nil {
+		return m.take(loopback, c, []listen{{"http", &c.HTTP.Listen, &m.lab.Witness.HTTP}})
+	}
+	c.LMTP.Hostname = c.SMTP.Hostname
+	if err := m.take(loopback, c, []listen{{"http", &c.HTTP.Listen, &n.HTTP}}); err != nil {
 		return err
 	}
-	c.HTTP.Listen = addr
-	if n := m.lab.Node(domicile.Node(c.Name)); n != nil {
-		n.HTTP = addr
-	} else {
-		m.lab.Witness.HTTP = addr
+	h, mail := m.host(name), []listen{{"lmtp", &c.LMTP.Listen, &n.LMTP}}
+	if err := m.take(h.IP, c, mail); err != nil || h.Inside == "" {
+		return err
 	}
+	moveInside(h, mail)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package region
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,6 +46,7 @@ type gossip struct {
 	list *memberlist.Memberlist
 	addr string // what others are told
 	meta func() []byte
+	ring *memberlist.Keyring
 }
 
 // startGossip listens and, alone at first, waits for others. The caller holds n.mu.
@@ -59,8 +61,8 @@ func (n *Node) startGossip() (*gossip, error) {
 	if len(g.meta()) > memberlist.MetaMaxSize { // memberlist would panic
 		return nil, domicile.E("gossip", domicile.Invalid, "names, roles and address of this node are too long to gossip")
 	}
-	keyring, err := memberlist.NewKeyring(n.cfg.GossipKeys, n.cfg.GossipKeys[0])
-	if err != nil {
+	var err error
+	if g.ring, err = memberlist.NewKeyring(n.cfg.GossipKeys, n.cfg.GossipKeys[0]); err != nil {
 		return nil, domicile.W("gossip", err)
 	}
 	listen := netip.MustParseAddrPort(n.cfg.GossipListen)
@@ -73,7 +75,7 @@ func (n *Node) startGossip() (*gossip, error) {
 		advertise = netip.MustParseAddrPort(n.cfg.GossipAdvertise)
 	}
 	g.addr = advertise.String()
-	g.list, err = memberlist.Create(g.config(keyring, transport, advertise))
+	g.list, err = memberlist.Create(g.config(transport, advertise))
 	if err != nil {
 		transport.Shutdown()
 		return nil, domicile.W("gossip", err)
@@ -82,13 +84,13 @@ func (n *Node) startGossip() (*gossip, error) {
 }
 
 // config is memberlist's WAN profile, quickened: a dead node is known after some 15 s, and a lab joins in one.
-func (g *gossip) config(keyring *memberlist.Keyring, t memberlist.Transport, advertise netip.AddrPort) *memberlist.Config {
+func (g *gossip) config(t memberlist.Transport, advertise netip.AddrPort) *memberlist.Config {
 	c := memberlist.DefaultWANConfig()
 	c.Name = string(g.node.cfg.Node)
 	c.Transport = t
 	c.BindAddr, c.BindPort = advertise.Addr().String(), int(advertise.Port())
 	c.AdvertiseAddr, c.AdvertisePort = c.BindAddr, c.BindPort
-	c.Keyring, c.GossipVerifyIncoming, c.GossipVerifyOutgoing = keyring, true, true
+	c.Keyring, c.GossipVerifyIncoming, c.GossipVerifyOutgoing = g.ring, true, true
 	c.Label = gossipLabel
 	c.DeadNodeReclaimTime = reclaimAfter
 	c.ProbeInterval, c.ProbeTimeout, c.SuspicionMult = 2*time.Second, time.Second, 4
@@ -148,6 +150,46 @@ func (g *gossip) missing() []string {
 		}
 	}
 	return out
+}
+
+// SetGossipKeys replaces the keyring of a started node: the first encrypts from now on, all decrypt. Invalid changes nothing.
+func (n *Node) SetGossipKeys(keys [][]byte) error {
+	const op = "replace the gossip keys"
+	if len(keys) == 0 {
+		return domicile.E(op, domicile.Invalid, "gossip needs a key")
+	}
+	for _, key := range keys {
+		if err := memberlist.ValidateKey(key); err != nil {
+			return domicile.E(op, domicile.Invalid, err.Error())
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.gossip == nil {
+		return domicile.E(op, domicile.Conflict, "the node was not started")
+	}
+	return domicile.W(op, n.gossip.setKeys(keys))
+}
+
+// setKeys adds before it uses, and uses before it removes: what arrives in between still opens.
+func (g *gossip) setKeys(keys [][]byte) error {
+	for _, key := range keys {
+		if err := g.ring.AddKey(key); err != nil {
+			return err
+		}
+	}
+	if err := g.ring.UseKey(keys[0]); err != nil {
+		return err
+	}
+	for _, old := range slices.Clone(g.ring.GetKeys()) {
+		if slices.ContainsFunc(keys, func(key []byte) bool { return bytes.Equal(key, old) }) {
+			continue
+		}
+		if err := g.ring.RemoveKey(old); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (g *gossip) leave() error {

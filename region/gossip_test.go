@@ -187,3 +187,44 @@ func TestRestartAtTheSameAddress(t *testing.T) {
 		t.Errorf("a node stopped: %v, %v", again.Err(), us.Err())
 	}
 }
+
+// TestGossipKeysAreRotated: in each round the key file of one node after the other changes, and at no time is a node that
+// joins anew shut out; after the last, the old key opens nothing.
+func TestGossipKeysAreRotated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "us-east", "eu-ireland")
+	us := w.node("us-1", "us-east", []string{"store"}, nil, nil)
+	ie := w.node("ie-1", "eu-ireland", []string{"store"}, []string{us.GossipAddr()}, nil)
+	waitFor(t, "ie-1 joins", knows(us, "ie-1"))
+	old, next := w.gossip, make([]byte, 32)
+	rand.Read(next)
+	joins := func(round string) {
+		t.Helper()
+		for _, from := range []*Node{us, ie} {
+			to := map[*Node]*Node{us: ie, ie: us}[from]
+			if n, err := from.gossip.list.Join([]string{to.GossipAddr()}); err != nil || n != 1 {
+				t.Errorf("%s: %s does not reach %s: %v", round, from.cfg.Node, to.cfg.Node, err)
+			}
+		}
+	}
+	for _, round := range []struct {
+		name string
+		keys [][]byte
+	}{{"add", [][]byte{old, next}}, {"use", [][]byte{next, old}}, {"remove", [][]byte{next}}} {
+		for _, n := range []*Node{us, ie} {
+			if err := n.SetGossipKeys(round.keys); err != nil {
+				t.Fatal(err)
+			}
+			joins(round.name)
+		}
+	}
+	stranger := w.node("us-2", "us-east", []string{"store"}, nil, nil) // with the old key
+	if _, err := stranger.gossip.list.Join([]string{us.GossipAddr()}); err == nil {
+		t.Error("the old key still opens the door")
+	}
+	for _, bad := range [][][]byte{nil, {old[:5]}} {
+		wantKind(t, us.SetGossipKeys(bad), domicile.Invalid)
+	}
+	joins("after bad keys")
+	wantKind(t, w.unstarted("us-3", "us-east", []string{"store"}, nil).SetGossipKeys([][]byte{next}), domicile.Conflict)
+}

@@ -29,6 +29,7 @@ type Config struct {
 	RPCInside, GossipInside       string   // where the nodes of the same region reach this one, literal host:port; "" if as the others
 	AdminAdvertise                string   // where operators reach this node, told to the others; "" if nowhere
 	Seeds                         []string // literal host:port of some nodes' gossip
+	FrontLimits                   Limits   // of each mail front by itself; zero = 4096 open, 256 of one network, 600 new a minute
 	GossipKeys                    [][]byte // the first encrypts, all decrypt; 16, 24 or 32 bytes each
 	Log                           *slog.Logger
 }
@@ -78,6 +79,9 @@ func New(cfg Config) (*Node, error) {
 	const op = "make a node"
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.FrontLimits == (Limits{}) {
+		cfg.FrontLimits = usualLimits
 	}
 	if err := cfg.check(); err != nil {
 		return nil, domicile.W(op, err)
