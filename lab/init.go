@@ -339,8 +339,10 @@ func (m *maker) nodes() error {
 // A region with a network of its own is found there too, so that it finds itself while it is cut off.
 func (m *maker) seeds(c *config.Node) []string {
 	out := []string{}
-	if first := string(RegionSpec{Name: domicile.Region(c.Region)}.node(0)); first != c.Name && m.inside[first] != "" {
-		out = append(out, m.inside[first])
+	for i := range m.nodesOf(domicile.Region(c.Region)) {
+		if n := string(RegionSpec{Name: domicile.Region(c.Region)}.node(i)); n != c.Name && m.inside[n] != "" {
+			out = append(out, m.inside[n])
+		}
 	}
 	first := []string{witnessName}
 	for _, r := range m.Regions[:min(2, len(m.Regions))] {
