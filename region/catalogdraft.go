@@ -142,16 +142,26 @@ func InstallDraft(dir, genesis string, raw []byte) (*Catalog, error) {
 // ParseEntries reads a part of a catalog that somebody contributes to a draft: tables of entities, regions, domains and
 // witnesses, as in a version, and nothing else.
 func ParseEntries(text []byte) (*Catalog, error) {
+	c, err := ParseContent(text)
+	if err == nil && (c.Quorum != 0 || c.Cosigners != 0) {
+		err = bad("entries have no quorum or cosigners: these are the draft's")
+	}
+	return c, err
+}
+
+// ParseContent reads what a person wrote as a whole version: entries, quorum and cosigners. What a draft sets by itself may not be
+// in it.
+func ParseContent(text []byte) (*Catalog, error) {
 	if len(text) > maxCatalogBytes {
-		return nil, bad("the entries are too long")
+		return nil, bad("the text is too long")
 	}
 	c := &Catalog{}
 	dec := toml.NewDecoder(bytes.NewReader(text))
 	if err := dec.DisallowUnknownFields().Decode(c); err != nil {
 		return nil, bad(tomlError(err))
 	}
-	if c.Version != 0 || c.Previous != "" || !c.Issued.IsZero() || c.Quorum != 0 || c.Cosigners != 0 {
-		return nil, bad("entries have no version, previous, issued, quorum or cosigners: these are the draft's")
+	if c.Version != 0 || c.Previous != "" || !c.Issued.IsZero() {
+		return nil, bad("version, previous and issued are set by whoever proposes; leave them out")
 	}
 	return c, nil
 }
