@@ -25,6 +25,10 @@ type meta struct {
 	Admin   string          `json:"m,omitempty"` // literal IP:port, where operators reach it
 	Catalog uint64          `json:"c"`
 	Started int64           `json:"s"` // Unix milliseconds
+
+	// Where the nodes of its own region reach it, literal IP:port, if elsewhere. Others do not use them.
+	RPCInside    string `json:"i,omitempty"`
+	GossipInside string `json:"g,omitempty"`
 }
 
 const (
@@ -50,7 +54,8 @@ func (n *Node) startGossip() (*gossip, error) {
 	g := &gossip{node: n}
 	rpc := n.rpcAddr
 	g.meta = func() []byte {
-		raw, _ := json.Marshal(meta{1, n.self.owner(), n.cfg.Roles, rpc, n.cfg.AdminAdvertise, n.cfg.Catalog().Version, n.started.UnixMilli()})
+		raw, _ := json.Marshal(meta{1, n.self.owner(), n.cfg.Roles, rpc, n.cfg.AdminAdvertise, n.cfg.Catalog().Version, n.started.UnixMilli(),
+			n.cfg.RPCInside, n.cfg.GossipInside})
 		return raw
 	}
 	if len(g.meta()) > memberlist.MetaMaxSize { // memberlist would panic
@@ -140,7 +145,7 @@ func (g *gossip) missing() []string {
 	alive, dead := g.node.members.addresses()
 	var out []string
 	for _, addr := range append(slices.Clone(g.node.cfg.Seeds), dead...) {
-		if addr != g.addr && !alive[addr] && !slices.Contains(out, addr) && len(out) < 64 {
+		if addr != g.addr && addr != g.node.cfg.GossipInside && !alive[addr] && !slices.Contains(out, addr) && len(out) < 64 {
 			out = append(out, addr)
 		}
 	}
@@ -207,11 +212,17 @@ func (g *gossip) read(m *memberlist.Node) (known, meta, error) {
 	if _, err := netip.ParseAddrPort(said.RPC); err != nil || len(said.Roles) > 8 {
 		return known{}, said, errors.New("its address is not literal, or it has too many roles")
 	}
-	if _, err := netip.ParseAddrPort(said.Admin); said.Admin != "" && err != nil {
-		return known{}, said, errors.New("its admin address is not literal")
+	for _, addr := range []string{said.Admin, said.RPCInside, said.GossipInside} {
+		if _, err := netip.ParseAddrPort(addr); addr != "" && err != nil {
+			return known{}, said, errors.New("an address of it is not literal")
+		}
 	}
-	return known{Member: Member{domicile.Node(m.Name), said.Region, said.Roles, said.RPC, said.Admin, said.Catalog, true},
-		gossip: net.JoinHostPort(m.Addr.String(), fmt.Sprint(m.Port)), since: time.Now()}, said, nil
+	k := known{Member: Member{domicile.Node(m.Name), said.Region, said.Roles, said.RPC, said.Admin, said.Catalog, true},
+		gossip: net.JoinHostPort(m.Addr.String(), fmt.Sprint(m.Port)), since: time.Now()}
+	if said.Region == g.node.self.owner() {
+		k.rpcInside, k.gossipInside = said.RPCInside, said.GossipInside
+	}
+	return k, said, nil
 }
 
 // ---- what memberlist asks and tells

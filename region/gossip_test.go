@@ -107,7 +107,7 @@ func TestGossipRefusesWhatMakesNoSense(t *testing.T) {
 		raw, _ := json.Marshal(m)
 		return &memberlist.Node{Name: name, Addr: []byte{127, 0, 0, 1}, Port: 9, Meta: raw}
 	}
-	good := meta{1, "eu-ireland", []string{"store"}, "127.0.0.1:5", "127.0.0.1:6", 1, 0}
+	good := meta{1, "eu-ireland", []string{"store"}, "127.0.0.1:5", "127.0.0.1:6", 1, 0, "127.0.0.1:7", "127.0.0.1:8"}
 	if err := g.NotifyAlive(node("ie-1", good)); err != nil {
 		t.Error(err)
 	}
@@ -117,6 +117,8 @@ func TestGossipRefusesWhatMakesNoSense(t *testing.T) {
 		"unknown witness": node("ie-1", with(func(m *meta) { m.Region = "witness/zz" })),
 		"another format":  node("ie-1", with(func(m *meta) { m.Format = 2 })),
 		"admin by name":   node("ie-1", with(func(m *meta) { m.Admin = "evil.example:5" })),
+		"inside by name":  node("ie-1", with(func(m *meta) { m.RPCInside = "evil.example:5" })),
+		"gossip by name":  node("ie-1", with(func(m *meta) { m.GossipInside = "evil.example:5" })),
 		"a host name":     node("ie-1", with(func(m *meta) { m.RPC = "evil.example:5" })),
 		"a bad name":      node("Evil Node", good),
 		"no metadata":     {Name: "ie-1", Addr: []byte{127, 0, 0, 1}, Port: 9},
@@ -144,8 +146,8 @@ func TestGossipRefusesWhatMakesNoSense(t *testing.T) {
 // meta0 is the longest metadata that the limits of names allow.
 func (g *gossip) meta0(*world) []byte {
 	long := strings.Repeat("x", 32)
-	raw, _ := json.Marshal(meta{1, domicile.Region(witnessPrefix + long), []string{"front", "store", "admin", "witness"},
-		"[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535", 1<<63 - 1, 1<<63 - 1})
+	addr := "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"
+	raw, _ := json.Marshal(meta{1, domicile.Region(witnessPrefix + long), []string{"front", "store", "admin", "witness"}, addr, addr, 1<<63 - 1, 1<<63 - 1, addr, addr})
 	return raw
 }
 

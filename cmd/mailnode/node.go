@@ -157,8 +157,9 @@ func (n *node) buildNetwork() error {
 	c := n.cfg
 	n.net, err = region.New(region.Config{
 		Node: domicile.Node(c.Name), Region: n.region(), Roles: c.Roles, Catalog: n.catalog.Load, Identity: identity, Guard: n.guard,
-		RPCListen: c.RPC.Listen, RPCAdvertise: c.RPC.Advertise,
+		RPCListen: c.RPC.Listen, RPCAdvertise: c.RPC.Advertise, RPCInside: c.RPC.Inside, GossipInside: c.Gossip.Inside,
 		AdminAdvertise: adminAddress(c.Admin),
+		FrontLimits:    region.Limits{Open: int(c.Limits.Connections), OpenEach: int(c.Limits.PerNetwork), NewEachMinute: int(c.Limits.NewPerMinute)},
 		GossipListen:   c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log,
 	})
 	if err != nil {

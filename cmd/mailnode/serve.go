@@ -50,6 +50,7 @@ type ready struct {
 	Region string `json:"region,omitempty"`
 	RPC    string `json:"rpc"`
 	SMTP   string `json:"smtp,omitempty"`
+	LMTP   string `json:"lmtp,omitempty"`
 	IMAP   string `json:"imap,omitempty"`
 	IMAPS  string `json:"imaps,omitempty"`
 	Admin  string `json:"admin,omitempty"`
@@ -65,7 +66,11 @@ func serve(ctx context.Context, cfg *config.Node, out, errOut io.Writer) error {
 	if err := noCoreDumps(); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(errOut, nil))
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: level}))
 	n := &node{cfg: cfg, log: log, failed: make(chan error, 8), counts: newCounts()}
 	defer n.closeAll()
 	if err := n.build(); err != nil {
