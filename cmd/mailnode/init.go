@@ -18,7 +18,6 @@ const (
 	portGossip = 7946
 	portRPC    = 7947
 	portAdmin  = 7948
-	portHTTP   = 7949
 	portSMTP   = 25
 	portIMAPS  = 993
 )
@@ -65,15 +64,16 @@ the folder catalog. Nothing that exists is overwritten. Look it over, then: mail
 	f.StringVar(&in.genesis, "genesis", "", "the `pin` of the catalog's first version, sha256:...")
 	f.StringArrayVar(&in.seeds, "seed", nil, "the gossip address of another node, `IP:PORT`; may be given again")
 	f.StringArrayVar(&in.bundles, "bundle", nil, "a policy bundle in force, such as gdpr-48; may be given again")
+	f.StringVar(&in.monitor, "monitor", "127.0.0.1:7949", "where health and metrics are told, a literal `IP:PORT`")
 	f.StringVar(&in.data, "data", "/var/lib/domicile/data", "the data `folder`")
 	f.StringVar(&in.to, "to", "node.toml", "the configuration, a new `file`")
 	return cmd
 }
 
 type initFlags struct {
-	region, name, address, hostname, genesis, data, to string
-	seeds, bundles                                     []string
-	witness                                            bool
+	region, name, address, hostname, genesis, monitor, data, to string
+	seeds, bundles                                              []string
+	witness                                                     bool
 }
 
 // node fills in what init knows; what is wrong with it, check says.
@@ -90,7 +90,7 @@ func (in *initFlags) node() (*config.Node, error) {
 		RootKey: "root.key", SigningKey: "signing.key", Identity: "identity.pem", NamesKey: "names.key",
 		Catalog: config.Catalog{Dir: "catalog", Genesis: in.genesis},
 		RPC:     config.Listen{Listen: at(portRPC)}, Gossip: config.Gossip{Listen: at(portGossip), Seeds: in.seeds, KeyFile: "gossip.key"},
-		HTTP: config.HTTP{Listen: fmt.Sprintf("127.0.0.1:%d", portHTTP)}}
+		HTTP: config.HTTP{Listen: in.monitor}}
 	if in.witness {
 		n.Roles, n.RootKey, n.NamesKey = []string{"witness"}, "", ""
 		return n, nil
