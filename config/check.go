@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,12 @@ const (
 	leastMaxSize    = 64 << 10
 	mostMaxSize     = 1 << 30
 	defaultCoolDown = "336h"
+
+	defaultConnections  = 4096
+	defaultPerNetwork   = 256
+	defaultNewPerMinute = 600
+	mostLimit           = 1 << 20
+	defaultLevel        = "info"
 )
 
 var genesisForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
@@ -50,19 +57,42 @@ func (c *checker) defaults() {
 	n := c.node
 	for _, d := range []struct{ field, value *string }{
 		{&n.RPC.Advertise, &n.RPC.Listen}, {&n.Gossip.Advertise, &n.Gossip.Listen},
-		{&n.SMTP.Hostname, &n.Name}, {&n.IMAP.Hostname, &n.Name}, {&n.IMAPS.Hostname, &n.Name},
+		{&n.SMTP.Hostname, &n.Name}, {&n.LMTP.Hostname, &n.Name}, {&n.IMAP.Hostname, &n.Name}, {&n.IMAPS.Hostname, &n.Name},
 	} {
 		if *d.field == "" {
 			*d.field = *d.value
 		}
 	}
-	for _, f := range []*Front{&n.SMTP, &n.IMAP, &n.IMAPS} {
+	for _, f := range []*Front{&n.SMTP, &n.LMTP, &n.IMAP, &n.IMAPS} {
 		if f.MaxSize == 0 {
 			f.MaxSize = defaultMaxSize
 		}
 	}
 	if n.Residence.CoolDown == "" {
 		n.Residence.CoolDown = defaultCoolDown
+	}
+	for _, l := range n.limits() {
+		if *l.field == 0 {
+			*l.field = l.usual
+		}
+	}
+	if n.Log.Level == "" {
+		n.Log.Level = defaultLevel
+	}
+}
+
+// limit is a field and its default.
+type limit struct {
+	field *int64
+	usual int64
+}
+
+// limits lists the fields of Limits.
+func (n *Node) limits() map[string]limit {
+	return map[string]limit{
+		"limits.connections":    {&n.Limits.Connections, defaultConnections},
+		"limits.per_network":    {&n.Limits.PerNetwork, defaultPerNetwork},
+		"limits.new_per_minute": {&n.Limits.NewPerMinute, defaultNewPerMinute},
 	}
 }
 
@@ -81,6 +111,14 @@ func (c *checker) check() {
 	c.secret("identity", n.Identity)
 	c.secret("gossip.key_file", n.Gossip.KeyFile)
 	c.network()
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, n.Log.Level) {
+		c.problem("log.level", `must be "debug", "info", "warn" or "error"`)
+	}
+	for key, l := range n.limits() {
+		if *l.field < 1 || *l.field > mostLimit {
+			c.problem(key, "must be from 1 to %d", mostLimit)
+		}
+	}
 	if n.Witness() {
 		c.witness()
 		return
@@ -116,13 +154,18 @@ func (c *checker) network() {
 	c.address("gossip.listen", n.Gossip.Listen, true)
 	c.reachable("rpc.advertise", n.RPC.Advertise, n.RPC.Listen)
 	c.reachable("gossip.advertise", n.Gossip.Advertise, n.Gossip.Listen)
+	c.inside("rpc.inside", n.RPC.Inside)
+	c.inside("gossip.inside", n.Gossip.Inside)
+	if n.Admin.Inside != "" {
+		c.problem("admin.inside", "operators are told one address, admin.advertise; remove it")
+	}
 	for _, s := range n.Gossip.Seeds {
 		c.address("gossip.seeds", s, true)
 	}
 	c.http(n.HTTP.Listen)
 	used := map[string]string{}
 	for _, l := range []struct{ key, addr string }{{"rpc.listen", n.RPC.Listen}, {"gossip.listen", n.Gossip.Listen},
-		{"smtp.listen", n.SMTP.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"http.listen", n.HTTP.Listen}} {
+		{"smtp.listen", n.SMTP.Listen}, {"lmtp.listen", n.LMTP.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"http.listen", n.HTTP.Listen}} {
 		if l.addr == "" || strings.HasSuffix(l.addr, ":0") {
 			continue
 		}
@@ -153,7 +196,8 @@ func (c *checker) http(addr string) {
 func (c *checker) witness() {
 	n := c.node
 	for _, f := range []struct{ key, value string }{{"region", n.Region}, {"root_key", n.RootKey}, {"names_key", n.NamesKey},
-		{"smtp.listen", n.SMTP.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"disclosure.registry", n.Disclosure.Registry}} {
+		{"rpc.inside", n.RPC.Inside}, {"gossip.inside", n.Gossip.Inside},
+		{"smtp.listen", n.SMTP.Listen}, {"lmtp.listen", n.LMTP.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"disclosure.registry", n.Disclosure.Registry}} {
 		if f.value != "" {
 			c.problem(f.key, "a witness belongs to no region and has none; remove it")
 		}
@@ -171,6 +215,7 @@ func (c *checker) region() {
 		c.problem("root_key", "must lie outside data: a copy of the data folder would otherwise be a copy of the mail")
 	}
 	c.front("smtp", n.SMTP, "front")
+	c.front("lmtp", n.LMTP, "front")
 	c.front("imap", n.IMAP, "front")
 	c.front("imaps", n.IMAPS, "front")
 	if n.Admin.Listen != "" {
@@ -190,8 +235,11 @@ func (c *checker) region() {
 			c.problem(f.key, "%s is open to strangers, whom the interim IMAP engine does not withstand; name an address on loopback or a private network", ap.Addr())
 		}
 	}
-	if n.Has("front") && n.SMTP.Listen == "" && n.IMAP.Listen == "" && n.IMAPS.Listen == "" {
-		c.problem("roles", `"front" needs smtp.listen, imap.listen or imaps.listen`)
+	if ap, err := netip.ParseAddrPort(n.LMTP.Listen); err == nil && !ap.Addr().IsLoopback() && !ap.Addr().IsPrivate() {
+		c.problem("lmtp.listen", "%s is open to strangers, and LMTP takes mail from whoever reaches it; name an address on loopback or a private network", ap.Addr())
+	}
+	if n.Has("front") && n.LMTP.Listen == "" && n.SMTP.Listen == "" && n.IMAP.Listen == "" && n.IMAPS.Listen == "" {
+		c.problem("roles", `"front" needs smtp.listen, lmtp.listen, imap.listen or imaps.listen`)
 	}
 	if n.Has("admin") && n.Admin.Listen == "" {
 		c.problem("admin.listen", `is needed by the role "admin", such as "127.0.0.1:20007"`)
@@ -243,6 +291,13 @@ func (c *checker) reachable(key, addr, listen string) {
 	}
 	if ap, err := netip.ParseAddrPort(addr); err == nil && ap.Addr().IsUnspecified() {
 		c.problem(key, "%s is no address that others can reach; name one that is", ap.Addr())
+	}
+}
+
+// inside checks an address that is told to the nodes of the same region; "" is none.
+func (c *checker) inside(key, addr string) {
+	if addr != "" {
+		c.reachable(key, addr, "")
 	}
 }
 

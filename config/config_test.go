@@ -100,6 +100,9 @@ func TestLoadFillsDefaultsAndResolvesPaths(t *testing.T) {
 			t.Errorf("%s = %q, want %q", c.what, c.got, c.want)
 		}
 	}
+	if (n.Limits != Limits{4096, 256, 600}) || n.Log.Level != "info" {
+		t.Errorf("limits %+v, level %q", n.Limits, n.Log.Level)
+	}
 	if n.SMTP.MaxSize != 64<<20 {
 		t.Errorf("max_size = %d", n.SMTP.MaxSize)
 	}
@@ -125,7 +128,7 @@ func TestProblems(t *testing.T) {
 		{"unknown table", "[smtp]", "[smpt]", "FILE:22: smpt: no such key; did you mean \"smtp\"?"},
 		{"unknown key", "seeds =", "sedes =", "FILE:19: gossip.sedes: no such key; did you mean \"seeds\"?"},
 		{"far from any key", `data = "data"`, "data = \"data\"\nxyzzyplughxyzzy = 1",
-			"FILE:5: xyzzyplughxyzzy: no such key; known here are admin, catalog, data, disclosure, gossip, http, identity, imap, imaps, lab, name, names_key, region, residence, roles, root_key, rpc, signing_key, smtp"},
+			"FILE:5: xyzzyplughxyzzy: no such key; known here are admin, catalog, data, disclosure, gossip, http, identity, imap, imaps, lab, limits, lmtp, log, name, names_key, region, residence, roles, root_key, rpc, signing_key, smtp"},
 		{"unknown key in an inline table", "[rpc]\nlisten = \"127.0.0.1:20010\"", "rpc = { listen = \"127.0.0.1:20010\", lisn = 1 }",
 			"FILE:14: catalog.rpc: no such key; known here are dir, genesis\nFILE: rpc.listen: is needed: a literal IP:port, such as \"127.0.0.1:20010\""},
 		{"syntax", `data = "data"`, `data = "data`, "FILE:4: toml: basic strings cannot have new lines"},
@@ -137,6 +140,12 @@ func TestProblems(t *testing.T) {
 		{"a text for a table", `data = "data"`, "data = \"data\"\nimaps = \"127.0.0.1:1\"", "FILE:5: imaps: must be a table, [imaps]"},
 		{"any address", `listen = "127.0.0.1:20010"`, `listen = "0.0.0.0:20010"`, "FILE:14: rpc.advertise: 0.0.0.0 is no address that others can reach; name one that is"},
 		{"another address to tell", `listen = "127.0.0.1:20010"`, "listen = \"0.0.0.0:20010\"\nadvertise = \"192.0.2.1:20010\"", "none"},
+		{"limits and level", `[admin]`, "[limits]\nconnections = -1\nnew_per_minute = 2000000\n[log]\nlevel = \"loud\"\n[admin]",
+			"FILE:29: limits.connections: must be from 1 to 1048576\nFILE:30: limits.new_per_minute: must be from 1 to 1048576\nFILE:32: log.level: must be \"debug\", \"info\", \"warn\" or \"error\""},
+		{"an address inside the region", `listen = "127.0.0.1:20010"`, "listen = \"0.0.0.0:20010\"\nadvertise = \"192.0.2.1:20010\"\ninside = \"10.0.0.1:20010\"", "none"},
+		{"any address inside", `listen = "127.0.0.1:20010"`, "listen = \"127.0.0.1:20010\"\ninside = \"0.0.0.0:20010\"", "FILE:16: rpc.inside: 0.0.0.0 is no address that others can reach; name one that is"},
+		{"a name inside", `listen = "127.0.0.1:20011"`, "listen = \"127.0.0.1:20011\"\ninside = \"store:20011\"", "FILE:19: gossip.inside: \"store:20011\" is not a literal IP:port; host names are not looked up"},
+		{"admin inside", `listen = "127.0.0.1:20007"`, "listen = \"127.0.0.1:20007\"\ninside = \"10.0.0.1:20007\"", "FILE:30: admin.inside: operators are told one address, admin.advertise; remove it"},
 		{"bad name", `name = "eu-ireland-1"`, `name = "EU Ireland"`, "FILE:1: name: must be 2 to 32 characters of a-z, 0-9 and inner '-', unique in the cluster"},
 		{"no region", `region = "eu-ireland"`, "", "FILE: region: must name a region of the catalog, such as \"eu-ireland\"; only a witness has none"},
 		{"unknown role", `"admin"]`, `"amdin"]`, "FILE:3: roles: \"amdin\" is no role; known are front, store, admin and witness"},
@@ -150,6 +159,8 @@ func TestProblems(t *testing.T) {
 		{"IMAP on every address", `"127.0.0.1:20001"`, `"0.0.0.0:20001"`,
 			"FILE:26: imap.listen: 0.0.0.0 is open to strangers, whom the interim IMAP engine does not withstand; name an address on loopback or a private network"},
 		{"IMAP on a container network", `"127.0.0.1:20001"`, `"172.30.77.12:20001"`, "none"},
+		{"LMTP that strangers reach", "[admin]", "[lmtp]\nlisten = \"192.0.2.1:24\"\n[admin]",
+			"FILE:29: lmtp.listen: 192.0.2.1 is open to strangers, and LMTP takes mail from whoever reaches it; name an address on loopback or a private network"},
 		{"one address twice", `"127.0.0.1:20003"`, `"127.0.0.1:20001"`, "FILE:26: imap.listen: is the same address as smtp.listen"},
 		{"health everywhere", "[admin]", "[http]\nlisten = \"0.0.0.0:20009\"\n[admin]", "FILE:29: http.listen: 0.0.0.0 is every address of the machine; name the one that may ask, such as \"127.0.0.1:20009\""},
 		{"health nowhere", "[admin]", "[http]\nlisten = \"127.0.0.1:0\"\n[admin]", "FILE:29: http.listen: needs a fixed port: mailnode health asks there"},

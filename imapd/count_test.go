@@ -10,7 +10,7 @@ func TestCountsLogins(t *testing.T) {
 	w := newWorld(t)
 	var got []string
 	srv := newServer(w.srv.cfg)
-	srv.fails.step, srv.attach = w.srv.fails.step, w.srv.attach
+	srv.fails, srv.attach = w.srv.fails, w.srv.attach
 	srv.cfg.Count = func(result string) { got = append(got, result) }
 	defer srv.cancel()
 	try := func(name, password string) {

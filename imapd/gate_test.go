@@ -162,29 +162,6 @@ func TestManyLargeSections(t *testing.T) {
 	}
 }
 
-// Failed logins become slower for their network, and are forgotten.
-func TestFailuresSlowDown(t *testing.T) {
-	f := failCounter{step: time.Second}
-	now := time.Now()
-	for i, want := range []time.Duration{1, 2, 4, 8, 8} {
-		if got := f.count("n", now); got != want*time.Second {
-			t.Errorf("failure %d: %v", i+1, got)
-		}
-	}
-	if got := f.count("other", now); got != time.Second {
-		t.Errorf("another network: %v", got)
-	}
-	if got := f.count("n", now.Add(failMemory+time.Second)); got != time.Second {
-		t.Errorf("later: %v", got)
-	}
-	for i := range 2 * maxFailers {
-		f.count(string(rune(i)), now)
-	}
-	if len(f.seen) > maxFailers {
-		t.Errorf("%d networks are remembered", len(f.seen))
-	}
-}
-
 // A front that is shut down before it serves, or while it begins to, does not serve.
 func TestShutdownBeforeServe(t *testing.T) {
 	w := newWorld(t)

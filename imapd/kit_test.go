@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"domicile"
+	"domicile/login"
 	"domicile/placement"
 	"domicile/store"
 	"domicile/store/bolt"
@@ -69,7 +70,7 @@ func newWorldIn(t testing.TB, lab bool) *world {
 			}
 			return phc == pw, nil
 		}})
-	srv.fails.step = time.Millisecond
+	srv.fails = login.NewFails(time.Millisecond, 0)
 	srv.attach = func(_ net.Conn, a store.Account) error {
 		if a.ID == "a-us" {
 			return domicile.Refuse("permit", domicile.EgressNotAllowed, "", "")

@@ -1,14 +1,13 @@
 package imapd
 
 import (
-	"context"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
 
 	"domicile"
+	"domicile/login"
 	"domicile/placement"
 	"domicile/region"
 	"domicile/store"
@@ -16,22 +15,20 @@ import (
 
 // Limits against guessing.
 const (
-	maxFails      = 3       // on one connection
-	sessionBytes  = 1 << 40 // ceiling of one session
-	slowestAnswer = 8 * time.Second
-	failMemory    = 10 * time.Minute
-	maxFailers    = 10000 // networks remembered
+	maxFails     = 3       // on one connection
+	sessionBytes = 1 << 40 // ceiling of one session
 )
 
 var errWrongLogin = no(imap.ResponseCodeAuthenticationFailed, "No such account here, or the wrong password")
 
 // Login checks a password and, before any byte of a mailbox can leave, puts the connection under a permit. Unknown and
 // wrong look alike, in words and in time.
-func (s *session) Login(login, password string) (answer error) {
+func (s *session) Login(name, password string) (answer error) {
 	defer func() { s.srv.counted(answer) }()
-	a, err := s.srv.account(s.ctx(), login, password)
+	began := time.Now()
+	a, err := s.srv.check.Account(s.ctx(), name, password)
 	if domicile.KindOf(err) == domicile.NotExist {
-		return s.failed()
+		return s.failed(began)
 	}
 	if err != nil {
 		return failure(err)
@@ -56,8 +53,8 @@ func (s *session) Login(login, password string) (answer error) {
 }
 
 // failed answers a wrong login, the later the more there were from the same network.
-func (s *session) failed() error {
-	s.srv.fails.wait(s.ctx(), network(s.gate))
+func (s *session) failed(began time.Time) error {
+	s.srv.fails.Wait(s.ctx(), login.Network(s.gate.RemoteAddr()), began)
 	if s.fails++; s.fails >= maxFails {
 		s.gate.bye("* BYE [AUTHENTICATIONFAILED] Too many failed logins\r\n")
 	}
@@ -82,78 +79,4 @@ func (srv *Server) underPermit(c net.Conn, a store.Account) error {
 		return err
 	}
 	return nil
-}
-
-// account finds who logs in. NotExist for whatever is wrong with name or password; the same work is done for all of them.
-func (srv *Server) account(ctx context.Context, login, password string) (store.Account, error) {
-	wrong := domicile.E("login", domicile.NotExist, "unknown name or wrong password")
-	var a store.Account
-	addr, err := srv.cfg.Address(login)
-	if err == nil {
-		a, err = srv.cfg.Store.AccountByAddress(ctx, addr)
-	}
-	if err != nil && domicile.KindOf(err) != domicile.NotExist && domicile.KindOf(err) != domicile.Invalid {
-		return a, domicile.E("login", domicile.Unavailable, "the account cannot be read now")
-	}
-	ok, checkErr := srv.cfg.Password(a.Password, password) // for a name that does not exist too: it takes as long
-	if err != nil || checkErr != nil || !ok || a.Password == "" {
-		return store.Account{}, wrong
-	}
-	return a, nil
-}
-
-// failCounter makes failed logins of one network slower and slower.
-type failCounter struct {
-	step time.Duration // the first delay; each failure doubles it
-	mu   sync.Mutex
-	seen map[string]failures
-}
-
-type failures struct {
-	n    int
-	last time.Time
-}
-
-// wait counts a failure and waits.
-func (f *failCounter) wait(ctx context.Context, from string) {
-	t := time.NewTimer(f.count(from, time.Now()))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
-func (f *failCounter) count(from string, now time.Time) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.seen == nil || len(f.seen) >= maxFailers {
-		for k, v := range f.seen {
-			if now.Sub(v.last) > failMemory {
-				delete(f.seen, k)
-			}
-		}
-		if f.seen == nil || len(f.seen) >= maxFailers {
-			f.seen = map[string]failures{}
-		}
-	}
-	v := f.seen[from]
-	if now.Sub(v.last) > failMemory {
-		v.n = 0
-	}
-	v.n, v.last = v.n+1, now
-	f.seen[from] = v
-	return min(f.step<<min(v.n-1, 10), slowestAnswer)
-}
-
-// network is the address without its port; of IPv6 the /64.
-func network(c net.Conn) string {
-	a, ok := c.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return c.RemoteAddr().String()
-	}
-	if a.IP.To4() == nil && len(a.IP) == net.IPv6len {
-		return a.IP.Mask(net.CIDRMask(64, 128)).String()
-	}
-	return a.IP.String()
 }

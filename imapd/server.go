@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"domicile"
+	"domicile/login"
 	"domicile/region"
 	"domicile/store"
 )
@@ -43,7 +44,8 @@ type Config struct {
 // Server is the IMAP front.
 type Server struct {
 	cfg    Config
-	fails  failCounter
+	check  login.Checker
+	fails  *login.Fails
 	memory *semaphore.Weighted
 	attach func(net.Conn, store.Account) error // underPermit
 	open   engine                              // for connections within TLS
@@ -79,7 +81,8 @@ func New(cfg Config) (*Server, error) {
 }
 
 func newServer(cfg Config) *Server {
-	s := &Server{cfg: cfg, fails: failCounter{step: time.Second}, memory: semaphore.NewWeighted(readMemory), gates: map[*gate]struct{}{}}
+	s := &Server{cfg: cfg, check: login.Checker{Accounts: cfg.Store, Address: cfg.Address, Password: cfg.Password},
+		fails: login.NewFails(time.Second, 0), memory: semaphore.NewWeighted(readMemory), gates: map[*gate]struct{}{}}
 	s.left = sync.NewCond(&s.mu)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.open, s.plain, s.shut = newEngine(s, true, nil), newEngine(s, true, cfg.TLS), newEngine(s, false, cfg.TLS)

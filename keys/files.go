@@ -37,6 +37,23 @@ func createSecret(op, path string, data []byte) error {
 	return nil
 }
 
+// replaceSecret puts data in the place of a file, whole and on disk, for its owner only.
+func replaceSecret(op, path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return domicile.W(op, err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(0o600), f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	return domicile.W(op, err)
+}
+
 // readSecret reads a key file, and refuses one that anyone but its owner may read.
 func readSecret(op, path string) ([]byte, error) {
 	f, err := os.Open(path)

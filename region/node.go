@@ -26,8 +26,10 @@ type Config struct {
 	Guard                         *Guard          // nil for a witness
 	RPCListen, RPCAdvertise       string          // literal host:port; port 0 picks a free one
 	GossipListen, GossipAdvertise string
+	RPCInside, GossipInside       string   // where the nodes of the same region reach this one, literal host:port; "" if as the others
 	AdminAdvertise                string   // where operators reach this node, told to the others; "" if nowhere
 	Seeds                         []string // literal host:port of some nodes' gossip
+	FrontLimits                   Limits   // of each mail front by itself; zero = 4096 open, 256 of one network, 600 new a minute
 	GossipKeys                    [][]byte // the first encrypts, all decrypt; 16, 24 or 32 bytes each
 	Log                           *slog.Logger
 }
@@ -77,6 +79,9 @@ func New(cfg Config) (*Node, error) {
 	const op = "make a node"
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.FrontLimits == (Limits{}) {
+		cfg.FrontLimits = usualLimits
 	}
 	if err := cfg.check(); err != nil {
 		return nil, domicile.W(op, err)
@@ -154,8 +159,10 @@ func (c *Config) check() error {
 			return bad(a + " is not a literal IP address and port")
 		}
 	}
-	if _, err := netip.ParseAddrPort(c.AdminAdvertise); c.AdminAdvertise != "" && err != nil {
-		return bad(c.AdminAdvertise + " is not a literal IP address and port")
+	for _, a := range []string{c.AdminAdvertise, c.RPCInside, c.GossipInside} {
+		if _, err := netip.ParseAddrPort(a); a != "" && err != nil {
+			return bad(a + " is not a literal IP address and port")
+		}
 	}
 	for _, p := range [][2]string{{c.RPCListen, c.RPCAdvertise}, {c.GossipListen, c.GossipAdvertise}} {
 		if _, err := netip.ParseAddrPort(p[1]); p[1] != "" && err != nil {

@@ -18,7 +18,7 @@ import (
 type counts struct {
 	set      *metrics.Set
 	crossing func(domicile.EgressClass, error)
-	reply    func(command string, code int)
+	reply    func(front, command string, code int)
 	delivery func(error)
 	login    func(front, result string)
 }
@@ -26,13 +26,13 @@ type counts struct {
 func newCounts() *counts {
 	s := metrics.New()
 	crossing := s.Counter("domicile_crossings_total", "Permits asked for at the border, by class of bytes and what came of it.", "class", "outcome")
-	reply := s.Counter("domicile_smtp_replies_total", "Answers to recipients (RCPT) and to messages (DATA), by code.", "command", "code")
+	reply := s.Counter("domicile_smtp_replies_total", "Answers to recipients (RCPT) and to messages (DATA), by front and code.", "front", "command", "code")
 	delivery := s.Counter("domicile_deliveries_total", "Messages brought to this node's store, by what came of it.", "outcome")
 	login := s.Counter("domicile_logins_total", "Logins of mail clients, by front and how they ended.", "front", "result")
 	return &counts{
 		set:      s,
 		crossing: func(c domicile.EgressClass, err error) { crossing(string(c), outcome(err)) },
-		reply:    func(command string, code int) { reply(strings.ToLower(command), strconv.Itoa(code)) },
+		reply:    func(front, command string, code int) { reply(front, strings.ToLower(command), strconv.Itoa(code)) },
 		delivery: func(err error) { delivery(outcome(err)) },
 		login:    func(front, result string) { login(front, result) },
 	}
@@ -122,7 +122,7 @@ func (n *node) connections(is func(front string, c region.Connections)) {
 		return
 	}
 	all := n.net.Connections()
-	for front, addr := range map[string]string{"smtp": at.SMTP, "imap": at.IMAP, "imaps": at.IMAPS, "admin": at.Admin, "http": at.HTTP} {
+	for front, addr := range map[string]string{"smtp": at.SMTP, "lmtp": at.LMTP, "imap": at.IMAP, "imaps": at.IMAPS, "admin": at.Admin, "http": at.HTTP} {
 		if c, ok := all[addr]; ok {
 			is(front, c)
 		}

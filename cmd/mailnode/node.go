@@ -51,6 +51,8 @@ type node struct {
 	orders    *disclosure.Engine
 	home      *smtpd.Home
 
+	cosigner *audit.Witness // of others' logs; nil on a node that is neither witness nor store
+
 	net    *region.Node
 	fronts []front
 
@@ -148,15 +150,16 @@ func (n *node) buildNetwork() error {
 	if err != nil {
 		return err
 	}
-	gossip, err := readGossipKeys(n.cfg.Gossip.KeyFile)
+	gossip, err := keys.LoadGossip(n.cfg.Gossip.KeyFile)
 	if err != nil {
 		return err
 	}
 	c := n.cfg
 	n.net, err = region.New(region.Config{
 		Node: domicile.Node(c.Name), Region: n.region(), Roles: c.Roles, Catalog: n.catalog.Load, Identity: identity, Guard: n.guard,
-		RPCListen: c.RPC.Listen, RPCAdvertise: c.RPC.Advertise,
+		RPCListen: c.RPC.Listen, RPCAdvertise: c.RPC.Advertise, RPCInside: c.RPC.Inside, GossipInside: c.Gossip.Inside,
 		AdminAdvertise: adminAddress(c.Admin),
+		FrontLimits:    region.Limits{Open: int(c.Limits.Connections), OpenEach: int(c.Limits.PerNetwork), NewEachMinute: int(c.Limits.NewPerMinute)},
 		GossipListen:   c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log,
 	})
 	if err != nil {
@@ -165,12 +168,12 @@ func (n *node) buildNetwork() error {
 	if !c.Witness() && !c.Has("store") {
 		return nil
 	}
-	cosigner, err := audit.OpenWitness(n.data("cosigner"), n.signer, n.otherLogs(), time.Now)
+	n.cosigner, err = audit.OpenWitness(n.data("cosigner"), n.signer, n.otherLogs(n.catalog.Load()), time.Now)
 	if err != nil {
 		return err
 	}
-	n.opened(cosigner.Close)
-	n.net.ServeCosigner(cosigner)
+	n.opened(n.cosigner.Close)
+	n.net.ServeCosigner(n.cosigner)
 	return nil
 }
 
@@ -186,9 +189,9 @@ func adminAddress(l config.Listen) string {
 }
 
 // otherLogs maps the origin of every region's log but our own to its verifier key.
-func (n *node) otherLogs() map[string]string {
+func (n *node) otherLogs(c *region.Catalog) map[string]string {
 	logs := map[string]string{}
-	for _, r := range n.catalog.Load().Regions {
+	for _, r := range c.Regions {
 		if r.Name != n.region() {
 			origin, _, _ := strings.Cut(r.Key, "+")
 			logs[origin] = r.Key
@@ -218,7 +221,7 @@ func (n *node) buildStore() error {
 }
 
 func (n *node) buildDirectory() error {
-	key, err := readNamesKey(n.cfg.NamesKey)
+	key, err := keys.LoadNames(n.cfg.NamesKey)
 	if err != nil {
 		return err
 	}
