@@ -113,6 +113,17 @@ func (n *node) measureCosigners() {
 			is(age, string(who))
 		}
 	}, "cosigner")
+	s.Gauge("domicile_clock_ahead_seconds", "How far this node's clock is ahead of each cosigner's, by its cosignatures of the last hour; NaN if there was none.", func(is metrics.Sample) {
+		ahead := n.net.ClockAhead()
+		for who := range n.net.Cosigned() {
+			by, ok := ahead[who]
+			if !ok {
+				is(math.NaN(), string(who))
+				continue
+			}
+			is(by.Seconds(), string(who))
+		}
+	}, "cosigner")
 }
 
 // connections tells what each front has, by its name.

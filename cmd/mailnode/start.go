@@ -62,7 +62,7 @@ func (n *node) startSMTP(at *ready) error {
 			continue
 		}
 		s, err := smtpd.New(smtpd.Config{Door: f.door, Region: n.region(), Hostname: f.conf.Hostname, MaxSize: f.conf.MaxSize, Lab: n.cfg.Lab,
-			Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, TLS: n.frontTLS(), Log: n.log,
+			Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, TLS: n.frontTLS(), Log: n.log, Now: n.cfg.Now,
 			Count: func(command string, code int) { n.counts.reply(f.name, command, code) }})
 		if err != nil {
 			return err
@@ -108,7 +108,7 @@ func (n *node) startAdmin() (string, error) {
 		return "", nil
 	}
 	s, err := admin.New(admin.Config{Region: n.region(), Node: domicile.Node(n.cfg.Name), Network: n.net, Catalog: n.catalog.Load, Store: n.store,
-		Directory: n.directory, Residence: n.residence, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Hash: keys.HashPassword, Log: n.log})
+		Directory: n.directory, Residence: n.residence, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Hash: keys.HashPassword, Log: n.log, Now: n.cfg.Now, Clock: n.clock})
 	if err != nil {
 		return "", err
 	}
