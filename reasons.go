@@ -50,6 +50,8 @@ const (
 	ConsentMissing       Reason = "consent_missing"           // the owner's export without the owner's consent or an order
 	DualApprovalMissing  Reason = "dual_approval_missing"     // a second person's concurrence is needed first
 	OrderStateWrong      Reason = "order_state_wrong"         // the case is not in a state that allows this act
+	MoveNotApproved      Reason = "move_not_approved"         // mail would move without a change of residence that both regions know to be approved
+	MovePastHandover     Reason = "move_past_handover"        // the account belongs to its next home already
 )
 
 // Reasons is the closed list.
@@ -60,4 +62,5 @@ var Reasons = []Reason{
 	ResidenceNotServed, WrongRegion, QuorumNotReached, NotPossessed, Referred, ClockUnsure, NoPermit, PermitSpent,
 	PermitForeign, PermitExceeded, EgressClassUnknown, EgressNotAllowed, JournalUnavailable, PeerUnverified,
 	CatalogUnverified, OwnershipUnverified, NameTaken, DomainNotServed, ConsentMissing, DualApprovalMissing, OrderStateWrong,
+	MoveNotApproved, MovePastHandover,
 }

@@ -327,6 +327,9 @@ func (m *maker) nodes() error {
 		if err := m.write(c.Name+"/node.toml", text, 0o644); err != nil {
 			return err
 		}
+		if err := os.Mkdir(m.lab.Path(c.Name+"/data"), 0o700); err != nil { // to mount something on where the folder may not be written
+			return err
+		}
 	}
 	return nil
 }
@@ -336,8 +339,10 @@ func (m *maker) nodes() error {
 // A region with a network of its own is found there too, so that it finds itself while it is cut off.
 func (m *maker) seeds(c *config.Node) []string {
 	out := []string{}
-	if first := string(RegionSpec{Name: domicile.Region(c.Region)}.node(0)); first != c.Name && m.inside[first] != "" {
-		out = append(out, m.inside[first])
+	for i := range m.nodesOf(domicile.Region(c.Region)) {
+		if n := string(RegionSpec{Name: domicile.Region(c.Region)}.node(i)); n != c.Name && m.inside[n] != "" {
+			out = append(out, m.inside[n])
+		}
 	}
 	first := []string{witnessName}
 	for _, r := range m.Regions[:min(2, len(m.Regions))] {

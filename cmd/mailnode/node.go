@@ -236,6 +236,9 @@ func (n *node) buildDirectory() error {
 		Region: n.region(), Digester: digester, Trust: trust{n.catalog.Load}, Remote: n.net, Registrar: n.registrar, Signer: n.signer}
 	if n.store != nil {
 		cfg.Local = n.local
+		n.net.ServeOwn(n.local)
+	} else {
+		cfg.Nearby = n.net.OwnAccount
 	}
 	n.directory, err = placement.NewDirectory(cfg)
 	return err
