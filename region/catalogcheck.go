@@ -19,6 +19,7 @@ const (
 	maxWitnesses    = 64
 	maxCAs          = 8
 	maxCatalogText  = 256 // bytes of one name
+	maxHosts        = 16  // of one region
 )
 
 // The two algorithms of a verifier key: Ed25519 of a signed note, and the cosignature of C2SP tlog-cosignature.
@@ -75,7 +76,7 @@ func (c *Catalog) checkEntities() error {
 }
 
 func (c *Catalog) checkRegions() error {
-	seen := map[domicile.Region]bool{}
+	seen, hosts := map[domicile.Region]bool{}, map[string]bool{}
 	for _, r := range c.Regions {
 		where := "region " + string(r.Name)
 		if _, err := domicile.ParseRegion(string(r.Name)); err != nil || seen[r.Name] || r.Name == "witness" {
@@ -94,8 +95,28 @@ func (c *Catalog) checkRegions() error {
 		if err := checkCA(where, r.CA); err != nil {
 			return err
 		}
+		if len(r.Hosts) > maxHosts {
+			return bad(fmt.Sprintf("%s: more than %d hosts", where, maxHosts))
+		}
+		for _, h := range r.Hosts {
+			if !isHost(h) || hosts[h] {
+				return bad(fmt.Sprintf("%s: the host %q is no name in lower case, or is listed twice", where, h))
+			}
+			hosts[h] = true
+		}
 	}
 	return nil
+}
+
+// isHost wants labels of a-z, 0-9 and inner '-', two at least, the last not a number: no address can be meant.
+func isHost(h string) bool {
+	labels := strings.Split(h, ".")
+	for _, l := range labels {
+		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return len(labels) > 1 && len(h) <= 253 && strings.Trim(labels[len(labels)-1], "0123456789") != ""
 }
 
 func (c *Catalog) checkDomains() error {
