@@ -1,7 +1,6 @@
 package placement
 
 import (
-	"slices"
 	"strings"
 
 	"domicile"
@@ -18,7 +17,7 @@ func Decide(c Crossing) Decision {
 		return Decision{Reason: domicile.EgressClassUnknown, Rule: "egress: a class without a row in the table is refused", Leaf: true}
 	}
 	d := Decision{Rule: "egress/" + string(row.Class) + ": " + row.Rule, Leaf: row.Leaf}
-	form := row.form(c.Kind)
+	form := row.form(c.Kind, c.Party)
 	if form == nil {
 		d.Reason = domicile.EgressNotAllowed
 		return d
@@ -32,8 +31,6 @@ func Decide(c Crossing) Decision {
 func (f *Form) refuses(c Crossing) domicile.Reason {
 	switch {
 	case !isRegion(c.From) || c.Ceiling <= 0 || c.Ceiling > f.Ceiling:
-		return domicile.EgressNotAllowed
-	case !slices.Contains(f.Parties, c.Party):
 		return domicile.EgressNotAllowed
 	}
 	if why := receiver(c); why != "" {
@@ -93,6 +90,10 @@ func (m Mail) allows(c Crossing) bool {
 		return c.From == c.Home
 	case ToHome:
 		return c.To == c.Home
+	case BothWays:
+		return c.To == c.Home || c.From == c.Home
+	case FromElse:
+		return c.From != c.Home
 	}
 	return false
 }

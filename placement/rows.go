@@ -12,7 +12,7 @@ type Row struct {
 	Class domicile.EgressClass
 	Rule  string // the promise in words; part of every Decision
 	Leaf  bool   // decisions of this class are leaves of the log; otherwise records of the sealed journal
-	Forms []Form // at most one for each kind of permit
+	Forms []Form // at most one for each kind of permit and party
 }
 
 // Form is one shape in which a class may leave.
@@ -34,6 +34,8 @@ const (
 	FromHome Mail = "from home"   // of an account that rests where the bytes leave
 	ToHome   Mail = "toward home" // of an account that rests where the bytes arrive
 	AnyMail  Mail = "none or from home"
+	BothWays Mail = "toward or from home"
+	FromElse Mail = "of another home" // of an account that rests elsewhere than where the bytes leave
 )
 
 const (
@@ -49,6 +51,12 @@ var rows = []Row{
 		Forms: []Form{
 			{Kind: Standing, Parties: []Party{ToClient}, Mail: NoMail, Ceiling: mib},
 			{Kind: Stream, Parties: []Party{ToClient}, Mail: FromHome, Ceiling: tib},
+		}},
+	{Class: domicile.Relay, Rule: "a customer's own session passes another region in memory only, between its home and its client",
+		Forms: []Form{
+			{Kind: Standing, Parties: []Party{ToRegion}, Mail: NoMail, Ceiling: 64 * kib},
+			{Kind: Stream, Parties: []Party{ToRegion}, Mail: BothWays, Ceiling: tib},
+			{Kind: Stream, Parties: []Party{ToClient}, Mail: FromElse, Ceiling: tib},
 		}},
 	{Class: domicile.Delivery, Rule: "content only toward its home; back goes only the answer, which carries none",
 		Forms: []Form{
@@ -101,8 +109,10 @@ func Rows() []Row {
 // Ceiling returns how many bytes one permit of a class and kind may carry at most, 0 if there is no such form.
 func Ceiling(class domicile.EgressClass, kind PermitKind) int64 {
 	if r := rowOf(class); r != nil {
-		if f := r.form(kind); f != nil {
-			return f.Ceiling
+		for _, f := range r.Forms {
+			if f.Kind == kind {
+				return f.Ceiling
+			}
 		}
 	}
 	return 0
@@ -117,9 +127,9 @@ func rowOf(class domicile.EgressClass) *Row {
 	return nil
 }
 
-func (r *Row) form(kind PermitKind) *Form {
+func (r *Row) form(kind PermitKind, party Party) *Form {
 	for i := range r.Forms {
-		if r.Forms[i].Kind == kind {
+		if r.Forms[i].Kind == kind && slices.Contains(r.Forms[i].Parties, party) {
 			return &r.Forms[i]
 		}
 	}

@@ -65,7 +65,7 @@ func (g *Guard) spend(p *Permit, kind placement.PermitKind, fits func(placement.
 // Writer spends a stream permit and returns w behind a meter: a Write past the ceiling fails with PermitExceeded and sends
 // nothing of it. Close records digest and count (it does not close w). Not for concurrent use.
 func (g *Guard) Writer(p *Permit, w io.Writer) (io.WriteCloser, error) {
-	in, err := g.spend(p, placement.Stream, nil)
+	in, err := g.spend(p, placement.Stream, func(c placement.Crossing) bool { return c.Class != domicile.Relay }) // only Conn.Attach spends those
 	if err != nil {
 		return nil, err
 	}
@@ -157,15 +157,15 @@ func (p *permit) digestFromHere() {
 }
 
 // record describes the permit as of now.
-func (p *permit) record(kind string) record {
+func (p *permit) record(kind string) Record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.recordLocked(kind)
 }
 
-func (p *permit) recordLocked(kind string) record {
+func (p *permit) recordLocked(kind string) Record {
 	c := p.req.Crossing
-	r := record{Type: kind, ID: p.id, Class: c.Class, Kind: c.Kind.String(), Party: string(c.Party), To: c.To,
+	r := Record{Type: kind, ID: p.id, Class: c.Class, Kind: c.Kind.String(), Party: string(c.Party), To: c.To,
 		Account: c.Account, Home: c.Home, Case: c.Case, Ceiling: c.Ceiling, Rule: p.rule, Bytes: p.sent, Count: p.count}
 	if p.sum != nil {
 		r.Digest = hex.EncodeToString(p.sum.Sum(nil))

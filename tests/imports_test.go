@@ -31,13 +31,14 @@ var mayImport = map[string][]string{
 	"store":        {"domicile", "message"},
 	"region":       {"domicile", "placement", "audit"},
 	"disclosure":   {"domicile", "keys", "store", "residence", "placement", "audit", "region"},
-	"smtpd":        {"domicile", "message", "store", "placement", "region"},
-	"imapd":        {"domicile", "message", "store", "placement", "region"},
+	"login":        {"domicile", "store"},
+	"smtpd":        {"domicile", "message", "store", "placement", "region", "login"},
+	"imapd":        {"domicile", "message", "store", "placement", "region", "login"},
 	"admin":        {"domicile", "keys", "store", "residence", "placement", "audit", "region", "disclosure"},
-	"lab":          {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "smtpd", "imapd", "admin", "metrics"},
+	"lab":          {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "login", "smtpd", "imapd", "admin", "metrics"},
 	"cmd/mailctl":  {"domicile", "config", "keys", "audit", "residence", "store", "placement", "region", "disclosure", "admin", "lab"},
-	"cmd/mailnode": {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "smtpd", "imapd", "admin", "lab", "metrics"},
-	"tests":        {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "smtpd", "imapd", "admin", "lab", "metrics"},
+	"cmd/mailnode": {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
+	"tests":        {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
 }
 
 // whyNot gives the reason of the edges that somebody is most likely to want one day.
@@ -55,6 +56,7 @@ var whyNot = map[string]string{
 	"smtpd -> imapd":       "the fronts meet in the store alone",
 	"smtpd -> keys":        "a front holds no key",
 	"imapd -> keys":        "a front holds no key; it is handed a password check",
+	"login -> keys":        "it is handed a password check, and holds no key",
 	"smtpd -> audit":       "a front's leaves are written by the guard, before the act",
 	"imapd -> disclosure":  "mail clients and orders share no code path",
 	"disclosure -> smtpd":  "a disclosure never leaves by a mail front",

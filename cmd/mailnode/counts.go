@@ -18,7 +18,7 @@ import (
 type counts struct {
 	set      *metrics.Set
 	crossing func(domicile.EgressClass, error)
-	reply    func(command string, code int)
+	reply    func(front, command string, code int)
 	delivery func(error)
 	login    func(front, result string)
 }
@@ -26,13 +26,13 @@ type counts struct {
 func newCounts() *counts {
 	s := metrics.New()
 	crossing := s.Counter("domicile_crossings_total", "Permits asked for at the border, by class of bytes and what came of it.", "class", "outcome")
-	reply := s.Counter("domicile_smtp_replies_total", "Answers to recipients (RCPT) and to messages (DATA), by code.", "command", "code")
+	reply := s.Counter("domicile_smtp_replies_total", "Answers to recipients (RCPT) and to messages (DATA), by front and code.", "front", "command", "code")
 	delivery := s.Counter("domicile_deliveries_total", "Messages brought to this node's store, by what came of it.", "outcome")
 	login := s.Counter("domicile_logins_total", "Logins of mail clients, by front and how they ended.", "front", "result")
 	return &counts{
 		set:      s,
 		crossing: func(c domicile.EgressClass, err error) { crossing(string(c), outcome(err)) },
-		reply:    func(command string, code int) { reply(strings.ToLower(command), strconv.Itoa(code)) },
+		reply:    func(front, command string, code int) { reply(front, strings.ToLower(command), strconv.Itoa(code)) },
 		delivery: func(err error) { delivery(outcome(err)) },
 		login:    func(front, result string) { login(front, result) },
 	}
@@ -92,6 +92,21 @@ func (n *node) measureBorder() {
 		}
 	}, "class", "kind")
 	s.Gauge("domicile_log_leaves", "Leaves of this node's audit log.", func(is metrics.Sample) { is(float64(n.audit.Head().Size)) })
+	s.Gauge("domicile_relayed_sessions", "Sessions in tunnels between nodes that are open, by side: handed over by a front of this node, or served by its store.", func(is metrics.Sample) {
+		out, served, _ := n.net.Sessions()
+		is(float64(out), "front")
+		is(float64(served), "home")
+	}, "side")
+	s.Total("domicile_relayed_sessions_total", "Sessions to be relayed, by side, front, and what came of it.", func(is metrics.Sample) {
+		_, _, began := n.net.Sessions()
+		for o, count := range began {
+			side := "home"
+			if o.Out {
+				side = "front"
+			}
+			is(float64(count), side, o.Front, o.Result)
+		}
+	}, "side", "front", "result")
 	orders := &orderSteps{log: n.audit, next: n.audit.Head().Size, steps: map[[2]string]int{}}
 	s.Total("domicile_order_steps_total", "Steps of cases since the node started, by state reached and reason code.", orders.read, "step", "code")
 }
@@ -113,6 +128,17 @@ func (n *node) measureCosigners() {
 			is(age, string(who))
 		}
 	}, "cosigner")
+	s.Gauge("domicile_clock_ahead_seconds", "How far this node's clock is ahead of each cosigner's, by its cosignatures of the last hour; NaN if there was none.", func(is metrics.Sample) {
+		ahead := n.net.ClockAhead()
+		for who := range n.net.Cosigned() {
+			by, ok := ahead[who]
+			if !ok {
+				is(math.NaN(), string(who))
+				continue
+			}
+			is(by.Seconds(), string(who))
+		}
+	}, "cosigner")
 }
 
 // connections tells what each front has, by its name.
@@ -122,7 +148,7 @@ func (n *node) connections(is func(front string, c region.Connections)) {
 		return
 	}
 	all := n.net.Connections()
-	for front, addr := range map[string]string{"smtp": at.SMTP, "imap": at.IMAP, "imaps": at.IMAPS, "admin": at.Admin, "http": at.HTTP} {
+	for front, addr := range map[string]string{"smtp": at.SMTP, "lmtp": at.LMTP, "imap": at.IMAP, "imaps": at.IMAPS, "admin": at.Admin, "http": at.HTTP} {
 		if c, ok := all[addr]; ok {
 			is(front, c)
 		}

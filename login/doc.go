@@ -1,0 +1,21 @@
+// Package login checks who a mail client says it is. All fronts that take passwords share it, so that a guesser learns the
+// same from each of them: nothing.
+//
+//	check := login.Checker{Accounts: st, Address: placement.ParseAddress, Password: keys.CheckPassword}
+//	fails := login.NewFails(time.Second, 0)
+//	...
+//	began := time.Now()
+//	a, err := check.Account(ctx, name, password)
+//	if domicile.KindOf(err) == domicile.NotExist {
+//		fails.Wait(ctx, login.Network(conn.RemoteAddr()), began)
+//		// "no such account here, or the wrong password"
+//	}
+//
+// # What it promises
+//
+// An unknown name and a wrong password are one error, and the same work is done for both; Fails.Wait then answers both at the
+// same moment, counted from when the login began. Failed logins of one network are answered later and later. A right
+// password is never delayed: nobody can lock an owner out by failing in the owner's place.
+//
+// What an account in another state than store.Active may do is for the front to say.
+package login
