@@ -57,6 +57,7 @@ type Server struct {
 	cfg     Config
 	route   route
 	resolve func(context.Context, domicile.Address) (placement.Location, error)
+	moved   func(domicile.Address) // has the next question about an address asked anew; nil = no answer is remembered
 	now     func() time.Time
 	tarpit  time.Duration
 	// patience is how long the home of one recipient may hold up those of others.
@@ -87,7 +88,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Home == nil && (cfg.Guard == nil || cfg.Node == nil) {
 		return nil, domicile.E("smtp front", domicile.Invalid, "a node without a store needs a guard and a node to send mail home")
 	}
-	return newServer(cfg, cfg.Directory.Resolve), nil
+	s := newServer(cfg, cfg.Directory.Resolve)
+	s.moved = cfg.Directory.Moved
+	return s, nil
 }
 
 func newServer(cfg Config, resolve func(context.Context, domicile.Address) (placement.Location, error)) *Server {
