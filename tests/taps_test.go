@@ -297,6 +297,12 @@ func (s *tapped) account(t *testing.T, net *netlink.Net, taken netlink.Taken, r 
 	if len(balances) < 5 {
 		t.Errorf("%s: only %d balances: %v", r, len(balances), balances)
 	}
+	data := s.c.Path(s.c.Home(r).Data)
+	checked := s.c.Run(t, nil, "audit", "journal", "--dir", filepath.Join(data, "journal"), "--root-key", s.c.Path(string(r)+"/root.key"),
+		"--log", filepath.Join(data, "audit"), "--pins", s.c.Path(s.c.Pins), "--output", "json")
+	if checked.Code != 0 || checked.Get("commitments") == "0" {
+		t.Errorf("%s: the log's commitments to the journal: %s", r, checked)
+	}
 }
 
 // journalOf reads the journals of a region's nodes, which do not run, with the region's root key.
