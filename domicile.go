@@ -81,6 +81,7 @@ type EgressClass string
 // The classes in use. A new way out of a region gets a class here, and a row in package placement.
 const (
 	ClientSession EgressClass = "client_session" // a mail client's own connection to a front
+	Relay         EgressClass = "relay"          // a customer's own session on its way through another node, in memory only
 	Delivery      EgressClass = "delivery"       // a message on its way to its home region
 	Gossip        EgressClass = "gossip"         // who is alive, and at which address
 	Lookup        EgressClass = "lookup"         // where a name lives, as a keyed digest
@@ -89,6 +90,7 @@ const (
 	Checkpoint    EgressClass = "checkpoint"     // heads of audit logs and their cosignatures
 	OrderNotice   EgressClass = "order"          // an order told to the storing region
 	Disclosure    EgressClass = "disclosure"     // a sealed production, to the authority that may have it
+	Move          EgressClass = "move"           // an account on its way to its next home
 	Operator      EgressClass = "operator"       // answers of the admin interface
 	Telemetry     EgressClass = "telemetry"      // health and counts of the node itself
 )

@@ -243,9 +243,6 @@ func (c *checker) region() {
 		c.reachable("admin.advertise", n.Admin.Advertise, n.Admin.Listen)
 	}
 	for _, f := range []struct{ key, listen string }{{"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}} {
-		if f.listen != "" && !n.Has("store") && !c.wrong["roles"] {
-			c.problem(f.key, `needs the role "store": mail is read where it rests`)
-		}
 		if ap, err := netip.ParseAddrPort(f.listen); err == nil && !ap.Addr().IsLoopback() && !ap.Addr().IsPrivate() {
 			c.problem(f.key, "%s is open to strangers, whom the interim IMAP engine does not withstand; name an address on loopback or a private network", ap.Addr())
 		}

@@ -8,7 +8,7 @@ type Node struct {
 	Name string `toml:"name"`
 	// Region that this node belongs to, as in the catalog. Required, except for a witness, which has none.
 	Region string `toml:"region,omitempty"`
-	// Roles: "front" (SMTP; IMAP with "store"), "store" (holds the region's mail, one node of a region), "admin" (the
+	// Roles: "front" (SMTP and IMAP), "store" (holds the region's mail, one node of a region), "admin" (the
 	// operators' interface, needs "store"); or "witness" alone, which only cosigns. Required.
 	Roles []string `toml:"roles"`
 	// Data is the folder in which everything that the node writes rests. Made if absent and then stamped with region and

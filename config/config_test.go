@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -288,8 +290,65 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(witness))
 	f.Add([]byte("[a.b]\nc = {d = [1, {e = 2}]}\n[[f]]\n'' = 1"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if n, err := parse("node.toml", raw); (n == nil) == (err == nil) {
-			t.Fatalf("%v, %v", n, err)
+		if f := read("node.toml", raw); f.Node == nil && f.Err() == nil {
+			t.Fatal("it was not read, and nothing is wrong")
 		}
 	})
+}
+
+// TestTemplate: what it writes has the values that it was given, and a word on every key there is.
+func TestTemplate(t *testing.T) {
+	path := setup(t, good)
+	for _, text := range []string{good, witness} {
+		n := read(path, []byte(text)).Node
+		out := Template(n)
+		f := read(path, out)
+		if err := f.Err(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		a, _ := toml.Marshal(n)
+		b, _ := toml.Marshal(f.Node)
+		if !bytes.Equal(a, b) {
+			t.Errorf("%s\n---\n%s", a, b)
+		}
+		if !strings.Contains(string(out), "# Seeds are gossip addresses of a few nodes") {
+			t.Error("the template explains nothing")
+		}
+		for _, key := range allKeys(reflect.TypeFor[Node]()) {
+			if !regexp.MustCompile(`(?m)^(# )?` + key + ` = |^(# )?\[` + key + `\]`).Match(out) {
+				t.Errorf("the template has no %s", key)
+			}
+		}
+	}
+}
+
+func allKeys(t reflect.Type) (out []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
+		out = append(out, key)
+		if f.Type.Kind() == reflect.Struct {
+			out = append(out, allKeys(f.Type)...)
+		}
+	}
+	return out
+}
+
+// What others find is told with the rest, by line, and warnings are none of it.
+func TestFile(t *testing.T) {
+	path := setup(t, strings.Replace(good, `"root.key"`, `"nowhere.key"`, 1))
+	f, err := Read(path)
+	if err != nil || f.Sound("root_key") || !f.Sound("identity", "names_key") {
+		t.Fatal(f, err)
+	}
+	f.Warn("identity", "ends %s", "soon")
+	f.Problem("root_key", "is complained of already")
+	f.Problem("names_key", "is %s", "odd")
+	want := path + ":5: root_key: no such file: " + filepath.Dir(path) + "/nowhere.key\n" + path + ":8: names_key: is odd"
+	if got := f.Err(); got == nil || got.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", got, want)
+	}
+	if w := f.Warnings(); len(w) != 1 || w[0].String() != path+":7: identity: ends soon" {
+		t.Errorf("%v", w)
+	}
 }

@@ -92,7 +92,9 @@ func TestClockUnsureAfterCrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.cfg.Clock = func(context.Context) error { return domicile.Refuse("trust the clock", domicile.ClockUnsure, ruleClock, "") }
+	b.cfg.Clock = func(context.Context) error {
+		return domicile.Refuse("trust the clock", domicile.ClockUnsure, ruleClock, "")
+	}
 	b.Engine.cfg.Clock = b.cfg.Clock
 	if err := b.goOn(ctx, c.Info.Case); domicile.ReasonOf(err) != domicile.ClockUnsure {
 		t.Errorf("%v", err)

@@ -161,14 +161,8 @@ func (e *Engine) load() (err error) {
 	if e.reg, err = loadRegistry(e.cfg.Registry); err != nil {
 		return err
 	}
-	if e.all, err = loadBundles(); err != nil {
+	if e.all, e.set, err = adopt(e.cfg.Bundles, e.cfg.Now()); err != nil {
 		return err
-	}
-	if e.set, err = choose(e.all, e.cfg.Bundles); err != nil {
-		return err
-	}
-	if name := e.set.ended(e.cfg.Now()); name != "" {
-		return domicile.E("adopt bundles", domicile.Invalid, "the bundle "+name+" has ended: it can be asked by explain, but not be in force")
 	}
 	lists, err := e.cfg.Store.Table("status_lists")
 	if err != nil {
@@ -176,6 +170,31 @@ func (e *Engine) load() (err error) {
 	}
 	e.reg.lists = &listMemory{table: lists}
 	e.cases, err = e.cfg.Store.Table("cases")
+	return err
+}
+
+// adopt returns all bundles, and those of these names, none of which may have ended.
+func adopt(names []string, now time.Time) (all map[string]*bundle, set *policySet, err error) {
+	if all, err = loadBundles(); err != nil {
+		return nil, nil, err
+	}
+	if set, err = choose(all, names); err != nil {
+		return nil, nil, err
+	}
+	if name := set.ended(now); name != "" {
+		return nil, nil, domicile.E("adopt bundles", domicile.Invalid, "the bundle "+name+" has ended: it can be asked by explain, but not be in force")
+	}
+	return all, set, nil
+}
+
+// CheckBundles and CheckRegistry say what Open would of the names of bundles, and of the file of authorities.
+func CheckBundles(names []string, now time.Time) error {
+	_, _, err := adopt(names, now)
+	return err
+}
+
+func CheckRegistry(path string) error {
+	_, err := loadRegistry(path)
 	return err
 }
 

@@ -1,7 +1,6 @@
 package placement
 
 import (
-	"slices"
 	"strings"
 
 	"domicile"
@@ -10,14 +9,15 @@ import (
 // Decide is the residency policy: pure, total, refusing by default. One row of one table decides each class.
 //
 // Refusals: EgressClassUnknown for a class without a row; WrongRegion for an operator of another region;
-// QuorumNotReached for a disclosure that is not released yet; EgressNotAllowed for everything else.
+// QuorumNotReached for a disclosure that is not released yet; MoveNotApproved for an account whose move is not approved;
+// EgressNotAllowed for everything else.
 func Decide(c Crossing) Decision {
 	row := rowOf(c.Class)
 	if row == nil {
 		return Decision{Reason: domicile.EgressClassUnknown, Rule: "egress: a class without a row in the table is refused", Leaf: true}
 	}
 	d := Decision{Rule: "egress/" + string(row.Class) + ": " + row.Rule, Leaf: row.Leaf}
-	form := row.form(c.Kind)
+	form := row.form(c.Kind, c.Party)
 	if form == nil {
 		d.Reason = domicile.EgressNotAllowed
 		return d
@@ -32,8 +32,6 @@ func (f *Form) refuses(c Crossing) domicile.Reason {
 	switch {
 	case !isRegion(c.From) || c.Ceiling <= 0 || c.Ceiling > f.Ceiling:
 		return domicile.EgressNotAllowed
-	case !slices.Contains(f.Parties, c.Party):
-		return domicile.EgressNotAllowed
 	}
 	if why := receiver(c); why != "" {
 		return why
@@ -45,7 +43,9 @@ func (f *Form) refuses(c Crossing) domicile.Reason {
 		return domicile.EgressNotAllowed
 	case f.Release && !c.Released:
 		return domicile.QuorumNotReached
-	case !f.Release && c.Released: // a release that the class does not know: the caller is confused
+	case f.Approval && !c.Approved:
+		return domicile.MoveNotApproved
+	case !f.Release && c.Released || !f.Approval && c.Approved: // what the class does not know: the caller is confused
 		return domicile.EgressNotAllowed
 	}
 	return ""
@@ -90,6 +90,10 @@ func (m Mail) allows(c Crossing) bool {
 		return c.From == c.Home
 	case ToHome:
 		return c.To == c.Home
+	case BothWays:
+		return c.To == c.Home || c.From == c.Home
+	case FromElse:
+		return c.From != c.Home
 	}
 	return false
 }

@@ -23,6 +23,10 @@ const (
 var good = map[string]Crossing{
 	"greeting":    {Class: domicile.ClientSession, Kind: Standing, From: us, Party: ToClient, Ceiling: 1 << 16},
 	"session":     {Class: domicile.ClientSession, Kind: Stream, From: ie, Party: ToClient, Account: acct, Home: ie, Ceiling: 1 << 30},
+	"tunnel":      {Class: domicile.Relay, Kind: Standing, From: us, Party: ToRegion, To: ie, Ceiling: 1 << 16},
+	"relay home":  {Class: domicile.Relay, Kind: Stream, From: us, Party: ToRegion, To: ie, Account: acct, Home: ie, Ceiling: 1 << 40},
+	"relay back":  {Class: domicile.Relay, Kind: Stream, From: ie, Party: ToRegion, To: us, Account: acct, Home: ie, Ceiling: 1 << 40},
+	"relay out":   {Class: domicile.Relay, Kind: Stream, From: us, Party: ToClient, Account: acct, Home: ie, Ceiling: 1 << 40},
 	"delivery":    {Class: domicile.Delivery, Kind: Stream, From: us, Party: ToRegion, To: ie, Account: acct, Home: ie, Ceiling: 64 << 20},
 	"answer":      {Class: domicile.Delivery, Kind: Standing, From: ie, Party: ToRegion, To: us, Ceiling: 1 << 10},
 	"gossip":      {Class: domicile.Gossip, Kind: Standing, From: us, Party: ToRegion, To: ie, Ceiling: 1 << 16},
@@ -33,6 +37,8 @@ var good = map[string]Crossing{
 	"notice":      {Class: domicile.OrderNotice, Kind: Standing, From: us, Party: ToRegion, To: ie, Case: "c1", Ceiling: 1 << 16},
 	"paper":       {Class: domicile.OrderNotice, Kind: Sealed, From: us, Party: ToRegion, To: ie, Case: "c1", Ceiling: 1 << 20},
 	"disclosure":  {Class: domicile.Disclosure, Kind: Sealed, From: ie, Party: ToAuthority, Account: acct, Home: ie, Case: "c1", Released: true, Ceiling: 1 << 30},
+	"part":        {Class: domicile.Move, Kind: Sealed, From: ie, Party: ToRegion, To: us, Account: acct, Home: ie, Case: "aqqqq.1", Approved: true, Ceiling: 4 << 20},
+	"step":        {Class: domicile.Move, Kind: Standing, From: ie, Party: ToRegion, To: us, Ceiling: 1 << 16},
 	"operator":    {Class: domicile.Operator, Kind: Standing, From: ie, Party: ToOperator, To: ie, Ceiling: 1 << 20},
 	"export":      {Class: domicile.Operator, Kind: Stream, From: ie, Party: ToOperator, To: ie, Account: acct, Home: ie, Ceiling: 1 << 30},
 	"health":      {Class: domicile.Telemetry, Kind: Standing, From: ie, Party: ToMonitor, Ceiling: 1 << 16},
@@ -45,6 +51,7 @@ const (
 	wrong      = domicile.WrongRegion
 	unknown    = domicile.EgressClassUnknown
 	unreleased = domicile.QuorumNotReached
+	unapproved = domicile.MoveNotApproved
 )
 
 // TestDecide is the golden table: what is allowed, and every misuse that somebody thought of.
@@ -72,6 +79,28 @@ func TestDecide(t *testing.T) {
 		{"a client that claims to be of a region", "session", func(c *Crossing) { c.To = us }, no},
 		{"a session with a case", "session", func(c *Crossing) { c.Case = "c1" }, no},
 		{"a session that was released", "session", func(c *Crossing) { c.Released = true }, no},
+		{"a session is handed over", "tunnel", nil, ok},
+		{"a session is handed over within its region", "tunnel", func(c *Crossing) { c.To = us }, ok},
+		{"a session is handed to a witness", "tunnel", func(c *Crossing) { c.Party, c.To = ToWitness, "witness/w-1" }, no},
+		{"mail before the login", "tunnel", func(c *Crossing) { c.Account, c.Home = acct, ie }, no},
+		{"a hand-over as large as mail", "tunnel", func(c *Crossing) { c.Ceiling = 1 << 20 }, no},
+		{"a client's words go to its home", "relay home", nil, ok},
+		{"a client's words go to a third region", "relay home", func(c *Crossing) { c.To = de }, no},
+		{"a client's words go on from a third region", "relay home", func(c *Crossing) { c.From, c.To = de, us }, no},
+		{"a client's words of no account", "relay home", func(c *Crossing) { c.Account, c.Home = "", "" }, no},
+		{"a front of the home region hands over", "relay home", func(c *Crossing) { c.From = ie }, ok},
+		{"mail goes to the front that its owner reads at", "relay back", nil, ok},
+		{"mail goes to that front from another region", "relay back", func(c *Crossing) { c.From = de }, no},
+		{"a session ends at a witness", "relay back", func(c *Crossing) { c.Party, c.To = ToWitness, "witness/w-1" }, no},
+		{"a session ends at an operator", "relay back", func(c *Crossing) { c.Party, c.To = ToOperator, ie }, no},
+		{"a session for an authority by relay", "relay back", func(c *Crossing) { c.Party, c.To = ToAuthority, "" }, no},
+		{"mail passes on to its owner", "relay out", nil, ok},
+		{"mail is relayed at home", "relay out", func(c *Crossing) { c.From = ie }, no},
+		{"mail of no account passes on", "relay out", func(c *Crossing) { c.Account, c.Home = "", "" }, no},
+		{"mail passes on under a standing permit", "relay out", func(c *Crossing) { c.Kind = Standing }, no},
+		{"mail passes on sealed", "relay out", func(c *Crossing) { c.Kind = Sealed }, no},
+		{"a relay with a case", "relay out", func(c *Crossing) { c.Case = "c1" }, no},
+		{"more than a session can be", "relay out", func(c *Crossing) { c.Ceiling = 1<<40 + 1 }, no},
 		{"mail goes home", "delivery", nil, ok},
 		{"mail goes home from a third region", "delivery", func(c *Crossing) { c.From = de }, ok},
 		{"mail stays in its region", "delivery", func(c *Crossing) { c.From = ie }, ok},
@@ -131,6 +160,22 @@ func TestDecide(t *testing.T) {
 		{"a production to headquarters", "disclosure", func(c *Crossing) { c.Party, c.To = ToRegion, us }, no},
 		{"a production to an operator", "disclosure", func(c *Crossing) { c.Party, c.To = ToOperator, ie }, no},
 		{"a production to an authority in a region", "disclosure", func(c *Crossing) { c.To = us }, no},
+		{"an account moves", "part", nil, ok},
+		{"an account moves without approval", "part", func(c *Crossing) { c.Approved = false }, unapproved},
+		{"an account moves without its change", "part", func(c *Crossing) { c.Case = "" }, no},
+		{"an account is fetched by its next home", "part", func(c *Crossing) { c.From = us }, no},
+		{"an account moves out of a third region", "part", func(c *Crossing) { c.From = de }, no},
+		{"a part of no account", "part", func(c *Crossing) { c.Account, c.Home = "", "" }, no},
+		{"a move as a stream", "part", func(c *Crossing) { c.Kind = Stream }, no},
+		{"a move as a standing flow", "part", func(c *Crossing) { c.Kind = Standing }, no},
+		{"a whole account as one part", "part", func(c *Crossing) { c.Ceiling = 1 << 30 }, no},
+		{"an account moves to an operator", "part", func(c *Crossing) { c.Party, c.To = ToOperator, ie }, no},
+		{"an account moves to an authority", "part", func(c *Crossing) { c.Party, c.To = ToAuthority, "" }, no},
+		{"a move that was released", "part", func(c *Crossing) { c.Released = true }, no},
+		{"a step of a move", "step", nil, ok},
+		{"a step that names an account", "step", func(c *Crossing) { c.Account, c.Home = acct, ie }, no},
+		{"a step as large as mail", "step", func(c *Crossing) { c.Ceiling = 1 << 20 }, no},
+		{"a delivery that was approved", "delivery", func(c *Crossing) { c.Approved = true }, no},
 		{"an operator is answered", "operator", nil, ok},
 		{"a foreign operator is answered", "operator", func(c *Crossing) { c.To = us }, wrong},
 		{"an answer that names an account's mail", "operator", func(c *Crossing) { c.Account, c.Home = acct, ie }, no},
@@ -196,15 +241,21 @@ func TestRows(t *testing.T) {
 		used[c.Class][c.Kind] = true
 	}
 	for _, r := range Rows() {
-		kinds := map[PermitKind]bool{}
+		type shape struct {
+			kind  PermitKind
+			party Party
+		}
+		shapes := map[shape]bool{}
 		for _, f := range r.Forms {
 			if !used[r.Class][f.Kind] {
 				t.Errorf("%s has a form %s that no test uses", r.Class, f.Kind)
 			}
-			if kinds[f.Kind] {
-				t.Errorf("%s has two forms %s: only the first would count", r.Class, f.Kind)
+			for _, p := range f.Parties {
+				if shapes[shape{f.Kind, p}] {
+					t.Errorf("%s has two forms %s to a %s: only the first would count", r.Class, f.Kind, p)
+				}
+				shapes[shape{f.Kind, p}] = true
 			}
-			kinds[f.Kind] = true
 			if f.Ceiling <= 0 || f.Ceiling != Ceiling(r.Class, f.Kind) || len(f.Parties) == 0 || f.Mail == "" {
 				t.Errorf("%s, %s: %+v", r.Class, f.Kind, f)
 			}
@@ -248,6 +299,7 @@ func TestDecideNeedsEveryField(t *testing.T) {
 		"ceiling":  func(c *Crossing) bool { had := c.Ceiling != 0; c.Ceiling = 0; return had },
 		"case":     func(c *Crossing) bool { had := c.Case != ""; c.Case = ""; return had },
 		"released": func(c *Crossing) bool { had := c.Released; c.Released = false; return had },
+		"approved": func(c *Crossing) bool { had := c.Approved; c.Approved = false; return had },
 	}
 	for name, c := range good {
 		for field, blank := range blanks {
@@ -260,14 +312,15 @@ func TestDecideNeedsEveryField(t *testing.T) {
 }
 
 // Whatever is asked: content of an account leaves its home only to its own client, to an operator of its home, or as
-// a released disclosure; and it enters no region but its home.
+// a released disclosure; and it enters no region but its home, unless its owner reads there (class relay) or it is the next home
+// in an approved move.
 func TestDecideKeepsMailHome(t *testing.T) {
 	allowed := 0
 	rapid.Check(t, func(t *rapid.T) {
 		region := rapid.SampledFrom([]domicile.Region{"", us, ie, de, "witness/w-1", "US", "*"})
 		c := Crossing{
-			Class: rapid.SampledFrom([]domicile.EgressClass{"", "pigeon_post", domicile.ClientSession, domicile.Delivery, domicile.Gossip, domicile.Lookup, domicile.Claim,
-				domicile.CatalogFetch, domicile.Checkpoint, domicile.OrderNotice, domicile.Disclosure, domicile.Operator, domicile.Telemetry}).Draw(t, "class"),
+			Class: rapid.SampledFrom([]domicile.EgressClass{"", "pigeon_post", domicile.ClientSession, domicile.Relay, domicile.Delivery, domicile.Gossip, domicile.Lookup, domicile.Claim,
+				domicile.CatalogFetch, domicile.Checkpoint, domicile.OrderNotice, domicile.Disclosure, domicile.Move, domicile.Operator, domicile.Telemetry}).Draw(t, "class"),
 			Kind:     PermitKind(rapid.IntRange(0, 4).Draw(t, "kind")),
 			From:     region.Draw(t, "from"),
 			Party:    rapid.SampledFrom([]Party{"", ToRegion, ToClient, ToOperator, ToAuthority, ToWitness, ToMonitor, "moon"}).Draw(t, "party"),
@@ -277,12 +330,13 @@ func TestDecideKeepsMailHome(t *testing.T) {
 			Ceiling:  rapid.SampledFrom([]int64{-1, 0, 1, 1 << 16, 1 << 30, 1 << 50}).Draw(t, "ceiling"),
 			Case:     rapid.SampledFrom([]string{"", "c1"}).Draw(t, "case"),
 			Released: rapid.Bool().Draw(t, "released"),
+			Approved: rapid.Bool().Draw(t, "approved"),
 		}
 		// Most of what chance makes is refused at the first look: so take up to two fields of it into what is allowed.
 		if names := slices.Sorted(maps.Keys(good)); rapid.IntRange(0, 3).Draw(t, "plausible") > 0 {
 			base := good[rapid.SampledFrom(names).Draw(t, "base")]
 			for range rapid.IntRange(0, 2).Draw(t, "fields") {
-				mix(&base, c, rapid.IntRange(0, 9).Draw(t, "field"))
+				mix(&base, c, rapid.IntRange(0, 10).Draw(t, "field"))
 			}
 			c = base
 		}
@@ -313,7 +367,13 @@ func TestDecideKeepsMailHome(t *testing.T) {
 			t.Fatal("mail to a witness")
 		case c.Party == ToAuthority && !released:
 			t.Fatal("a disclosure that was not released")
-		case (c.Party == ToRegion || c.Party == ToOperator) && c.To != c.Home:
+		case c.Class == domicile.Relay:
+			if c.Party != ToRegion && c.Party != ToClient || c.Party == ToRegion && c.To != c.Home && c.From != c.Home {
+				t.Fatalf("a session that is neither on its way home, nor back, nor at its client: %+v", c)
+			}
+		case c.Class == domicile.Move && (c.Kind != Sealed || c.From != c.Home || !c.Approved || c.Case == ""):
+			t.Fatalf("an account moves without approval: %+v", c)
+		case c.Class != domicile.Move && (c.Party == ToRegion || c.Party == ToOperator) && c.To != c.Home:
 			t.Fatalf("mail into another region: %+v", c)
 		case c.Party != ToRegion && c.From != c.Home:
 			t.Fatalf("mail out of a region that it does not belong to: %+v", c)
@@ -346,5 +406,7 @@ func mix(c *Crossing, from Crossing, field int) {
 		c.Case = from.Case
 	case 9:
 		c.Released = from.Released
+	case 10:
+		c.Approved = from.Approved
 	}
 }

@@ -12,17 +12,18 @@ type Row struct {
 	Class domicile.EgressClass
 	Rule  string // the promise in words; part of every Decision
 	Leaf  bool   // decisions of this class are leaves of the log; otherwise records of the sealed journal
-	Forms []Form // at most one for each kind of permit
+	Forms []Form // at most one for each kind of permit and party
 }
 
 // Form is one shape in which a class may leave.
 type Form struct {
-	Kind    PermitKind
-	Parties []Party // who may receive it
-	Mail    Mail    // whose mail it may carry, and which way
-	Case    bool    // carries the number of a case, which it then must
-	Release bool    // waits for a release under quorum
-	Ceiling int64   // bytes, at most; for Standing those of one message
+	Kind     PermitKind
+	Parties  []Party // who may receive it
+	Mail     Mail    // whose mail it may carry, and which way
+	Case     bool    // carries the number of a case, which it then must
+	Release  bool    // waits for a release under quorum
+	Approval bool    // needs an approved change of residence, which is then its case
+	Ceiling  int64   // bytes, at most; for Standing those of one message
 }
 
 // Mail says whether a form carries an account's mail, and which way it may then go.
@@ -33,6 +34,8 @@ const (
 	FromHome Mail = "from home"   // of an account that rests where the bytes leave
 	ToHome   Mail = "toward home" // of an account that rests where the bytes arrive
 	AnyMail  Mail = "none or from home"
+	BothWays Mail = "toward or from home"
+	FromElse Mail = "of another home" // of an account that rests elsewhere than where the bytes leave
 )
 
 const (
@@ -48,6 +51,12 @@ var rows = []Row{
 		Forms: []Form{
 			{Kind: Standing, Parties: []Party{ToClient}, Mail: NoMail, Ceiling: mib},
 			{Kind: Stream, Parties: []Party{ToClient}, Mail: FromHome, Ceiling: tib},
+		}},
+	{Class: domicile.Relay, Rule: "a customer's own session passes another region in memory only, between its home and its client",
+		Forms: []Form{
+			{Kind: Standing, Parties: []Party{ToRegion}, Mail: NoMail, Ceiling: 64 * kib},
+			{Kind: Stream, Parties: []Party{ToRegion}, Mail: BothWays, Ceiling: tib},
+			{Kind: Stream, Parties: []Party{ToClient}, Mail: FromElse, Ceiling: tib},
 		}},
 	{Class: domicile.Delivery, Rule: "content only toward its home; back goes only the answer, which carries none",
 		Forms: []Form{
@@ -71,6 +80,11 @@ var rows = []Row{
 		}},
 	{Class: domicile.Disclosure, Rule: "sealed to its authority, from home, under a case, after release", Leaf: true,
 		Forms: []Form{{Kind: Sealed, Parties: []Party{ToAuthority}, Mail: FromHome, Case: true, Release: true, Ceiling: tib}}},
+	{Class: domicile.Move, Rule: "an account goes to its next home in parts of known digest, from home, on an approved change of residence",
+		Forms: []Form{
+			{Kind: Sealed, Parties: []Party{ToRegion}, Mail: FromHome, Case: true, Approval: true, Ceiling: 8 * mib},
+			{Kind: Standing, Parties: []Party{ToRegion}, Mail: NoMail, Ceiling: 64 * kib},
+		}},
 	{Class: domicile.Operator, Rule: "a region answers its own operators only", Leaf: true,
 		Forms: []Form{
 			{Kind: Standing, Parties: []Party{ToOperator}, Mail: NoMail, Ceiling: 16 * mib},
@@ -95,8 +109,10 @@ func Rows() []Row {
 // Ceiling returns how many bytes one permit of a class and kind may carry at most, 0 if there is no such form.
 func Ceiling(class domicile.EgressClass, kind PermitKind) int64 {
 	if r := rowOf(class); r != nil {
-		if f := r.form(kind); f != nil {
-			return f.Ceiling
+		for _, f := range r.Forms {
+			if f.Kind == kind {
+				return f.Ceiling
+			}
 		}
 	}
 	return 0
@@ -111,9 +127,9 @@ func rowOf(class domicile.EgressClass) *Row {
 	return nil
 }
 
-func (r *Row) form(kind PermitKind) *Form {
+func (r *Row) form(kind PermitKind, party Party) *Form {
 	for i := range r.Forms {
-		if r.Forms[i].Kind == kind {
+		if r.Forms[i].Kind == kind && slices.Contains(r.Forms[i].Parties, party) {
 			return &r.Forms[i]
 		}
 	}

@@ -3,6 +3,7 @@ package region
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"io"
 	"net"
@@ -103,10 +104,39 @@ func (n *Node) Stream(ctx context.Context, p *Permit, method string, in any, bod
 	if len(header) > maxHeader {
 		return domicile.E(op, domicile.TooLarge, "the header is over 64 KiB")
 	}
-	permit, err := n.cfg.Guard.spend(p, placement.Stream, func(c placement.Crossing) bool { return c.Party == placement.ToRegion })
+	permit, err := n.cfg.Guard.spend(p, placement.Stream, func(c placement.Crossing) bool {
+		return c.Party == placement.ToRegion && c.Class != domicile.Relay // a session is no message
+	})
 	if err != nil {
 		return err
 	}
+	return n.stream(ctx, op, permit, method, header, body, out)
+}
+
+// Send is Stream for bytes that are known: it spends a sealed permit, and sends nothing unless body is exactly what the permit was
+// given for.
+func (n *Node) Send(ctx context.Context, p *Permit, method string, in any, body []byte, out any) error {
+	op := "send " + method
+	header, err := json.Marshal(in)
+	if err != nil {
+		return domicile.W(op, err)
+	}
+	if len(header) > maxHeader {
+		return domicile.E(op, domicile.TooLarge, "the header is over 64 KiB")
+	}
+	permit, err := n.cfg.Guard.spend(p, placement.Sealed, func(c placement.Crossing) bool { return c.Party == placement.ToRegion })
+	if err != nil {
+		return err
+	}
+	if int64(len(body)) != permit.req.Ceiling || sha256.Sum256(body) != permit.req.Digest {
+		permit.close()
+		return refusePermit(domicile.PermitExceeded, "these are not the bytes that the permit was given for")
+	}
+	return n.stream(ctx, op, permit, method, header, bytes.NewReader(body), out)
+}
+
+// stream sends body under a permit that was spent for it, to the first node that takes it.
+func (n *Node) stream(ctx context.Context, op string, permit *permit, method string, header []byte, body io.Reader, out any) error {
 	defer permit.close()
 	permit.digestFromHere()
 	to := permit.req.To
@@ -142,30 +172,36 @@ func (n *Node) post(ctx context.Context, to domicile.Region, addr, method string
 	if id := caseOf(ctx); id != "" {
 		req.Header.Set(caseHeader, id)
 	}
-	return n.transport(to).RoundTrip(req)
+	return n.transport(route{to: to}).RoundTrip(req)
 }
 
-// transport returns the connections to nodes of to. A new catalog begins new ones, so that it decides who is believed.
-func (n *Node) transport(to domicile.Region) *http.Transport {
+// route is where connections lead. Sessions have their own: what slows them down does not slow calls.
+type route struct {
+	to       domicile.Region
+	sessions bool
+}
+
+// transport returns the connections of a route. A new catalog begins new ones, so that it decides who is believed.
+func (n *Node) transport(r route) *http.Transport {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if c := n.cfg.Catalog(); n.forCatalog != c {
 		for _, t := range n.transports {
 			t.CloseIdleConnections()
 		}
-		n.forCatalog, n.transports = c, map[domicile.Region]*http.Transport{}
+		n.forCatalog, n.transports = c, map[route]*http.Transport{}
 	}
-	t := n.transports[to]
+	t := n.transports[r]
 	if t == nil {
 		var h2 http.Protocols
 		h2.SetHTTP2(true)
 		t = &http.Transport{
 			DialContext:     (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			TLSClientConfig: n.trust.nodeClient(&n.id, to), TLSHandshakeTimeout: dialTimeout, Protocols: &h2,
+			TLSClientConfig: n.trust.nodeClient(&n.id, r.to), TLSHandshakeTimeout: dialTimeout, Protocols: &h2,
 			DisableCompression: true, IdleConnTimeout: 5 * time.Minute, MaxResponseHeaderBytes: 8 << 10,
 			HTTP2: &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
 		}
-		n.transports[to] = t
+		n.transports[r] = t
 	}
 	return t
 }

@@ -6,8 +6,8 @@
 // placement.Decide, writes the answer down durably, and only then returns. If that write fails the answer is no. A Permit
 // has no exported fields and works once, for one guard; a nil, zero, spent, closed, expired or borrowed one sends no byte.
 //
-//	sealed    size and digest known before (a disclosure)     [Guard.Send]
-//	stream    ceiling known before (a delivery, a session)     [Guard.Writer], [Node.Stream], [Conn.Attach]
+//	sealed    size and digest known before                    [Guard.Send] (a disclosure), [Node.Send] (a part of a move)
+//	stream    ceiling known before (a delivery, a session)     [Guard.Writer], [Node.Stream], [Conn.Attach]; of class relay the last alone
 //	standing  small messages of a fixed shape, totals kept     opened by the node itself: [Node.Ask], answers of
 //	          (gossip, lookups, checkpoints, answers)          a [Handler], clients before login, operators
 //
@@ -53,6 +53,14 @@
 // that nothing was done.
 // One region may have so many calls answered at once, and so many of a method in a time (order notices: 30 a minute); past
 // that it is told 429.
+//
+// # Sessions
+//
+// A front that does not hold a client's store hands the connection to a node that does ([Node.OpenSession], [Node.ServeSessions]):
+// a tunnel of frames in both directions of one HTTP/2 request (docs/FORMATS.md, "Sessions between nodes"), on connections of its own.
+// Each end holds at most a window of 128 KiB for a party that does not read, under credit of its own, so that no session takes the room of
+// others. Both ends are a [Conn]: metered, with a small allowance until [Conn.Attach]. A region whose front hands sessions over has
+// only so many places for those that are not logged in, and so many for one client's network ([Node.Sessions] counts).
 //
 // # The journal
 //

@@ -46,34 +46,55 @@ func (l *frontListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{raw: c, guard: l.guard, left: l.preLogin}, nil
+	return &Conn{raw: c, guard: l.guard, left: l.preLogin, to: standingKey{domicile.ClientSession, placement.ToClient, ""}}, nil
 }
 
-// Conn is a client's connection: a net.Conn whose every Write is metered. Attach spends a stream permit of class
-// client_session for the rest of its life. The raw connection cannot be had from it.
+// Conn is a client's connection, or the tunnel of a client's session between two nodes: a net.Conn whose every Write is
+// metered. Attach spends a stream permit for the rest of its life. The raw connection cannot be had from it.
 type Conn struct {
-	raw   net.Conn
-	guard *Guard
+	raw      net.Conn
+	guard    *Guard
+	to       standingKey                    // where its bytes go
+	attached func(domicile.AccountID) error // called behind Attach; nil = nothing to do
 
 	mu   sync.Mutex
 	left int64   // guarded by mu: bytes that may leave before login
 	p    *permit // guarded by mu: after Attach
 }
 
+// Crossing describes what the session of an account that rests in home sends on this connection, for Guard.Permit.
+func (c *Conn) Crossing(account domicile.AccountID, home domicile.Region) placement.Crossing {
+	x := placement.Crossing{Class: c.to.class, Kind: placement.Stream, From: c.guard.region, Party: c.to.party, To: c.to.to,
+		Account: account, Home: home}
+	if x.Party == placement.ToClient && home != x.From {
+		x.Class = domicile.Relay
+	}
+	x.Ceiling = placement.Ceiling(x.Class, x.Kind)
+	return x
+}
+
 // Attach spends p, which then meters the connection until it is closed. A connection takes one permit in its life.
 func (c *Conn) Attach(p *Permit) error {
+	in, err := c.attach(p)
+	if err != nil || c.attached == nil {
+		return err
+	}
+	return c.attached(in.req.Account)
+}
+
+func (c *Conn) attach(p *Permit) (*permit, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.p != nil {
-		return refusePermit(domicile.PermitForeign, "the connection has a permit already")
+		return nil, refusePermit(domicile.PermitForeign, "the connection has a permit already")
 	}
 	in, err := c.guard.spend(p, placement.Stream, func(x placement.Crossing) bool {
-		return x.Class == domicile.ClientSession && x.Party == placement.ToClient
+		return x.Class == c.Crossing(x.Account, x.Home).Class && x.Party == c.to.party && x.To == c.to.to
 	})
 	if err == nil {
 		c.p = in
 	}
-	return err
+	return in, err
 }
 
 // Write sends b, or nothing of it if that would pass what may leave: PermitExceeded.
@@ -99,7 +120,7 @@ func (c *Conn) take(n int64) (*permit, error) {
 	if n > c.left {
 		return nil, refusePermit(domicile.PermitExceeded, "more bytes than a client may be sent before login")
 	}
-	s, err := c.guard.standingFor(context.Background(), standingKey{domicile.ClientSession, placement.ToClient, ""})
+	s, err := c.guard.standingFor(context.Background(), c.to)
 	if err == nil {
 		err = s.message(n)
 	}

@@ -128,6 +128,21 @@ func (g *Guard) Permit(ctx context.Context, r Request) (given *Permit, err error
 	return &Permit{p}, nil
 }
 
+// Refuse writes down, as it does its own refusals, that the bytes of r may not leave for a reason of the layer above, which only that
+// one can know, and returns the refusal. If it cannot be written down: Unavailable, reason JournalUnavailable.
+func (g *Guard) Refuse(ctx context.Context, r Request, reason domicile.Reason, rule, detail string) (err error) {
+	const op = "refuse a crossing"
+	defer func() { g.count(r.Class, err) }()
+	if r.From == "" {
+		r.From = g.region
+	}
+	p := &permit{guard: g, id: domicile.NewID("p"), req: r, rule: rule, made: g.now()}
+	if err := g.writeRefusal(ctx, p, placement.Decision{Reason: reason, Rule: rule}); err != nil {
+		return unwritten(op, err)
+	}
+	return domicile.Refuse(op, reason, rule, detail)
+}
+
 // admit counts p in.
 func (g *Guard) admit(p *permit) error {
 	g.mu.Lock()

@@ -98,3 +98,32 @@ func TestInsideAddressOfAnotherIsNotTaken(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnAccount: a front learns of its region's accounts from the node with the store; a node of another region does not.
+func TestOwnAccount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "us-east", "eu-ireland")
+	store := w.node("ie-1", "eu-ireland", []string{RoleStore}, nil, func(n *Node) {
+		n.ServeOwn(func(_ context.Context, a domicile.Address) (domicile.AccountID, uint64, error) {
+			if a == "anna@example.com" {
+				return "a1", 7, nil
+			}
+			return "", 0, domicile.E("account", domicile.NotExist, "")
+		})
+	})
+	front := w.node("ie-2", "eu-ireland", []string{RoleFront}, []string{store.GossipAddr()}, nil)
+	us := w.node("us-1", "us-east", []string{RoleStore}, []string{store.GossipAddr()}, nil)
+	waitFor(t, "join", func() bool { return knows(front, "ie-1")() && knows(us, "ie-1")() })
+	if id, epoch, err := front.OwnAccount(t.Context(), "anna@example.com"); id != "a1" || epoch != 7 || err != nil {
+		t.Errorf("%q, epoch %d, %v", id, epoch, err)
+	}
+	_, _, err := front.OwnAccount(t.Context(), "nobody@example.com")
+	wantKind(t, err, domicile.NotExist)
+	_, _, err = front.OwnAccount(t.Context(), "Anna+tag@example.com")
+	wantKind(t, err, domicile.Invalid)
+	wantReason(t, us.Ask(t.Context(), domicile.Lookup, "eu-ireland", methodOwn, ownCall{"anna@example.com"}, nil), domicile.WrongRegion)
+	store.Close()
+	waitFor(t, "ie-2 sees ie-1 leave", func() bool { return !knows(front, "ie-1")() })
+	_, _, err = front.OwnAccount(t.Context(), "anna@example.com")
+	wantKind(t, err, domicile.Unavailable)
+}

@@ -166,3 +166,17 @@ func (w slogWriter) Write(b []byte) (int, error) {
 	w.l.Log(context.Background(), level, text)
 	return len(b), nil
 }
+
+// IsLocal reports whether a literal IP:port is at an address of this machine, or at all of them; the port may be in use.
+func IsLocal(addr string) bool {
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return false
+	}
+	c, err := net.ListenPacket("udp", netip.AddrPortFrom(ap.Addr(), 0).String())
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}

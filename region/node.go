@@ -59,18 +59,19 @@ type Node struct {
 	cosigned cosigned
 	clock    clock
 	pace     pace // not changed after Start
+	sessions sessions
 
 	mu         sync.Mutex
-	running    bool                                // guarded by mu
-	rpc        *http.Server                        // guarded by mu
-	rpcAddr    string                              // guarded by mu: what others are told
-	gossip     *gossip                             // guarded by mu
-	transports map[domicile.Region]*http.Transport // guarded by mu
-	forCatalog *Catalog                            // guarded by mu: the one that transports verify by
-	listeners  []net.Listener                      // guarded by mu: fronts and operators
-	failure    error                               // guarded by mu: why the node stopped by itself
-	twin       atomic.Bool                         // somebody of this node's name is being looked at
-	done       chan struct{}                       // closed when it has been told to end
+	running    bool                      // guarded by mu
+	rpc        *http.Server              // guarded by mu
+	rpcAddr    string                    // guarded by mu: what others are told
+	gossip     *gossip                   // guarded by mu
+	transports map[route]*http.Transport // guarded by mu
+	forCatalog *Catalog                  // guarded by mu: the one that transports verify by
+	listeners  []net.Listener            // guarded by mu: fronts and operators
+	failure    error                     // guarded by mu: why the node stopped by itself
+	twin       atomic.Bool               // somebody of this node's name is being looked at
+	done       chan struct{}             // closed when it has been told to end
 	once       sync.Once
 	background sync.WaitGroup
 }
@@ -93,7 +94,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Log.With("node", string(cfg.Node)), methods: map[string]method{}, started: cfg.Now(),
 		trust: &trust{catalog: cfg.Catalog, now: cfg.Now}, calls: make(chan struct{}, maxCalls), bounds: newBounds(time.Now), members: newMembers(),
-		transports: map[domicile.Region]*http.Transport{}, done: make(chan struct{}), pace: usualPace}
+		transports: map[route]*http.Transport{}, done: make(chan struct{}), pace: usualPace}
 	self, err := n.readOwn(cfg.Identity)
 	if err != nil {
 		return nil, domicile.W(op, err)

@@ -65,7 +65,7 @@ func (g *Guard) spend(p *Permit, kind placement.PermitKind, fits func(placement.
 // Writer spends a stream permit and returns w behind a meter: a Write past the ceiling fails with PermitExceeded and sends
 // nothing of it. Close records digest and count (it does not close w). Not for concurrent use.
 func (g *Guard) Writer(p *Permit, w io.Writer) (io.WriteCloser, error) {
-	in, err := g.spend(p, placement.Stream, nil)
+	in, err := g.spend(p, placement.Stream, func(c placement.Crossing) bool { return c.Class != domicile.Relay }) // only Conn.Attach spends those
 	if err != nil {
 		return nil, err
 	}

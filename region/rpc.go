@@ -52,9 +52,12 @@ type pace struct {
 	answer time.Duration // from the closing frame of a stream to its answer
 	ask    time.Duration // one try of a small call
 	drain  time.Duration // at Close, for calls that are being answered
+	pulse  time.Duration // an end of a tunnel that has nothing to say says so this often
+	quiet  time.Duration // a tunnel whose other end says nothing at all is cut
 }
 
-var usualPace = pace{idle: 30 * time.Second, keep: 10 * time.Second, answer: time.Minute, ask: 10 * time.Second, drain: 5 * time.Second}
+var usualPace = pace{idle: 30 * time.Second, keep: 10 * time.Second, answer: time.Minute, ask: 10 * time.Second, drain: 5 * time.Second,
+	pulse: 30 * time.Second, quiet: 2 * time.Minute}
 
 // Handle registers a method, such as "delivery/store", before Start; later, or twice, it panics. class is the egress class
 // of the answer, which leaves under a standing permit to the caller's region that is there before h is called.
@@ -119,6 +122,10 @@ func (n *Node) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name, ok := strings.CutPrefix(r.URL.Path, rpcPrefix)
+	if front, session := strings.CutPrefix(name, sessionPrefix); ok && session {
+		n.serveSession(w, r, from, front)
+		return
+	}
 	m, known := n.methods[name]
 	if !ok || !known || r.Method != http.MethodPost {
 		w.WriteHeader(http.StatusNotFound)

@@ -17,6 +17,7 @@ import (
 	"domicile/audit"
 	"domicile/config"
 	"domicile/disclosure"
+	"domicile/imapd"
 	"domicile/keys"
 	"domicile/placement"
 	"domicile/region"
@@ -50,6 +51,7 @@ type node struct {
 	residence *residence.Ledger
 	orders    *disclosure.Engine
 	home      *smtpd.Home
+	reading   *imapd.Home
 
 	cosigner *audit.Witness // of others' logs; nil on a node that is neither witness nor store
 
@@ -217,6 +219,23 @@ func (n *node) buildStore() error {
 	n.home = smtpd.NewHome(s, n.cfg.SMTP.MaxSize, n.log)
 	n.home.Count = n.counts.delivery
 	n.home.Register(n.net)
+	return n.buildReading()
+}
+
+// buildReading makes what serves the sessions of this node's accounts, whichever front they come in by.
+func (n *node) buildReading() (err error) {
+	n.reading, err = imapd.NewHome(imapd.HomeConfig{Region: n.region(), Store: n.store, Guard: n.guard, TLS: n.frontTLS(), MaxSize: n.cfg.IMAP.MaxSize,
+		Address: placement.ParseAddress, Password: keys.CheckPassword, Log: n.log, Count: func(result string) { n.counts.login("imaps", result) }})
+	if err != nil {
+		return err
+	}
+	n.opened(func() error {
+		ctx, cut := context.WithCancel(context.Background())
+		cut()
+		n.reading.Shutdown(ctx)
+		return nil
+	})
+	n.reading.Register(n.net)
 	return nil
 }
 
@@ -236,6 +255,9 @@ func (n *node) buildDirectory() error {
 		Region: n.region(), Digester: digester, Trust: trust{n.catalog.Load}, Remote: n.net, Registrar: n.registrar, Signer: n.signer, Now: n.cfg.Now}
 	if n.store != nil {
 		cfg.Local = n.local
+		n.net.ServeOwn(n.local)
+	} else {
+		cfg.Nearby = n.net.OwnAccount
 	}
 	n.directory, err = placement.NewDirectory(cfg)
 	return err
