@@ -45,6 +45,7 @@ type Config struct {
 	Home      *Home       // nil on a node that holds no store
 	TLS       *tls.Config // for STARTTLS; nil = not offered
 	Log       *slog.Logger
+	Now       func() time.Time // for trace fields; nil = time.Now
 
 	// Count, if not nil, is told of every answer to RCPT and to the end of DATA: the command and the reply's code. It must be
 	// quick and safe for concurrent use.
@@ -90,7 +91,10 @@ func New(cfg Config) (*Server, error) {
 }
 
 func newServer(cfg Config, resolve func(context.Context, domicile.Address) (placement.Location, error)) *Server {
-	s := &Server{cfg: cfg, route: route{cfg, border{cfg}}, resolve: resolve, now: time.Now, tarpit: tarpitStep, patience: fanPatience, gates: map[*gate]struct{}{}}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &Server{cfg: cfg, route: route{cfg, border{cfg}}, resolve: resolve, now: cfg.Now, tarpit: tarpitStep, patience: fanPatience, gates: map[*gate]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.smtp, s.secure = s.engine(), s.engine()
 	s.smtp.TLSConfig = cfg.TLS // makes go-smtp offer STARTTLS, which the gate then answers

@@ -18,6 +18,7 @@ import (
 	"domicile/backup"
 	"domicile/config"
 	"domicile/disclosure"
+	"domicile/imapd"
 	"domicile/keys"
 	"domicile/placement"
 	"domicile/region"
@@ -51,6 +52,7 @@ type node struct {
 	residence *residence.Ledger
 	orders    *disclosure.Engine
 	home      *smtpd.Home
+	reading   *imapd.Home
 
 	cosigner *audit.Witness // of others' logs; nil on a node that is neither witness nor store
 
@@ -132,17 +134,17 @@ func (n *node) buildBorder() (err error) {
 	if n.root, err = keys.LoadRoot(n.cfg.RootKey); err != nil {
 		return err
 	}
-	n.audit, err = audit.Open(audit.Config{Dir: n.data("audit"), Origin: n.signer.Name(), Signer: n.signer, Sealer: n.root.Box("audit")})
+	n.audit, err = audit.Open(audit.Config{Dir: n.data("audit"), Origin: n.signer.Name(), Signer: n.signer, Sealer: n.root.Box("audit"), Now: n.cfg.Now})
 	if err != nil {
 		return err
 	}
 	n.opened(n.audit.Close)
-	n.journal, err = region.OpenJournal(n.data("journal"), n.root.Box("journal"), journalKeep, time.Now)
+	n.journal, err = region.OpenJournal(n.data("journal"), n.root.Box("journal"), journalKeep, n.cfg.Now)
 	if err != nil {
 		return err
 	}
 	n.opened(n.journal.Close)
-	n.guard, err = region.NewGuard(region.GuardConfig{Region: n.region(), Log: n.audit, Journal: n.journal, Count: n.counts.crossing})
+	n.guard, err = region.NewGuard(region.GuardConfig{Region: n.region(), Log: n.audit, Journal: n.journal, Now: n.cfg.Now, Count: n.counts.crossing})
 	if err != nil {
 		return err
 	}
@@ -165,7 +167,7 @@ func (n *node) buildNetwork() error {
 		RPCListen: c.RPC.Listen, RPCAdvertise: c.RPC.Advertise, RPCInside: c.RPC.Inside, GossipInside: c.Gossip.Inside,
 		AdminAdvertise: adminAddress(c.Admin),
 		FrontLimits:    region.Limits{Open: int(c.Limits.Connections), OpenEach: int(c.Limits.PerNetwork), NewEachMinute: int(c.Limits.NewPerMinute)},
-		GossipListen:   c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log,
+		GossipListen:   c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log, Now: n.cfg.Now,
 	})
 	return err
 }
@@ -175,7 +177,7 @@ func (n *node) buildCosigner() (err error) {
 	if !n.cfg.Witness() && !n.cfg.Has("store") {
 		return nil
 	}
-	n.cosigner, err = audit.OpenWitness(n.data("cosigner"), n.signer, n.otherLogs(n.catalog.Load()), time.Now)
+	n.cosigner, err = audit.OpenWitness(n.data("cosigner"), n.signer, n.otherLogs(n.catalog.Load()), n.cfg.Now)
 	if err != nil {
 		return err
 	}
@@ -215,7 +217,7 @@ func (n *node) buildStore() error {
 	if err != nil {
 		return err
 	}
-	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Log: n.log})
+	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Now: n.cfg.Now, Log: n.log})
 	if err != nil {
 		return err
 	}
@@ -229,6 +231,23 @@ func (n *node) buildStore() error {
 	n.home = smtpd.NewHome(s, n.cfg.SMTP.MaxSize, n.log)
 	n.home.Count = n.counts.delivery
 	n.home.Register(n.net)
+	return n.buildReading()
+}
+
+// buildReading makes what serves the sessions of this node's accounts, whichever front they come in by.
+func (n *node) buildReading() (err error) {
+	n.reading, err = imapd.NewHome(imapd.HomeConfig{Region: n.region(), Store: n.store, Guard: n.guard, TLS: n.frontTLS(), MaxSize: n.cfg.IMAP.MaxSize,
+		Address: placement.ParseAddress, Password: keys.CheckPassword, Log: n.log, Count: func(result string) { n.counts.login("imaps", result) }})
+	if err != nil {
+		return err
+	}
+	n.opened(func() error {
+		ctx, cut := context.WithCancel(context.Background())
+		cut()
+		n.reading.Shutdown(ctx)
+		return nil
+	})
+	n.reading.Register(n.net)
 	return nil
 }
 
@@ -245,7 +264,7 @@ func (n *node) buildDirectory() error {
 		return err
 	}
 	cfg := placement.DirectoryConfig{
-		Region: n.region(), Digester: digester, Trust: trust{n.catalog.Load}, Remote: n.net, Registrar: n.registrar, Signer: n.signer}
+		Region: n.region(), Digester: digester, Trust: trust{n.catalog.Load}, Remote: n.net, Registrar: n.registrar, Signer: n.signer, Now: n.cfg.Now}
 	if n.store != nil {
 		cfg.Local = n.local
 		n.net.ServeOwn(n.local)
@@ -264,7 +283,7 @@ func (n *node) buildRegistrar() error {
 	if err != nil {
 		return err
 	}
-	n.registrar, err = placement.NewRegistrar(placement.RegistrarConfig{Region: n.region(), Trust: trust{n.catalog.Load}, Table: names, Record: n.recordName})
+	n.registrar, err = placement.NewRegistrar(placement.RegistrarConfig{Region: n.region(), Trust: trust{n.catalog.Load}, Table: names, Record: n.recordName, Now: n.cfg.Now})
 	if err != nil {
 		return err
 	}
@@ -285,15 +304,15 @@ func (n *node) buildCases() error {
 	if err != nil {
 		return err
 	}
-	n.residence, err = residence.Open(residence.Config{Region: n.region(), Table: entries, Record: n.recordResidence, CoolDown: coolDown})
+	n.residence, err = residence.Open(residence.Config{Region: n.region(), Table: entries, Record: n.recordResidence, Now: n.cfg.Now, CoolDown: coolDown})
 	if err != nil {
 		return err
 	}
 	n.orders, err = disclosure.Open(disclosure.Config{
 		Region: n.region(), Node: domicile.Node(n.cfg.Name), Lab: n.cfg.Lab, Catalog: n.catalog.Load, Store: n.store, Log: n.audit, Guard: n.guard,
 		Notifier: n.net, Resolve: n.directory.Resolve, Cosign: func(ctx context.Context) (int, error) { return n.net.CosignNow(ctx, n.audit) },
-		Box: n.root.Box("cases"), Dir: n.data("productions"), Registry: n.cfg.Disclosure.Registry, Bundles: n.cfg.Disclosure.Bundles, Now: time.Now,
-		Freeze: n.freeze, Logger: n.log,
+		Box: n.root.Box("cases"), Dir: n.data("productions"), Registry: n.cfg.Disclosure.Registry, Bundles: n.cfg.Disclosure.Bundles, Now: n.cfg.Now,
+		Freeze: n.freeze, Clock: n.clock, Logger: n.log,
 	})
 	if err != nil {
 		return err
