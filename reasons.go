@@ -47,6 +47,7 @@ const (
 	OwnershipUnverified  Reason = "ownership_unverified"      // an ownership record that its home did not sign
 	NameTaken            Reason = "name_taken"                // the address is claimed already, or rests in quarantine
 	DomainNotServed      Reason = "domain_not_served"         // the domain is not in the catalog
+	OutsideNotServed     Reason = "outside_not_served"        // mail submitted for a domain that is not in the catalog: it cannot leave yet
 	ConsentMissing       Reason = "consent_missing"           // the owner's export without the owner's consent or an order
 	DualApprovalMissing  Reason = "dual_approval_missing"     // a second person's concurrence is needed first
 	OrderStateWrong      Reason = "order_state_wrong"         // the case is not in a state that allows this act
@@ -59,5 +60,5 @@ var Reasons = []Reason{
 	NoLegalBasis, ResidenceFrozen, CoolingDown, EvidenceInsufficient, EvidenceContradicts, SelfApproval, UnknownCountry,
 	ResidenceNotServed, WrongRegion, QuorumNotReached, NotPossessed, Referred, ClockUnsure, NoPermit, PermitSpent,
 	PermitForeign, PermitExceeded, EgressClassUnknown, EgressNotAllowed, JournalUnavailable, PeerUnverified,
-	CatalogUnverified, OwnershipUnverified, NameTaken, DomainNotServed, ConsentMissing, DualApprovalMissing, OrderStateWrong,
+	CatalogUnverified, OwnershipUnverified, NameTaken, DomainNotServed, OutsideNotServed, ConsentMissing, DualApprovalMissing, OrderStateWrong,
 }

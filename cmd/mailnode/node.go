@@ -50,6 +50,8 @@ type node struct {
 	residence *residence.Ledger
 	orders    *disclosure.Engine
 	home      *smtpd.Home
+	ring      *keys.Ring
+	queue     *smtpd.Queue
 
 	cosigner *audit.Witness // of others' logs; nil on a node that is neither witness nor store
 
@@ -110,7 +112,7 @@ func (n *node) build() error {
 	if n.cfg.Witness() {
 		return n.buildNetwork()
 	}
-	steps := []func() error{n.buildBorder, n.buildNetwork, n.buildStore, n.buildDirectory, n.buildCases}
+	steps := []func() error{n.buildBorder, n.buildNetwork, n.buildStore, n.buildDirectory, n.buildQueue, n.buildCases}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
@@ -208,6 +210,7 @@ func (n *node) buildStore() error {
 	if err != nil {
 		return err
 	}
+	n.ring = ring
 	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Log: n.log})
 	if err != nil {
 		return err
@@ -258,6 +261,23 @@ func (n *node) buildRegistrar() error {
 	}
 	n.net.ServeRegistrar(n.registrar)
 	return nil
+}
+
+// buildQueue opens what customers have sent and is not delivered yet.
+func (n *node) buildQueue() error {
+	if n.store == nil {
+		return nil
+	}
+	expire, err := time.ParseDuration(n.cfg.Queue.Expire)
+	if err != nil {
+		return err
+	}
+	n.queue, err = smtpd.OpenQueue(smtpd.QueueConfig{
+		Dir: n.data("outbound"), Region: n.region(), Hostname: n.cfg.Submission.Hostname, MaxSize: max(n.cfg.Submission.MaxSize, n.cfg.Submissions.MaxSize),
+		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, Store: n.store, Sealer: n.ring, Log: n.log,
+		Expire: expire, MaxBytes: n.cfg.Queue.MaxBytes, AccountBytes: n.cfg.Queue.AccountBytes, Rate: n.cfg.Queue.Rate, Count: n.counts.queue,
+	})
+	return err
 }
 
 // buildCases opens what rests on accounts: the residence ledger and the cases.
