@@ -50,7 +50,12 @@ const (
 	OutsideNotServed     Reason = "outside_not_served"        // mail submitted for a domain that is not in the catalog: it cannot leave yet
 	ConsentMissing       Reason = "consent_missing"           // the owner's export without the owner's consent or an order
 	DualApprovalMissing  Reason = "dual_approval_missing"     // a second person's concurrence is needed first
+	AccountSuspended     Reason = "account_suspended"         // an operator ended logins
+	AbroadRefused        Reason = "abroad_refused"            // the owner wants no reading through another region
+	ReadAtHome           Reason = "read_at_home"              // the owner wants clients abroad to be referred to the home
 	OrderStateWrong      Reason = "order_state_wrong"         // the case is not in a state that allows this act
+	MoveNotApproved      Reason = "move_not_approved"         // mail would move without a change of residence that both regions know to be approved
+	MovePastHandover     Reason = "move_past_handover"        // the account belongs to its next home already
 )
 
 // Reasons is the closed list.
@@ -60,5 +65,7 @@ var Reasons = []Reason{
 	NoLegalBasis, ResidenceFrozen, CoolingDown, EvidenceInsufficient, EvidenceContradicts, SelfApproval, UnknownCountry,
 	ResidenceNotServed, WrongRegion, QuorumNotReached, NotPossessed, Referred, ClockUnsure, NoPermit, PermitSpent,
 	PermitForeign, PermitExceeded, EgressClassUnknown, EgressNotAllowed, JournalUnavailable, PeerUnverified,
-	CatalogUnverified, OwnershipUnverified, NameTaken, DomainNotServed, OutsideNotServed, ConsentMissing, DualApprovalMissing, OrderStateWrong,
+	CatalogUnverified, OwnershipUnverified, NameTaken, DomainNotServed, OutsideNotServed, ConsentMissing, DualApprovalMissing, AccountSuspended,
+	AbroadRefused, ReadAtHome, OrderStateWrong,
+	MoveNotApproved, MovePastHandover,
 }

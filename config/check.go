@@ -16,6 +16,7 @@ const (
 	defaultMaxSize  = 64 << 20
 	leastMaxSize    = 64 << 10
 	mostMaxSize     = 1 << 30
+	mostClockOffset = 720 * time.Hour
 	defaultCoolDown = "336h"
 
 	defaultExpire       = "120h"
@@ -121,6 +122,7 @@ func (c *checker) check() {
 		c.problem("name", "must be 2 to 32 characters of a-z, 0-9 and inner '-', unique in the cluster")
 	}
 	c.roles()
+	c.clock()
 	c.need("data", n.Data)
 	c.need("catalog.dir", n.Catalog.Dir)
 	if !genesisForm.MatchString(n.Catalog.Genesis) {
@@ -143,6 +145,19 @@ func (c *checker) check() {
 		return
 	}
 	c.region()
+}
+
+// clock lets only a lab's node have a wrong one.
+func (c *checker) clock() {
+	n := c.node
+	if n.ClockOffset == "" {
+		return
+	}
+	if d, err := time.ParseDuration(n.ClockOffset); err != nil || d.Abs() > mostClockOffset {
+		c.problem("clock_offset", `must be a duration such as "5h" or "-30m", at most 720h either way`)
+	} else if !n.Lab {
+		c.problem("clock_offset", "is for labs only: remove it, and set the machine's clock")
+	}
 }
 
 func (c *checker) roles() {
@@ -251,9 +266,6 @@ func (c *checker) region() {
 		c.reachable("admin.advertise", n.Admin.Advertise, n.Admin.Listen)
 	}
 	for _, f := range []struct{ key, listen string }{{"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}} {
-		if f.listen != "" && !n.Has("store") && !c.wrong["roles"] {
-			c.problem(f.key, `needs the role "store": mail is read where it rests`)
-		}
 		if ap, err := netip.ParseAddrPort(f.listen); err == nil && !ap.Addr().IsLoopback() && !ap.Addr().IsPrivate() {
 			c.problem(f.key, "%s is open to strangers, whom the interim IMAP engine does not withstand; name an address on loopback or a private network", ap.Addr())
 		}

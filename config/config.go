@@ -1,12 +1,14 @@
 package config
 
+import "time"
+
 // Node is node.toml. Unknown keys are errors. Paths are relative to the file's folder.
 type Node struct {
 	// Name of this node, unique in the whole cluster: 2 to 32 characters of a-z, 0-9 and inner "-". Required.
 	Name string `toml:"name"`
 	// Region that this node belongs to, as in the catalog. Required, except for a witness, which has none.
 	Region string `toml:"region,omitempty"`
-	// Roles: "front" (SMTP; IMAP with "store"), "store" (holds the region's mail, one node of a region), "admin" (the
+	// Roles: "front" (SMTP and IMAP), "store" (holds the region's mail, one node of a region), "admin" (the
 	// operators' interface, needs "store"); or "witness" alone, which only cosigns. Required.
 	Roles []string `toml:"roles"`
 	// Data is the folder in which everything that the node writes rests. Made if absent and then stamped with region and
@@ -15,6 +17,9 @@ type Node struct {
 	// Lab makes a node of a lab: plain-text logins on loopback, status lists from file: addresses, no rate limits on
 	// loopback. Danger: never on a machine that strangers reach. Default false.
 	Lab bool `toml:"lab,omitempty"`
+	// ClockOffset shifts what the node takes for the present time, a Go duration such as "5h" or "-30m", at most 720h either way: a
+	// test of a clock that is set wrong. Labs only. Default: none.
+	ClockOffset string `toml:"clock_offset,omitempty"`
 	// RootKey is the file of the region's root key, under which everything is sealed. It must lie outside Data, or a copy of
 	// the data would be a copy of the mail. Required, except for a witness.
 	RootKey string `toml:"root_key,omitempty"`
@@ -153,6 +158,12 @@ func (n *Node) Has(role string) bool {
 		}
 	}
 	return false
+}
+
+// Now is the present time by the node's clock, ClockOffset included.
+func (n *Node) Now() time.Time {
+	d, _ := time.ParseDuration(n.ClockOffset) // "" is none; anything else was checked by Load
+	return time.Now().Add(d)
 }
 
 // Witness reports whether the node is a witness: no region, no mail, only cosignatures.

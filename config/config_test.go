@@ -130,7 +130,7 @@ func TestProblems(t *testing.T) {
 		{"unknown table", "[smtp]", "[smpt]", "FILE:22: smpt: no such key; did you mean \"smtp\"?"},
 		{"unknown key", "seeds =", "sedes =", "FILE:19: gossip.sedes: no such key; did you mean \"seeds\"?"},
 		{"far from any key", `data = "data"`, "data = \"data\"\nxyzzyplughxyzzy = 1",
-			"FILE:5: xyzzyplughxyzzy: no such key; known here are admin, catalog, data, disclosure, gossip, http, identity, imap, imaps, lab, limits, lmtp, log, name, names_key, queue, region, residence, roles, root_key, rpc, signing_key, smtp, submission, submissions"},
+			"FILE:5: xyzzyplughxyzzy: no such key; known here are admin, catalog, clock_offset, data, disclosure, gossip, http, identity, imap, imaps, lab, limits, lmtp, log, name, names_key, queue, region, residence, roles, root_key, rpc, signing_key, smtp, submission, submissions"},
 		{"unknown key in an inline table", "[rpc]\nlisten = \"127.0.0.1:20010\"", "rpc = { listen = \"127.0.0.1:20010\", lisn = 1 }",
 			"FILE:14: catalog.rpc: no such key; known here are dir, genesis\nFILE: rpc.listen: is needed: a literal IP:port, such as \"127.0.0.1:20010\""},
 		{"syntax", `data = "data"`, `data = "data`, "FILE:4: toml: basic strings cannot have new lines"},
@@ -180,6 +180,10 @@ func TestProblems(t *testing.T) {
 		{"no registry", `registry = "authorities.toml"`, "", "FILE:31: disclosure.registry: is needed: the file of the authorities that this region believes; an empty one believes nobody"},
 		{"tiny messages", `listen = "127.0.0.1:20003"`, "listen = \"127.0.0.1:20003\"\nmax_size = 10", "FILE:24: smtp.max_size: must be from 65536 to 1073741824 bytes"},
 		{"quick cool-down", "[admin]", "[residence]\ncool_down = \"5s\"\n[admin]", "FILE:29: residence.cool_down: must be an hour or more; only a lab may be quicker"},
+		{"a wrong clock", `data = "data"`, "data = \"data\"\nclock_offset = \"5h\"", "FILE:5: clock_offset: is for labs only: remove it, and set the machine's clock"},
+		{"a wrong clock in a lab", `data = "data"`, "data = \"data\"\nlab = true\nclock_offset = \"-30m\"", "none"},
+		{"a clock that is no duration", `data = "data"`, "data = \"data\"\nlab = true\nclock_offset = \"late\"", "FILE:6: clock_offset: must be a duration such as \"5h\" or \"-30m\", at most 720h either way"},
+		{"a clock of another month", `data = "data"`, "data = \"data\"\nlab = true\nclock_offset = \"-721h\"", "FILE:6: clock_offset: must be a duration such as \"5h\" or \"-30m\", at most 720h either way"},
 		{"no duration", "[admin]", "[residence]\ncool_down = \"a while\"\n[admin]", "FILE:29: residence.cool_down: must be a duration such as \"336h\""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -50,7 +50,10 @@ type Config struct {
 	// Protected, if set, says whether an account is flagged as a protected person's (press, privilege, public
 	// authority, minor): then nothing is executed without two legal officers.
 	Protected func(ctx context.Context, account domicile.AccountID) (bool, error)
-	Logger    *slog.Logger // nil = slog.Default
+	// Clock, if set, refuses (ClockUnsure) while Now cannot be relied on: then no order is decided, collected or released. It may
+	// take some seconds.
+	Clock  func(ctx context.Context) error
+	Logger *slog.Logger // nil = slog.Default
 }
 
 // ledger is what the engine needs of audit.Log.
@@ -124,6 +127,9 @@ func open(cfg Config, p parts) (*Engine, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = func(context.Context) error { return nil }
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -232,7 +238,7 @@ func (e *Engine) goOnAll(ctx context.Context) {
 
 // goOn finishes a case's step, takes it to its decision and tells the storing region, as far as each is still to be done.
 func (e *Engine) goOn(ctx context.Context, id string) error {
-	c, err := e.advanceCase(ctx, id)
+	c, err := e.advanceCase(ctx, id, e.cfg.Clock(ctx))
 	if err != nil {
 		return err
 	}
@@ -247,14 +253,14 @@ func (e *Engine) goOn(ctx context.Context, id string) error {
 	return nil
 }
 
-func (e *Engine) advanceCase(ctx context.Context, id string) (*caseRecord, error) {
+func (e *Engine) advanceCase(ctx context.Context, id string, unsure error) (*caseRecord, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c, err := e.take(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return c, e.advance(ctx, c)
+	return c, e.advance(ctx, c, unsure)
 }
 
 // Bundles lists the bundles that exist, by name, with hash and whether they are in force.

@@ -3,33 +3,34 @@ package imapd
 import (
 	"errors"
 
-	"github.com/emersion/go-imap/v2"
+	"domicile"
 )
 
 // How a login ends.
 const (
 	LoginOK          = "ok"
 	LoginWrong       = "wrong"       // no such account, or the wrong password
-	LoginRefused     = "refused"     // suspended, or the border says no
+	LoginRefused     = "refused"     // suspended, not abroad, or the border says no
+	LoginReferred    = "referred"    // to the home's host
 	LoginUnavailable = "unavailable" // not now
 )
 
-// counted tells Config.Count of the answer to a login.
-func (s *Server) counted(answer error) {
+// counted tells Config.Count how a login ended.
+func (s *Server) counted(err error) {
 	if s.cfg.Count == nil {
 		return
 	}
-	result := LoginOK
-	if answer != nil {
-		result = LoginUnavailable
+	var r *referral
+	switch {
+	case err == nil:
+		s.cfg.Count(LoginOK)
+	case errors.As(err, &r):
+		s.cfg.Count(LoginReferred)
+	case domicile.KindOf(err) == domicile.NotExist:
+		s.cfg.Count(LoginWrong)
+	case domicile.KindOf(err) == domicile.Refused:
+		s.cfg.Count(LoginRefused)
+	default:
+		s.cfg.Count(LoginUnavailable)
 	}
-	if e := (*imap.Error)(nil); errors.As(answer, &e) {
-		switch e.Code {
-		case imap.ResponseCodeAuthenticationFailed:
-			result = LoginWrong
-		case imap.ResponseCodeAuthorizationFailed:
-			result = LoginRefused
-		}
-	}
-	s.cfg.Count(result)
 }

@@ -1,33 +1,35 @@
 package imapd
 
 import (
-	"net"
 	"slices"
+	"sync"
 	"testing"
 )
 
 func TestCountsLogins(t *testing.T) {
 	w := newWorld(t)
+	var mu sync.Mutex
 	var got []string
-	srv := newServer(w.srv.cfg)
-	srv.fails, srv.attach = w.srv.fails, w.srv.attach
-	srv.cfg.Count = func(result string) { got = append(got, result) }
-	defer srv.cancel()
-	try := func(name, password string) {
-		t.Helper()
-		here, there := net.Pipe()
-		defer here.Close()
-		defer there.Close()
-		(&session{srv: srv, gate: newGate(here, 1<<20)}).Login(name, password)
+	w.cfg.Count = func(result string) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, result)
 	}
-	try("ann@example.com", "pw")
-	try("ann@example.com", "guessed")
-	try("nobody@example.com", "pw")
-	try("off@example.com", "pw")
-	try("refused@example.com", "pw")
+	w.front(w.cfg)
+	try := func(name, password, want string) {
+		t.Helper()
+		w.dial().do("a LOGIN "+name+" "+password, want)
+	}
+	try("ann@example.com", "pw", "a OK")
+	try("ann@example.com", "guessed", "a NO")
+	try("nobody@example.com", "pw", "a NO")
+	try("off@example.com", "pw", "a NO")
+	try("refused@example.com", "pw", "a NO")
 	w.store.Close()
-	try("ann@example.com", "pw")
+	try("ann@example.com", "pw", "a NO [UNAVAILABLE]")
 	want := []string{LoginOK, LoginWrong, LoginWrong, LoginRefused, LoginRefused, LoginUnavailable}
+	mu.Lock()
+	defer mu.Unlock()
 	if !slices.Equal(got, want) {
 		t.Errorf("counted %q, want %q", got, want)
 	}

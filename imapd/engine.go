@@ -1,7 +1,6 @@
 package imapd
 
 import (
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -23,22 +22,21 @@ type engine interface {
 // imapserverEngine is go-imap's server.
 type imapserverEngine struct{ srv *imapserver.Server }
 
-// newEngine makes an engine whose clients may log in or, if not login, are told that TLS comes first. With starttls it makes
-// imapserver offer STARTTLS, which the gate then answers.
-func newEngine(srv *Server, login bool, starttls *tls.Config) engine {
+// newEngine makes an engine for sessions that are logged in.
+func newEngine(h *Home) engine {
 	caps := imap.CapSet{}
 	for _, c := range []imap.Cap{imap.CapIMAP4rev1, imap.CapNamespace, imap.CapUIDPlus, imap.CapESearch, imap.CapListExtended,
 		imap.CapListStatus, imap.CapMove, imap.CapStatusSize, imap.CapChildren, imap.CapSpecialUse, imap.CapCreateSpecialUse} {
 		caps[c] = struct{}{}
 	}
 	return imapserverEngine{imapserver.New(&imapserver.Options{
-		Caps: caps, InsecureAuth: login, TLSConfig: starttls, Logger: eventLog{srv.cfg.Log},
+		Caps: caps, Logger: eventLog{h.cfg.Log},
 		NewSession: func(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
 			g, ok := c.NetConn().(*gate)
-			if !ok {
+			if !ok || g.account == "" {
 				return nil, nil, fmt.Errorf("a connection that did not come through the gate")
 			}
-			return &adapter{s: &session{srv: srv, gate: g}}, nil, nil
+			return &adapter{s: &session{home: h, gate: g, acct: g.account}}, &imapserver.GreetingData{PreAuth: true}, nil
 		},
 	})}
 }
@@ -50,12 +48,12 @@ func (e imapserverEngine) close() error               { return e.srv.Close() }
 type adapter struct{ s *session }
 
 func (a *adapter) Close() error                  { a.s.Close(); return nil }
-func (a *adapter) Login(user, pass string) error { return a.s.Login(user, pass) }
+func (a *adapter) Login(string, string) error    { return bad("Logged in already") } // which imapserver says by itself
 func (a *adapter) Delete(name string) error      { return a.s.Delete(name) }
 func (a *adapter) Subscribe(name string) error   { return a.s.Subscribe(name, true) }
 func (a *adapter) Unsubscribe(name string) error { return a.s.Subscribe(name, false) }
 func (a *adapter) Unselect() error               { return a.s.Unselect() }
-func (a *adapter) AppendLimit() uint32           { return a.s.srv.appendLimit() }
+func (a *adapter) AppendLimit() uint32           { return a.s.appendLimit() }
 
 func (a *adapter) Select(name string, o *imap.SelectOptions) (*imap.SelectData, error) {
 	return a.s.Select(name, o.ReadOnly)

@@ -212,19 +212,19 @@ func (s *session) load(m store.Message) (*message.Message, func(), error) {
 	if m.Size > readMemory {
 		return nil, nil, no(imap.ResponseCodeTooBig, "The message is too large to take apart; fetch it as a whole")
 	}
-	if err := s.srv.memory.Acquire(s.ctx(), m.Size); err != nil {
+	if err := s.home.memory.Acquire(s.ctx(), m.Size); err != nil {
 		return nil, nil, no(imap.ResponseCodeUnavailable, "Closing down")
 	}
 	raw, err := s.read(m)
 	if err != nil {
-		s.srv.memory.Release(m.Size)
+		s.home.memory.Release(m.Size)
 		return nil, nil, err
 	}
 	parsed := message.Parse(raw)
 	if m.Size <= cacheSize {
 		s.cached, s.cachedID = parsed, m.ID
 	}
-	return parsed, func() { s.srv.memory.Release(m.Size) }, nil
+	return parsed, func() { s.home.memory.Release(m.Size) }, nil
 }
 
 func (s *session) read(m store.Message) ([]byte, error) {
@@ -264,7 +264,7 @@ func (s *session) streamBody(r *response, m store.Message, q fetchRequest) error
 	if err != nil || n != m.Size {
 		s.gate.Conn.Close()
 		if !out.failed && !errors.Is(err, context.Canceled) { // a client that goes away is no fault of the store
-			s.srv.cfg.Log.Error("a stored message could not be read to its end; run mailctl fsck", "account", string(s.acct), "message", string(m.ID))
+			s.home.cfg.Log.Error("a stored message could not be read to its end; run mailctl fsck", "account", string(s.acct), "message", string(m.ID))
 		}
 		return errCut
 	}

@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"domicile"
 )
 
 // Limits of one connection. Times are until the next byte, unless said otherwise.
@@ -17,7 +19,6 @@ const (
 	maxCommand     = 48 << 10         // bytes of a command, literals aside; imapserver's own limit is 50 KiB
 	maxSASL        = 4000             // bytes of a line of AUTHENTICATE
 	maxLiteral     = 4096             // bytes of a literal outside APPEND, and of a non-synchronising one (RFC 7888)
-	loginTime      = 2 * time.Minute  // in total, until login
 	commandTime    = 35 * time.Minute // RFC 9051 5.4 wants 30 at least
 	partTime       = time.Minute      // within a command or a literal
 	writeTime      = 2 * time.Minute
@@ -41,28 +42,26 @@ const (
 // It also tells the session which command runs, in the client's own words.
 type gate struct {
 	net.Conn
-	br      *bufio.Reader
-	append  int64 // limit of an APPEND literal
-	closed  func()
-	once    sync.Once
-	upgrade func() // hands the connection to a new gate within TLS; nil = STARTTLS is not offered
+	br       *bufio.Reader
+	append   int64 // limit of an APPEND literal
+	account  domicile.AccountID
+	greeting string // the tag of the login, which the engine's greeting becomes the answer to
+	closed   func()
+	once     sync.Once
+	done     chan struct{} // closed by whoever put the gate there
 
 	// Only the goroutine that serves the connection uses these.
-	pending  []byte // checked, not handed over yet
-	err      error
-	literal  int64 // bytes of a literal that are still to be handed over
-	asked    litState
-	nonSync  bool
-	wrote    bool // imapserver has written since the literal was announced
-	middle   bool // within a command: a literal ended, the command goes on
-	name     string
-	text     strings.Builder // a FETCH without its literals
-	inText   int             // bytes of the command so far
-	bad      int
-	began    time.Time
-	loggedIn bool
-	mute     bool        // keep back the next line: a greeting, which RFC 9051 6.2.1 does not want behind STARTTLS
-	handed   atomic.Bool // the connection is another gate's now
+	pending []byte // checked, not handed over yet
+	err     error
+	literal int64 // bytes of a literal that are still to be handed over
+	asked   litState
+	nonSync bool
+	wrote   bool // imapserver has written since the literal was announced
+	middle  bool // within a command: a literal ended, the command goes on
+	name    string
+	text    strings.Builder // a FETCH without its literals
+	inText  int             // bytes of the command so far
+	bad     int
 
 	wmu     sync.Mutex // guards what follows; held while writing
 	out     []byte     // not written yet
@@ -84,10 +83,8 @@ const (
 	litAsked
 )
 
-func newGate(c net.Conn, appendLimit int64) *gate {
-	g := &gate{Conn: c, br: bufio.NewReaderSize(c, 4096), append: appendLimit, began: time.Now()}
-	c.SetDeadline(time.Now().Add(partTime)) // a TLS handshake happens at the first read or write
-	return g
+func newGate(c net.Conn, br *bufio.Reader, appendLimit int64) *gate {
+	return &gate{Conn: c, br: br, append: appendLimit, done: make(chan struct{})}
 }
 
 // NetConn lets region.FrontConn find the connection below.
@@ -105,9 +102,6 @@ func (g *gate) Close() error {
 	g.wmu.Unlock()
 	if g.closed != nil {
 		g.once.Do(g.closed)
-	}
-	if g.handed.Load() {
-		return nil
 	}
 	return g.Conn.Close()
 }
@@ -164,11 +158,6 @@ func unexpected(err error) error {
 // await sends what is gathered and sets the deadline of a read. A byte that is there already needs neither.
 func (g *gate) await(d time.Duration) {
 	deadline := time.Now().Add(d)
-	if !g.loggedIn {
-		if last := g.began.Add(loginTime); last.Before(deadline) {
-			deadline = last
-		}
-	}
 	g.wmu.Lock()
 	if g.br.Buffered() == 0 {
 		g.flush()
@@ -277,9 +266,6 @@ func (g *gate) command(text []byte) {
 	if !g.middle && !g.begin(text) {
 		return
 	}
-	if g.upgrade != nil && !g.loggedIn && g.name == "STARTTLS" && g.startTLS(string(text)) {
-		return
-	}
 	g.middle = false
 	if strings.HasSuffix(g.name, "FETCH") {
 		g.text.Write(text)
@@ -314,7 +300,7 @@ func (g *gate) begin(text []byte) bool {
 		}
 	}
 	if !isTag(tag) || !isTag(name[:min(1, len(name))]) {
-		if g.bad++; g.bad > maxBadCommands || !g.loggedIn && g.bad > 3 {
+		if g.bad++; g.bad > maxBadCommands {
 			g.bye(byeAbuse)
 			return false
 		}
@@ -351,11 +337,8 @@ func (g *gate) bye(line string) {
 func (g *gate) Write(p []byte) (int, error) {
 	n := len(p)
 	switch {
-	case g.handed.Load():
-		return 0, net.ErrClosed
-	case g.mute:
-		g.mute = false
-		return n, nil
+	case g.greeting != "":
+		p = g.greet(p)
 	case g.asked == litAnnounced && bytes.HasPrefix(p, []byte(readyForLit)):
 		g.asked = litAsked
 		if g.nonSync {
@@ -374,6 +357,17 @@ func (g *gate) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return n, nil
+}
+
+// greet makes imapserver's greeting the answer to the login: it has the capabilities, which a client wants to know now.
+func (g *gate) greet(p []byte) []byte {
+	tag := g.greeting
+	g.greeting = ""
+	line := bytes.TrimPrefix(p, []byte("* PREAUTH "))
+	if i := bytes.IndexByte(line, ']'); i >= 0 {
+		line = line[:i+1]
+	}
+	return fmt.Appendf(nil, "%s OK %s Logged in\r\n", tag, line)
 }
 
 // send gathers bytes of the session's own: untagged data. It may be called beside a Read, from IDLE.

@@ -1,15 +1,11 @@
 package imapd
 
 import (
+	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"strings"
@@ -52,7 +48,7 @@ func (s *script) SetWriteDeadline(time.Time) error { return nil }
 // A time-out within a literal. Whatever comes afterwards is not handed over.
 func TestTimeoutInALiteralIsTheEnd(t *testing.T) {
 	c := &script{pieces: []string{"b APPEND INBOX {40}\r\n", "half", "", "\r\nc CREATE hidden\r\n"}}
-	g := newGate(c, 1<<20)
+	g := newGate(c, bufio.NewReader(c), 1<<20)
 	line, err := io.ReadAll(io.LimitReader(g, 21))
 	if string(line) != "b APPEND INBOX {40}\r\n" || err != nil {
 		t.Fatalf("%q, %v", line, err)
@@ -76,7 +72,7 @@ func FuzzGate(f *testing.F) {
 		for n := max(1, int(size)); len(raw) > 0; raw = raw[min(n, len(raw)):] {
 			c.pieces = append(c.pieces, string(raw[:min(n, len(raw))]))
 		}
-		g := newGate(c, 1<<20)
+		g := newGate(c, bufio.NewReader(c), 1<<20)
 		var line []byte
 		literal := int64(0)
 		for {
@@ -118,19 +114,10 @@ func FuzzGate(f *testing.F) {
 }
 
 func TestLoginUnderTLS(t *testing.T) {
-	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"imap.test"}}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := newWorldIn(t, false)
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go w.srv.Serve(l)
-	c, err := imapclient.DialTLS(l.Addr().String(), &imapclient.Options{TLSConfig: &tls.Config{InsecureSkipVerify: true}})
+	w.cfg.TLS, w.cfg.Implicit = &tls.Config{Certificates: testCertificates(), MinVersion: tls.VersionTLS12}, true
+	w.front(w.cfg)
+	c, err := imapclient.DialTLS(w.addr, &imapclient.Options{TLSConfig: &tls.Config{InsecureSkipVerify: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +144,7 @@ func TestManyLargeSections(t *testing.T) {
 	c.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := w.srv.memory.Acquire(ctx, readMemory); err != nil {
+	if err := w.home.memory.Acquire(ctx, readMemory); err != nil {
 		t.Error("memory was not given back")
 	}
 }
@@ -166,7 +153,7 @@ func TestManyLargeSections(t *testing.T) {
 func TestShutdownBeforeServe(t *testing.T) {
 	w := newWorld(t)
 	for range 20 {
-		srv := newServer(w.srv.cfg)
+		srv := newServer(w.cfg)
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

@@ -192,9 +192,9 @@ func TestClientsThatVanish(t *testing.T) {
 	}
 	deadline := time.Now().Add(5 * time.Second)
 	for {
-		w.srv.mu.Lock()
-		n := len(w.srv.gates)
-		w.srv.mu.Unlock()
+		w.home.mu.Lock()
+		n := len(w.home.gates)
+		w.home.mu.Unlock()
 		if n == 0 {
 			break
 		}
@@ -203,7 +203,7 @@ func TestClientsThatVanish(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	if !w.srv.memory.TryAcquire(readMemory) {
+	if !w.home.memory.TryAcquire(readMemory) {
 		t.Error("memory was not given back")
 	}
 	if n := w.faults.Load(); n > 0 {
@@ -248,7 +248,7 @@ func TestShutdown(t *testing.T) {
 	time.Sleep(20 * time.Millisecond)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := w.srv.Shutdown(ctx); err != nil {
+	if err := w.home.Shutdown(ctx); err != nil {
 		t.Error(err)
 	}
 	idle.want("* BYE [UNAVAILABLE]")

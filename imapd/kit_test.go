@@ -28,6 +28,8 @@ const ann = domicile.AccountID("a-ann")
 type world struct {
 	t     testing.TB
 	store store.Store
+	home  *Home
+	cfg   Config
 	srv   *Server
 	addr  string
 
@@ -62,35 +64,51 @@ func newWorldIn(t testing.TB, lab bool) *world {
 		}
 	}
 	w := &world{t: t, store: st}
-	srv := newServer(Config{Region: "eu-ireland", Hostname: "imap.test", Lab: lab, Store: st, MaxSize: 1 << 20,
-		Address: placement.ParseAddress, Log: slog.New(faultCounter{slog.DiscardHandler, &w.faults}),
-		Password: func(phc, pw string) (bool, error) {
-			if phc == "" {
-				return false, errors.New("no password")
-			}
-			return phc == pw, nil
-		}})
-	srv.fails = login.NewFails(time.Millisecond, 0)
-	srv.attach = func(_ net.Conn, a store.Account) error {
-		if a.ID == "a-us" {
+	log := slog.New(faultCounter{slog.DiscardHandler, &w.faults})
+	w.home = newHome(HomeConfig{Region: "eu-ireland", Store: st, MaxSize: 1 << 20, Address: placement.ParseAddress, Password: plainPassword, Log: log})
+	w.home.attach = func(_ net.Conn, id domicile.AccountID) error {
+		if id == "a-us" {
 			return domicile.Refuse("permit", domicile.EgressNotAllowed, "", "")
 		}
 		return nil
 	}
+	w.cfg = Config{Region: "eu-ireland", Hostname: "imap.test", Lab: lab, MaxSize: 1 << 20, Home: w.home, Resolve: w.home.resolve,
+		Address: placement.ParseAddress, Password: plainPassword, Log: log}
+	w.front(w.cfg)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		w.home.Shutdown(ctx)
+	})
+	return w
+}
+
+// plainPassword is a check for passwords that are their own hash.
+func plainPassword(phc, pw string) (bool, error) {
+	if phc == "" {
+		return false, errors.New("no password")
+	}
+	return phc == pw, nil
+}
+
+// front puts a server before the world's home; clients dial it from now on.
+func (w *world) front(cfg Config) *Server {
+	srv := newServer(cfg)
+	srv.fails = login.NewFails(time.Millisecond, 0)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	done := make(chan struct{})
 	go func() { srv.Serve(l); close(done) }()
-	t.Cleanup(func() {
+	w.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		srv.Shutdown(ctx)
 		<-done
 	})
 	w.srv, w.addr = srv, l.Addr().String()
-	return w
+	return srv
 }
 
 // put delivers a message to a mailbox of ann.

@@ -169,7 +169,7 @@ func (s *session) status(m store.Mailbox, o *imap.StatusOptions) (*imap.StatusDa
 			}
 		}
 	}
-	limit := s.srv.appendLimit()
+	limit := s.appendLimit()
 	return &imap.StatusData{
 		Mailbox: m.Name, NumMessages: &m.Messages, NumRecent: &none, UIDNext: imap.UID(m.UIDNext), UIDValidity: m.UIDValidity,
 		NumUnseen: &m.Unseen, NumDeleted: &deleted, Size: &m.Size, AppendLimit: &limit, DeletedStorage: &deletedSize,

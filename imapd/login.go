@@ -1,10 +1,10 @@
 package imapd
 
 import (
+	"context"
+	"errors"
 	"net"
-	"time"
-
-	"github.com/emersion/go-imap/v2"
+	"strings"
 
 	"domicile"
 	"domicile/login"
@@ -13,64 +13,158 @@ import (
 	"domicile/store"
 )
 
-// Limits against guessing.
+// The names under which sessions are handed to other nodes.
 const (
-	maxFails     = 3       // on one connection
-	sessionBytes = 1 << 40 // ceiling of one session
+	sessionIMAP  = "imap"  // logged in at the front, on the home's word
+	sessionIMAPS = "imaps" // TLS to the home, unread
 )
 
-var errWrongLogin = no(imap.ResponseCodeAuthenticationFailed, "No such account here, or the wrong password")
+// login verifies who it is, at home and before any byte of a mailbox can leave, and returns what carries the session on.
+// NotExist for whatever is wrong with name or password, wherever that is found out; Refused; Unavailable.
+func (s *Server) login(d *door, tag, name, password string) (onward func(), err error) {
+	loc, err := s.resolve(name)
+	switch {
+	case domicile.KindOf(err) == domicile.NotExist:
+		_, err := s.nobody.Account(s.ctx, name, password) // the same work as for an account that rests here
+		return nil, err
+	case err != nil:
+		return nil, domicile.E("login", domicile.Unavailable, "it cannot be known now where the account rests")
+	case loc.Home == s.cfg.Region && s.cfg.Home != nil:
+		return s.here(d, tag, name, password)
+	}
+	return s.away(d, tag, region.Credential{Name: name, Password: password}, loc)
+}
 
-// Login checks a password and, before any byte of a mailbox can leave, puts the connection under a permit. Unknown and
-// wrong look alike, in words and in time.
-func (s *session) Login(name, password string) (answer error) {
-	defer func() { s.srv.counted(answer) }()
-	began := time.Now()
-	a, err := s.srv.check.Account(s.ctx(), name, password)
-	if domicile.KindOf(err) == domicile.NotExist {
-		return s.failed(began)
-	}
+// resolve finds the home of a login's name; NotExist for what is no name here.
+func (s *Server) resolve(name string) (placement.Location, error) {
+	a, err := s.cfg.Address(name)
 	if err != nil {
-		return failure(err)
+		return placement.Location{}, login.Wrong()
 	}
+	loc, err := s.cfg.Resolve(s.ctx, a)
+	if domicile.ReasonOf(err) == domicile.DomainNotServed || err == nil && s.cfg.Network == nil && loc.Home != s.cfg.Region {
+		return loc, login.Wrong()
+	}
+	return loc, err
+}
+
+// here logs in to an account of this node.
+func (s *Server) here(d *door, tag, name, password string) (func(), error) {
+	h := s.cfg.Home
+	a, err := h.check.Account(s.ctx, name, password)
+	if err != nil {
+		return nil, err
+	}
+	if err := mayServe(a); err != nil {
+		return nil, err
+	}
+	if err := h.attach(d.conn, a.ID); err != nil {
+		s.cfg.Log.Warn("a session was refused", "account", string(a.ID), "reason", string(domicile.ReasonOf(err)))
+		return nil, err
+	}
+	return func() { d.gate = h.take(d.conn, d.br, a.ID, tag, s.cfg.MaxSize) }, nil
+}
+
+// away hands the login to the account's home, and the connection after it.
+func (s *Server) away(d *door, tag string, c region.Credential, loc placement.Location) (func(), error) {
+	t, err := s.cfg.Network.OpenSession(s.ctx, loc.Home, sessionIMAP, region.SessionRequest{
+		Client: login.Network(d.conn.RemoteAddr()), Login: &c, Tag: tag})
+	if err != nil {
+		return nil, s.fromHome(err, c.Name, loc.Home)
+	}
+	if err := s.relay(s.ctx, d.conn, t, loc.Account, loc.Home); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return func() {
+		if !d.relayed(t) {
+			go t.Drain()
+		}
+		t.Join(ahead{d.conn, d.br})
+	}, nil
+}
+
+// fromHome is what the client is told of how its home answered, or did not.
+func (s *Server) fromHome(err error, name string, home domicile.Region) error {
+	switch domicile.KindOf(err) {
+	case domicile.NotExist:
+		return login.Wrong()
+	case domicile.Refused:
+		if host := s.hostOf(home); domicile.ReasonOf(err) == domicile.ReadAtHome && host != "" {
+			return &referral{err, "imap://" + urlUser(name) + ";AUTH=*@" + host + "/"}
+		}
+		return err
+	}
+	return domicile.E("login", domicile.Unavailable, "the home cannot be reached")
+}
+
+func (s *Server) hostOf(home domicile.Region) string {
+	if s.cfg.HostOf == nil {
+		return ""
+	}
+	return s.cfg.HostOf(home)
+}
+
+// referral sends a client to its home (RFC 2221).
+type referral struct {
+	error
+	url string
+}
+
+func (r *referral) Unwrap() error { return r.error }
+
+// urlUser writes a name as enc-user of RFC 5092.
+func urlUser(name string) string {
+	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$'()*+,&="
+	var b strings.Builder
+	for i := 0; i < len(name); i++ {
+		if strings.IndexByte(plain, name[i]) >= 0 {
+			b.WriteByte(name[i])
+			continue
+		}
+		const hex = "0123456789ABCDEF"
+		b.WriteByte('%')
+		b.WriteByte(hex[name[i]>>4])
+		b.WriteByte(hex[name[i]&15])
+	}
+	return b.String()
+}
+
+// mayServe reports why an account is not served.
+func mayServe(a store.Account) error {
 	switch a.State {
 	case store.Active:
+		return nil
 	case store.Suspended:
-		return no(imap.ResponseCodeAuthorizationFailed, "The account is suspended")
-	default:
-		return no(imap.ResponseCodeUnavailable, "The account is on its way to another region; try again later")
+		return domicile.Refuse("login", domicile.AccountSuspended, "house/suspended", "the account is suspended")
 	}
-	if err := s.srv.attach(s.gate, a); err != nil {
-		s.srv.cfg.Log.Warn("a session was refused", "account", string(a.ID), "reason", string(domicile.ReasonOf(err)))
-		if domicile.KindOf(err) == domicile.Refused && domicile.ReasonOf(err) != domicile.JournalUnavailable {
-			return no(imap.ResponseCodeAuthorizationFailed, "Refused ("+string(domicile.ReasonOf(err))+")")
-		}
-		return no(imap.ResponseCodeUnavailable, "Not now; try again later")
-	}
-	s.acct = a.ID
-	s.gate.loggedIn = true
-	return nil
+	return domicile.E("login", domicile.Unavailable, "the account is on its way to another region")
 }
 
-// failed answers a wrong login, the later the more there were from the same network.
-func (s *session) failed(began time.Time) error {
-	s.srv.fails.Wait(s.ctx(), login.Network(s.gate.RemoteAddr()), began)
-	if s.fails++; s.fails >= maxFails {
-		s.gate.bye("* BYE [AUTHENTICATIONFAILED] Too many failed logins\r\n")
+// loginAnswer is what stands behind NO.
+func loginAnswer(err error) string {
+	var r *referral
+	reason := domicile.ReasonOf(err)
+	switch {
+	case errors.As(err, &r):
+		return "[REFERRAL " + r.url + "] The mail is read at its home"
+	case domicile.KindOf(err) == domicile.NotExist:
+		return "[AUTHENTICATIONFAILED] No such account here, or the wrong password"
+	case reason == domicile.AccountSuspended:
+		return "[AUTHORIZATIONFAILED] The account is suspended"
+	case domicile.KindOf(err) == domicile.Refused:
+		return "[AUTHORIZATIONFAILED] Refused (" + string(reason) + ")"
 	}
-	return errWrongLogin
+	return "[UNAVAILABLE] Not now; try again later"
 }
 
-// underPermit puts a connection under a stream permit for the account.
-func (srv *Server) underPermit(c net.Conn, a store.Account) error {
+// underPermit puts a connection, a client's or a tunnel, under a stream permit for an account that rests here.
+func (h *Home) underPermit(c net.Conn, id domicile.AccountID) error {
 	front, ok := region.FrontConn(c)
 	if !ok {
 		return domicile.Refuse("session", domicile.NoPermit, "house/one-door", "the connection is not one of the region's front")
 	}
-	p, err := srv.cfg.Guard.Permit(srv.ctx, region.Request{Crossing: placement.Crossing{
-		Class: domicile.ClientSession, Kind: placement.Stream, From: srv.cfg.Region, Party: placement.ToClient,
-		Account: a.ID, Home: srv.cfg.Region, Ceiling: min(sessionBytes, placement.Ceiling(domicile.ClientSession, placement.Stream)),
-	}})
+	p, err := h.permit(h.ctx, region.Request{Crossing: front.Crossing(id, h.cfg.Region)})
 	if err != nil {
 		return err
 	}
@@ -79,4 +173,10 @@ func (srv *Server) underPermit(c net.Conn, a store.Account) error {
 		return err
 	}
 	return nil
+}
+
+// resolve finds an account of this node: of a connection that was passed through to this region by name.
+func (h *Home) resolve(ctx context.Context, a domicile.Address) (placement.Location, error) {
+	acct, err := h.cfg.Store.AccountByAddress(ctx, a)
+	return placement.Location{Account: acct.ID, Home: h.cfg.Region, Epoch: acct.Epoch}, err
 }

@@ -4,63 +4,63 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
-	"math"
 	"net"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"domicile"
 	"domicile/login"
+	"domicile/placement"
 	"domicile/region"
-	"domicile/store"
 )
 
-// DefaultMaxSize is the limit of APPEND if Config.MaxSize is 0.
-const DefaultMaxSize = 64 << 20
-
-// readMemory bounds what all sessions together hold of messages they cut pieces from.
-const readMemory = 512 << 20
-
-// Config of the IMAP front at home.
+// Config of the IMAP front.
 type Config struct {
 	Region   domicile.Region
 	Hostname string
-	Lab      bool // plain-text LOGIN on loopback
-	Store    store.Store
+	Lab      bool        // plain-text LOGIN on loopback
+	TLS      *tls.Config // for STARTTLS, or of an Implicit front; nil = neither
+	Implicit bool        // the listener's connections begin with TLS
+	MaxSize  int64       // bytes of an appended message; 0 = DefaultMaxSize
 	Guard    *region.Guard
-	TLS      *tls.Config                                  // for STARTTLS; nil = not offered
-	MaxSize  int64                                        // bytes of an appended message; 0 = DefaultMaxSize
-	Address  func(login string) (domicile.Address, error) // placement.ParseAddress
-	Password func(phc, password string) (bool, error)     // keys.CheckPassword: for an empty phc false, in the same time
+	Home     *Home // the sessions of accounts that rest here; nil on a node without the region's store
+	Address  func(login string) (domicile.Address, error)
+	Password func(phc, password string) (bool, error) // keys.CheckPassword
 	Log      *slog.Logger
+
+	// Resolve finds the home of an address: placement.Directory.Resolve.
+	Resolve func(ctx context.Context, a domicile.Address) (placement.Location, error)
+	// Network hands sessions to other nodes; region.Node fits. nil: none are.
+	Network Network
+	// HostOf names the host at which a region's customers are at home; "" if the catalog has none. RegionOf is its reverse.
+	HostOf   func(domicile.Region) string
+	RegionOf func(host string) (domicile.Region, bool)
 
 	// Count, if not nil, is told how each login ended: LoginOK or another of those words. It must be quick and safe for
 	// concurrent use.
 	Count func(result string)
 }
 
-// Server is the IMAP front.
+// Network opens a session at a storing node of another region, or of this one.
+type Network interface {
+	OpenSession(ctx context.Context, to domicile.Region, front string, r region.SessionRequest) (*region.Conn, error)
+}
+
+// Server is the IMAP front: it speaks with clients until they are logged in, and then hands them on: to this node's Home, or through a
+// tunnel to the home of their account.
 type Server struct {
 	cfg    Config
-	check  login.Checker
+	nobody login.Checker // does the work of a check for names that rest nowhere
 	fails  *login.Fails
-	memory *semaphore.Weighted
-	attach func(net.Conn, store.Account) error // underPermit
-	open   engine                              // for connections within TLS
-	plain  engine                              // for others on which a password may be sent
-	shut   engine                              // for the rest
-
-	ctx    context.Context // ends when all is to stop
+	relay  func(ctx context.Context, client net.Conn, tunnel *region.Conn, a domicile.AccountID, home domicile.Region) error // Guard.Relay
+	ctx    context.Context                                                                                                   // ends when all is to stop
 	cancel context.CancelFunc
 
-	mu       sync.Mutex
-	gates    map[*gate]struct{}
-	feeds    []*feed
-	serving  sync.WaitGroup // engines that take connections; grows under mu, before draining
-	draining bool
-	left     *sync.Cond // a gate left gates
+	mu        sync.Mutex
+	doors     map[*door]struct{} // guarded by mu
+	listeners []net.Listener     // guarded by mu
+	draining  bool               // guarded by mu
+	left      *sync.Cond         // a door left doors
 }
 
 // New checks cfg.
@@ -68,46 +68,34 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxSize == 0 {
 		cfg.MaxSize = DefaultMaxSize
 	}
-	if cfg.Region == "" || cfg.Store == nil || cfg.Guard == nil || cfg.Address == nil || cfg.Password == nil || cfg.Log == nil ||
-		cfg.MaxSize < 0 || cfg.MaxSize > math.MaxUint32 {
-		return nil, domicile.E("imap front", domicile.Invalid, "needs a region, store, guard, address and password functions, a log, and a size below 4 GiB")
+	if cfg.Region == "" || cfg.Guard == nil || cfg.Address == nil || cfg.Password == nil || cfg.Log == nil || cfg.Resolve == nil || !sizeFits(cfg.MaxSize) {
+		return nil, domicile.E("imap front", domicile.Invalid, "needs a region, guard, directory, address and password functions, a log, and a size below 4 GiB")
 	}
-	if r := cfg.Store.Region(); r != cfg.Region {
-		return nil, domicile.Refuse("imap front", domicile.WrongRegion, "house/own-store", "the store belongs to "+string(r))
+	if cfg.Implicit && cfg.TLS == nil || cfg.Home == nil && cfg.Network == nil {
+		return nil, domicile.E("imap front", domicile.Invalid, "needs TLS if connections begin with it, and somebody to serve those who are logged in")
 	}
-	s := newServer(cfg)
-	s.attach = s.underPermit
-	return s, nil
+	return newServer(cfg), nil
 }
 
 func newServer(cfg Config) *Server {
-	s := &Server{cfg: cfg, check: login.Checker{Accounts: cfg.Store, Address: cfg.Address, Password: cfg.Password},
-		fails: login.NewFails(time.Second, 0), memory: semaphore.NewWeighted(readMemory), gates: map[*gate]struct{}{}}
+	s := &Server{cfg: cfg, nobody: login.Checker{Address: cfg.Address, Password: cfg.Password},
+		fails: login.NewFails(firstDelay, 0), relay: cfg.Guard.Relay, doors: map[*door]struct{}{}}
 	s.left = sync.NewCond(&s.mu)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.open, s.plain, s.shut = newEngine(s, true, nil), newEngine(s, true, cfg.TLS), newEngine(s, false, cfg.TLS)
 	return s
 }
 
-func (s *Server) appendLimit() uint32 { return uint32(s.cfg.MaxSize) }
-
-// Serve takes connections from l, which may be a TLS listener, until Shutdown, then returns nil.
+// Serve takes connections from l until Shutdown, then returns nil. What an Implicit front listens at is not a TLS
+// listener: who a client asks for is read before TLS begins.
 func (s *Server) Serve(l net.Listener) error {
-	open, plain, shut := newFeed(l), newFeed(l), newFeed(l)
 	s.mu.Lock()
 	if s.draining {
 		s.mu.Unlock()
 		l.Close()
 		return nil
 	}
-	s.feeds = append(s.feeds, open, plain, shut)
-	s.serving.Go(func() { s.open.serve(open) })
-	s.serving.Go(func() { s.plain.serve(plain) })
-	s.serving.Go(func() { s.shut.serve(shut) })
+	s.listeners = append(s.listeners, l)
 	s.mu.Unlock()
-	defer open.Close()
-	defer plain.Close()
-	defer shut.Close()
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -120,23 +108,15 @@ func (s *Server) Serve(l net.Listener) error {
 			}
 			return domicile.W("imap front", err)
 		}
-		g := s.admit(c)
-		if _, within := c.(*tls.Conn); within {
-			open.put(g)
-			continue
-		}
-		if s.cfg.TLS != nil {
-			g.upgrade = func() {
-				next := s.admit(tls.Server(c, s.cfg.TLS))
-				next.mute = true
-				open.put(next)
+		d := s.admit(c)
+		go func() {
+			defer d.leave()
+			if s.cfg.Implicit {
+				d.receive()
+			} else {
+				d.serve()
 			}
-		}
-		if s.mayLogin(c) {
-			plain.put(g)
-		} else {
-			shut.put(g)
-		}
+		}()
 	}
 }
 
@@ -146,22 +126,23 @@ func (s *Server) ended() bool {
 	return s.draining
 }
 
-// admit puts a gate over a connection.
-func (s *Server) admit(c net.Conn) *gate {
-	g := newGate(c, s.cfg.MaxSize)
-	g.closed = func() {
-		s.mu.Lock()
-		delete(s.gates, g)
-		s.left.Broadcast()
-		s.mu.Unlock()
-	}
+// admit puts a door before a connection.
+func (s *Server) admit(c net.Conn) *door {
+	d := newDoor(s, c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gates[g] = struct{}{}
+	s.doors[d] = struct{}{}
 	if s.draining {
-		g.drain()
+		d.drain()
 	}
-	return g
+	return d
+}
+
+func (d *door) leave() {
+	d.srv.mu.Lock()
+	defer d.srv.mu.Unlock()
+	delete(d.srv.doors, d)
+	d.srv.left.Broadcast()
 }
 
 // mayLogin: outside TLS a password travels within this machine alone, in a lab.
@@ -173,69 +154,32 @@ func (s *Server) mayLogin(c net.Conn) bool {
 	return s.cfg.Lab && loopback(c.RemoteAddr()) && loopback(c.LocalAddr())
 }
 
-// Shutdown takes no new connections, tells clients BYE between their commands, and lets commands under way finish until ctx
-// ends; then it cuts them.
+// Shutdown takes no new connections, tells clients that are not logged in BYE between their commands, has the homes of relayed
+// sessions do the same, and waits for these until ctx ends; then it cuts them. Safe to repeat.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.draining = true
-	for _, f := range s.feeds {
-		f.listener.Close()
-		f.Close()
+	for _, l := range s.listeners {
+		l.Close()
 	}
-	for g := range s.gates {
-		g.drain()
+	for d := range s.doors {
+		d.drain()
 	}
 	s.mu.Unlock()
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
-		for g := range s.gates {
-			g.Conn.Close()
+		for d := range s.doors {
+			d.cut()
 		}
 		s.left.Broadcast()
 		s.mu.Unlock()
 	})
 	defer stop()
 	s.mu.Lock()
-	for len(s.gates) > 0 && ctx.Err() == nil {
+	for len(s.doors) > 0 && ctx.Err() == nil {
 		s.left.Wait()
 	}
 	s.mu.Unlock()
 	s.cancel()
-	s.serving.Wait() // imapserver must not be closed before it serves
-	s.open.close()
-	s.plain.close()
-	s.shut.close()
 	return ctx.Err()
 }
-
-// feed is the listener of an engine: it hands over the connections that Serve chose for it.
-type feed struct {
-	listener net.Listener
-	conns    chan net.Conn
-	done     chan struct{}
-	once     sync.Once
-}
-
-func newFeed(l net.Listener) *feed {
-	return &feed{listener: l, conns: make(chan net.Conn), done: make(chan struct{})}
-}
-
-func (f *feed) put(c net.Conn) {
-	select {
-	case f.conns <- c:
-	case <-f.done:
-		c.Close()
-	}
-}
-
-func (f *feed) Accept() (net.Conn, error) {
-	select {
-	case c := <-f.conns:
-		return c, nil
-	case <-f.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (f *feed) Close() error   { f.once.Do(func() { close(f.done) }); return nil }
-func (f *feed) Addr() net.Addr { return f.listener.Addr() }

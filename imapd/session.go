@@ -18,11 +18,10 @@ import (
 // exception: Idle may still run beside the methods that follow it and beside Close. Untagged data the session writes
 // itself, in front of the engine's tagged answer.
 type session struct {
-	srv  *Server
+	home *Home
 	gate *gate
 
-	acct  domicile.AccountID // "" until login
-	fails int
+	acct domicile.AccountID
 
 	mu     sync.Mutex // guards what follows, against Idle
 	view   *view      // the selected mailbox, or nil
@@ -79,9 +78,11 @@ func (s *session) Close() {
 	s.closed, s.view, s.cached = true, nil, nil
 }
 
-func (s *session) ctx() context.Context { return s.srv.ctx }
+func (s *session) ctx() context.Context { return s.home.ctx }
 
-func (s *session) store() store.Store { return s.srv.cfg.Store }
+func (s *session) store() store.Store { return s.home.cfg.Store }
+
+func (s *session) appendLimit() uint32 { return uint32(s.gate.append) }
 
 // Poll tells the client what changed.
 func (s *session) Poll(expunge bool) error {

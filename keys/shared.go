@@ -17,6 +17,11 @@ const maxGossipKeys = 16
 // CreateSecret writes a file that must not exist yet (domicile.Exist), for its owner only, and returns when it is on disk.
 func CreateSecret(path string, data []byte) error { return createSecret("write a secret", path, data) }
 
+// ReplaceSecret writes a file in the place of the one at path, if there is one, whole and on disk; its owner stays the same.
+func ReplaceSecret(path string, data []byte) error {
+	return replaceSecret("replace a secret", path, data)
+}
+
 // CreateNames writes a new key for digests of names to path: 64 hex digits. All regions of a cluster share it.
 func CreateNames(path string) error {
 	key := make([]byte, keySize)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"domicile"
@@ -109,3 +110,28 @@ func TestGossipRotation(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// A tool that root runs does not take a node's file away from the node.
+func TestReplaceKeepsTheOwner(t *testing.T) {
+	path := secret(t, "old")
+	uid, gid := os.Geteuid(), os.Getegid()
+	if os.Chown(path, 4711, 4712) == nil { // root may give files away
+		uid, gid = 4711, 4712
+	}
+	if err := ReplaceSecret(path, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if was := info.Sys().(*syscall.Stat_t); int(was.Uid) != uid || int(was.Gid) != gid || info.Mode().Perm() != 0o600 {
+		t.Errorf("owner %d:%d, mode %v", was.Uid, was.Gid, info.Mode())
+	}
+	if got, _ := os.ReadFile(path); string(got) != "new" {
+		t.Errorf("holds %q", got)
+	}
+	if err := ReplaceSecret(filepath.Join(t.TempDir(), "first"), []byte("x")); err != nil {
+		t.Error(err)
+	}
+}

@@ -277,7 +277,7 @@ func (m *maker) firstVersion() *region.Catalog {
 		c.Entities = append(c.Entities, region.EntityInfo{ID: entity, Name: "Example " + string(r.Name) + " Ltd", Country: r.Country, Owners: []domicile.Entity{owner.Entity}})
 		s := m.signers[r.Name]
 		c.Regions = append(c.Regions, region.RegionInfo{Name: r.Name, Country: r.Country, Entity: entity, Serves: slices.Clone(r.Serves),
-			Key: s.VKey(), Cosign: s.CosignVKey(), CA: []string{m.authorities[r.Name].Fingerprint()}})
+			Key: s.VKey(), Cosign: s.CosignVKey(), CA: []string{m.authorities[r.Name].Fingerprint()}, Hosts: []string{r.host()}})
 		used[r.Country], used[owner.Country] = true, true
 	}
 	c.Witnesses = []region.WitnessInfo{{Name: witnessName, Key: m.signers[witnessOwner].CosignVKey(),
@@ -382,17 +382,17 @@ func (m *maker) node(r RegionSpec, i int) (*config.Node, error) {
 	c.Region, c.Roles = string(r.Name), []string{"front"}
 	c.RootKey, c.NamesKey = rel+"root.key", "../names.key"
 	c.SMTP.Hostname = string(name) + "." + labDomain
+	c.IMAP.Hostname, c.IMAPS.Hostname = c.SMTP.Hostname, c.SMTP.Hostname
 	entry := Node{Name: name, Region: r.Name, Config: string(name) + "/node.toml", Data: string(name) + "/data"}
-	listens := []listen{{"smtp", &c.SMTP.Listen, &entry.SMTP}}
+	listens := []listen{{"imap", &c.IMAP.Listen, &entry.IMAP}, {"imaps", &c.IMAPS.Listen, &entry.IMAPS}, {"smtp", &c.SMTP.Listen, &entry.SMTP}}
 	if i == 0 {
 		c.Roles = []string{"front", "store", "admin"}
 		c.SigningKey = rel + "signing.key"
-		c.IMAP.Hostname, c.IMAPS.Hostname = c.SMTP.Hostname, c.SMTP.Hostname
 		c.Disclosure = config.Disclosure{Registry: rel + "authorities.toml", Bundles: bundles(r.Country)}
 		if m.CoolDown > 0 {
 			c.Residence.CoolDown = m.CoolDown.String()
 		}
-		listens = []listen{{"imap", &c.IMAP.Listen, &entry.IMAP}, {"imaps", &c.IMAPS.Listen, &entry.IMAPS}, listens[0], {"admin", &c.Admin.Listen, &entry.Admin}}
+		listens = append(listens, listen{"admin", &c.Admin.Listen, &entry.Admin})
 	} else if err := m.frontKey(c); err != nil {
 		return nil, err
 	}
@@ -400,7 +400,7 @@ func (m *maker) node(r RegionSpec, i int) (*config.Node, error) {
 		return nil, err
 	}
 	m.lab.Nodes = append(m.lab.Nodes, entry)
-	id, err := m.authorities[r.Name].IssueNode(name, append(m.host(name).names(), "localhost", loopback, c.SMTP.Hostname))
+	id, err := m.authorities[r.Name].IssueNode(name, append(m.host(name).names(), "localhost", loopback, c.SMTP.Hostname, r.host()))
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func TestInit(t *testing.T) {
 		if c.Name != string(n.Name) || c.Region != string(n.Region) || !c.Lab || c.Data != l.Path(n.Data) || len(c.Gossip.Seeds) == 0 {
 			t.Errorf("%s: %+v", n.Name, c)
 		}
-		if store := strings.HasSuffix(string(n.Name), "-1"); c.Has("store") != store || (n.Admin != "") != store || (n.IMAP != "") != store || (n.IMAPS != "") != store || n.SMTP == "" || n.LMTP == "" || (n.Submission != "") != store || (n.Submissions != "") != store {
+		if store := strings.HasSuffix(string(n.Name), "-1"); c.Has("store") != store || (n.Admin != "") != store || n.IMAP == "" || n.IMAPS == "" || n.SMTP == "" || n.LMTP == "" || (n.Submission != "") != store || (n.Submissions != "") != store {
 			t.Errorf("%s: wrong services: %+v", n.Name, n)
 		}
 		if n.Name == "us-east-2" && (!strings.HasPrefix(n.SMTP, "10.1.2.3:") || c.RPC.Listen[:9] != "10.1.2.3:") {
@@ -66,6 +66,9 @@ func TestInit(t *testing.T) {
 	ie, _ := cat.Region("eu-ireland")
 	if up := cat.Controllers(ie.Entity); len(up) != 2 || up[1].Country != "US" {
 		t.Errorf("eu-ireland is controlled by %+v, want a US parent", up)
+	}
+	if host := cat.HostOf("eu-ireland"); host != "eu-ireland.example.com" {
+		t.Errorf("the host of eu-ireland is %q", host)
 	}
 	if w := cat.Witnesses; len(w) != 1 || slices.Contains([]domicile.Country{"US", "IE"}, w[0].CompellableBy[0]) {
 		t.Errorf("witness %+v", w)

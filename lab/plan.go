@@ -147,6 +147,9 @@ func (r RegionSpec) node(i int) domicile.Node {
 	return domicile.Node(string(r.Name) + "-" + strconv.Itoa(i+1))
 }
 
+// host is where the region's customers are at home.
+func (r RegionSpec) host() string { return string(r.Name) + "." + labDomain }
+
 // suffixes returns what the names of each region's operators end in: the country where that is enough, so that the
 // operators of us-east are ops-us and ops-us-2; the region's name where a country has several regions.
 func suffixes(regions []RegionSpec) map[domicile.Region]string {

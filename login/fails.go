@@ -9,7 +9,7 @@ import (
 
 // Limits against guessing.
 const (
-	slowest   = 8 * time.Second  // the longest delay
+	slowest   = 8                // times the first delay is the longest
 	memory    = 10 * time.Minute // how long a failure counts
 	maxFailed = 10000            // sources remembered
 )
@@ -28,7 +28,8 @@ type failures struct {
 	last time.Time
 }
 
-// NewFails makes a counter whose first delay is step; after free failures each one doubles it, up to eight seconds.
+// NewFails makes a counter whose first delay is step; after free failures each one doubles it, up to eight
+// times the first.
 func NewFails(step time.Duration, free int) *Fails {
 	return &Fails{step: step, free: free, seen: map[string]failures{}}
 }
@@ -63,7 +64,7 @@ func (f *Fails) count(source string, now time.Time) time.Duration {
 	}
 	v.n, v.last = v.n+1, now
 	f.seen[source] = v
-	return min(f.step<<min(max(v.n-1-f.free, 0), 10), slowest)
+	return min(f.step<<min(max(v.n-1-f.free, 0), 10), slowest*f.step)
 }
 
 // Network is the source that an address counts as: without its port; of IPv6 the /64.

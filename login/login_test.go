@@ -106,7 +106,7 @@ func TestFailuresSlowDown(t *testing.T) {
 // The delay counts from when the login began: work that took longer in one case than in another does not show.
 func TestWaitCountsFromTheBeginning(t *testing.T) {
 	f := NewFails(time.Hour, 0)
-	f.Wait(context.Background(), "n", time.Now().Add(-slowest)) // returns: it was due already
+	f.Wait(context.Background(), "n", time.Now().Add(-slowest*time.Hour)) // returns: it was due already
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	f.Wait(ctx, "n", time.Now()) // returns: nobody waits any more

@@ -44,9 +44,10 @@ type RegionInfo struct {
 	Country domicile.Country   `toml:"country"`
 	Entity  domicile.Entity    `toml:"entity"`
 	Serves  []domicile.Country `toml:"serves"`
-	Key     string             `toml:"key"`    // note verifier key: signs the catalog, ownership records and the audit log
-	Cosign  string             `toml:"cosign"` // its vkey as a cosigner of others' logs (algorithm 4)
-	CA      []string           `toml:"ca"`     // "sha256:<hex>" of the DER of its CA certificates, more than one while rotating
+	Key     string             `toml:"key"`             // note verifier key: signs the catalog, ownership records and the audit log
+	Cosign  string             `toml:"cosign"`          // its vkey as a cosigner of others' logs (algorithm 4)
+	CA      []string           `toml:"ca"`              // "sha256:<hex>" of the DER of its CA certificates, more than one while rotating
+	Hosts   []string           `toml:"hosts,omitempty"` // names at which its customers are at home; the first is the one they are told
 }
 
 // DomainInfo is a mail domain and the region that keeps its names.
@@ -77,6 +78,24 @@ func (c *Catalog) Registrar(domain string) (r domicile.Region, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// RegionOfHost returns the region whose customers are at home at a host; ok is false for any other host.
+func (c *Catalog) RegionOfHost(host string) (r domicile.Region, ok bool) {
+	for _, info := range c.Regions {
+		if host != "" && slices.Contains(info.Hosts, host) {
+			return info.Name, true
+		}
+	}
+	return "", false
+}
+
+// HostOf returns the host that customers of a region are told, "" if it has none.
+func (c *Catalog) HostOf(r domicile.Region) string {
+	if info, _ := c.Region(r); len(info.Hosts) > 0 {
+		return info.Hosts[0]
+	}
+	return ""
 }
 
 // VerifyRegion checks an Ed25519 signature of msg by r's signing key in this version. Refused BadSignature;

@@ -19,6 +19,7 @@ const (
 	maxWitnesses    = 64
 	maxCAs          = 8
 	maxCatalogText  = 256 // bytes of one name
+	maxHosts        = 16  // of one region
 )
 
 // The two algorithms of a verifier key: Ed25519 of a signed note, and the cosignature of C2SP tlog-cosignature.
@@ -75,7 +76,7 @@ func (c *Catalog) checkEntities() error {
 }
 
 func (c *Catalog) checkRegions() error {
-	seen := map[domicile.Region]bool{}
+	seen, hosts := map[domicile.Region]bool{}, map[string]bool{}
 	for _, r := range c.Regions {
 		where := "region " + string(r.Name)
 		if _, err := domicile.ParseRegion(string(r.Name)); err != nil || seen[r.Name] || r.Name == "witness" {
@@ -94,8 +95,23 @@ func (c *Catalog) checkRegions() error {
 		if err := checkCA(where, r.CA); err != nil {
 			return err
 		}
+		if len(r.Hosts) > maxHosts {
+			return bad(fmt.Sprintf("%s: more than %d hosts", where, maxHosts))
+		}
+		for _, h := range r.Hosts {
+			if !isPublicHost(h) || hosts[h] {
+				return bad(fmt.Sprintf("%s: the host %q is no name in lower case, or is listed twice", where, h))
+			}
+			hosts[h] = true
+		}
 	}
 	return nil
+}
+
+// isPublicHost wants two labels at least, the last not a number: no address can be meant.
+func isPublicHost(h string) bool {
+	at := strings.LastIndexByte(h, '.')
+	return isHost(h) && at > 0 && strings.Trim(h[at+1:], "0123456789") != ""
 }
 
 func (c *Catalog) checkDomains() error {

@@ -85,7 +85,7 @@ func (c *Catalog) service() map[domicile.Country][]domicile.Region {
 
 func sameRegion(a, b RegionInfo) bool {
 	return a.Name == b.Name && a.Country == b.Country && a.Entity == b.Entity && a.Key == b.Key && a.Cosign == b.Cosign &&
-		slices.Equal(a.Serves, b.Serves) && slices.Equal(a.CA, b.CA)
+		slices.Equal(a.Serves, b.Serves) && slices.Equal(a.CA, b.CA) && slices.Equal(a.Hosts, b.Hosts)
 }
 
 func sameEntities(a, b []EntityInfo) bool {

@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	requestType = "CERTIFICATE REQUEST"
-	maxRequest  = 64 << 10 // bytes of one, in PEM
-	maxHosts    = 64
+	requestType  = "CERTIFICATE REQUEST"
+	maxRequest   = 64 << 10 // bytes of one, in PEM
+	maxCertHosts = 64
 )
 
 // CertRequest is what somebody asks a certificate for, who holds the key: made where the key rests, so that the key never
@@ -178,7 +178,7 @@ func checkAsked(p Peer, hosts []string) error {
 			return bad("a role is one of " + strings.Join(operatorRoles, ", "))
 		}
 	}
-	if len(hosts) > maxHosts {
+	if len(hosts) > maxCertHosts {
 		return bad("too many host names")
 	}
 	for _, h := range hosts {
@@ -189,10 +189,10 @@ func checkAsked(p Peer, hosts []string) error {
 	return nil
 }
 
-// isHost wants letters, digits, '-' and '.', no empty label.
+// isHost wants labels of a-z, 0-9 and inner '-'.
 func isHost(h string) bool {
-	for label := range strings.SplitSeq(h, ".") {
-		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+	for l := range strings.SplitSeq(h, ".") {
+		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
 			return false
 		}
 	}

@@ -92,7 +92,7 @@ func TestRequestsRefused(t *testing.T) {
 		"both":                  {Peer{Region: "eu-ireland", Node: "ie-1", Operator: "ops"}, nil},
 		"a wildcard":            {node, []string{"*.example.com"}},
 		"no host":               {node, []string{""}},
-		"too many hosts":        {node, slices.Repeat([]string{"mx.example.com"}, maxHosts+1)},
+		"too many hosts":        {node, slices.Repeat([]string{"mx.example.com"}, maxCertHosts+1)},
 	} {
 		if _, _, err := NewCertRequest(c.who, c.hosts); domicile.KindOf(err) != domicile.Invalid {
 			t.Errorf("%s: %v", name, err)

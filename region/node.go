@@ -32,6 +32,7 @@ type Config struct {
 	FrontLimits                   Limits   // of each mail front by itself; zero = 4096 open, 256 of one network, 600 new a minute
 	GossipKeys                    [][]byte // the first encrypts, all decrypt; 16, 24 or 32 bytes each
 	Log                           *slog.Logger
+	Now                           func() time.Time // nil = time.Now
 }
 
 // The roles of a node.
@@ -56,6 +57,7 @@ type Node struct {
 	reached  reached
 	started  time.Time
 	cosigned cosigned
+	clock    clock
 	pace     pace // not changed after Start
 	sessions sessions
 
@@ -81,14 +83,17 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	if cfg.FrontLimits == (Limits{}) {
 		cfg.FrontLimits = usualLimits
 	}
 	if err := cfg.check(); err != nil {
 		return nil, domicile.W(op, err)
 	}
-	n := &Node{cfg: cfg, log: cfg.Log.With("node", string(cfg.Node)), methods: map[string]method{}, started: time.Now(),
-		trust: &trust{catalog: cfg.Catalog, now: time.Now}, calls: make(chan struct{}, maxCalls), bounds: newBounds(time.Now), members: newMembers(),
+	n := &Node{cfg: cfg, log: cfg.Log.With("node", string(cfg.Node)), methods: map[string]method{}, started: cfg.Now(),
+		trust: &trust{catalog: cfg.Catalog, now: cfg.Now}, calls: make(chan struct{}, maxCalls), bounds: newBounds(time.Now), members: newMembers(),
 		transports: map[route]*http.Transport{}, done: make(chan struct{}), pace: usualPace}
 	self, err := n.readOwn(cfg.Identity)
 	if err != nil {

@@ -42,8 +42,8 @@ type SessionRequest struct {
 	Tag    string      `json:"tag,omitempty"`   // of IMAP: the tag of the login, which the home answers
 
 	// LoggedIn is called, of a connection passed through, when the home says who logged in: before any byte behind that is
-	// read. An error cuts the tunnel. Not used with Login.
-	LoggedIn func(domicile.AccountID) error `json:"-"`
+	// read from the tunnel. An error cuts it. Not used with Login.
+	LoggedIn func(tunnel *Conn, a domicile.AccountID) error `json:"-"`
 }
 
 // Session is a client's connection that a front of another node hands over.
@@ -112,10 +112,15 @@ func (n *Node) OpenSession(ctx context.Context, to domicile.Region, front string
 		if err := standing.message(int64(len(header))); err != nil {
 			return nil, domicile.W(op, err)
 		}
-		o := &opening{node: n, op: op, to: to, addr: addr, front: front, header: header, request: r, leave: leave}
+		o := &opening{node: n, op: op, to: to, addr: addr, front: front, header: header, leave: leave}
 		t, begun, err := o.run(ctx)
 		if err == nil {
-			return &Conn{raw: t, guard: n.cfg.Guard, left: sessionLogin, to: k}, nil
+			c := &Conn{raw: t, guard: n.cfg.Guard, left: sessionLogin, to: k}
+			if r.LoggedIn != nil {
+				t.onLogin = func(a domicile.AccountID) error { return r.LoggedIn(c, a) }
+			}
+			go t.run()
+			return c, nil
 		}
 		if begun {
 			return nil, err
@@ -127,14 +132,13 @@ func (n *Node) OpenSession(ctx context.Context, to domicile.Region, front string
 
 // opening is one try to open a tunnel to one node.
 type opening struct {
-	node    *Node
-	op      string
-	to      domicile.Region
-	addr    string
-	front   string
-	header  []byte
-	request SessionRequest
-	leave   func()
+	node   *Node
+	op     string
+	to     domicile.Region
+	addr   string
+	front  string
+	header []byte
+	leave  func()
 }
 
 // run returns the tunnel. begun: something was sent, so that no other node is tried.
@@ -169,8 +173,6 @@ func (o *opening) run(ctx context.Context) (_ *tunnel, begun bool, err error) {
 		res.Body.Close()
 		return nil, res.StatusCode == http.StatusOK, err
 	}
-	t.onLogin = o.request.LoggedIn
-	go t.run()
 	return t, true, nil
 }
 
@@ -267,24 +269,37 @@ func (n *Node) runSession(w http.ResponseWriter, r *http.Request, front string, 
 	t.wmu.Unlock()
 }
 
-// Accept takes the session and returns its connection: good for 64 KiB out, under a standing permit of class relay, until
-// Attach, which for a connection passed through also tells the front who logged in.
-func (s *Session) Accept() (*Conn, error) {
-	if s.out == nil || s.accept == nil {
-		return nil, domicile.E("take a session", domicile.Conflict, "it was taken already")
+// Crossing describes what the session of an account that rests in home sends, for Guard.Permit.
+func (s *Session) Crossing(account domicile.AccountID, home domicile.Region) placement.Crossing {
+	return (&Conn{guard: s.node.cfg.Guard, to: s.to}).Crossing(account, home)
+}
+
+// Accept takes the session under the permit of who logged in, and returns its connection. Of a connection passed through p is
+// nil: it is good for 64 KiB out, under a standing permit of class relay, until Attach, which also tells the front who logged in.
+func (s *Session) Accept(p *Permit) (*Conn, error) {
+	const op = "take a session"
+	if s.accept == nil || (p == nil) != (s.Login == nil) {
+		return nil, domicile.E(op, domicile.Conflict, "it was taken already, or whether it has a permit does not fit whether it is logged in")
+	}
+	c := &Conn{guard: s.node.cfg.Guard, left: sessionLogin, to: s.to}
+	if p != nil {
+		if _, err := c.attach(p); err != nil {
+			return nil, domicile.W(op, err)
+		}
+		s.leave()
 	}
 	if err := s.answer(envelope{Reply: json.RawMessage("{}")}); err != nil {
-		return nil, domicile.W("take a session", err)
+		p.Close()
+		return nil, domicile.W(op, err)
 	}
 	t := s.accept()
-	s.accept = nil
-	c := &Conn{raw: t, guard: s.node.cfg.Guard, left: sessionLogin, to: s.to, attached: func(a domicile.AccountID) error {
-		s.leave()
-		if s.Login != nil {
-			return nil
+	s.accept, c.raw = nil, t
+	if p == nil {
+		c.attached = func(a domicile.AccountID) error {
+			s.leave()
+			return s.tell(t, a)
 		}
-		return s.tell(t, a)
-	}}
+	}
 	go t.run()
 	return c, nil
 }
@@ -345,6 +360,26 @@ type tunnelAddr string
 
 func (a tunnelAddr) Network() string { return "tunnel" }
 func (a tunnelAddr) String() string  { return string(a) }
+
+// Relay puts a client's connection at a front, and the tunnel in which its session goes on, under permits for the session of an
+// account that rests in home.
+func (g *Guard) Relay(ctx context.Context, client net.Conn, tunnel *Conn, account domicile.AccountID, home domicile.Region) error {
+	front, ok := FrontConn(client)
+	if !ok {
+		return refusePermit(domicile.NoPermit, "the connection is not one of the region's front")
+	}
+	for _, c := range []*Conn{front, tunnel} {
+		p, err := g.Permit(ctx, Request{Crossing: c.Crossing(account, home)})
+		if err != nil {
+			return err
+		}
+		if err := c.Attach(p); err != nil {
+			p.Close()
+			return err
+		}
+	}
+	return nil
+}
 
 // Join carries bytes both ways between a client's connection and a tunnel until either ends, then closes both. What a client
 // does not read within two minutes is not waited for. Both connections have their permits.

@@ -174,6 +174,22 @@ func sessionWorld(t *testing.T, h SessionHandler) (us, ie *Node) {
 	return us, ie
 }
 
+// accept takes a session as account a1 of Ireland.
+func accept(s *Session) (*Conn, error) {
+	if s.Login == nil {
+		c, err := s.Accept(nil)
+		if err == nil {
+			err = attach(c)
+		}
+		return c, err
+	}
+	p, err := s.node.cfg.Guard.Permit(context.Background(), Request{Crossing: s.Crossing("a1", "eu-ireland")})
+	if err != nil {
+		return nil, err
+	}
+	return s.Accept(p)
+}
+
 // attach puts a connection under a permit for account a1 of Ireland.
 func attach(c *Conn) error {
 	p, err := c.guard.Permit(context.Background(), Request{Crossing: c.Crossing("a1", "eu-ireland")})
@@ -195,14 +211,11 @@ func TestSession(t *testing.T) {
 		case s.Login != nil && s.Login.Password != "pw":
 			return domicile.E("login", domicile.NotExist, "wrong")
 		}
-		c, err := s.Accept()
+		c, err := accept(s)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		if err := attach(c); err != nil {
-			return err
-		}
 		if s.Tag == "drain" {
 			<-s.Draining()
 			io.WriteString(c, "bye")
@@ -267,7 +280,7 @@ func TestSession(t *testing.T) {
 	})
 	t.Run("passed through", func(t *testing.T) {
 		var who domicile.AccountID
-		c := must(open(SessionRequest{LoggedIn: func(a domicile.AccountID) error { who = a; return nil }}))
+		c := must(open(SessionRequest{LoggedIn: func(_ *Conn, a domicile.AccountID) error { who = a; return nil }}))
 		defer c.Close()
 		c.raw.(*tunnel).CloseWrite()
 		if got, err := io.ReadAll(c); err != nil || len(got) != sha256.Size || who != "a1" {
@@ -275,7 +288,7 @@ func TestSession(t *testing.T) {
 		}
 	})
 	t.Run("a login that the front cannot allow", func(t *testing.T) {
-		c := must(open(SessionRequest{LoggedIn: func(domicile.AccountID) error { return errors.New("no") }}))
+		c := must(open(SessionRequest{LoggedIn: func(*Conn, domicile.AccountID) error { return errors.New("no") }}))
 		defer c.Close()
 		if got, err := io.ReadAll(c); err == nil || len(got) > 0 {
 			t.Errorf("%d bytes, %v", len(got), err)
@@ -316,14 +329,11 @@ func TestSession(t *testing.T) {
 func TestSessionsDoNotBlockEachOther(t *testing.T) {
 	t.Parallel()
 	us, _ := sessionWorld(t, func(_ context.Context, s *Session) error {
-		c, err := s.Accept()
+		c, err := accept(s)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		if err := attach(c); err != nil {
-			return err
-		}
 		for {
 			if _, err := c.Write(make([]byte, 64<<10)); err != nil {
 				return err
@@ -399,7 +409,7 @@ func TestPendingSessionsAreBounded(t *testing.T) {
 func TestRelayMisuse(t *testing.T) {
 	t.Parallel()
 	us, ie := sessionWorld(t, func(_ context.Context, s *Session) error {
-		c, err := s.Accept()
+		c, err := accept(s)
 		if err != nil {
 			return err
 		}

@@ -112,6 +112,9 @@ func (n *Node) Sessions() (out, served int, began map[SessionOutcome]uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	began = map[SessionOutcome]uint64{}
+	for front := range s.handlers { // a count that is watched begins at 0
+		began[SessionOutcome{SessionForm{Front: front}, "ok"}] = 0
+	}
 	for k, v := range s.ended {
 		began[k] = v
 	}

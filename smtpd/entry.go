@@ -10,15 +10,15 @@ import (
 
 // entry is what the queue knows of one message: the sealed part of its record (docs/FORMATS.md, "Outbound queue").
 type entry struct {
-	V       int         `json:"v"`
-	Sender  string      `json:"sender"` // reverse path, an address of the account
-	Trace   string      `json:"trace"`
-	Size    int64       `json:"size"` // bytes of the message
-	Queued  time.Time   `json:"queued"`
-	Held    bool        `json:"held,omitempty"`
-	Tries   int         `json:"tries,omitempty"`
-	Next    time.Time   `json:"next"`
-	To      []*rcptFate `json:"to"`
+	V      int         `json:"v"`
+	Sender string      `json:"sender"` // reverse path, an address of the account
+	Trace  string      `json:"trace"`
+	Size   int64       `json:"size"` // bytes of the message
+	Queued time.Time   `json:"queued"`
+	Held   bool        `json:"held,omitempty"`
+	Tries  int         `json:"tries,omitempty"`
+	Next   time.Time   `json:"next"`
+	To     []*rcptFate `json:"to"`
 
 	// notice is the number of the notice that is to tell of failures from here on: no earlier one may have told of them.
 	notice int

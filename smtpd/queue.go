@@ -46,10 +46,11 @@ type QueueConfig struct {
 	Sealer    store.Sealer // seals what rests in the queue, under the sender's key
 	Log       *slog.Logger
 
-	Expire       time.Duration // how long a message is tried; 0 = DefaultQueueExpire
-	MaxBytes     int64         // that may rest in the queue; 0 = DefaultQueueBytes
-	AccountBytes int64         // of one account; 0 = DefaultQueueAccountBytes
-	Rate         int64         // recipients an hour of one account; 0 = DefaultQueueRate
+	Expire       time.Duration    // how long a message is tried; 0 = DefaultQueueExpire
+	MaxBytes     int64            // that may rest in the queue; 0 = DefaultQueueBytes
+	AccountBytes int64            // of one account; 0 = DefaultQueueAccountBytes
+	Rate         int64            // recipients an hour of one account; 0 = DefaultQueueRate
+	Now          func() time.Time // nil = time.Now
 
 	// Count, if not nil, is told what became of each recipient, and of each notice. It must be quick and safe for concurrent use.
 	Count func(Outcome)
@@ -124,7 +125,7 @@ func openQueue(cfg QueueConfig, deliver func(context.Context, domicile.Region, d
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	q := &Queue{cfg: cfg, table: table, deliver: deliver, resolve: resolve, now: time.Now, pause: pause, step: step,
+	q := &Queue{cfg: cfg, table: table, deliver: deliver, resolve: resolve, now: cfg.Now, pause: pause, step: step,
 		items: map[string]*item{}, usage: map[domicile.AccountID]int64{}, rates: map[domicile.AccountID]*bucket{}, homes: map[domicile.Region]int{},
 		wake: make(chan struct{}, 1)}
 	q.freed = sync.NewCond(&q.mu)
@@ -149,6 +150,9 @@ func (c *QueueConfig) defaults() {
 	}
 	if c.Rate == 0 {
 		c.Rate = DefaultQueueRate
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.Count == nil {
 		c.Count = func(Outcome) {}

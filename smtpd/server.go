@@ -48,6 +48,7 @@ type Config struct {
 	Home      *Home       // nil on a node that holds no store
 	TLS       *tls.Config // for STARTTLS; nil = not offered
 	Log       *slog.Logger
+	Now       func() time.Time // for trace fields; nil = time.Now
 
 	// For Submission alone: who logs in, and where it rests what they send. Login, if not nil, is told how each login ended; it must
 	// be quick and safe for concurrent use.
@@ -104,7 +105,10 @@ func New(cfg Config) (*Server, error) {
 }
 
 func newServer(cfg Config, resolve func(context.Context, domicile.Address) (placement.Location, error)) *Server {
-	s := &Server{cfg: cfg, route: route{cfg, border{cfg}}, resolve: resolve, now: time.Now, tarpit: tarpitStep, patience: fanPatience, fails: login.NewFails(time.Second, 0), gates: map[*gate]struct{}{}}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &Server{cfg: cfg, route: route{cfg, border{cfg}}, resolve: resolve, now: cfg.Now, tarpit: tarpitStep, patience: fanPatience, fails: login.NewFails(time.Second, 0), gates: map[*gate]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.attach = s.underPermit
 	s.smtp, s.secure = s.engine(), s.engine()

@@ -13,7 +13,17 @@ type AccountState string
 const (
 	Active    AccountState = "active"
 	Suspended AccountState = "suspended" // no login; mail is still accepted
-	Moving    AccountState = "moving"    // nothing is served here
+	Moving    AccountState = "moving"    // frozen: the store itself refuses to read or change its mail
+)
+
+// Abroad is what an owner wants to happen where somebody logs in to the account at a front of another region.
+type Abroad string
+
+// The choices. The store keeps them; the fronts act on them, when the owner is known to ask.
+const (
+	AbroadRelay  Abroad = ""       // the session goes on, through that region's memory
+	AbroadRefer  Abroad = "refer"  // the client is told its home's host
+	AbroadRefuse Abroad = "refuse" // it is refused
 )
 
 // Account is one customer's mail store, the unit that is placed and moved.
@@ -25,7 +35,12 @@ type Account struct {
 	Recipient string // public key of an e2e account
 	Password  string // PHC string of argon2id; "" = no password login
 	State     AccountState
+	Abroad    Abroad // "" = relay
 	Epoch     uint64 // of ownership, from 1; it never goes down
 	Quota     int64  // bytes; 0 = none
 	Created   time.Time
+
+	// TokenKey makes the tokens of its deliveries. It stays with the account for life, so that a retry is known behind a move;
+	// nil = the home region derives it.
+	TokenKey []byte `json:",omitempty"`
 }

@@ -238,7 +238,7 @@ func (a *app) caInstall() *cobra.Command {
 		Use:   "install --key F --chain F --to identity.pem",
 		Short: "Join a key and its certificate to an identity file",
 		Long: `Write an identity file, which node.toml or --identity names: key, certificate, intermediate and root. An older one is
-replaced whole. A running node takes the new one at SIGHUP. The file of the key may be removed then.`,
+replaced whole, and its owner stays. A running node takes the new one at SIGHUP. The file of the key may be removed then.`,
 		Example: "  mailctl ca install --key identity.key --chain node.pem --to /etc/domicile/identity.pem",
 		Args:    args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -257,8 +257,8 @@ replaced whole. A running node takes the new one at SIGHUP. The file of the key 
 			if err != nil {
 				return err
 			}
-			if err := writeFile(to, text, 0o600); err != nil {
-				return domicile.W("ca install", err)
+			if err := keys.ReplaceSecret(to, text); err != nil {
+				return err
 			}
 			return a.showCertificates(certs, 0)
 		},

@@ -111,6 +111,21 @@ func (n *node) measureBorder() {
 		}
 	}, "class", "kind")
 	s.Gauge("domicile_log_leaves", "Leaves of this node's audit log.", func(is metrics.Sample) { is(float64(n.audit.Head().Size)) })
+	s.Gauge("domicile_relayed_sessions", "Sessions in tunnels between nodes that are open, by side: handed over by a front of this node, or served by its store.", func(is metrics.Sample) {
+		out, served, _ := n.net.Sessions()
+		is(float64(out), "front")
+		is(float64(served), "home")
+	}, "side")
+	s.Total("domicile_relayed_sessions_total", "Sessions to be relayed, by side, front, and what came of it.", func(is metrics.Sample) {
+		_, _, began := n.net.Sessions()
+		for o, count := range began {
+			side := "home"
+			if o.Out {
+				side = "front"
+			}
+			is(float64(count), side, o.Front, o.Result)
+		}
+	}, "side", "front", "result")
 	orders := &orderSteps{log: n.audit, next: n.audit.Head().Size, steps: map[[2]string]int{}}
 	s.Total("domicile_order_steps_total", "Steps of cases since the node started, by state reached and reason code.", orders.read, "step", "code")
 }
@@ -130,6 +145,17 @@ func (n *node) measureCosigners() {
 				age = time.Since(c.When).Seconds()
 			}
 			is(age, string(who))
+		}
+	}, "cosigner")
+	s.Gauge("domicile_clock_ahead_seconds", "How far this node's clock is ahead of each cosigner's, by its cosignatures of the last hour; NaN if there was none.", func(is metrics.Sample) {
+		ahead := n.net.ClockAhead()
+		for who := range n.net.Cosigned() {
+			by, ok := ahead[who]
+			if !ok {
+				is(math.NaN(), string(who))
+				continue
+			}
+			is(by.Seconds(), string(who))
 		}
 	}, "cosigner")
 }

@@ -17,6 +17,7 @@ import (
 	"domicile/audit"
 	"domicile/config"
 	"domicile/disclosure"
+	"domicile/imapd"
 	"domicile/keys"
 	"domicile/placement"
 	"domicile/region"
@@ -52,6 +53,7 @@ type node struct {
 	home      *smtpd.Home
 	ring      *keys.Ring
 	queue     *smtpd.Queue
+	reading   *imapd.Home
 
 	cosigner *audit.Witness // of others' logs; nil on a node that is neither witness nor store
 
@@ -126,7 +128,7 @@ func (n *node) buildBorder() (err error) {
 	if n.root, err = keys.LoadRoot(n.cfg.RootKey); err != nil {
 		return err
 	}
-	n.audit, err = audit.Open(audit.Config{Dir: n.data("audit"), Origin: n.signer.Name(), Signer: n.signer, Sealer: n.root.Box("audit")})
+	n.audit, err = audit.Open(audit.Config{Dir: n.data("audit"), Origin: n.signer.Name(), Signer: n.signer, Sealer: n.root.Box("audit"), Now: n.cfg.Now})
 	if err != nil {
 		return err
 	}
@@ -134,12 +136,12 @@ func (n *node) buildBorder() (err error) {
 	if err := n.recordCatalog(context.Background(), n.catalog.Load()); err != nil {
 		return err
 	}
-	n.journal, err = region.OpenJournal(n.data("journal"), n.root.Box("journal"), journalKeep, time.Now)
+	n.journal, err = region.OpenJournal(n.data("journal"), n.root.Box("journal"), journalKeep, n.cfg.Now)
 	if err != nil {
 		return err
 	}
 	n.opened(n.journal.Close)
-	n.guard, err = region.NewGuard(region.GuardConfig{Region: n.region(), Log: n.audit, Journal: n.journal, Count: n.counts.crossing})
+	n.guard, err = region.NewGuard(region.GuardConfig{Region: n.region(), Log: n.audit, Journal: n.journal, Now: n.cfg.Now, Count: n.counts.crossing})
 	if err != nil {
 		return err
 	}
@@ -162,7 +164,7 @@ func (n *node) buildNetwork() error {
 		RPCListen: c.RPC.Listen, RPCAdvertise: c.RPC.Advertise, RPCInside: c.RPC.Inside, GossipInside: c.Gossip.Inside,
 		AdminAdvertise: adminAddress(c.Admin),
 		FrontLimits:    region.Limits{Open: int(c.Limits.Connections), OpenEach: int(c.Limits.PerNetwork), NewEachMinute: int(c.Limits.NewPerMinute)},
-		GossipListen:   c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log,
+		GossipListen:   c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log, Now: n.cfg.Now,
 	})
 	if err != nil {
 		return err
@@ -170,7 +172,7 @@ func (n *node) buildNetwork() error {
 	if !c.Witness() && !c.Has("store") {
 		return nil
 	}
-	n.cosigner, err = audit.OpenWitness(n.data("cosigner"), n.signer, n.otherLogs(n.catalog.Load()), time.Now)
+	n.cosigner, err = audit.OpenWitness(n.data("cosigner"), n.signer, n.otherLogs(n.catalog.Load()), n.cfg.Now)
 	if err != nil {
 		return err
 	}
@@ -211,7 +213,7 @@ func (n *node) buildStore() error {
 		return err
 	}
 	n.ring = ring
-	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Log: n.log})
+	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Now: n.cfg.Now, Log: n.log})
 	if err != nil {
 		return err
 	}
@@ -220,6 +222,23 @@ func (n *node) buildStore() error {
 	n.home = smtpd.NewHome(s, n.cfg.SMTP.MaxSize, n.log)
 	n.home.Count = n.counts.delivery
 	n.home.Register(n.net)
+	return n.buildReading()
+}
+
+// buildReading makes what serves the sessions of this node's accounts, whichever front they come in by.
+func (n *node) buildReading() (err error) {
+	n.reading, err = imapd.NewHome(imapd.HomeConfig{Region: n.region(), Store: n.store, Guard: n.guard, TLS: n.frontTLS(), MaxSize: n.cfg.IMAP.MaxSize,
+		Address: placement.ParseAddress, Password: keys.CheckPassword, Log: n.log, Count: func(result string) { n.counts.login("imaps", result) }})
+	if err != nil {
+		return err
+	}
+	n.opened(func() error {
+		ctx, cut := context.WithCancel(context.Background())
+		cut()
+		n.reading.Shutdown(ctx)
+		return nil
+	})
+	n.reading.Register(n.net)
 	return nil
 }
 
@@ -236,7 +255,7 @@ func (n *node) buildDirectory() error {
 		return err
 	}
 	cfg := placement.DirectoryConfig{
-		Region: n.region(), Digester: digester, Trust: trust{n.catalog.Load}, Remote: n.net, Registrar: n.registrar, Signer: n.signer}
+		Region: n.region(), Digester: digester, Trust: trust{n.catalog.Load}, Remote: n.net, Registrar: n.registrar, Signer: n.signer, Now: n.cfg.Now}
 	if n.store != nil {
 		cfg.Local = n.local
 		n.net.ServeOwn(n.local)
@@ -255,7 +274,7 @@ func (n *node) buildRegistrar() error {
 	if err != nil {
 		return err
 	}
-	n.registrar, err = placement.NewRegistrar(placement.RegistrarConfig{Region: n.region(), Trust: trust{n.catalog.Load}, Table: names, Record: n.recordName})
+	n.registrar, err = placement.NewRegistrar(placement.RegistrarConfig{Region: n.region(), Trust: trust{n.catalog.Load}, Table: names, Record: n.recordName, Now: n.cfg.Now})
 	if err != nil {
 		return err
 	}
@@ -275,7 +294,7 @@ func (n *node) buildQueue() error {
 	n.queue, err = smtpd.OpenQueue(smtpd.QueueConfig{
 		Dir: n.data("outbound"), Region: n.region(), Hostname: n.cfg.Submission.Hostname, MaxSize: max(n.cfg.Submission.MaxSize, n.cfg.Submissions.MaxSize),
 		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, Store: n.store, Sealer: n.ring, Log: n.log,
-		Expire: expire, MaxBytes: n.cfg.Queue.MaxBytes, AccountBytes: n.cfg.Queue.AccountBytes, Rate: n.cfg.Queue.Rate, Count: n.counts.queue,
+		Expire: expire, MaxBytes: n.cfg.Queue.MaxBytes, AccountBytes: n.cfg.Queue.AccountBytes, Rate: n.cfg.Queue.Rate, Now: n.cfg.Now, Count: n.counts.queue,
 	})
 	return err
 }
@@ -293,15 +312,15 @@ func (n *node) buildCases() error {
 	if err != nil {
 		return err
 	}
-	n.residence, err = residence.Open(residence.Config{Region: n.region(), Table: entries, Record: n.recordResidence, CoolDown: coolDown})
+	n.residence, err = residence.Open(residence.Config{Region: n.region(), Table: entries, Record: n.recordResidence, Now: n.cfg.Now, CoolDown: coolDown})
 	if err != nil {
 		return err
 	}
 	n.orders, err = disclosure.Open(disclosure.Config{
 		Region: n.region(), Node: domicile.Node(n.cfg.Name), Lab: n.cfg.Lab, Catalog: n.catalog.Load, Store: n.store, Log: n.audit, Guard: n.guard,
 		Notifier: n.net, Resolve: n.directory.Resolve, Cosign: func(ctx context.Context) (int, error) { return n.net.CosignNow(ctx, n.audit) },
-		Box: n.root.Box("cases"), Dir: n.data("productions"), Registry: n.cfg.Disclosure.Registry, Bundles: n.cfg.Disclosure.Bundles, Now: time.Now,
-		Freeze: n.freeze, Logger: n.log,
+		Box: n.root.Box("cases"), Dir: n.data("productions"), Registry: n.cfg.Disclosure.Registry, Bundles: n.cfg.Disclosure.Bundles, Now: n.cfg.Now,
+		Freeze: n.freeze, Clock: n.clock, Logger: n.log,
 	})
 	if err != nil {
 		return err

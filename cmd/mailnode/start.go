@@ -66,7 +66,7 @@ func (n *node) startSMTP(at *ready) error {
 			continue
 		}
 		s, err := smtpd.New(smtpd.Config{Door: f.door, Region: n.region(), Hostname: f.conf.Hostname, MaxSize: f.conf.MaxSize, Lab: n.cfg.Lab,
-			Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, TLS: n.frontTLS(), Log: n.log,
+			Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, TLS: n.frontTLS(), Log: n.log, Now: n.cfg.Now,
 			Check: n.check(), Queue: n.queue, Login: func(result string) { n.counts.login(f.name, result) },
 			Count: func(command string, code int) { n.counts.reply(f.name, command, code) }})
 		if err != nil {
@@ -88,7 +88,7 @@ func (n *node) check() *login.Checker {
 	return &login.Checker{Accounts: n.store, Address: placement.ParseAddress, Password: keys.CheckPassword}
 }
 
-// startIMAP opens the IMAP fronts, in the clear and within TLS by the node's certificate: one server behind each.
+// startIMAP opens the IMAP fronts, in the clear and within TLS by the node's certificate: one server each, before one home.
 func (n *node) startIMAP(at *ready) error {
 	for _, f := range []struct {
 		name string
@@ -99,16 +99,16 @@ func (n *node) startIMAP(at *ready) error {
 		if f.conf.Listen == "" {
 			continue
 		}
-		s, err := imapd.New(imapd.Config{Region: n.region(), Hostname: f.conf.Hostname, Lab: n.cfg.Lab, Store: n.store, Guard: n.guard, TLS: n.frontTLS(),
-			MaxSize: f.conf.MaxSize, Address: placement.ParseAddress, Password: keys.CheckPassword, Log: n.log,
-			Count: func(result string) { n.counts.login(f.name, result) }})
+		s, err := imapd.New(imapd.Config{Region: n.region(), Hostname: f.conf.Hostname, Lab: n.cfg.Lab, Home: n.reading, Guard: n.guard, TLS: n.frontTLS(),
+			Implicit: f.tls, MaxSize: f.conf.MaxSize, Address: placement.ParseAddress, Password: keys.CheckPassword, Log: n.log,
+			Resolve: n.directory.Resolve, Network: n.net,
+			HostOf:   func(r domicile.Region) string { return n.catalog.Load().HostOf(r) },
+			RegionOf: func(host string) (domicile.Region, bool) { return n.catalog.Load().RegionOfHost(host) },
+			Count:    func(result string) { n.counts.login(f.name, result) }})
 		if err != nil {
 			return err
 		}
 		l, err := n.net.ListenFront(f.conf.Listen, imapStranger)
-		if err == nil && f.tls {
-			l = tls.NewListener(l, n.frontTLS())
-		}
 		if *f.at, err = n.serveFront(s, l, err); err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func (n *node) startAdmin() (string, error) {
 		return "", nil
 	}
 	s, err := admin.New(admin.Config{Region: n.region(), Node: domicile.Node(n.cfg.Name), Network: n.net, Catalog: n.catalog.Load, Store: n.store,
-		Directory: n.directory, Residence: n.residence, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Queue: operatorsQueue{n.queue}, Hash: keys.HashPassword, Log: n.log})
+		Directory: n.directory, Residence: n.residence, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Queue: operatorsQueue{n.queue}, Hash: keys.HashPassword, Log: n.log, Now: n.cfg.Now, Clock: n.clock})
 	if err != nil {
 		return "", err
 	}
@@ -148,10 +148,17 @@ func (n *node) drain() error {
 	n.draining.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
+	ends := []func(context.Context) error{}
+	for _, f := range n.fronts {
+		ends = append(ends, f.Shutdown)
+	}
+	if n.reading != nil {
+		ends = append(ends, n.reading.Shutdown)
+	}
 	var work sync.WaitGroup
-	errs := make([]error, len(n.fronts))
-	for i, f := range n.fronts {
-		work.Go(func() { errs[i] = f.Shutdown(ctx) })
+	errs := make([]error, len(ends))
+	for i, end := range ends {
+		work.Go(func() { errs[i] = end(ctx) })
 	}
 	work.Wait()
 	if err := errors.Join(errs...); err != nil {

@@ -338,6 +338,9 @@ func checkMeta(b []byte) error {
 		Admin   string   `json:"m"`
 		Catalog uint64   `json:"c"`
 		Started int64    `json:"s"`
+
+		RPCInside    string `json:"i"`
+		GossipInside string `json:"g"`
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
@@ -353,7 +356,7 @@ func checkMeta(b []byte) error {
 			return fmt.Errorf("a role %q", role)
 		}
 	}
-	for _, a := range []string{m.RPC, m.Admin} {
+	for _, a := range []string{m.RPC, m.Admin, m.RPCInside, m.GossipInside} {
 		if _, err := netip.ParseAddrPort(a); err != nil && a != "" {
 			return err
 		}

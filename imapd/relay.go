@@ -1,0 +1,158 @@
+package imapd
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"time"
+
+	"domicile"
+	"domicile/login"
+	"domicile/region"
+	"domicile/store"
+)
+
+// Register serves, on n, the sessions that fronts of other nodes hand over.
+func (h *Home) Register(n *region.Node) {
+	n.ServeSessions(sessionIMAP, h.serveSession)
+	if h.cfg.TLS != nil {
+		n.ServeSessions(sessionIMAPS, h.servePassed)
+	}
+}
+
+// serveSession verifies a login that a front of another node hands over, and serves the session behind it.
+func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
+	const op = "login"
+	if s.Login == nil || !isTag(s.Tag) || len(s.Tag) > maxTag {
+		return domicile.E(op, domicile.Invalid, "a login and its tag are needed")
+	}
+	began := time.Now()
+	a, err := h.check.Account(ctx, s.Login.Name, s.Login.Password)
+	if domicile.KindOf(err) == domicile.NotExist {
+		h.delay(s, began)
+	}
+	if err == nil {
+		err = mayServe(a)
+	}
+	if err == nil {
+		err = h.mayReadAt(ctx, s, a)
+	}
+	if err != nil {
+		return err
+	}
+	p, err := h.permit(ctx, region.Request{Crossing: s.Crossing(a.ID, h.cfg.Region)})
+	if err != nil {
+		return err
+	}
+	c, err := s.Accept(p)
+	if err != nil {
+		p.Close()
+		return err
+	}
+	h.await(h.take(c, bufio.NewReaderSize(c, 4096), a.ID, s.Tag, h.cfg.MaxSize), s)
+	return nil
+}
+
+// delay holds the place of a wrong login, also when the node that handed it over is gone: how often a region can guess is
+// bounded by its places and these delays. The right password is never delayed.
+func (h *Home) delay(s *region.Session, began time.Time) {
+	from := string(s.From.Region)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.regions.Wait(h.ctx, from, began)
+	}()
+	h.fails.Wait(h.ctx, from+"/"+s.Client, began)
+	<-done
+}
+
+// mayReadAt holds the owner's choice of how mail is read through another region, once the owner is known to ask.
+func (h *Home) mayReadAt(ctx context.Context, s *region.Session, a store.Account) error {
+	if s.From.Region == h.cfg.Region {
+		return nil
+	}
+	r := region.Request{Crossing: s.Crossing(a.ID, h.cfg.Region)}
+	switch a.Abroad {
+	case store.AbroadRelay:
+		return nil
+	case store.AbroadRefer:
+		return h.refuse(ctx, r, domicile.ReadAtHome, "house/abroad", "the owner wants to be referred to the home")
+	}
+	return h.refuse(ctx, r, domicile.AbroadRefused, "house/abroad", "the owner wants no reading through another region")
+}
+
+// servePassed speaks TLS, and IMAP within it, with a client whose connection a front passes through unread.
+func (h *Home) servePassed(_ context.Context, s *region.Session) error {
+	c, err := s.Accept(nil)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	d := h.passed.admit(tls.Server(c, h.cfg.TLS))
+	defer d.leave()
+	served := make(chan struct{})
+	defer close(served)
+	go func() {
+		select {
+		case <-s.Draining():
+			d.drain()
+		case <-served:
+		}
+	}()
+	d.serve()
+	if d.gate != nil {
+		h.await(d.gate, s)
+	}
+	return nil
+}
+
+// await returns when a session has ended, which it has between two commands where the front closes down.
+func (h *Home) await(g *gate, s *region.Session) {
+	select {
+	case <-s.Draining():
+		g.drain()
+	case <-g.done:
+	}
+	<-g.done
+}
+
+// receive begins a connection within TLS. Who asks for the host of another region is passed through to it, unread: TLS ends there.
+func (d *door) receive() {
+	d.deadline()
+	host, hello, err := region.ClientHello(d.conn)
+	if err != nil {
+		d.conn.Close()
+		return
+	}
+	s := d.srv
+	if s.cfg.RegionOf != nil && s.cfg.Network != nil {
+		if home, ok := s.cfg.RegionOf(host); ok && home != s.cfg.Region {
+			d.pass(home, hello)
+			return
+		}
+	}
+	d.within(ahead{d.conn, bufio.NewReader(io.MultiReader(bytes.NewReader(hello), d.conn))})
+	d.serve()
+}
+
+// pass hands the connection to a region unread. Until the home says who logged in, each direction has a small allowance.
+func (d *door) pass(home domicile.Region, hello []byte) {
+	defer d.conn.Close()
+	s := d.srv
+	client := d.conn
+	t, err := s.cfg.Network.OpenSession(s.ctx, home, sessionIMAPS, region.SessionRequest{Client: login.Network(client.RemoteAddr()),
+		LoggedIn: func(t *region.Conn, id domicile.AccountID) error { return s.relay(s.ctx, client, t, id, home) }})
+	if err != nil {
+		return
+	}
+	defer t.Close()
+	if !d.relayed(t) {
+		go t.Drain()
+	}
+	if _, err := t.Write(hello); err != nil {
+		return
+	}
+	t.Join(client)
+}

@@ -1,0 +1,170 @@
+package tests
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"domicile"
+	"domicile/tests/harness"
+)
+
+// reader is a raw IMAP client.
+type reader struct {
+	t *testing.T
+	net.Conn
+	r *bufio.Reader
+	n int
+}
+
+func newReader(t *testing.T, c net.Conn) *reader {
+	t.Helper()
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(2 * time.Minute))
+	k := &reader{t: t, Conn: c, r: bufio.NewReader(c)}
+	if greeting := k.line(); !strings.HasPrefix(greeting, "* OK [CAPABILITY ") {
+		t.Fatalf("greeting: %q", greeting)
+	}
+	return k
+}
+
+func dialIMAP(t *testing.T, addr string) *reader {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", addr, 30*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newReader(t, c)
+}
+
+func (k *reader) line() string {
+	line, err := k.r.ReadString('\n')
+	if err != nil {
+		return line + "CLOSED"
+	}
+	return strings.TrimSuffix(line, "\r\n")
+}
+
+// ask sends a command and returns its tagged answer without the tag, and what came before it.
+func (k *reader) ask(command string) (answer, before string) {
+	k.t.Helper()
+	k.n++
+	tag := fmt.Sprintf("t%d", k.n)
+	io.WriteString(k, tag+" "+command+"\r\n")
+	var all strings.Builder
+	for {
+		line := k.line()
+		if rest, ok := strings.CutPrefix(line, tag+" "); ok || strings.HasSuffix(line, "CLOSED") {
+			if !ok {
+				rest = line
+			}
+			return rest, all.String()
+		}
+		all.WriteString(line + "\r\n")
+	}
+}
+
+// want sends a command whose answer must begin so.
+func (k *reader) want(command, answer string) string {
+	k.t.Helper()
+	got, before := k.ask(command)
+	if !strings.HasPrefix(got, answer) {
+		k.t.Fatalf("%s: got %q, want %q", command, got, answer)
+	}
+	return before
+}
+
+// read returns a message as a client gets it.
+func (k *reader) read(uid int) []byte {
+	k.t.Helper()
+	k.n++
+	fmt.Fprintf(k, "t%d UID FETCH %d BODY.PEEK[]\r\n", k.n, uid)
+	head := k.line()
+	var size int
+	if i := strings.LastIndexByte(head, '{'); i < 0 {
+		k.t.Fatalf("FETCH: %q", head)
+	} else if _, err := fmt.Sscanf(head[i:], "{%d}", &size); err != nil {
+		k.t.Fatalf("FETCH: %q", head)
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(k.r, body); err != nil {
+		k.t.Fatal(err)
+	}
+	for line := k.line(); !strings.HasPrefix(line, fmt.Sprintf("t%d OK", k.n)); line = k.line() {
+		if strings.HasSuffix(line, "CLOSED") {
+			k.t.Fatal("closed in the middle of an answer")
+		}
+	}
+	return body
+}
+
+// upload appends a message by a synchronising literal.
+func (k *reader) upload(mailbox string, text []byte) string {
+	k.t.Helper()
+	k.n++
+	fmt.Fprintf(k, "t%d APPEND %s {%d}\r\n", k.n, mailbox, len(text))
+	if line := k.line(); !strings.HasPrefix(line, "+ ") {
+		return line
+	}
+	k.Write(text)
+	io.WriteString(k, "\r\n")
+	for {
+		line := k.line()
+		if rest, ok := strings.CutPrefix(line, fmt.Sprintf("t%d ", k.n)); ok || strings.HasSuffix(line, "CLOSED") {
+			return rest
+		}
+	}
+}
+
+// TestReadingAbroad logs in at every front of a cluster: at home, in the other region, and at nodes that hold no store. Each serves
+// the account from its home, and knows no more than that of names and passwords. A home that cannot be reached is
+// no wrong password.
+func TestReadingAbroad(t *testing.T) {
+	t.Parallel()
+	c := harness.New(t, append([]string{"--nodes", "2"}, harness.TwoRegions...)...)
+	c.StartAll(t)
+	aoife := c.Account(t, ireland, "aoife@example.com", "IE")
+	sam := c.Account(t, usEast, "sam@example.com", "US")
+	text := letter("abroad", strings.Repeat("read from anywhere\n", 20000))
+	c.Deliver(t, usNode, "aoife@example.com", text)
+	c.Deliver(t, ieNode, "sam@example.com", text)
+	for _, node := range []domicile.Node{ieNode, "eu-ireland-2", usNode, "us-east-2"} {
+		for address, password := range map[string]string{"aoife@example.com": aoife, "sam@example.com": sam} {
+			k := dialIMAP(t, c.Node(node).IMAP)
+			k.want("LOGIN "+address+" "+password, "OK [CAPABILITY IMAP4rev1 ")
+			k.want("SELECT INBOX", "OK [READ-WRITE]")
+			expect(t, [][]byte{k.read(1)}, text)
+			k.want("LOGOUT", "OK")
+		}
+		k := dialIMAP(t, c.Node(node).IMAP)
+		const wrong = "NO [AUTHENTICATIONFAILED] No such account here, or the wrong password"
+		k.want("LOGIN aoife@example.com wrong", wrong)
+		k.want("LOGIN nobody@example.com wrong", wrong)
+	}
+	c.Halt(t, ieNode)
+	for _, node := range []domicile.Node{usNode, "us-east-2", "eu-ireland-2"} {
+		k := dialIMAP(t, c.Node(node).IMAP)
+		k.want("LOGIN aoife@example.com "+aoife, "NO [UNAVAILABLE]")
+		k.want("LOGIN aoife@example.com wrong", "NO [UNAVAILABLE]")
+		k.want("LOGIN sam@example.com "+sam, "OK")
+	}
+}
+
+// tlsTo dials a node within TLS, by a region's authority, asking for a host.
+func tlsTo(t *testing.T, c *harness.Cluster, addr string, r domicile.Region, host string) (*tls.Conn, error) {
+	t.Helper()
+	ca, err := os.ReadFile(c.Path(c.CA[string(r)]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	return tls.DialWithDialer(&net.Dialer{Timeout: 30 * time.Second}, "tcp", addr, &tls.Config{RootCAs: roots, ServerName: host})
+}
