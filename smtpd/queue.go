@@ -80,6 +80,7 @@ type Queue struct {
 	resolve func(context.Context, domicile.Address) (placement.Location, error)
 	now     func() time.Time
 	pause   func(tries int) time.Duration
+	crowded time.Duration                            // crowdedPause
 	step    func(name string, do func() error) error // tests fail steps through it
 
 	mu      sync.Mutex
@@ -125,7 +126,7 @@ func openQueue(cfg QueueConfig, deliver func(context.Context, domicile.Region, d
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	q := &Queue{cfg: cfg, table: table, deliver: deliver, resolve: resolve, now: cfg.Now, pause: pause, step: step,
+	q := &Queue{cfg: cfg, table: table, deliver: deliver, resolve: resolve, now: cfg.Now, pause: pause, crowded: crowdedPause, step: step,
 		items: map[string]*item{}, usage: map[domicile.AccountID]int64{}, rates: map[domicile.AccountID]*bucket{}, homes: map[domicile.Region]int{},
 		wake: make(chan struct{}, 1)}
 	q.freed = sync.NewCond(&q.mu)

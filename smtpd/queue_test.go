@@ -98,7 +98,7 @@ func (r *rig) open() *Queue {
 		defer r.mu.Unlock()
 		return time.Now().Add(r.clock)
 	}
-	q.pause = func(int) time.Duration { return time.Millisecond }
+	q.pause, q.crowded = func(int) time.Duration { return time.Millisecond }, 10*time.Millisecond
 	r.q = q
 	return q
 }

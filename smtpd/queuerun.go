@@ -187,7 +187,7 @@ func (q *Queue) try(ctx context.Context, it *item, e *entry, now time.Time) (new
 		news = append(news, more...)
 	}
 	if !tried {
-		return nil, crowdedPause, nil
+		return nil, q.crowded, nil
 	}
 	return news, 0, nil
 }
