@@ -52,6 +52,8 @@ type node struct {
 	residence *residence.Ledger
 	orders    *disclosure.Engine
 	home      *smtpd.Home
+	ring      *keys.Ring
+	queue     *smtpd.Queue
 	reading   *imapd.Home
 
 	cosigner *audit.Witness // of others' logs; nil on a node that is neither witness nor store
@@ -100,7 +102,7 @@ func (n *node) build() error {
 	}
 	steps := []func() error{n.buildNetwork, n.buildCosigner}
 	if !n.cfg.Witness() {
-		steps = []func() error{n.buildBorder, n.recordFirst, n.buildNetwork, n.buildCosigner, n.buildStore, n.buildDirectory, n.buildCases, n.settleRestored}
+		steps = []func() error{n.buildBorder, n.recordFirst, n.buildNetwork, n.buildCosigner, n.buildStore, n.buildDirectory, n.buildQueue, n.buildCases, n.settleRestored}
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -217,6 +219,7 @@ func (n *node) buildStore() error {
 	if err != nil {
 		return err
 	}
+	n.ring = ring
 	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Now: n.cfg.Now, Log: n.log})
 	if err != nil {
 		return err
@@ -289,6 +292,23 @@ func (n *node) buildRegistrar() error {
 	}
 	n.net.ServeRegistrar(n.registrar)
 	return nil
+}
+
+// buildQueue opens what customers have sent and is not delivered yet.
+func (n *node) buildQueue() error {
+	if n.store == nil {
+		return nil
+	}
+	expire, err := time.ParseDuration(n.cfg.Queue.Expire)
+	if err != nil {
+		return err
+	}
+	n.queue, err = smtpd.OpenQueue(smtpd.QueueConfig{
+		Dir: n.data("outbound"), Region: n.region(), Hostname: n.cfg.Submission.Hostname, MaxSize: max(n.cfg.Submission.MaxSize, n.cfg.Submissions.MaxSize),
+		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, Store: n.store, Sealer: n.ring, Log: n.log,
+		Expire: expire, MaxBytes: n.cfg.Queue.MaxBytes, AccountBytes: n.cfg.Queue.AccountBytes, Rate: n.cfg.Queue.Rate, Now: n.cfg.Now, Count: n.counts.queue,
+	})
+	return err
 }
 
 // buildCases opens what rests on accounts: the residence ledger and the cases.
