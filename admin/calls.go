@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"domicile/disclosure"
+	"domicile/move"
 	"domicile/residence"
 )
 
@@ -89,6 +90,21 @@ func (c *Client) RejectChange(ctx context.Context, id string) (residence.Change,
 // ContestChange marks a change as disputed.
 func (c *Client) ContestChange(ctx context.Context, id string) (residence.Change, error) {
 	return call[residence.Change](ctx, c, "residence/contest", ID{id})
+}
+
+// Moves lists the moves out of and into the region.
+func (c *Client) Moves(ctx context.Context) ([]move.Info, error) {
+	return call[[]move.Info](ctx, c, "move/ls", struct{}{})
+}
+
+// Move shows one move.
+func (c *Client) Move(ctx context.Context, id string) (move.Info, error) {
+	return call[move.Info](ctx, c, "move/show", ID{id})
+}
+
+// CancelMove ends a move out of the region before its handover. Refused MovePastHandover afterwards.
+func (c *Client) CancelMove(ctx context.Context, id string) (move.Info, error) {
+	return call[move.Info](ctx, c, "move/cancel", ID{id})
 }
 
 // SubmitOrder opens a case. A refusal is an answer with Decision "refuse", not an error.

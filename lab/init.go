@@ -390,7 +390,7 @@ func (m *maker) node(r RegionSpec, i int) (*config.Node, error) {
 		c.SigningKey = rel + "signing.key"
 		c.Disclosure = config.Disclosure{Registry: rel + "authorities.toml", Bundles: bundles(r.Country)}
 		if m.CoolDown > 0 {
-			c.Residence.CoolDown = m.CoolDown.String()
+			c.Residence.CoolDown, c.Residence.Between = m.CoolDown.String(), m.CoolDown.String()
 		}
 		listens = append(listens, listen{"admin", &c.Admin.Listen, &entry.Admin})
 	} else if err := m.frontKey(c); err != nil {

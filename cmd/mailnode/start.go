@@ -41,6 +41,7 @@ func (n *node) start(ctx context.Context) (ready, error) {
 		n.work.Go(func() { n.net.KeepCosigned(background, n.audit) })
 		n.work.Go(func() { n.nameWatch().run(background) })
 		n.work.Go(func() { n.queue.Run(background) })
+		n.work.Go(func() { n.moves.Run(background) })
 	}
 	if err = n.startSMTP(&at); err != nil {
 		return at, err
@@ -101,7 +102,7 @@ func (n *node) startIMAP(at *ready) error {
 		}
 		s, err := imapd.New(imapd.Config{Region: n.region(), Hostname: f.conf.Hostname, Lab: n.cfg.Lab, Home: n.reading, Guard: n.guard, TLS: n.frontTLS(),
 			Implicit: f.tls, MaxSize: f.conf.MaxSize, Address: placement.ParseAddress, Password: keys.CheckPassword, Log: n.log,
-			Resolve: n.directory.Resolve, Network: n.net,
+			Resolve: n.directory.Resolve, Moved: n.directory.Moved, Network: n.net,
 			HostOf:   func(r domicile.Region) string { return n.catalog.Load().HostOf(r) },
 			RegionOf: func(host string) (domicile.Region, bool) { return n.catalog.Load().RegionOfHost(host) },
 			Count:    func(result string) { n.counts.login(f.name, result) }})
@@ -121,7 +122,7 @@ func (n *node) startAdmin() (string, error) {
 		return "", nil
 	}
 	s, err := admin.New(admin.Config{Region: n.region(), Node: domicile.Node(n.cfg.Name), Network: n.net, Catalog: n.catalog.Load, Store: n.store,
-		Directory: n.directory, Residence: n.residence, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Queue: operatorsQueue{n.queue}, Hash: keys.HashPassword, Log: n.log, Now: n.cfg.Now, Clock: n.clock})
+		Directory: n.directory, Residence: n.residence, Moves: n.moves, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Queue: operatorsQueue{n.queue}, Hash: keys.HashPassword, Log: n.log, Now: n.cfg.Now, Clock: n.clock})
 	if err != nil {
 		return "", err
 	}
