@@ -90,6 +90,7 @@ const (
 	Checkpoint    EgressClass = "checkpoint"     // heads of audit logs and their cosignatures
 	OrderNotice   EgressClass = "order"          // an order told to the storing region
 	Disclosure    EgressClass = "disclosure"     // a sealed production, to the authority that may have it
+	Move          EgressClass = "move"           // an account on its way to its next home
 	Operator      EgressClass = "operator"       // answers of the admin interface
 	Telemetry     EgressClass = "telemetry"      // health and counts of the node itself
 )

@@ -53,6 +53,8 @@ const (
 	AbroadRefused        Reason = "abroad_refused"            // the owner wants no reading through another region
 	ReadAtHome           Reason = "read_at_home"              // the owner wants clients abroad to be referred to the home
 	OrderStateWrong      Reason = "order_state_wrong"         // the case is not in a state that allows this act
+	MoveNotApproved      Reason = "move_not_approved"         // mail would move without a change of residence that both regions know to be approved
+	MovePastHandover     Reason = "move_past_handover"        // the account belongs to its next home already
 )
 
 // Reasons is the closed list.
@@ -64,4 +66,5 @@ var Reasons = []Reason{
 	PermitForeign, PermitExceeded, EgressClassUnknown, EgressNotAllowed, JournalUnavailable, PeerUnverified,
 	CatalogUnverified, OwnershipUnverified, NameTaken, DomainNotServed, ConsentMissing, DualApprovalMissing, AccountSuspended,
 	AbroadRefused, ReadAtHome, OrderStateWrong,
+	MoveNotApproved, MovePastHandover,
 }

@@ -36,10 +36,10 @@ type ID struct {
 }
 
 func (s *Server) residenceRoutes() {
-	route(s, "residence", "declare", operators, s.declareResidence)
+	route(s, "residence", "declare", operators, dated(s, s.declareResidence))
 	route(s, "residence", "ls", anyone, s.listChanges)
 	route(s, "residence", "show", anyone, s.showResidence)
-	route(s, "residence", "approve", operators, s.reviewed((*residence.Ledger).Approve))
+	route(s, "residence", "approve", operators, dated(s, s.reviewed((*residence.Ledger).Approve)))
 	route(s, "residence", "reject", operators, s.reviewed((*residence.Ledger).Reject))
 	route(s, "residence", "contest", operators, s.reviewed((*residence.Ledger).Contest))
 }
@@ -120,6 +120,16 @@ func orNow(t, now time.Time) time.Time {
 		return now
 	}
 	return t
+}
+
+// dated refuses an act that begins or ends a time of waiting while the node's clock cannot be relied on.
+func dated[In, Out any](s *Server, act func(context.Context, caller, In) (Out, error)) func(context.Context, caller, In) (Out, error) {
+	return func(ctx context.Context, who caller, in In) (out Out, err error) {
+		if err := s.cfg.Clock(ctx); err != nil {
+			return out, err
+		}
+		return act(ctx, who, in)
+	}
 }
 
 func (s *Server) reviewed(act func(*residence.Ledger, context.Context, string, residence.Actor) (residence.Change, error)) func(context.Context, caller, ID) (residence.Change, error) {

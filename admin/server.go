@@ -51,6 +51,7 @@ type Config struct {
 	Hash      func(password string) (string, error) // keys.HashPassword
 	Log       *slog.Logger                          // discarded if nil
 	Now       func() time.Time                      // time.Now if nil
+	Clock     func(context.Context) error           // refuses (ClockUnsure) while Now cannot be relied on; nil = never
 }
 
 // Server answers operators. Safe for concurrent use.
@@ -74,6 +75,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = func(context.Context) error { return nil }
 	}
 	intents, err := cfg.Store.Table("accounts_under_way")
 	if err != nil {

@@ -69,6 +69,18 @@ func (l *Log) AddCosignature(checkpoint, line []byte, vkey string) error {
 	return domicile.W(op, err)
 }
 
+// CosignedAt returns the time that a cosigner signed into its line (c2sp.org/tlog-cosignature). It does not verify the line.
+func CosignedAt(line []byte) (time.Time, error) {
+	s, err := parseSignature(string(line))
+	if err == nil && len(s.sig) < 8 {
+		err = domicile.E("read a cosignature", domicile.Invalid, "it has no time")
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Unix(int64(binary.BigEndian.Uint64(s.sig)), 0).UTC(), nil
+}
+
 // own says whether a checkpoint is one of this tree's.
 func (l *Log) own(head Head) error {
 	h := l.snapshot()
@@ -174,10 +186,11 @@ func (l *Log) Cosigners(index uint64) (map[string]time.Time, error) {
 	out := make(map[string]time.Time)
 	for _, c := range lines {
 		s, err := parseSignature(c.line)
-		if err != nil || len(s.sig) < 8 {
+		at, err2 := CosignedAt([]byte(c.line))
+		if err != nil || err2 != nil {
 			return nil, domicile.E(op, domicile.Invalid, "log.db holds a damaged cosignature")
 		}
-		out[s.name] = time.Unix(int64(binary.BigEndian.Uint64(s.sig)), 0).UTC()
+		out[s.name] = at
 	}
 	return out, nil
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"domicile"
@@ -30,7 +31,7 @@ var bucketSeen = []byte("seen") // origin: the checkpoint last cosigned
 // use; one process holds it open. After an error of its disk it refuses everything until it is opened again.
 type Witness struct {
 	signer Signer
-	logs   map[string]verifier
+	logs   atomic.Pointer[map[string]verifier]
 	now    func() time.Time
 	db     *bolt.DB
 	step   func(string, func() error) error
@@ -45,13 +46,12 @@ func OpenWitness(dir string, signer Signer, logs map[string]string, now func() t
 	if now == nil {
 		now = time.Now
 	}
-	w := &Witness{signer: signer, logs: make(map[string]verifier), now: now, step: runStep}
-	for origin, vkey := range logs {
-		v, err := parseVerifier(vkey, algNote)
-		if err != nil || v.name != origin || len(signer.Public()) != ed25519.PublicKeySize {
-			return nil, domicile.E(op, domicile.Invalid, "the key of the log "+origin+" is malformed or has another name, or the signer is not Ed25519")
-		}
-		w.logs[origin] = v
+	w := &Witness{signer: signer, now: now, step: runStep}
+	if len(signer.Public()) != ed25519.PublicKeySize {
+		return nil, domicile.E(op, domicile.Invalid, "the signer is not Ed25519")
+	}
+	if err := w.SetLogs(logs); err != nil {
+		return nil, domicile.W(op, err)
 	}
 	if err := makeRoot(dir); err != nil {
 		return nil, domicile.W(op, err)
@@ -84,9 +84,24 @@ func OpenWitness(dir string, signer Signer, logs map[string]string, now func() t
 // Close releases the file.
 func (w *Witness) Close() error { return domicile.W("close witness", w.db.Close()) }
 
+// SetLogs replaces the logs that it cosigns for, by origin, each with its vkey; what it has seen of each it remembers, also
+// of one that comes back. A malformed key is Invalid, and the logs stay as they were.
+func (w *Witness) SetLogs(logs map[string]string) error {
+	known := make(map[string]verifier)
+	for origin, vkey := range logs {
+		v, err := parseVerifier(vkey, algNote)
+		if err != nil || v.name != origin {
+			return domicile.E("set the logs of a witness", domicile.Invalid, "the key of the log "+origin+" is malformed or has another name")
+		}
+		known[origin] = v
+	}
+	w.logs.Store(&known)
+	return nil
+}
+
 // Origins lists the logs it cosigns for.
 func (w *Witness) Origins() []string {
-	return slices.Sorted(maps.Keys(w.logs))
+	return slices.Sorted(maps.Keys(*w.logs.Load()))
 }
 
 // AddCheckpoint is the witness's one call. body is the tlog-witness request: "old N", proof lines, an empty line, the checkpoint.
@@ -105,7 +120,7 @@ func (w *Witness) AddCheckpoint(ctx context.Context, body []byte) (line []byte, 
 		return nil, domicile.W(op, err)
 	}
 	origin, _, _ := bytes.Cut(req.checkpoint, []byte("\n"))
-	v, ok := w.logs[string(origin)]
+	v, ok := (*w.logs.Load())[string(origin)]
 	if !ok {
 		return nil, domicile.E(op, domicile.NotExist, "this witness does not know the log")
 	}

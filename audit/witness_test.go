@@ -171,3 +171,41 @@ func TestWitnessRemembersFirst(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestWitnessFollowsItsList: a log that comes to the list is cosigned without a restart, one that leaves it no more, and one
+// that comes back is held to what was seen of it.
+func TestWitnessFollowsItsList(t *testing.T) {
+	w := openTestWitness(t, t.TempDir())
+	l := openTest(t, t.TempDir())
+	for i := range 3 {
+		if _, err := l.Append(t.Context(), Entry{Kind: "test", Public: map[string]string{"n": fmt.Sprint(i)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.SetLogs(nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.AddCheckpoint(t.Context(), witnessBody(t, l, 0)); domicile.KindOf(err) != domicile.NotExist {
+		t.Errorf("a log that is not on the list: %v", err)
+	}
+	list := map[string]string{testOrigin: newTestSigner(testOrigin).vkey(1)}
+	if err := w.SetLogs(list); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.AddCheckpoint(t.Context(), witnessBody(t, l, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.SetLogs(map[string]string{testOrigin: "x"}); domicile.KindOf(err) != domicile.Invalid || len(w.Origins()) != 1 {
+		t.Errorf("a malformed key: %v, then %v", err, w.Origins())
+	}
+	if err := w.SetLogs(map[string]string{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.SetLogs(list); err != nil {
+		t.Fatal(err)
+	}
+	var size *ConflictSize
+	if _, err := w.AddCheckpoint(t.Context(), witnessBody(t, l, 0)); !errors.As(err, &size) || size.Size != 3 {
+		t.Errorf("what was seen of it was forgotten: %v", err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +16,14 @@ const (
 	defaultMaxSize  = 64 << 20
 	leastMaxSize    = 64 << 10
 	mostMaxSize     = 1 << 30
+	mostClockOffset = 720 * time.Hour
 	defaultCoolDown = "336h"
+
+	defaultConnections  = 4096
+	defaultPerNetwork   = 256
+	defaultNewPerMinute = 600
+	mostLimit           = 1 << 20
+	defaultLevel        = "info"
 )
 
 var genesisForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
@@ -50,19 +58,42 @@ func (c *checker) defaults() {
 	n := c.node
 	for _, d := range []struct{ field, value *string }{
 		{&n.RPC.Advertise, &n.RPC.Listen}, {&n.Gossip.Advertise, &n.Gossip.Listen},
-		{&n.SMTP.Hostname, &n.Name}, {&n.IMAP.Hostname, &n.Name}, {&n.IMAPS.Hostname, &n.Name},
+		{&n.SMTP.Hostname, &n.Name}, {&n.LMTP.Hostname, &n.Name}, {&n.IMAP.Hostname, &n.Name}, {&n.IMAPS.Hostname, &n.Name},
 	} {
 		if *d.field == "" {
 			*d.field = *d.value
 		}
 	}
-	for _, f := range []*Front{&n.SMTP, &n.IMAP, &n.IMAPS} {
+	for _, f := range []*Front{&n.SMTP, &n.LMTP, &n.IMAP, &n.IMAPS} {
 		if f.MaxSize == 0 {
 			f.MaxSize = defaultMaxSize
 		}
 	}
 	if n.Residence.CoolDown == "" {
 		n.Residence.CoolDown = defaultCoolDown
+	}
+	for _, l := range n.limits() {
+		if *l.field == 0 {
+			*l.field = l.usual
+		}
+	}
+	if n.Log.Level == "" {
+		n.Log.Level = defaultLevel
+	}
+}
+
+// limit is a field and its default.
+type limit struct {
+	field *int64
+	usual int64
+}
+
+// limits lists the fields of Limits.
+func (n *Node) limits() map[string]limit {
+	return map[string]limit{
+		"limits.connections":    {&n.Limits.Connections, defaultConnections},
+		"limits.per_network":    {&n.Limits.PerNetwork, defaultPerNetwork},
+		"limits.new_per_minute": {&n.Limits.NewPerMinute, defaultNewPerMinute},
 	}
 }
 
@@ -72,6 +103,7 @@ func (c *checker) check() {
 		c.problem("name", "must be 2 to 32 characters of a-z, 0-9 and inner '-', unique in the cluster")
 	}
 	c.roles()
+	c.clock()
 	c.need("data", n.Data)
 	c.need("catalog.dir", n.Catalog.Dir)
 	if !genesisForm.MatchString(n.Catalog.Genesis) {
@@ -81,11 +113,32 @@ func (c *checker) check() {
 	c.secret("identity", n.Identity)
 	c.secret("gossip.key_file", n.Gossip.KeyFile)
 	c.network()
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, n.Log.Level) {
+		c.problem("log.level", `must be "debug", "info", "warn" or "error"`)
+	}
+	for key, l := range n.limits() {
+		if *l.field < 1 || *l.field > mostLimit {
+			c.problem(key, "must be from 1 to %d", mostLimit)
+		}
+	}
 	if n.Witness() {
 		c.witness()
 		return
 	}
 	c.region()
+}
+
+// clock lets only a lab's node have a wrong one.
+func (c *checker) clock() {
+	n := c.node
+	if n.ClockOffset == "" {
+		return
+	}
+	if d, err := time.ParseDuration(n.ClockOffset); err != nil || d.Abs() > mostClockOffset {
+		c.problem("clock_offset", `must be a duration such as "5h" or "-30m", at most 720h either way`)
+	} else if !n.Lab {
+		c.problem("clock_offset", "is for labs only: remove it, and set the machine's clock")
+	}
 }
 
 func (c *checker) roles() {
@@ -116,13 +169,18 @@ func (c *checker) network() {
 	c.address("gossip.listen", n.Gossip.Listen, true)
 	c.reachable("rpc.advertise", n.RPC.Advertise, n.RPC.Listen)
 	c.reachable("gossip.advertise", n.Gossip.Advertise, n.Gossip.Listen)
+	c.inside("rpc.inside", n.RPC.Inside)
+	c.inside("gossip.inside", n.Gossip.Inside)
+	if n.Admin.Inside != "" {
+		c.problem("admin.inside", "operators are told one address, admin.advertise; remove it")
+	}
 	for _, s := range n.Gossip.Seeds {
 		c.address("gossip.seeds", s, true)
 	}
 	c.http(n.HTTP.Listen)
 	used := map[string]string{}
 	for _, l := range []struct{ key, addr string }{{"rpc.listen", n.RPC.Listen}, {"gossip.listen", n.Gossip.Listen},
-		{"smtp.listen", n.SMTP.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"http.listen", n.HTTP.Listen}} {
+		{"smtp.listen", n.SMTP.Listen}, {"lmtp.listen", n.LMTP.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"http.listen", n.HTTP.Listen}} {
 		if l.addr == "" || strings.HasSuffix(l.addr, ":0") {
 			continue
 		}
@@ -153,7 +211,8 @@ func (c *checker) http(addr string) {
 func (c *checker) witness() {
 	n := c.node
 	for _, f := range []struct{ key, value string }{{"region", n.Region}, {"root_key", n.RootKey}, {"names_key", n.NamesKey},
-		{"smtp.listen", n.SMTP.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"disclosure.registry", n.Disclosure.Registry}} {
+		{"rpc.inside", n.RPC.Inside}, {"gossip.inside", n.Gossip.Inside},
+		{"smtp.listen", n.SMTP.Listen}, {"lmtp.listen", n.LMTP.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"disclosure.registry", n.Disclosure.Registry}} {
 		if f.value != "" {
 			c.problem(f.key, "a witness belongs to no region and has none; remove it")
 		}
@@ -171,6 +230,7 @@ func (c *checker) region() {
 		c.problem("root_key", "must lie outside data: a copy of the data folder would otherwise be a copy of the mail")
 	}
 	c.front("smtp", n.SMTP, "front")
+	c.front("lmtp", n.LMTP, "front")
 	c.front("imap", n.IMAP, "front")
 	c.front("imaps", n.IMAPS, "front")
 	if n.Admin.Listen != "" {
@@ -187,8 +247,11 @@ func (c *checker) region() {
 			c.problem(f.key, "%s is open to strangers, whom the interim IMAP engine does not withstand; name an address on loopback or a private network", ap.Addr())
 		}
 	}
-	if n.Has("front") && n.SMTP.Listen == "" && n.IMAP.Listen == "" && n.IMAPS.Listen == "" {
-		c.problem("roles", `"front" needs smtp.listen, imap.listen or imaps.listen`)
+	if ap, err := netip.ParseAddrPort(n.LMTP.Listen); err == nil && !ap.Addr().IsLoopback() && !ap.Addr().IsPrivate() {
+		c.problem("lmtp.listen", "%s is open to strangers, and LMTP takes mail from whoever reaches it; name an address on loopback or a private network", ap.Addr())
+	}
+	if n.Has("front") && n.LMTP.Listen == "" && n.SMTP.Listen == "" && n.IMAP.Listen == "" && n.IMAPS.Listen == "" {
+		c.problem("roles", `"front" needs smtp.listen, lmtp.listen, imap.listen or imaps.listen`)
 	}
 	if n.Has("admin") && n.Admin.Listen == "" {
 		c.problem("admin.listen", `is needed by the role "admin", such as "127.0.0.1:20007"`)
@@ -240,6 +303,13 @@ func (c *checker) reachable(key, addr, listen string) {
 	}
 	if ap, err := netip.ParseAddrPort(addr); err == nil && ap.Addr().IsUnspecified() {
 		c.problem(key, "%s is no address that others can reach; name one that is", ap.Addr())
+	}
+}
+
+// inside checks an address that is told to the nodes of the same region; "" is none.
+func (c *checker) inside(key, addr string) {
+	if addr != "" {
+		c.reachable(key, addr, "")
 	}
 }
 

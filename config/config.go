@@ -1,5 +1,7 @@
 package config
 
+import "time"
+
 // Node is node.toml. Unknown keys are errors. Paths are relative to the file's folder.
 type Node struct {
 	// Name of this node, unique in the whole cluster: 2 to 32 characters of a-z, 0-9 and inner "-". Required.
@@ -15,6 +17,9 @@ type Node struct {
 	// Lab makes a node of a lab: plain-text logins on loopback, status lists from file: addresses, no rate limits on
 	// loopback. Danger: never on a machine that strangers reach. Default false.
 	Lab bool `toml:"lab,omitempty"`
+	// ClockOffset shifts what the node takes for the present time, a Go duration such as "5h" or "-30m", at most 720h either way: a
+	// test of a clock that is set wrong. Labs only. Default: none.
+	ClockOffset string `toml:"clock_offset,omitempty"`
 	// RootKey is the file of the region's root key, under which everything is sealed. It must lie outside Data, or a copy of
 	// the data would be a copy of the mail. Required, except for a witness.
 	RootKey string `toml:"root_key,omitempty"`
@@ -25,16 +30,21 @@ type Node struct {
 	// NamesKey is the file of the key for digests of names: 64 hex digits, the same in all regions. Required, except for a witness.
 	NamesKey string `toml:"names_key,omitempty"`
 
-	Catalog    Catalog    `toml:"catalog"`
-	RPC        Listen     `toml:"rpc"`
-	Gossip     Gossip     `toml:"gossip"`
-	SMTP       Front      `toml:"smtp,omitempty"`
+	Catalog Catalog `toml:"catalog"`
+	RPC     Listen  `toml:"rpc"`
+	Gossip  Gossip  `toml:"gossip"`
+	SMTP    Front   `toml:"smtp,omitempty"`
+	// LMTP takes mail from a mail server of the house (RFC 2033), which filters or archives in front of this node. Danger: LMTP knows no
+	// login, so whoever reaches the address delivers past that server's filters; loopback and private networks only.
+	LMTP       Front      `toml:"lmtp,omitempty"`
 	IMAP       Front      `toml:"imap,omitempty"`  // loopback and private networks only, as long as the engine is go-imap's
 	IMAPS      Front      `toml:"imaps,omitempty"` // IMAP within TLS, by the node's certificate; likewise
 	Admin      Listen     `toml:"admin,omitempty"` // operators, by client certificate; required by the role admin
 	HTTP       HTTP       `toml:"http,omitempty"`  // health, readiness and metrics
 	Disclosure Disclosure `toml:"disclosure,omitempty"`
 	Residence  Residence  `toml:"residence,omitempty"`
+	Limits     Limits     `toml:"limits,omitempty"`
+	Log        Log        `toml:"log,omitempty"`
 }
 
 // Catalog says where the signed catalog is and what pins it.
@@ -51,6 +61,9 @@ type Listen struct {
 	Listen string `toml:"listen"`
 	// Advertise is the literal IP:port at which other nodes reach it. Default: Listen.
 	Advertise string `toml:"advertise,omitempty"`
+	// Inside is the literal IP:port at which the nodes of its own region reach it, where that is another: on the region's own
+	// network, which goes on while the one between regions is cut. Not for admin. Default: none, they use Advertise.
+	Inside string `toml:"inside,omitempty"`
 }
 
 // Gossip is how nodes find each other.
@@ -59,6 +72,8 @@ type Gossip struct {
 	Listen string `toml:"listen"`
 	// Advertise is the literal IP:port at which other nodes reach it. Default: Listen.
 	Advertise string `toml:"advertise,omitempty"`
+	// Inside is the literal IP:port at which the nodes of its own region reach it, where that is another; as for rpc.
+	Inside string `toml:"inside,omitempty"`
 	// Seeds are gossip addresses of a few nodes, literal IP:port; others are found through them. Seeds that are out of
 	// reach are retried for ever. Default: none, for the first node of all.
 	Seeds []string `toml:"seeds"`
@@ -81,6 +96,25 @@ type HTTP struct {
 	// Listen is a literal IP:port, of loopback or of the network that the monitoring is in. Danger: it answers whoever
 	// reaches it, in the clear; the answers name no person, but tell how busy the node is. Default: none.
 	Listen string `toml:"listen,omitempty"`
+}
+
+// Limits bound what strangers may take of each mail front. Connections past them are closed before a byte is read. A network
+// is an IPv4 /24 or an IPv6 /64; loopback, where this machine's own relays are, is bounded by connections alone.
+type Limits struct {
+	// Connections open at once, 1 to 1048576. Default 4096.
+	Connections int64 `toml:"connections,omitempty"`
+	// PerNetwork is how many of them one network may have, 1 to 1048576. Default 256.
+	PerNetwork int64 `toml:"per_network,omitempty"`
+	// NewPerMinute is how many connections a minute one network may open on average, 1 to 1048576; as many may come at once
+	// after a rest. Default 600.
+	NewPerMinute int64 `toml:"new_per_minute,omitempty"`
+}
+
+// Log is what the node writes to its standard error: a JSON object a line. At no level does it hold mail, a password or the
+// address of a person.
+type Log struct {
+	// Level is the least that is written: "debug", "info", "warn" or "error". Default "info".
+	Level string `toml:"level,omitempty"`
 }
 
 // Disclosure is the law in force and who may invoke it.
@@ -106,6 +140,12 @@ func (n *Node) Has(role string) bool {
 		}
 	}
 	return false
+}
+
+// Now is the present time by the node's clock, ClockOffset included.
+func (n *Node) Now() time.Time {
+	d, _ := time.ParseDuration(n.ClockOffset) // "" is none; anything else was checked by Load
+	return time.Now().Add(d)
 }
 
 // Witness reports whether the node is a witness: no region, no mail, only cosignatures.

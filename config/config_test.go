@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -100,6 +102,9 @@ func TestLoadFillsDefaultsAndResolvesPaths(t *testing.T) {
 			t.Errorf("%s = %q, want %q", c.what, c.got, c.want)
 		}
 	}
+	if (n.Limits != Limits{4096, 256, 600}) || n.Log.Level != "info" {
+		t.Errorf("limits %+v, level %q", n.Limits, n.Log.Level)
+	}
 	if n.SMTP.MaxSize != 64<<20 {
 		t.Errorf("max_size = %d", n.SMTP.MaxSize)
 	}
@@ -125,7 +130,7 @@ func TestProblems(t *testing.T) {
 		{"unknown table", "[smtp]", "[smpt]", "FILE:22: smpt: no such key; did you mean \"smtp\"?"},
 		{"unknown key", "seeds =", "sedes =", "FILE:19: gossip.sedes: no such key; did you mean \"seeds\"?"},
 		{"far from any key", `data = "data"`, "data = \"data\"\nxyzzyplughxyzzy = 1",
-			"FILE:5: xyzzyplughxyzzy: no such key; known here are admin, catalog, data, disclosure, gossip, http, identity, imap, imaps, lab, name, names_key, region, residence, roles, root_key, rpc, signing_key, smtp"},
+			"FILE:5: xyzzyplughxyzzy: no such key; known here are admin, catalog, clock_offset, data, disclosure, gossip, http, identity, imap, imaps, lab, limits, lmtp, log, name, names_key, region, residence, roles, root_key, rpc, signing_key, smtp"},
 		{"unknown key in an inline table", "[rpc]\nlisten = \"127.0.0.1:20010\"", "rpc = { listen = \"127.0.0.1:20010\", lisn = 1 }",
 			"FILE:14: catalog.rpc: no such key; known here are dir, genesis\nFILE: rpc.listen: is needed: a literal IP:port, such as \"127.0.0.1:20010\""},
 		{"syntax", `data = "data"`, `data = "data`, "FILE:4: toml: basic strings cannot have new lines"},
@@ -137,6 +142,12 @@ func TestProblems(t *testing.T) {
 		{"a text for a table", `data = "data"`, "data = \"data\"\nimaps = \"127.0.0.1:1\"", "FILE:5: imaps: must be a table, [imaps]"},
 		{"any address", `listen = "127.0.0.1:20010"`, `listen = "0.0.0.0:20010"`, "FILE:14: rpc.advertise: 0.0.0.0 is no address that others can reach; name one that is"},
 		{"another address to tell", `listen = "127.0.0.1:20010"`, "listen = \"0.0.0.0:20010\"\nadvertise = \"192.0.2.1:20010\"", "none"},
+		{"limits and level", `[admin]`, "[limits]\nconnections = -1\nnew_per_minute = 2000000\n[log]\nlevel = \"loud\"\n[admin]",
+			"FILE:29: limits.connections: must be from 1 to 1048576\nFILE:30: limits.new_per_minute: must be from 1 to 1048576\nFILE:32: log.level: must be \"debug\", \"info\", \"warn\" or \"error\""},
+		{"an address inside the region", `listen = "127.0.0.1:20010"`, "listen = \"0.0.0.0:20010\"\nadvertise = \"192.0.2.1:20010\"\ninside = \"10.0.0.1:20010\"", "none"},
+		{"any address inside", `listen = "127.0.0.1:20010"`, "listen = \"127.0.0.1:20010\"\ninside = \"0.0.0.0:20010\"", "FILE:16: rpc.inside: 0.0.0.0 is no address that others can reach; name one that is"},
+		{"a name inside", `listen = "127.0.0.1:20011"`, "listen = \"127.0.0.1:20011\"\ninside = \"store:20011\"", "FILE:19: gossip.inside: \"store:20011\" is not a literal IP:port; host names are not looked up"},
+		{"admin inside", `listen = "127.0.0.1:20007"`, "listen = \"127.0.0.1:20007\"\ninside = \"10.0.0.1:20007\"", "FILE:30: admin.inside: operators are told one address, admin.advertise; remove it"},
 		{"bad name", `name = "eu-ireland-1"`, `name = "EU Ireland"`, "FILE:1: name: must be 2 to 32 characters of a-z, 0-9 and inner '-', unique in the cluster"},
 		{"no region", `region = "eu-ireland"`, "", "FILE: region: must name a region of the catalog, such as \"eu-ireland\"; only a witness has none"},
 		{"unknown role", `"admin"]`, `"amdin"]`, "FILE:3: roles: \"amdin\" is no role; known are front, store, admin and witness"},
@@ -150,6 +161,8 @@ func TestProblems(t *testing.T) {
 		{"IMAP on every address", `"127.0.0.1:20001"`, `"0.0.0.0:20001"`,
 			"FILE:26: imap.listen: 0.0.0.0 is open to strangers, whom the interim IMAP engine does not withstand; name an address on loopback or a private network"},
 		{"IMAP on a container network", `"127.0.0.1:20001"`, `"172.30.77.12:20001"`, "none"},
+		{"LMTP that strangers reach", "[admin]", "[lmtp]\nlisten = \"192.0.2.1:24\"\n[admin]",
+			"FILE:29: lmtp.listen: 192.0.2.1 is open to strangers, and LMTP takes mail from whoever reaches it; name an address on loopback or a private network"},
 		{"one address twice", `"127.0.0.1:20003"`, `"127.0.0.1:20001"`, "FILE:26: imap.listen: is the same address as smtp.listen"},
 		{"health everywhere", "[admin]", "[http]\nlisten = \"0.0.0.0:20009\"\n[admin]", "FILE:29: http.listen: 0.0.0.0 is every address of the machine; name the one that may ask, such as \"127.0.0.1:20009\""},
 		{"health nowhere", "[admin]", "[http]\nlisten = \"127.0.0.1:0\"\n[admin]", "FILE:29: http.listen: needs a fixed port: mailnode health asks there"},
@@ -163,6 +176,10 @@ func TestProblems(t *testing.T) {
 		{"no registry", `registry = "authorities.toml"`, "", "FILE:31: disclosure.registry: is needed: the file of the authorities that this region believes; an empty one believes nobody"},
 		{"tiny messages", `listen = "127.0.0.1:20003"`, "listen = \"127.0.0.1:20003\"\nmax_size = 10", "FILE:24: smtp.max_size: must be from 65536 to 1073741824 bytes"},
 		{"quick cool-down", "[admin]", "[residence]\ncool_down = \"5s\"\n[admin]", "FILE:29: residence.cool_down: must be an hour or more; only a lab may be quicker"},
+		{"a wrong clock", `data = "data"`, "data = \"data\"\nclock_offset = \"5h\"", "FILE:5: clock_offset: is for labs only: remove it, and set the machine's clock"},
+		{"a wrong clock in a lab", `data = "data"`, "data = \"data\"\nlab = true\nclock_offset = \"-30m\"", "none"},
+		{"a clock that is no duration", `data = "data"`, "data = \"data\"\nlab = true\nclock_offset = \"late\"", "FILE:6: clock_offset: must be a duration such as \"5h\" or \"-30m\", at most 720h either way"},
+		{"a clock of another month", `data = "data"`, "data = \"data\"\nlab = true\nclock_offset = \"-721h\"", "FILE:6: clock_offset: must be a duration such as \"5h\" or \"-30m\", at most 720h either way"},
 		{"no duration", "[admin]", "[residence]\ncool_down = \"a while\"\n[admin]", "FILE:29: residence.cool_down: must be a duration such as \"336h\""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -273,8 +290,65 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(witness))
 	f.Add([]byte("[a.b]\nc = {d = [1, {e = 2}]}\n[[f]]\n'' = 1"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if n, err := parse("node.toml", raw); (n == nil) == (err == nil) {
-			t.Fatalf("%v, %v", n, err)
+		if f := read("node.toml", raw); f.Node == nil && f.Err() == nil {
+			t.Fatal("it was not read, and nothing is wrong")
 		}
 	})
+}
+
+// TestTemplate: what it writes has the values that it was given, and a word on every key there is.
+func TestTemplate(t *testing.T) {
+	path := setup(t, good)
+	for _, text := range []string{good, witness} {
+		n := read(path, []byte(text)).Node
+		out := Template(n)
+		f := read(path, out)
+		if err := f.Err(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		a, _ := toml.Marshal(n)
+		b, _ := toml.Marshal(f.Node)
+		if !bytes.Equal(a, b) {
+			t.Errorf("%s\n---\n%s", a, b)
+		}
+		if !strings.Contains(string(out), "# Seeds are gossip addresses of a few nodes") {
+			t.Error("the template explains nothing")
+		}
+		for _, key := range allKeys(reflect.TypeFor[Node]()) {
+			if !regexp.MustCompile(`(?m)^(# )?` + key + ` = |^(# )?\[` + key + `\]`).Match(out) {
+				t.Errorf("the template has no %s", key)
+			}
+		}
+	}
+}
+
+func allKeys(t reflect.Type) (out []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
+		out = append(out, key)
+		if f.Type.Kind() == reflect.Struct {
+			out = append(out, allKeys(f.Type)...)
+		}
+	}
+	return out
+}
+
+// What others find is told with the rest, by line, and warnings are none of it.
+func TestFile(t *testing.T) {
+	path := setup(t, strings.Replace(good, `"root.key"`, `"nowhere.key"`, 1))
+	f, err := Read(path)
+	if err != nil || f.Sound("root_key") || !f.Sound("identity", "names_key") {
+		t.Fatal(f, err)
+	}
+	f.Warn("identity", "ends %s", "soon")
+	f.Problem("root_key", "is complained of already")
+	f.Problem("names_key", "is %s", "odd")
+	want := path + ":5: root_key: no such file: " + filepath.Dir(path) + "/nowhere.key\n" + path + ":8: names_key: is odd"
+	if got := f.Err(); got == nil || got.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", got, want)
+	}
+	if w := f.Warnings(); len(w) != 1 || w[0].String() != path+":7: identity: ends soon" {
+		t.Errorf("%v", w)
+	}
 }

@@ -11,6 +11,9 @@
 //		}
 //	}
 //
+// A program that can look into certificates, keys and the catalog goes on from [Read],
+// and adds what it finds by [File.Problem]. [Template] writes a commented file to begin with.
+//
 // Secrets are never values: keys and certificates are names of files, which
 // nobody but their owner may read. Paths are relative to the folder of node.toml,
 // and absolute in what Load returns. Defaults are filled in; [Print] shows the

@@ -16,6 +16,7 @@ type checker struct {
 	lines    map[string]int // of each key, dotted
 	wrong    map[string]bool
 	problems Problems
+	warnings Problems
 }
 
 // problem notes one thing that is wrong; a key is complained of once.

@@ -58,11 +58,55 @@ func (ps Problems) Unwrap() error {
 // Load reads the file at path, fills in defaults, resolves paths and checks every value. Its error is Problems with
 // all that was found, or Invalid if there is no such file to read. It changes nothing and opens no other file.
 func Load(path string) (*Node, error) {
+	f, err := Read(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Err(); err != nil {
+		return nil, err
+	}
+	return f.Node, nil
+}
+
+// File is a configuration as far as it could be read, with what is wrong with it so far. Whoever knows more than this package,
+// what a certificate or a catalog must hold, adds to that, so that a person is told everything at once.
+type File struct {
+	Node *Node // nil if the file is no TOML
+	c    *checker
+}
+
+// Read is Load, for a caller who goes on checking. Its error is Invalid if there is no such file to read.
+func Read(path string) (*File, error) {
 	raw, err := readBounded(path)
 	if err != nil {
 		return nil, &domicile.Error{Op: "configuration", Kind: domicile.Invalid, Detail: "cannot be read; name a node.toml by --config", Err: err}
 	}
-	return parse(path, raw)
+	return read(path, raw), nil
+}
+
+// Sound reports whether nothing was found wrong with these keys.
+func (f *File) Sound(keys ...string) bool {
+	return f.Node != nil && !slices.ContainsFunc(keys, func(k string) bool { return f.c.wrong[k] })
+}
+
+// Problem adds something that is wrong with a key, unless something was found already.
+func (f *File) Problem(key, format string, args ...any) { f.c.problem(key, format, args...) }
+
+// Warn adds something that is not wrong yet.
+func (f *File) Warn(key, format string, args ...any) {
+	f.c.warnings = append(f.c.warnings, Problem{File: f.c.file, Line: f.c.line(key), Key: key, Text: fmt.Sprintf(format, args...)})
+}
+
+// Warnings are what Warn was told.
+func (f *File) Warnings() Problems { return f.c.warnings }
+
+// Err returns Problems, or nil if there is none.
+func (f *File) Err() error {
+	if len(f.c.problems) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(f.c.problems, byLine)
+	return f.c.problems
 }
 
 func readBounded(path string) ([]byte, error) {
@@ -78,22 +122,19 @@ func readBounded(path string) ([]byte, error) {
 	return raw, err
 }
 
-func parse(path string, raw []byte) (*Node, error) {
+func read(path string, raw []byte) *File {
 	c := &checker{file: path, node: new(Node)}
 	var tree map[string]any
 	if err := toml.Unmarshal(raw, &tree); err != nil {
-		return nil, Problems{syntaxProblem(path, err)}
+		c.problems = Problems{syntaxProblem(path, err)}
+		return &File{c: c}
 	}
 	c.lines = keyLines(raw)
 	c.fill(c.node, tree, "")
 	c.resolve(filepath.Dir(path))
 	c.defaults()
 	c.check()
-	if len(c.problems) > 0 {
-		slices.SortStableFunc(c.problems, byLine)
-		return nil, c.problems
-	}
-	return c.node, nil
+	return &File{Node: c.node, c: c}
 }
 
 // byLine puts what is missing, and so has no line, behind what is there.

@@ -270,7 +270,7 @@ func (e *Engine) resume(ctx context.Context) error {
 			return err
 		}
 		e.stopped[c.Info.Case] = c.Info.State == stateStayed || c.Info.State == stateWithdrawn
-		if err := e.advance(ctx, c); err != nil {
+		if err := e.advance(ctx, c, nil); err != nil {
 			e.log.Warn("a case could not go on yet", "case", c.Info.Case, "kind", domicile.KindOf(err).String())
 		}
 		if c.unfinished() {

@@ -50,7 +50,10 @@ type Config struct {
 	// Protected, if set, says whether an account is flagged as a protected person's (press, privilege, public
 	// authority, minor): then nothing is executed without two legal officers.
 	Protected func(ctx context.Context, account domicile.AccountID) (bool, error)
-	Logger    *slog.Logger // nil = slog.Default
+	// Clock, if set, refuses (ClockUnsure) while Now cannot be relied on: then no order is decided, collected or released. It may
+	// take some seconds.
+	Clock  func(ctx context.Context) error
+	Logger *slog.Logger // nil = slog.Default
 }
 
 // ledger is what the engine needs of audit.Log.
@@ -125,6 +128,9 @@ func open(cfg Config, p parts) (*Engine, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Clock == nil {
+		cfg.Clock = func(context.Context) error { return nil }
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
@@ -155,14 +161,8 @@ func (e *Engine) load() (err error) {
 	if e.reg, err = loadRegistry(e.cfg.Registry); err != nil {
 		return err
 	}
-	if e.all, err = loadBundles(); err != nil {
+	if e.all, e.set, err = adopt(e.cfg.Bundles, e.cfg.Now()); err != nil {
 		return err
-	}
-	if e.set, err = choose(e.all, e.cfg.Bundles); err != nil {
-		return err
-	}
-	if name := e.set.ended(e.cfg.Now()); name != "" {
-		return domicile.E("adopt bundles", domicile.Invalid, "the bundle "+name+" has ended: it can be asked by explain, but not be in force")
 	}
 	lists, err := e.cfg.Store.Table("status_lists")
 	if err != nil {
@@ -170,6 +170,31 @@ func (e *Engine) load() (err error) {
 	}
 	e.reg.lists = &listMemory{table: lists}
 	e.cases, err = e.cfg.Store.Table("cases")
+	return err
+}
+
+// adopt returns all bundles, and those of these names, none of which may have ended.
+func adopt(names []string, now time.Time) (all map[string]*bundle, set *policySet, err error) {
+	if all, err = loadBundles(); err != nil {
+		return nil, nil, err
+	}
+	if set, err = choose(all, names); err != nil {
+		return nil, nil, err
+	}
+	if name := set.ended(now); name != "" {
+		return nil, nil, domicile.E("adopt bundles", domicile.Invalid, "the bundle "+name+" has ended: it can be asked by explain, but not be in force")
+	}
+	return all, set, nil
+}
+
+// CheckBundles and CheckRegistry say what Open would of the names of bundles, and of the file of authorities.
+func CheckBundles(names []string, now time.Time) error {
+	_, _, err := adopt(names, now)
+	return err
+}
+
+func CheckRegistry(path string) error {
+	_, err := loadRegistry(path)
 	return err
 }
 
@@ -213,7 +238,7 @@ func (e *Engine) goOnAll(ctx context.Context) {
 
 // goOn finishes a case's step, takes it to its decision and tells the storing region, as far as each is still to be done.
 func (e *Engine) goOn(ctx context.Context, id string) error {
-	c, err := e.advanceCase(ctx, id)
+	c, err := e.advanceCase(ctx, id, e.cfg.Clock(ctx))
 	if err != nil {
 		return err
 	}
@@ -228,14 +253,14 @@ func (e *Engine) goOn(ctx context.Context, id string) error {
 	return nil
 }
 
-func (e *Engine) advanceCase(ctx context.Context, id string) (*caseRecord, error) {
+func (e *Engine) advanceCase(ctx context.Context, id string, unsure error) (*caseRecord, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c, err := e.take(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return c, e.advance(ctx, c)
+	return c, e.advance(ctx, c, unsure)
 }
 
 // Bundles lists the bundles that exist, by name, with hash and whether they are in force.

@@ -29,6 +29,11 @@ func (e *Engine) Judge(ctx context.Context, who region.Peer, id, decision, reaso
 	if strings.TrimSpace(reason) == "" || len(reason) > maxReason || !utf8.ValidString(reason) || strings.ContainsRune(reason, 0) {
 		return Answer{}, domicile.E(op, domicile.Invalid, "a reason is needed, at most 4096 bytes of text")
 	}
+	if decision == execute {
+		if err := e.cfg.Clock(ctx); err != nil {
+			return Answer{}, err
+		}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c, err := e.take(ctx, id)

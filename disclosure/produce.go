@@ -54,6 +54,9 @@ func (e *Engine) Produce(ctx context.Context, who region.Peer, id, to string) (P
 	if len(to) > 4096 {
 		return Production{}, domicile.E("produce", domicile.Invalid, "the folder's name is over 4096 bytes")
 	}
+	if err := e.cfg.Clock(ctx); err != nil {
+		return Production{}, err
+	}
 	return e.produce(ctx, by, id, to)
 }
 

@@ -20,6 +20,9 @@ func (e *Engine) Release(ctx context.Context, who region.Peer, id string) (Produ
 	if err != nil {
 		return Production{}, err
 	}
+	if err := e.cfg.Clock(ctx); err != nil {
+		return Production{}, err
+	}
 	if err := e.recordRelease(ctx, by, id); err != nil {
 		return Production{}, err
 	}
@@ -125,6 +128,9 @@ func (e *Engine) Deliver(ctx context.Context, who region.Peer, id string, w io.W
 	const op = "deliver a production"
 	by, err := e.officer(who)
 	if err != nil {
+		return err
+	}
+	if err := e.cfg.Clock(ctx); err != nil {
 		return err
 	}
 	c, o, err := e.deliverable(ctx, id)

@@ -9,6 +9,7 @@ const (
 	ruleRole      = "house/authority-role"
 	ruleSigners   = "house/signatures-needed"
 	ruleAudience  = "house/audience"
+	ruleClock     = "house/clock"
 	ruleDates     = "house/token-dates"
 	ruleStatus    = "house/status"
 	ruleWindow    = "house/no-tap"

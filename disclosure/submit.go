@@ -2,6 +2,7 @@ package disclosure
 
 import (
 	"context"
+	"errors"
 
 	"domicile"
 	"domicile/audit"
@@ -30,7 +31,7 @@ type Answer struct {
 // Submit opens a case for an order served on this region. A refusal is an Answer with Decision "refuse" and its receipt,
 // not an error. token may be nil (no_token), document too; one that is given must be the one that the token names.
 //
-// The checks run in this order, each with a code of its own: no_token, bad_signature, unknown_authority, wrong_role,
+// The checks run in this order, each with a code of its own: no_token, clock_unsure, bad_signature, unknown_authority, wrong_role,
 // missing_signature, wrong_audience, not_yet_valid, expired, revoked or stayed or status_stale,
 // prospective_not_supported, scope_exceeds_basis, replayed; then the target is looked up (not_possessed), preserved,
 // and the bundles in force decide. A replayed token's receipt is that of its first use.
@@ -50,6 +51,11 @@ func (e *Engine) Submit(ctx context.Context, who region.Peer, token []byte, targ
 		return Answer{}, domicile.E("submit an order", domicile.TooLarge, "the document is over 15 MiB")
 	}
 	c := e.newCase(addr)
+	if f, err := e.clock(ctx); err != nil {
+		return Answer{}, err
+	} else if f != nil && len(token) > 0 { // that there is no token is so on any day
+		return e.refuseNew(ctx, c, f, by)
+	}
 	k := e.checker()
 	o, f := k.authenticate(token)
 	if o != nil {
@@ -72,6 +78,15 @@ func (e *Engine) Submit(ctx context.Context, who region.Peer, token []byte, targ
 		return e.refuseReplay(ctx, c, by, first)
 	}
 	return e.accept(ctx, c, o, by, token, document)
+}
+
+// clock returns a finding if the node's clock cannot be relied on now.
+func (e *Engine) clock(ctx context.Context) (*finding, error) {
+	err := e.cfg.Clock(ctx)
+	if r, ok := errors.AsType[*domicile.Error](err); ok && domicile.KindOf(err) == domicile.Refused {
+		return found(domicile.ReasonOf(err), ruleClock, "%s", r.Detail), nil
+	}
+	return nil, err
 }
 
 // RefuseExport opens no case but records that an export was asked without an order, and returns the refusal (no_token) with
@@ -198,7 +213,7 @@ func (e *Engine) open(ctx context.Context, c *caseRecord, by, note string) error
 		return err
 	}
 	e.todo[c.Info.Case] = true
-	if err := e.advance(ctx, c); err != nil {
+	if err := e.advance(ctx, c, nil); err != nil {
 		return err
 	}
 	if !c.unfinished() {
@@ -207,8 +222,9 @@ func (e *Engine) open(ctx context.Context, c *caseRecord, by, note string) error
 	return nil
 }
 
-// advance takes a case from wherever a submission or a crash left it to its decision. Call under e.mu.
-func (e *Engine) advance(ctx context.Context, c *caseRecord) error {
+// advance takes a case from wherever a submission or a crash left it to its decision. If unsure says that the clock cannot be
+// relied on, a case is preserved and waits before its decision; one that is a person's anyway does not wait. Call under e.mu.
+func (e *Engine) advance(ctx context.Context, c *caseRecord, unsure error) error {
 	for {
 		var err error
 		switch c.Info.State {
@@ -221,7 +237,9 @@ func (e *Engine) advance(ctx context.Context, c *caseRecord) error {
 		case stateAuthenticated:
 			err = e.preserve(ctx, c)
 		case statePreserved:
-			err = e.decide(ctx, c)
+			if err = unsure; err == nil || c.ToldBy != "" {
+				err = e.decide(ctx, c)
+			}
 		default:
 			return nil
 		}

@@ -31,5 +31,8 @@
 // An account key file is named after the account; it holds the line "domicile-account-key-v1" and a sealed
 // record of the 32-byte key, its associated data being the account id. Zeros in its place are a destroyed key.
 //
+// The key for digests of names is 64 hex digits, a newline; a gossip keyring is lines of base64, 32 bytes each, the first
+// of which encrypts. Both are shared by all regions of a cluster.
+//
 // A signer's file is the private key line of golang.org/x/mod/sumdb/note, a newline.
 package keys

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"domicile"
 )
@@ -33,6 +34,39 @@ func createSecret(op, path string, data []byte) error {
 	if err != nil {
 		os.Remove(path) // half a key is worse than none
 		return domicile.W(op, err)
+	}
+	return nil
+}
+
+// replaceSecret puts data in the place of a file, whole and on disk, for the owner of the file before, or if there was none for
+// whoever runs this: a tool that root runs must not take a node's key away from the node.
+func replaceSecret(op, path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return domicile.W(op, err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o600), keepOwner(f, path), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	return domicile.W(op, err)
+}
+
+// keepOwner gives f to the owner of the file at path.
+func keepOwner(f *os.File, path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if was, ok := info.Sys().(*syscall.Stat_t); ok {
+		return f.Chown(int(was.Uid), int(was.Gid))
 	}
 	return nil
 }

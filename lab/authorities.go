@@ -18,6 +18,10 @@ const (
 	deIssuing = "de-issuing-authority"
 )
 
+// publishedDir is the folder of a lab with what its authorities publish: their status lists. Beside their private keys there
+// is only a link to each: a machine that runs a node is given the lists, in the place of authorities/, and no key.
+const publishedDir = "published"
+
 // statusAge is the stated age of a lab's status lists.
 const statusAge = 30 * 24 * time.Hour
 
@@ -70,10 +74,14 @@ func (m *maker) court(a *disclosure.Authority) error {
 		name string
 		data []byte
 		mode os.FileMode
-	}{{"key.pem", key, 0o600}, {"cert.pem", cert, 0o644}, {"age.key", age, 0o600}, {"age.pub", []byte(recipient + "\n"), 0o644}, {"status.jwt", status, 0o644}} {
-		if err := m.write("authorities/"+a.ID+"/"+f.name, f.data, f.mode); err != nil {
+	}{{"authorities/" + a.ID + "/key.pem", key, 0o600}, {"authorities/" + a.ID + "/cert.pem", cert, 0o644}, {"authorities/" + a.ID + "/age.key", age, 0o600},
+		{"authorities/" + a.ID + "/age.pub", []byte(recipient + "\n"), 0o644}, {publishedDir + "/" + a.ID + "/status.jwt", status, 0o644}} {
+		if err := m.write(f.name, f.data, f.mode); err != nil {
 			return err
 		}
+	}
+	if err := os.Symlink("../../"+publishedDir+"/"+a.ID+"/status.jwt", m.lab.AuthorityFile(a.ID, "status.jwt")); err != nil {
+		return err
 	}
 	a.Certificate, a.Recipient = string(cert), recipient
 	a.StatusList, a.StatusAge = "file:../authorities/"+a.ID+"/status.jwt", statusAge.String()

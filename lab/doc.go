@@ -19,7 +19,8 @@
 //	NODE/        node.toml identity.pem data/ node.log (if Start ran it)
 //	witness-1/   node.toml identity.pem signing.key ca.pem ca-key.pem data/
 //	operators/   NAME.pem
-//	authorities/ID/ key.pem cert.pem age.key age.pub status.jwt
+//	authorities/ID/ key.pem cert.pem age.key age.pub status.jwt (a link to the next)
+//	published/ID/   status.jwt: all that a node needs of authorities/
 //	.domicile-lab    says that this program made the folder, and may remove it
 //
 // A region's root key lies in REGION/, outside every data folder: a copy of NODE/data reads nothing.

@@ -1,13 +1,13 @@
 package lab
 
 import (
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -33,15 +33,24 @@ type OwnerSpec struct {
 	Country domicile.Country
 }
 
+// Host is where a node is.
+type Host struct {
+	IP string // literal: where other nodes reach it
+	// Inside is its literal IP on its region's own network, "" if there is none. A node with one serves mail and operators
+	// there, and other nodes on every address; those of its own region reach it at Inside.
+	Inside string
+}
+
 // InitOptions say what lab to make.
 type InitOptions struct {
 	Dir      string // absent or empty
 	Regions  []RegionSpec
 	Nodes    int                           // of each region; the first holds the store. 0 = 1
+	NodesOf  map[domicile.Region]int       // of a region that has another number
 	BasePort int                           // ports are taken above it, as free. 0 = 20000
 	Owners   map[domicile.Region]OwnerSpec // of a region that does not belong to the US parent
 	CoolDown time.Duration                 // of a change of residence. 0 = the product's default, 14 days
-	Hosts    map[string]string             // node → literal IP to listen on and to advertise, instead of 127.0.0.1
+	Hosts    map[string]Host               // of nodes that are not on 127.0.0.1
 	IfAbsent bool                          // a lab that is in Dir already is left as it is, and returned
 }
 
@@ -64,6 +73,7 @@ type maker struct {
 	signers     map[domicile.Region]*keys.Signer      // likewise
 	genesis     string
 	gossip      map[string]string // node → gossip address
+	inside      map[string]string // likewise, on its region's own network
 }
 
 // Init makes a lab and starts nothing. A folder with anything in it is refused (Exist), unless IfAbsent finds a lab there.
@@ -90,7 +100,7 @@ func Init(o InitOptions) (*Lab, error) {
 	}
 	m := &maker{InitOptions: o, now: time.Now().UTC().Truncate(time.Second), lab: &Lab{Domain: labDomain, Dir: dir, CA: map[string]string{}, Pins: "pins.toml"},
 		ports:       ports{last: o.BasePort},
-		authorities: map[domicile.Region]*region.Authority{}, signers: map[domicile.Region]*keys.Signer{}, gossip: map[string]string{}}
+		authorities: map[domicile.Region]*region.Authority{}, signers: map[domicile.Region]*keys.Signer{}, gossip: map[string]string{}, inside: map[string]string{}}
 	for _, step := range []func() error{m.trust, m.secrets, m.operators, m.catalog, m.courts, m.nodes, m.lab.save} {
 		if err := step(); err != nil {
 			return nil, domicile.W("lab init", err)
@@ -194,13 +204,10 @@ func (m *maker) secrets() error {
 			return err
 		}
 	}
-	var names, gossip [32]byte
-	rand.Read(names[:])
-	rand.Read(gossip[:])
-	if err := m.write("names.key", []byte(hex.EncodeToString(names[:])+"\n"), 0o600); err != nil {
+	if err := keys.CreateNames(m.lab.Path("names.key")); err != nil {
 		return err
 	}
-	return m.write("gossip.key", []byte(base64.StdEncoding.EncodeToString(gossip[:])+"\n"), 0o600)
+	return keys.NewGossip().Create(m.lab.Path("gossip.key"))
 }
 
 // operators gives each region two operators, two legal officers and an auditor.
@@ -291,8 +298,11 @@ func ownerName(e domicile.Entity) string {
 // nodes writes a node.toml and an identity for each node and the witness.
 func (m *maker) nodes() error {
 	var configs []*config.Node
-	for i := range m.Nodes {
+	for i := range maxNodes {
 		for _, r := range m.Regions {
+			if i >= m.nodesOf(r.Name) {
+				continue
+			}
 			c, err := m.node(r, i)
 			if err != nil {
 				return err
@@ -305,8 +315,8 @@ func (m *maker) nodes() error {
 		return err
 	}
 	for _, c := range append(configs, witness) {
-		c.Gossip.Seeds = m.seeds(c.Name)
-		if err := m.health(c); err != nil {
+		c.Gossip.Seeds = m.seeds(c)
+		if err := m.later(c); err != nil {
 			return err
 		}
 		text, err := toml.Marshal(c)
@@ -317,31 +327,48 @@ func (m *maker) nodes() error {
 		if err := m.write(c.Name+"/node.toml", text, 0o644); err != nil {
 			return err
 		}
+		if err := os.Mkdir(m.lab.Path(c.Name+"/data"), 0o700); err != nil { // to mount something on where the folder may not be written
+			return err
+		}
 	}
 	return nil
 }
 
 // seeds are the gossip addresses of the first node of the first two regions and of the witness, the node itself left
 // out: others are found through them. With the witness among them, two regions that come back at once find it at once.
-func (m *maker) seeds(node string) []string {
+// A region with a network of its own is found there too, so that it finds itself while it is cut off.
+func (m *maker) seeds(c *config.Node) []string {
+	out := []string{}
+	for i := range m.nodesOf(domicile.Region(c.Region)) {
+		if n := string(RegionSpec{Name: domicile.Region(c.Region)}.node(i)); n != c.Name && m.inside[n] != "" {
+			out = append(out, m.inside[n])
+		}
+	}
 	first := []string{witnessName}
 	for _, r := range m.Regions[:min(2, len(m.Regions))] {
 		first = append(first, string(r.node(0)))
 	}
-	out := []string{}
 	for _, n := range first {
-		if n != node {
+		if n != c.Name {
 			out = append(out, m.gossip[n])
 		}
 	}
 	return out
 }
 
-func (m *maker) host(node domicile.Node) string {
+func (m *maker) host(node domicile.Node) Host {
 	if h, ok := m.Hosts[string(node)]; ok {
 		return h
 	}
-	return loopback
+	return Host{IP: loopback}
+}
+
+// names are what a node's certificate is good for beside its name.
+func (h Host) names() []string {
+	if h.Inside == "" {
+		return []string{h.IP}
+	}
+	return []string{h.IP, h.Inside}
 }
 
 // node plans the i-th node of a region: the first holds the store, the others are fronts.
@@ -373,7 +400,7 @@ func (m *maker) node(r RegionSpec, i int) (*config.Node, error) {
 		return nil, err
 	}
 	m.lab.Nodes = append(m.lab.Nodes, entry)
-	id, err := m.authorities[r.Name].IssueNode(name, []string{"localhost", loopback, m.host(name), c.SMTP.Hostname, r.host()})
+	id, err := m.authorities[r.Name].IssueNode(name, append(m.host(name).names(), "localhost", loopback, c.SMTP.Hostname, r.host()))
 	if err != nil {
 		return nil, err
 	}
@@ -400,7 +427,7 @@ func (m *maker) witness() (*config.Node, error) {
 		return nil, err
 	}
 	m.lab.Witness = Witness{Name: witnessName, Config: witnessName + "/node.toml"}
-	id, err := m.authorities[witnessOwner].IssueNode(witnessName, []string{"localhost", m.host(witnessName)})
+	id, err := m.authorities[witnessOwner].IssueNode(witnessName, append(m.host(witnessName).names(), "localhost"))
 	if err != nil {
 		return nil, err
 	}
@@ -420,32 +447,74 @@ type listen struct {
 	entry *string // in lab.json
 }
 
+// listen chooses a node's addresses: those in mail first, at which clients and operators come in, then those for other nodes.
 func (m *maker) listen(c *config.Node, mail []listen) error {
+	h := m.host(domicile.Node(c.Name))
 	var rpc, gossip string
-	for _, l := range append(mail, listen{"rpc", &c.RPC.Listen, &rpc}, listen{"gossip", &c.Gossip.Listen, &gossip}) {
-		addr, err := m.ports.take(m.host(domicile.Node(c.Name)), l.what+" of "+c.Name)
+	if err := m.take(h.IP, c, append(mail, listen{"rpc", &c.RPC.Listen, &rpc}, listen{"gossip", &c.Gossip.Listen, &gossip})); err != nil {
+		return err
+	}
+	m.gossip[c.Name] = gossip
+	if h.Inside == "" {
+		return nil
+	}
+	moveInside(h, mail)
+	every := everywhere(h.IP)
+	c.RPC.Listen, c.RPC.Advertise, c.RPC.Inside = at(every, rpc), rpc, at(h.Inside, rpc)
+	c.Gossip.Listen, c.Gossip.Advertise, c.Gossip.Inside = at(every, gossip), gossip, at(h.Inside, gossip)
+	m.inside[c.Name] = c.Gossip.Inside
+	return nil
+}
+
+// moveInside gives addresses of a host the one that it has inside its region: clients and operators come in there.
+func moveInside(h Host, all []listen) {
+	for _, l := range all {
+		*l.conf, *l.entry = at(h.Inside, *l.conf), at(h.Inside, *l.conf)
+	}
+}
+
+// take chooses addresses of a node on one host.
+func (m *maker) take(host string, c *config.Node, all []listen) error {
+	for _, l := range all {
+		addr, err := m.ports.take(host, l.what+" of "+c.Name)
 		if err != nil {
 			return err
 		}
 		*l.conf, *l.entry = addr, addr
 	}
-	m.gossip[c.Name] = gossip
 	return nil
 }
 
-// health gives a node's health an address on loopback, also where the node itself is elsewhere: nobody but its machine asks.
-// It is called when all the others have theirs, so that these stay what they were.
-func (m *maker) health(c *config.Node) error {
-	addr, err := m.ports.take(loopback, "http of "+c.Name)
-	if err != nil {
+// at is an address with another host.
+func at(host, addr string) string {
+	return net.JoinHostPort(host, strconv.Itoa(int(netip.MustParseAddrPort(addr).Port())))
+}
+
+// everywhere is what a node that has several addresses like ip listens on.
+func everywhere(ip string) string {
+	if netip.MustParseAddr(ip).Is4() {
+		return netip.IPv4Unspecified().String()
+	}
+	return netip.IPv6Unspecified().String()
+}
+
+// later gives a node the addresses that came after the others; it is called when all nodes have those, so that these stay what
+// they were. Health is on loopback also where the node itself is elsewhere: nobody but its machine asks.
+func (m *maker) later(c *config.Node) error {
+	name := domicile.Node(c.Name)
+	n := m.lab.Node(name)
+	if n == nil {
+		return m.take(loopback, c, []listen{{"http", &c.HTTP.Listen, &m.lab.Witness.HTTP}})
+	}
+	c.LMTP.Hostname = c.SMTP.Hostname
+	if err := m.take(loopback, c, []listen{{"http", &c.HTTP.Listen, &n.HTTP}}); err != nil {
 		return err
 	}
-	c.HTTP.Listen = addr
-	if n := m.lab.Node(domicile.Node(c.Name)); n != nil {
-		n.HTTP = addr
-	} else {
-		m.lab.Witness.HTTP = addr
+	h, mail := m.host(name), []listen{{"lmtp", &c.LMTP.Listen, &n.LMTP}}
+	if err := m.take(h.IP, c, mail); err != nil || h.Inside == "" {
+		return err
 	}
+	moveInside(h, mail)
 	return nil
 }
 

@@ -28,7 +28,7 @@ func storyLab(dir string) InitOptions {
 func TestInit(t *testing.T) {
 	o := storyLab(filepath.Join(t.TempDir(), "lab"))
 	o.Nodes = 2
-	o.Hosts = map[string]string{"us-east-2": "10.1.2.3"}
+	o.Hosts = map[string]Host{"us-east-2": {IP: "10.1.2.3"}}
 	l, err := Init(o)
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func TestInit(t *testing.T) {
 		if c.Name != string(n.Name) || c.Region != string(n.Region) || !c.Lab || c.Data != l.Path(n.Data) || len(c.Gossip.Seeds) == 0 {
 			t.Errorf("%s: %+v", n.Name, c)
 		}
-		if store := strings.HasSuffix(string(n.Name), "-1"); c.Has("store") != store || (n.Admin != "") != store || n.IMAP == "" || n.IMAPS == "" || n.SMTP == "" {
+		if store := strings.HasSuffix(string(n.Name), "-1"); c.Has("store") != store || (n.Admin != "") != store || n.IMAP == "" || n.IMAPS == "" || n.SMTP == "" || n.LMTP == "" {
 			t.Errorf("%s: wrong services: %+v", n.Name, n)
 		}
 		if n.Name == "us-east-2" && (!strings.HasPrefix(n.SMTP, "10.1.2.3:") || c.RPC.Listen[:9] != "10.1.2.3:") {
@@ -88,6 +88,42 @@ func TestInit(t *testing.T) {
 		t.Errorf("registry: %d entries, %v", len(list), err)
 	}
 	checkLabJSON(t, l)
+}
+
+// TestInitOnTwoNetworks: a region with a network of its own serves clients and operators there, tells other regions its wide
+// address, its own nodes the other, and seeds each of them there.
+func TestInitOnTwoNetworks(t *testing.T) {
+	o := storyLab(filepath.Join(t.TempDir(), "lab"))
+	o.NodesOf = map[domicile.Region]int{"eu-ireland": 2}
+	o.Hosts = map[string]Host{"us-east-1": {"10.0.0.1", "10.1.0.1"}, "eu-ireland-1": {"10.0.0.2", "10.2.0.2"},
+		"eu-ireland-2": {"fd00::3", "fd02::3"}, "witness-1": {IP: "10.0.0.4"}}
+	l, err := Init(o)
+	if err != nil || len(l.Nodes) != 3 {
+		t.Fatalf("%d nodes, %v", len(l.Nodes), err)
+	}
+	byName := map[domicile.Node]*config.Node{}
+	for _, n := range l.Nodes {
+		if byName[n.Name], err = config.Load(l.Path(n.Config)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	home, front := byName["eu-ireland-1"], byName["eu-ireland-2"]
+	port := func(addr string) string { _, p, _ := net.SplitHostPort(addr); return p }
+	rpc, gossip := port(home.RPC.Listen), port(home.Gossip.Listen)
+	for what, is := range map[string][2]string{
+		"rpc":              {home.RPC.Listen + " " + home.RPC.Advertise + " " + home.RPC.Inside, "0.0.0.0:" + rpc + " 10.0.0.2:" + rpc + " 10.2.0.2:" + rpc},
+		"gossip":           {home.Gossip.Listen + " " + home.Gossip.Advertise + " " + home.Gossip.Inside, "0.0.0.0:" + gossip + " 10.0.0.2:" + gossip + " 10.2.0.2:" + gossip},
+		"smtp":             {home.SMTP.Listen, "10.2.0.2:" + port(home.SMTP.Listen)},
+		"admin":            {home.Admin.Listen, "10.2.0.2:" + port(home.Admin.Listen)},
+		"smtp in lab.json": {l.Node("eu-ireland-1").SMTP, home.SMTP.Listen},
+		"IPv6":             {front.RPC.Listen + " " + front.RPC.Inside, "[::]:" + port(front.RPC.Listen) + " [fd02::3]:" + port(front.RPC.Listen)},
+		"first seed":       {front.Gossip.Seeds[0], home.Gossip.Inside},
+		"seeds elsewhere":  {strings.Join(byName["us-east-1"].Gossip.Seeds, " "), "10.0.0.4:" + port(byName["us-east-1"].Gossip.Seeds[0]) + " " + home.Gossip.Advertise},
+	} {
+		if is[0] != is[1] {
+			t.Errorf("%s is %s, want %s", what, is[0], is[1])
+		}
+	}
 }
 
 // checkLabJSON wants in lab.json what scripts outside the project rely on.
@@ -168,8 +204,12 @@ func TestInitRefuses(t *testing.T) {
 		"owner in two states": func(o *InitOptions) {
 			o.Owners = map[domicile.Region]OwnerSpec{"us-east": {"holding", "US"}, "eu-ireland": {"holding", "IE"}}
 		},
-		"host name":       func(o *InitOptions) { o.Hosts = map[string]string{"us-east-1": "localhost"} },
-		"host of nothing": func(o *InitOptions) { o.Hosts = map[string]string{"us-east-9": "10.0.0.1"} },
+		"host name":        func(o *InitOptions) { o.Hosts = map[string]Host{"us-east-1": {IP: "localhost"}} },
+		"inside by name":   func(o *InitOptions) { o.Hosts = map[string]Host{"us-east-1": {"10.0.0.1", "localhost"}} },
+		"witness inside":   func(o *InitOptions) { o.Hosts = map[string]Host{"witness-1": {"10.0.0.1", "10.1.0.1"}} },
+		"nodes of nothing": func(o *InitOptions) { o.NodesOf = map[domicile.Region]int{"mars": 1} },
+		"no node":          func(o *InitOptions) { o.NodesOf = map[domicile.Region]int{"us-east": 0} },
+		"host of nothing":  func(o *InitOptions) { o.Hosts = map[string]Host{"us-east-9": {IP: "10.0.0.1"}} },
 	} {
 		o := storyLab(filepath.Join(t.TempDir(), "lab"))
 		change(&o)

@@ -31,6 +31,7 @@ type Node struct {
 	IMAP   string          `json:"imap,omitempty"`
 	IMAPS  string          `json:"imaps,omitempty"`
 	SMTP   string          `json:"smtp,omitempty"`
+	LMTP   string          `json:"lmtp,omitempty"`
 	Admin  string          `json:"admin,omitempty"`
 	HTTP   string          `json:"http,omitempty"` // health and metrics
 }

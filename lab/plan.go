@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -18,7 +19,7 @@ const (
 )
 
 // reserved are the names in a lab's folder that no region or node may have.
-var reserved = []string{"catalog", "operators", "authorities", "receipts", "production", witnessName}
+var reserved = []string{"catalog", "operators", "authorities", publishedDir, "receipts", "production", witnessName}
 
 const witnessName = "witness-1"
 
@@ -27,8 +28,10 @@ func (o *InitOptions) check() error {
 	if len(o.Regions) == 0 || len(o.Regions) > maxRegions {
 		return wrong("1 to %d regions are needed, such as: --region us-east=US --region eu-ireland=IE,DE,FR", maxRegions)
 	}
-	if o.Nodes < 1 || o.Nodes > maxNodes {
-		return wrong("1 to %d nodes in each region are possible", maxNodes)
+	for _, n := range append(slices.Collect(maps.Values(o.NodesOf)), o.Nodes) {
+		if n < 1 || n > maxNodes {
+			return wrong("1 to %d nodes in each region are possible", maxNodes)
+		}
 	}
 	if o.BasePort < 1024 || o.BasePort > 60000 {
 		return wrong("the base port must be from 1024 to 60000")
@@ -45,7 +48,7 @@ func (o *InitOptions) check() error {
 			return err
 		}
 		names := []string{string(r.Name)}
-		for i := range o.Nodes {
+		for i := range o.nodesOf(r.Name) {
 			names = append(names, string(r.node(i)))
 		}
 		for _, n := range names {
@@ -79,12 +82,22 @@ func (o *InitOptions) checkOthers(taken map[string]bool) error {
 		}
 		countries[owner.Entity] = owner.Country
 	}
+	for region := range o.NodesOf {
+		if !slices.ContainsFunc(o.Regions, func(r RegionSpec) bool { return r.Name == region }) {
+			return wrong("a number of nodes is given for %q, which is no region of this lab", region)
+		}
+	}
 	for node, host := range o.Hosts {
-		if _, err := netip.ParseAddr(host); err != nil {
-			return wrong("host of %s: %q is not a literal IP address", node, host)
+		for _, ip := range host.names() {
+			if _, err := netip.ParseAddr(ip); err != nil {
+				return wrong("host of %s: %q is not a literal IP address", node, ip)
+			}
+		}
+		if node == witnessName && host.Inside != "" {
+			return wrong("host of %s: a witness is of no region, and has one address", node)
 		}
 		if node != witnessName && !slices.ContainsFunc(o.Regions, func(r RegionSpec) bool {
-			for i := range o.Nodes {
+			for i := range o.nodesOf(r.Name) {
 				if string(r.node(i)) == node {
 					return true
 				}
@@ -95,6 +108,14 @@ func (o *InitOptions) checkOthers(taken map[string]bool) error {
 		}
 	}
 	return nil
+}
+
+// nodesOf returns how many nodes a region has.
+func (o *InitOptions) nodesOf(r domicile.Region) int {
+	if n, ok := o.NodesOf[r]; ok {
+		return n
+	}
+	return o.Nodes
 }
 
 func (r RegionSpec) check() error {

@@ -11,19 +11,11 @@ import (
 // Refused OwnershipUnverified: what it says was not signed by this region. Unavailable: it cannot be known now.
 func (d *Directory) Confirm(ctx context.Context, a domicile.Address, id domicile.AccountID, epoch uint64) error {
 	const op = "confirm a name"
-	registrar, err := d.registrarOf(a)
-	if err != nil {
-		return domicile.W(op, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	name := d.cfg.Digester.Digest(a)
-	o, err := d.lookupAt(ctx, registrar, name, a.Domain())
+	name := d.Digest(a)
+	o, err := d.recordOf(ctx, name, a.Domain())
 	switch {
-	case domicile.KindOf(err) == domicile.NotExist:
-		return domicile.W(op, err)
 	case err != nil:
-		return unavailable("the registrar of the domain is out of reach", err)
+		return domicile.W(op, err)
 	case o.Account != id || o.Home != d.cfg.Region:
 		return domicile.Refuse(op, domicile.NameTaken, "house/one-owner", "the registrar names another account or home for a name of this region")
 	case o.Name != name || o.Domain != a.Domain() || o.Epoch != epoch || o.Verify(d.cfg.Trust, nil) != nil:

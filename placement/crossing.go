@@ -46,8 +46,9 @@ type Crossing struct {
 	Account  domicile.AccountID // whose mail, "" if none
 	Home     domicile.Region    // where that account rests, "" if none
 	Ceiling  int64              // bytes, > 0; for Standing those of one message
-	Case     string             // for a disclosure or an order notice, else ""
+	Case     string             // for a disclosure or an order notice; of a move its change of residence; else ""
 	Released bool               // for a disclosure: the leaf of its release is in a checkpoint that the quorum cosigned
+	Approved bool               // for a move: the ledger was asked, and has the change of residence named by Case approved and no freeze
 }
 
 // Decision is the answer, with the rule that gave it. The zero Decision refuses.

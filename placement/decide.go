@@ -9,7 +9,8 @@ import (
 // Decide is the residency policy: pure, total, refusing by default. One row of one table decides each class.
 //
 // Refusals: EgressClassUnknown for a class without a row; WrongRegion for an operator of another region;
-// QuorumNotReached for a disclosure that is not released yet; EgressNotAllowed for everything else.
+// QuorumNotReached for a disclosure that is not released yet; MoveNotApproved for an account whose move is not approved;
+// EgressNotAllowed for everything else.
 func Decide(c Crossing) Decision {
 	row := rowOf(c.Class)
 	if row == nil {
@@ -42,7 +43,9 @@ func (f *Form) refuses(c Crossing) domicile.Reason {
 		return domicile.EgressNotAllowed
 	case f.Release && !c.Released:
 		return domicile.QuorumNotReached
-	case !f.Release && c.Released: // a release that the class does not know: the caller is confused
+	case f.Approval && !c.Approved:
+		return domicile.MoveNotApproved
+	case !f.Release && c.Released || !f.Approval && c.Approved: // what the class does not know: the caller is confused
 		return domicile.EgressNotAllowed
 	}
 	return ""

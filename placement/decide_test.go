@@ -37,6 +37,8 @@ var good = map[string]Crossing{
 	"notice":      {Class: domicile.OrderNotice, Kind: Standing, From: us, Party: ToRegion, To: ie, Case: "c1", Ceiling: 1 << 16},
 	"paper":       {Class: domicile.OrderNotice, Kind: Sealed, From: us, Party: ToRegion, To: ie, Case: "c1", Ceiling: 1 << 20},
 	"disclosure":  {Class: domicile.Disclosure, Kind: Sealed, From: ie, Party: ToAuthority, Account: acct, Home: ie, Case: "c1", Released: true, Ceiling: 1 << 30},
+	"part":        {Class: domicile.Move, Kind: Sealed, From: ie, Party: ToRegion, To: us, Account: acct, Home: ie, Case: "aqqqq.1", Approved: true, Ceiling: 4 << 20},
+	"step":        {Class: domicile.Move, Kind: Standing, From: ie, Party: ToRegion, To: us, Ceiling: 1 << 16},
 	"operator":    {Class: domicile.Operator, Kind: Standing, From: ie, Party: ToOperator, To: ie, Ceiling: 1 << 20},
 	"export":      {Class: domicile.Operator, Kind: Stream, From: ie, Party: ToOperator, To: ie, Account: acct, Home: ie, Ceiling: 1 << 30},
 	"health":      {Class: domicile.Telemetry, Kind: Standing, From: ie, Party: ToMonitor, Ceiling: 1 << 16},
@@ -49,6 +51,7 @@ const (
 	wrong      = domicile.WrongRegion
 	unknown    = domicile.EgressClassUnknown
 	unreleased = domicile.QuorumNotReached
+	unapproved = domicile.MoveNotApproved
 )
 
 // TestDecide is the golden table: what is allowed, and every misuse that somebody thought of.
@@ -157,6 +160,22 @@ func TestDecide(t *testing.T) {
 		{"a production to headquarters", "disclosure", func(c *Crossing) { c.Party, c.To = ToRegion, us }, no},
 		{"a production to an operator", "disclosure", func(c *Crossing) { c.Party, c.To = ToOperator, ie }, no},
 		{"a production to an authority in a region", "disclosure", func(c *Crossing) { c.To = us }, no},
+		{"an account moves", "part", nil, ok},
+		{"an account moves without approval", "part", func(c *Crossing) { c.Approved = false }, unapproved},
+		{"an account moves without its change", "part", func(c *Crossing) { c.Case = "" }, no},
+		{"an account is fetched by its next home", "part", func(c *Crossing) { c.From = us }, no},
+		{"an account moves out of a third region", "part", func(c *Crossing) { c.From = de }, no},
+		{"a part of no account", "part", func(c *Crossing) { c.Account, c.Home = "", "" }, no},
+		{"a move as a stream", "part", func(c *Crossing) { c.Kind = Stream }, no},
+		{"a move as a standing flow", "part", func(c *Crossing) { c.Kind = Standing }, no},
+		{"a whole account as one part", "part", func(c *Crossing) { c.Ceiling = 1 << 30 }, no},
+		{"an account moves to an operator", "part", func(c *Crossing) { c.Party, c.To = ToOperator, ie }, no},
+		{"an account moves to an authority", "part", func(c *Crossing) { c.Party, c.To = ToAuthority, "" }, no},
+		{"a move that was released", "part", func(c *Crossing) { c.Released = true }, no},
+		{"a step of a move", "step", nil, ok},
+		{"a step that names an account", "step", func(c *Crossing) { c.Account, c.Home = acct, ie }, no},
+		{"a step as large as mail", "step", func(c *Crossing) { c.Ceiling = 1 << 20 }, no},
+		{"a delivery that was approved", "delivery", func(c *Crossing) { c.Approved = true }, no},
 		{"an operator is answered", "operator", nil, ok},
 		{"a foreign operator is answered", "operator", func(c *Crossing) { c.To = us }, wrong},
 		{"an answer that names an account's mail", "operator", func(c *Crossing) { c.Account, c.Home = acct, ie }, no},
@@ -280,6 +299,7 @@ func TestDecideNeedsEveryField(t *testing.T) {
 		"ceiling":  func(c *Crossing) bool { had := c.Ceiling != 0; c.Ceiling = 0; return had },
 		"case":     func(c *Crossing) bool { had := c.Case != ""; c.Case = ""; return had },
 		"released": func(c *Crossing) bool { had := c.Released; c.Released = false; return had },
+		"approved": func(c *Crossing) bool { had := c.Approved; c.Approved = false; return had },
 	}
 	for name, c := range good {
 		for field, blank := range blanks {
@@ -292,14 +312,15 @@ func TestDecideNeedsEveryField(t *testing.T) {
 }
 
 // Whatever is asked: content of an account leaves its home only to its own client, to an operator of its home, or as
-// a released disclosure; and it enters no region but its home, unless its owner reads there (class relay).
+// a released disclosure; and it enters no region but its home, unless its owner reads there (class relay) or it is the next home
+// in an approved move.
 func TestDecideKeepsMailHome(t *testing.T) {
 	allowed := 0
 	rapid.Check(t, func(t *rapid.T) {
 		region := rapid.SampledFrom([]domicile.Region{"", us, ie, de, "witness/w-1", "US", "*"})
 		c := Crossing{
 			Class: rapid.SampledFrom([]domicile.EgressClass{"", "pigeon_post", domicile.ClientSession, domicile.Relay, domicile.Delivery, domicile.Gossip, domicile.Lookup, domicile.Claim,
-				domicile.CatalogFetch, domicile.Checkpoint, domicile.OrderNotice, domicile.Disclosure, domicile.Operator, domicile.Telemetry}).Draw(t, "class"),
+				domicile.CatalogFetch, domicile.Checkpoint, domicile.OrderNotice, domicile.Disclosure, domicile.Move, domicile.Operator, domicile.Telemetry}).Draw(t, "class"),
 			Kind:     PermitKind(rapid.IntRange(0, 4).Draw(t, "kind")),
 			From:     region.Draw(t, "from"),
 			Party:    rapid.SampledFrom([]Party{"", ToRegion, ToClient, ToOperator, ToAuthority, ToWitness, ToMonitor, "moon"}).Draw(t, "party"),
@@ -309,12 +330,13 @@ func TestDecideKeepsMailHome(t *testing.T) {
 			Ceiling:  rapid.SampledFrom([]int64{-1, 0, 1, 1 << 16, 1 << 30, 1 << 50}).Draw(t, "ceiling"),
 			Case:     rapid.SampledFrom([]string{"", "c1"}).Draw(t, "case"),
 			Released: rapid.Bool().Draw(t, "released"),
+			Approved: rapid.Bool().Draw(t, "approved"),
 		}
 		// Most of what chance makes is refused at the first look: so take up to two fields of it into what is allowed.
 		if names := slices.Sorted(maps.Keys(good)); rapid.IntRange(0, 3).Draw(t, "plausible") > 0 {
 			base := good[rapid.SampledFrom(names).Draw(t, "base")]
 			for range rapid.IntRange(0, 2).Draw(t, "fields") {
-				mix(&base, c, rapid.IntRange(0, 9).Draw(t, "field"))
+				mix(&base, c, rapid.IntRange(0, 10).Draw(t, "field"))
 			}
 			c = base
 		}
@@ -349,7 +371,9 @@ func TestDecideKeepsMailHome(t *testing.T) {
 			if c.Party != ToRegion && c.Party != ToClient || c.Party == ToRegion && c.To != c.Home && c.From != c.Home {
 				t.Fatalf("a session that is neither on its way home, nor back, nor at its client: %+v", c)
 			}
-		case (c.Party == ToRegion || c.Party == ToOperator) && c.To != c.Home:
+		case c.Class == domicile.Move && (c.Kind != Sealed || c.From != c.Home || !c.Approved || c.Case == ""):
+			t.Fatalf("an account moves without approval: %+v", c)
+		case c.Class != domicile.Move && (c.Party == ToRegion || c.Party == ToOperator) && c.To != c.Home:
 			t.Fatalf("mail into another region: %+v", c)
 		case c.Party != ToRegion && c.From != c.Home:
 			t.Fatalf("mail out of a region that it does not belong to: %+v", c)
@@ -382,5 +406,7 @@ func mix(c *Crossing, from Crossing, field int) {
 		c.Case = from.Case
 	case 9:
 		c.Released = from.Released
+	case 10:
+		c.Approved = from.Approved
 	}
 }

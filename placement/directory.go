@@ -33,9 +33,11 @@ type DirectoryConfig struct {
 	Remote    Remote
 	Registrar *Registrar // this region's own, for domains whose registrar it is; nil on a node that does not keep it
 	Signer    Signer
-	// Local finds this region's own accounts; NotExist if there is none. It is nil on a node without the region's store:
-	// there the registrar's word counts for them too.
-	Local              func(ctx context.Context, a domicile.Address) (id domicile.AccountID, epoch uint64, err error)
+	// Local finds this region's own accounts; NotExist if there is none. It is nil on a node without the region's store.
+	Local func(ctx context.Context, a domicile.Address) (id domicile.AccountID, epoch uint64, err error)
+	// Nearby does so where Local is nil, by asking the node that has the store. While that is out of reach, the registrar's
+	// word counts for them too.
+	Nearby             func(ctx context.Context, a domicile.Address) (id domicile.AccountID, epoch uint64, err error)
 	Now                func() time.Time
 	Fresh, UsableStale time.Duration // 0 = 1 minute, 24 hours
 	CacheSize          int           // names remembered; 0 = 65536
@@ -82,24 +84,32 @@ func (d *Directory) Resolve(ctx context.Context, a domicile.Address) (Location, 
 	if err != nil {
 		return Location{}, err
 	}
-	if d.cfg.Local == nil {
-		loc, err := d.lookup(ctx, registrar, d.cfg.Digester.Digest(a), a.Domain())
-		return loc, domicile.W("resolve", err)
-	}
-	id, epoch, err := d.cfg.Local(ctx, a)
+	id, epoch, err := d.own(ctx, a)
 	if err == nil {
 		return Location{Account: id, Home: d.cfg.Region, Epoch: epoch}, nil
 	}
-	if domicile.KindOf(err) != domicile.NotExist {
+	missing := domicile.KindOf(err) == domicile.NotExist
+	if !missing && d.cfg.Local != nil {
 		return Location{}, unavailable("this region's own accounts cannot be read now", err)
 	}
 	loc, err := d.lookup(ctx, registrar, d.cfg.Digester.Digest(a), a.Domain())
-	if err == nil && loc.Home == d.cfg.Region {
+	if err == nil && missing && loc.Home == d.cfg.Region {
 		// The name is claimed for this region but there is no account yet, or no more: two that must
 		// know disagree, and mail is not bounced on that.
 		return Location{}, unavailable("the registrar names this region, which has no such account now", nil)
 	}
 	return loc, domicile.W("resolve", err)
+}
+
+// own finds an account of this region, here or at the node that has the store; NotExist only on that node's word.
+func (d *Directory) own(ctx context.Context, a domicile.Address) (domicile.AccountID, uint64, error) {
+	switch {
+	case d.cfg.Local != nil:
+		return d.cfg.Local(ctx, a)
+	case d.cfg.Nearby != nil:
+		return d.cfg.Nearby(ctx, a)
+	}
+	return "", 0, domicile.E("resolve", domicile.Unavailable, "this node knows no account of its region")
 }
 
 // keeps reports whether this node is the registrar's own, and so needs neither to ask nor to remember.

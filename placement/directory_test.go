@@ -308,6 +308,39 @@ func TestDirectoryWithoutAStore(t *testing.T) {
 	}
 }
 
+// A front asks the node with its region's store first, so that mail for its own region's accounts needs no other region;
+// that node's silence is no answer, and its "no such account" does not outweigh a registrar that names the region.
+func TestDirectoryAsksNearby(t *testing.T) {
+	o := newOffice(t, 0)
+	o.claimUS(t, "sam@example.com", "s1")
+	if err := o.d.Claim(ctx, anna, "a1", 1); err != nil {
+		t.Fatal(err)
+	}
+	cfg := o.d.cfg
+	cfg.Nearby, cfg.Local, cfg.Registrar = cfg.Local, nil, nil
+	front, err := NewDirectory(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.d = front
+	o.local[anna] = "a1"
+	o.w.set(cut, nil)
+	asked := o.w.count()
+	o.expect(t, anna, "eu-ireland a1")
+	if o.w.count() != asked {
+		t.Error("another region was asked about an account of this one")
+	}
+	o.expect(t, "sam@example.com", "unavailable")
+	o.w.set(nil, nil)
+	o.expect(t, "sam@example.com", "us-east s1")
+	o.expect(t, "nobody@example.com", "not_exist")
+	o.err = cut
+	o.expect(t, anna, "eu-ireland a1") // on the registrar's word
+	o.err = nil
+	delete(o.local, anna)
+	o.expect(t, anna, "unavailable")
+}
+
 func TestNewDirectoryNeedsItsParts(t *testing.T) {
 	o := newOffice(t, 0)
 	for name, spoil := range map[string]func(*DirectoryConfig){

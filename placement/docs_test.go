@@ -42,8 +42,12 @@ func line(r Row, f Form) string {
 	if r.Leaf {
 		where = "leaf"
 	}
+	release := yes(f.Release, "needed")
+	if f.Approval {
+		release = "approval"
+	}
 	return fmt.Sprintf("| `%s` | %s | %s | %s | %s | %s | %s | %s |", r.Class, f.Kind, strings.Join(parties, ", "), f.Mail,
-		yes(f.Case, "needed"), yes(f.Release, "needed"), bytes(f.Ceiling), where)
+		yes(f.Case, "needed"), release, bytes(f.Ceiling), where)
 }
 
 func bytes(n int64) string {

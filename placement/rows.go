@@ -17,12 +17,13 @@ type Row struct {
 
 // Form is one shape in which a class may leave.
 type Form struct {
-	Kind    PermitKind
-	Parties []Party // who may receive it
-	Mail    Mail    // whose mail it may carry, and which way
-	Case    bool    // carries the number of a case, which it then must
-	Release bool    // waits for a release under quorum
-	Ceiling int64   // bytes, at most; for Standing those of one message
+	Kind     PermitKind
+	Parties  []Party // who may receive it
+	Mail     Mail    // whose mail it may carry, and which way
+	Case     bool    // carries the number of a case, which it then must
+	Release  bool    // waits for a release under quorum
+	Approval bool    // needs an approved change of residence, which is then its case
+	Ceiling  int64   // bytes, at most; for Standing those of one message
 }
 
 // Mail says whether a form carries an account's mail, and which way it may then go.
@@ -79,6 +80,11 @@ var rows = []Row{
 		}},
 	{Class: domicile.Disclosure, Rule: "sealed to its authority, from home, under a case, after release", Leaf: true,
 		Forms: []Form{{Kind: Sealed, Parties: []Party{ToAuthority}, Mail: FromHome, Case: true, Release: true, Ceiling: tib}}},
+	{Class: domicile.Move, Rule: "an account goes to its next home in parts of known digest, from home, on an approved change of residence",
+		Forms: []Form{
+			{Kind: Sealed, Parties: []Party{ToRegion}, Mail: FromHome, Case: true, Approval: true, Ceiling: 8 * mib},
+			{Kind: Standing, Parties: []Party{ToRegion}, Mail: NoMail, Ceiling: 64 * kib},
+		}},
 	{Class: domicile.Operator, Rule: "a region answers its own operators only", Leaf: true,
 		Forms: []Form{
 			{Kind: Standing, Parties: []Party{ToOperator}, Mail: NoMail, Ceiling: 16 * mib},

@@ -11,7 +11,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
-	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -31,8 +30,9 @@ const (
 // operatorRoles is the closed list of what an operator's certificate may carry.
 var operatorRoles = []string{"operator", "legal", "auditor"}
 
-// Authority is a region's (or witness's) certificate authority with its two intermediates, as lab init makes it:
-// ECDSA P-256 throughout. Safe for concurrent use.
+// Authority is a region's (or witness's) certificate authority with its two intermediates: ECDSA P-256 throughout. What it was
+// loaded without, it cannot do: the root's key is needed to make the intermediates only, each intermediate to issue for its
+// kind. Safe for concurrent use.
 type Authority struct {
 	owner     domicile.Region // "witness/NAME" for a witness
 	now       time.Time
@@ -74,7 +74,8 @@ func NewAuthority(name string, now time.Time) (*Authority, error) {
 	return a, nil
 }
 
-// LoadAuthority reads what Certificate and PrivateKey wrote, in one PEM text, to issue more from now on.
+// LoadAuthority reads what Certificate, RootKey and Issuer wrote, in one PEM text, to issue more from now on: the root's
+// certificate and one intermediate with its key at least. Invalid for anything that is not all of one authority.
 func LoadAuthority(text []byte, now time.Time) (*Authority, error) {
 	const op = "load a certificate authority"
 	a := &Authority{now: now}
@@ -89,16 +90,24 @@ func LoadAuthority(text []byte, now time.Time) (*Authority, error) {
 		owner, what, which, ok := splitURI(c.URIs[0])
 		to := map[string]*issuer{"root": &a.root, caNodes: &a.nodes, caOperators: &a.operators}[which]
 		key := keyOf(c, keys)
-		if !ok || what != "ca" || to == nil || key == nil || a.owner != "" && a.owner != owner {
+		if !ok || what != "ca" || to == nil || key == nil && which != "root" || a.owner != "" && a.owner != owner || to.cert != nil {
 			return nil, domicile.E(op, domicile.Invalid, "it holds a certificate that is not one authority's, or whose key is absent")
 		}
 		a.owner, *to = owner, issuer{c, key}
 	}
-	if a.root.key == nil || a.nodes.key == nil || a.operators.key == nil {
-		return nil, domicile.E(op, domicile.Invalid, "root, nodes and operators are needed, each with its key")
+	if a.root.cert == nil || a.nodes.key == nil && a.operators.key == nil {
+		return nil, domicile.E(op, domicile.Invalid, "the root's certificate is needed, and an intermediate's with its key")
+	}
+	for _, i := range []issuer{a.nodes, a.operators} {
+		if i.cert != nil && i.cert.CheckSignatureFrom(a.root.cert) != nil {
+			return nil, domicile.E(op, domicile.Invalid, "an intermediate is not signed by the root beside it")
+		}
 	}
 	return a, nil
 }
+
+// Owner is the region, or "witness/NAME", that the authority speaks for.
+func (a *Authority) Owner() domicile.Region { return a.owner }
 
 // Certificate is the root in PEM.
 func (a *Authority) Certificate() []byte { return certPEM(a.root.cert) }
@@ -106,69 +115,67 @@ func (a *Authority) Certificate() []byte { return certPEM(a.root.cert) }
 // Fingerprint is the root's in the catalog's form, "sha256:<hex>".
 func (a *Authority) Fingerprint() string { return fingerprint(a.root.cert.Raw) }
 
-// PrivateKey is PEM: the keys of the root and of the intermediates, and the intermediates' certificates. It belongs
-// offline; whoever holds it is the region, to the others.
-func (a *Authority) PrivateKey() []byte {
-	return slices.Concat(keyPEM(a.root.key), keyPEM(a.nodes.key), keyPEM(a.operators.key), certPEM(a.nodes.cert), certPEM(a.operators.cert))
+// RootKey is the root's key in PEM. It belongs offline; whoever holds it is the region, to the others.
+func (a *Authority) RootKey() []byte { return keyPEM(a.root.key) }
+
+// NodeIssuer and OperatorIssuer are an intermediate in PEM, key and certificate: whoever holds it makes nodes, or operators.
+func (a *Authority) NodeIssuer() []byte {
+	return slices.Concat(keyPEM(a.nodes.key), certPEM(a.nodes.cert))
 }
 
-// IssueNode returns one PEM file for a node: private key, leaf, intermediate, root. hosts are names and IP addresses
-// that mail clients and browsers know the node by.
+func (a *Authority) OperatorIssuer() []byte {
+	return slices.Concat(keyPEM(a.operators.key), certPEM(a.operators.cert))
+}
+
+// PrivateKey is all of these in one text, as a lab keeps it.
+func (a *Authority) PrivateKey() []byte {
+	return slices.Concat(a.RootKey(), a.NodeIssuer(), a.OperatorIssuer())
+}
+
+// IssueNode makes a key and returns one PEM file for a node: private key, leaf, intermediate, root. hosts are names and IP
+// addresses that mail clients and browsers know the node by.
 func (a *Authority) IssueNode(n domicile.Node, hosts []string) ([]byte, error) {
-	if _, err := domicile.ParseRegion(string(n)); err != nil {
-		return nil, domicile.E("issue a node's certificate", domicile.Invalid, "the node's name is malformed")
-	}
-	t := a.template(string(n), leafLife, uri(a.owner, "node", string(n)))
-	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			t.IPAddresses = append(t.IPAddresses, ip)
-		} else {
-			t.DNSNames = append(t.DNSNames, h)
-		}
-	}
-	return a.identity(&a.nodes, t)
+	return a.identity(Peer{Node: n}, hosts)
 }
 
 // IssueOperator returns the same for an operator, with roles out of operator, legal and auditor.
 func (a *Authority) IssueOperator(name string, roles []string) ([]byte, error) {
-	const op = "issue an operator's certificate"
-	if _, err := domicile.ParseRegion(name); err != nil {
-		return nil, domicile.E(op, domicile.Invalid, "the operator's name is malformed: 2 to 32 characters of a-z, 0-9 and inner '-'")
-	}
-	uris := []string{uri(a.owner, "operator", name)}
-	for _, r := range roles {
-		if !slices.Contains(operatorRoles, r) {
-			return nil, domicile.E(op, domicile.Invalid, "a role is one of "+strings.Join(operatorRoles, ", "))
-		}
-		uris = append(uris, uri(a.owner, "role", r))
-	}
-	t := a.template(name, leafLife, uris...)
-	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	return a.identity(&a.operators, t)
+	return a.identity(Peer{Operator: name, Roles: roles}, nil)
 }
 
-func (a *Authority) identity(by *issuer, t *x509.Certificate) ([]byte, error) {
-	t.KeyUsage = x509.KeyUsageDigitalSignature
-	leaf, err := by.issue(t)
-	if err != nil {
-		return nil, domicile.W("issue a certificate", err)
+// identity asks and answers at once.
+func (a *Authority) identity(who Peer, hosts []string) ([]byte, error) {
+	who.Region = a.owner
+	if w, ok := strings.CutPrefix(string(a.owner), witnessPrefix); ok {
+		who.Region, who.Witness = "", w
 	}
-	return slices.Concat(keyPEM(leaf.key), certPEM(leaf.cert), certPEM(by.cert), certPEM(a.root.cert)), nil
+	key, request, err := NewCertRequest(who, hosts)
+	if err != nil {
+		return nil, err
+	}
+	r, err := ReadCertRequest(request)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := a.Issue(r)
+	return append(key, chain...), err
 }
 
 func (a *Authority) template(name string, life time.Duration, uris ...string) *x509.Certificate {
 	serial, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)) // crypto/rand does not fail
-	t := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name},
-		NotBefore: a.now.Add(-backdateLife), NotAfter: a.now.Add(life)}
-	for _, s := range uris {
+	return &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name},
+		NotBefore: a.now.Add(-backdateLife), NotAfter: a.now.Add(life), URIs: parseURIs(uris)}
+}
+
+func parseURIs(texts []string) (out []*url.URL) {
+	for _, s := range texts {
 		u, err := url.Parse(s)
 		if err != nil {
 			panic(err) // made of names that were checked
 		}
-		t.URIs = append(t.URIs, u)
+		out = append(out, u)
 	}
-	return t
+	return out
 }
 
 // issue makes a key and has i certify it; an i without a certificate certifies itself.
@@ -177,16 +184,21 @@ func (i *issuer) issue(t *x509.Certificate) (issuer, error) {
 	if err != nil {
 		return issuer{}, err
 	}
-	parent, by := i.cert, crypto.Signer(i.key)
-	if parent == nil {
-		parent, by = t, key
+	by := i
+	if i.cert == nil {
+		by = &issuer{t, key}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, t, parent, key.Public(), by)
-	if err != nil {
-		return issuer{}, err
-	}
-	cert, err := x509.ParseCertificate(der)
+	cert, err := by.certify(t, key.Public())
 	return issuer{cert, key}, err
+}
+
+// certify signs a certificate for a key that somebody else holds.
+func (i *issuer) certify(t *x509.Certificate, key crypto.PublicKey) (*x509.Certificate, error) {
+	der, err := x509.CreateCertificate(rand.Reader, t, i.cert, key, i.key)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
 }
 
 func certPEM(c *x509.Certificate) []byte {

@@ -37,6 +37,12 @@ type spareTokens struct {
 	at   time.Time
 }
 
+// refill adds what came since the last look, at rate tokens a second, up to most.
+func (s *spareTokens) refill(most, rate float64, now time.Time) {
+	s.left = min(most, s.left+rate*max(0, now.Sub(s.at).Seconds()))
+	s.at = now
+}
+
 func newBounds(now func() time.Time) *bounds {
 	return &bounds{now: now, running: map[domicile.Region]int{}, spare: map[boundKey]*spareTokens{}}
 }
@@ -55,8 +61,7 @@ func (b *bounds) enter(from domicile.Region, method string, class domicile.Egres
 		s = &spareTokens{most, now}
 		b.spare[k] = s
 	}
-	s.left = min(most, s.left+rate*max(0, now.Sub(s.at).Seconds()))
-	s.at = now
+	s.refill(most, rate, now)
 	if s.left < 1 || b.running[from] >= maxCallsEach {
 		return false
 	}

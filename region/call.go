@@ -3,6 +3,7 @@ package region
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"io"
 	"net"
@@ -109,6 +110,33 @@ func (n *Node) Stream(ctx context.Context, p *Permit, method string, in any, bod
 	if err != nil {
 		return err
 	}
+	return n.stream(ctx, op, permit, method, header, body, out)
+}
+
+// Send is Stream for bytes that are known: it spends a sealed permit, and sends nothing unless body is exactly what the permit was
+// given for.
+func (n *Node) Send(ctx context.Context, p *Permit, method string, in any, body []byte, out any) error {
+	op := "send " + method
+	header, err := json.Marshal(in)
+	if err != nil {
+		return domicile.W(op, err)
+	}
+	if len(header) > maxHeader {
+		return domicile.E(op, domicile.TooLarge, "the header is over 64 KiB")
+	}
+	permit, err := n.cfg.Guard.spend(p, placement.Sealed, func(c placement.Crossing) bool { return c.Party == placement.ToRegion })
+	if err != nil {
+		return err
+	}
+	if int64(len(body)) != permit.req.Ceiling || sha256.Sum256(body) != permit.req.Digest {
+		permit.close()
+		return refusePermit(domicile.PermitExceeded, "these are not the bytes that the permit was given for")
+	}
+	return n.stream(ctx, op, permit, method, header, bytes.NewReader(body), out)
+}
+
+// stream sends body under a permit that was spent for it, to the first node that takes it.
+func (n *Node) stream(ctx context.Context, op string, permit *permit, method string, header []byte, body io.Reader, out any) error {
 	defer permit.close()
 	permit.digestFromHere()
 	to := permit.req.To

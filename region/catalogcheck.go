@@ -99,7 +99,7 @@ func (c *Catalog) checkRegions() error {
 			return bad(fmt.Sprintf("%s: more than %d hosts", where, maxHosts))
 		}
 		for _, h := range r.Hosts {
-			if !isHost(h) || hosts[h] {
+			if !isPublicHost(h) || hosts[h] {
 				return bad(fmt.Sprintf("%s: the host %q is no name in lower case, or is listed twice", where, h))
 			}
 			hosts[h] = true
@@ -108,15 +108,10 @@ func (c *Catalog) checkRegions() error {
 	return nil
 }
 
-// isHost wants labels of a-z, 0-9 and inner '-', two at least, the last not a number: no address can be meant.
-func isHost(h string) bool {
-	labels := strings.Split(h, ".")
-	for _, l := range labels {
-		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-			return false
-		}
-	}
-	return len(labels) > 1 && len(h) <= 253 && strings.Trim(labels[len(labels)-1], "0123456789") != ""
+// isPublicHost wants two labels at least, the last not a number: no address can be meant.
+func isPublicHost(h string) bool {
+	at := strings.LastIndexByte(h, '.')
+	return isHost(h) && at > 0 && strings.Trim(h[at+1:], "0123456789") != ""
 }
 
 func (c *Catalog) checkDomains() error {

@@ -19,6 +19,11 @@ import (
 // genesis pin ("sha256:<hex>" of the text of version 1) and the signatures that each step needs, and returns the newest.
 // Refused CatalogUnverified, naming the version and what it lacks; an unknown key, or a value that makes no sense, is Invalid.
 func LoadCatalog(dir, genesis string) (*Catalog, error) {
+	return WalkCatalog(dir, genesis, func(*Catalog, Signatures) {})
+}
+
+// WalkCatalog is LoadCatalog, and shows each version that holds, with who signed it, the first one first.
+func WalkCatalog(dir, genesis string, version func(*Catalog, Signatures)) (*Catalog, error) {
 	newest, err := newestVersion(dir)
 	if err != nil {
 		return nil, err
@@ -32,9 +37,12 @@ func LoadCatalog(dir, genesis string) (*Catalog, error) {
 		} else if err != nil {
 			return nil, domicile.W("catalog", err)
 		}
-		if prev, err = nextVersion(prev, v, signed, genesis); err != nil {
+		c, by, err := nextVersion(prev, v, signed, genesis)
+		if err != nil {
 			return nil, err
 		}
+		version(c, by)
+		prev = c
 	}
 	return prev, nil
 }
@@ -62,27 +70,39 @@ func newestVersion(dir string) (newest uint64, err error) {
 }
 
 // nextVersion verifies one signed version on top of prev (nil for version 1, which genesis pins).
-func nextVersion(prev *Catalog, v uint64, signed []byte, genesis string) (*Catalog, error) {
+func nextVersion(prev *Catalog, v uint64, signed []byte, genesis string) (*Catalog, Signatures, error) {
 	text, err := noteText(signed)
 	if err != nil {
-		return nil, unverified(v, err.Error())
+		return nil, Signatures{}, unverified(v, err.Error())
 	}
 	if prev == nil && "sha256:"+CatalogHash(text) != genesis {
-		return nil, unverified(v, "its text does not match the genesis pin of the configuration")
+		return nil, Signatures{}, unverified(v, "its text does not match the genesis pin of the configuration")
 	}
 	c, err := parseCatalog(text)
 	if err != nil {
-		return nil, domicile.W(fmt.Sprintf("catalog version %d", v), err)
+		return nil, Signatures{}, domicile.W(fmt.Sprintf("catalog version %d", v), err)
 	}
+	if err := c.follows(prev, v); err != nil {
+		return nil, Signatures{}, err
+	}
+	by, err := c.signatures(prev, signed)
+	if err == nil {
+		err = by.complete(v)
+	}
+	return c, by, err
+}
+
+// follows checks that c is version v, and the one after prev (nil for version 1).
+func (c *Catalog) follows(prev *Catalog, v uint64) error {
 	switch {
 	case c.Version != v:
-		return nil, unverified(v, fmt.Sprintf("it says that it is version %d", c.Version))
+		return unverified(v, fmt.Sprintf("it says that it is version %d", c.Version))
 	case prev == nil && c.Previous != "", prev != nil && c.Previous != prev.hash:
-		return nil, unverified(v, "it does not follow from the version before: previous is another hash")
+		return unverified(v, "it does not follow from the version before: previous is another hash")
 	case prev != nil && c.Issued.Before(prev.Issued):
-		return nil, unverified(v, "it was issued before the version that it follows")
+		return unverified(v, "it was issued before the version that it follows")
 	}
-	return c, c.checkSignatures(prev, signed)
+	return nil
 }
 
 // parseCatalog reads and checks the text of one version, without its signatures.
@@ -109,62 +129,6 @@ func tomlError(err error) string {
 		return fmt.Sprintf("line %d: %s", row, e.Error())
 	}
 	return err.Error()
-}
-
-// checkSignatures holds the signatures against what the step from prev to c needs.
-func (c *Catalog) checkSignatures(prev *Catalog, signed []byte) error {
-	old, err := c.signers(prev, signed)
-	if err != nil {
-		return err
-	}
-	now, err := c.signers(c, signed)
-	if err != nil {
-		return err
-	}
-	if prev == nil {
-		for _, r := range c.Regions {
-			if !now[r.Name] {
-				return unverified(1, "it lacks the signature of "+string(r.Name)+": the first version is signed by every region in it")
-			}
-		}
-		return nil
-	}
-	if len(old) < prev.Quorum {
-		return unverified(c.Version, fmt.Sprintf("%d regions of the version before signed it, and the quorum is %d", len(old), prev.Quorum))
-	}
-	for _, r := range c.touched(prev) {
-		was, before := prev.Region(r)
-		is, after := c.Region(r)
-		switch {
-		case before && !old[r]:
-			return unverified(c.Version, "it lacks the signature of "+string(r)+", which it touches")
-		case after && (!before || is.Key != was.Key) && !now[r]:
-			return unverified(c.Version, "it lacks the signature of "+string(r)+" by its new key")
-		}
-	}
-	return nil
-}
-
-// signers returns the regions of under whose key verifies a signature of the note.
-func (c *Catalog) signers(under *Catalog, signed []byte) (map[domicile.Region]bool, error) {
-	out := map[domicile.Region]bool{}
-	if under == nil {
-		return out, nil
-	}
-	for _, r := range under.Regions {
-		v, err := note.NewVerifier(r.Key)
-		if err != nil {
-			return nil, unverified(c.Version, "the key of "+string(r.Name)+" is malformed")
-		}
-		_, err = note.Open(signed, note.VerifierList(v))
-		if _, none := err.(*note.UnverifiedNoteError); none {
-			continue
-		} else if err != nil {
-			return nil, unverified(c.Version, "signature of "+string(r.Name)+": "+err.Error())
-		}
-		out[r.Name] = true
-	}
-	return out, nil
 }
 
 // noteText returns the signed text of a note without looking at its signatures.

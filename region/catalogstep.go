@@ -1,38 +1,47 @@
 package region
 
 import (
+	"maps"
 	"slices"
 
 	"domicile"
 )
 
-// touched returns the regions that the step from prev to c concerns: each must agree.
-func (c *Catalog) touched(prev *Catalog) []domicile.Region {
-	names := map[domicile.Region]bool{}
+// touches says of each region that a step concerns why it does; each must agree.
+type touches map[domicile.Region][]string
+
+func (t touches) add(r domicile.Region, why string) {
+	if !slices.Contains(t[r], why) {
+		t[r] = append(t[r], why)
+	}
+}
+
+// touched returns the regions that the step from prev to c concerns.
+func (c *Catalog) touched(prev *Catalog) touches {
+	t := touches{}
+	everyone := prev.Quorum != c.Quorum || prev.Cosigners != c.Cosigners || !sameWitnesses(prev.Witnesses, c.Witnesses)
 	for _, r := range append(slices.Clone(prev.Regions), c.Regions...) {
 		was, before := prev.Region(r.Name)
 		is, after := c.Region(r.Name)
-		if before != after || !sameRegion(was, is) || !sameEntities(prev.Controllers(was.Entity), c.Controllers(is.Entity)) {
-			names[r.Name] = true
+		switch {
+		case before != after:
+			t.add(r.Name, "it comes or goes")
+		case !sameRegion(was, is):
+			t.add(r.Name, "its own entry changes")
+		case !sameEntities(prev.Controllers(was.Entity), c.Controllers(is.Entity)):
+			t.add(r.Name, "an entity that controls it changes")
+		}
+		if everyone {
+			t.add(r.Name, "the quorum, the number of cosigners or a witness changes")
 		}
 	}
-	everyone := prev.Quorum != c.Quorum || prev.Cosigners != c.Cosigners || !sameWitnesses(prev.Witnesses, c.Witnesses)
-	if everyone {
-		for _, r := range append(slices.Clone(prev.Regions), c.Regions...) {
-			names[r.Name] = true
-		}
-	}
-	c.touchedByDomains(prev, names)
-	c.touchedByService(prev, names)
-	var out []domicile.Region
-	for n := range names {
-		out = append(out, n)
-	}
-	return sorted(out)
+	c.touchedByDomains(prev, t)
+	c.touchedByService(prev, t)
+	return t
 }
 
 // touchedByDomains adds the registrars, old and new, of the domains that change.
-func (c *Catalog) touchedByDomains(prev *Catalog, names map[domicile.Region]bool) {
+func (c *Catalog) touchedByDomains(prev *Catalog, t touches) {
 	for _, d := range append(slices.Clone(prev.Domains), c.Domains...) {
 		was, before := prev.Registrar(d.Name)
 		is, after := c.Registrar(d.Name)
@@ -40,25 +49,25 @@ func (c *Catalog) touchedByDomains(prev *Catalog, names map[domicile.Region]bool
 			continue
 		}
 		if before {
-			names[was] = true
+			t.add(was, "it was the registrar of "+d.Name)
 		}
 		if after {
-			names[is] = true
+			t.add(is, "it becomes the registrar of "+d.Name)
 		}
 	}
 }
 
 // touchedByService adds the regions that serve a country, before or after, if their list or its order changes: the
 // first that serves a residence is where placement puts it.
-func (c *Catalog) touchedByService(prev *Catalog, names map[domicile.Region]bool) {
+func (c *Catalog) touchedByService(prev *Catalog, t touches) {
 	was, is := prev.service(), c.service()
 	for cc := range was {
 		is[cc] = append([]domicile.Region{}, is[cc]...)
 	}
-	for cc, now := range is {
-		if before := was[cc]; !slices.Equal(before, now) {
+	for _, cc := range slices.Sorted(maps.Keys(is)) {
+		if before, now := was[cc], is[cc]; !slices.Equal(before, now) {
 			for _, r := range append(slices.Clone(before), now...) {
-				names[r] = true
+				t.add(r, "who serves "+string(cc)+" changes")
 			}
 		}
 	}

@@ -132,6 +132,9 @@ func (n *Node) cosignBy(ctx context.Context, log *audit.Log, checkpoint []byte, 
 			if err := log.AddCosignature(checkpoint, a.Line, vkey); err != nil {
 				return domicile.W("cosignature of "+string(who), err)
 			}
+			if at, err := audit.CosignedAt(a.Line); err == nil {
+				n.clock.read(who, at)
+			}
 			n.cosigned.set(who, size)
 			return nil
 		}

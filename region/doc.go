@@ -6,7 +6,7 @@
 // placement.Decide, writes the answer down durably, and only then returns. If that write fails the answer is no. A Permit
 // has no exported fields and works once, for one guard; a nil, zero, spent, closed, expired or borrowed one sends no byte.
 //
-//	sealed    size and digest known before (a disclosure)     [Guard.Send]
+//	sealed    size and digest known before                    [Guard.Send] (a disclosure), [Node.Send] (a part of a move)
 //	stream    ceiling known before (a delivery, a session)     [Guard.Writer], [Node.Stream], [Conn.Attach]; of class relay the last alone
 //	standing  small messages of a fixed shape, totals kept     opened by the node itself: [Node.Ask], answers of
 //	          (gossip, lookups, checkpoints, answers)          a [Handler], clients before login, operators

@@ -10,15 +10,11 @@ import (
 	"domicile/placement"
 )
 
-// Limits of a front: connections in all, and from one network.
-const (
-	maxFrontConns = 4096
-	maxFrontEach  = 256
-)
+var usualLimits = Limits{Open: 4096, OpenEach: 256, NewEachMinute: 600}
 
 // ListenFront listens for mail clients at a literal address. Its connections are *Conn: metered, and before Attach good for
-// preLogin bytes out, which count under a standing permit of class client_session. Their number is bounded, in all and
-// for each network.
+// preLogin bytes out, which count under a standing permit of class client_session. Their number and rate are bounded by
+// Config.FrontLimits.
 func (n *Node) ListenFront(addr string, preLogin int64) (net.Listener, error) {
 	const op = "listen for clients"
 	if n.cfg.Guard == nil || preLogin <= 0 {
@@ -28,7 +24,7 @@ func (n *Node) ListenFront(addr string, preLogin int64) (net.Listener, error) {
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	f := &frontListener{newLimited(l, maxFrontConns, maxFrontEach), n.cfg.Guard, preLogin}
+	f := &frontListener{newLimited(l, n.cfg.FrontLimits), n.cfg.Guard, preLogin}
 	n.keepListener(f)
 	return f, nil
 }

@@ -1,6 +1,7 @@
 package region
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,10 @@ type meta struct {
 	Admin   string          `json:"m,omitempty"` // literal IP:port, where operators reach it
 	Catalog uint64          `json:"c"`
 	Started int64           `json:"s"` // Unix milliseconds
+
+	// Where the nodes of its own region reach it, literal IP:port, if elsewhere. Others do not use them.
+	RPCInside    string `json:"i,omitempty"`
+	GossipInside string `json:"g,omitempty"`
 }
 
 const (
@@ -41,6 +46,7 @@ type gossip struct {
 	list *memberlist.Memberlist
 	addr string // what others are told
 	meta func() []byte
+	ring *memberlist.Keyring
 }
 
 // startGossip listens and, alone at first, waits for others. The caller holds n.mu.
@@ -48,14 +54,15 @@ func (n *Node) startGossip() (*gossip, error) {
 	g := &gossip{node: n}
 	rpc := n.rpcAddr
 	g.meta = func() []byte {
-		raw, _ := json.Marshal(meta{1, n.self.owner(), n.cfg.Roles, rpc, n.cfg.AdminAdvertise, n.cfg.Catalog().Version, n.started.UnixMilli()})
+		raw, _ := json.Marshal(meta{1, n.self.owner(), n.cfg.Roles, rpc, n.cfg.AdminAdvertise, n.cfg.Catalog().Version, n.started.UnixMilli(),
+			n.cfg.RPCInside, n.cfg.GossipInside})
 		return raw
 	}
 	if len(g.meta()) > memberlist.MetaMaxSize { // memberlist would panic
 		return nil, domicile.E("gossip", domicile.Invalid, "names, roles and address of this node are too long to gossip")
 	}
-	keyring, err := memberlist.NewKeyring(n.cfg.GossipKeys, n.cfg.GossipKeys[0])
-	if err != nil {
+	var err error
+	if g.ring, err = memberlist.NewKeyring(n.cfg.GossipKeys, n.cfg.GossipKeys[0]); err != nil {
 		return nil, domicile.W("gossip", err)
 	}
 	listen := netip.MustParseAddrPort(n.cfg.GossipListen)
@@ -68,7 +75,7 @@ func (n *Node) startGossip() (*gossip, error) {
 		advertise = netip.MustParseAddrPort(n.cfg.GossipAdvertise)
 	}
 	g.addr = advertise.String()
-	g.list, err = memberlist.Create(g.config(keyring, transport, advertise))
+	g.list, err = memberlist.Create(g.config(transport, advertise))
 	if err != nil {
 		transport.Shutdown()
 		return nil, domicile.W("gossip", err)
@@ -77,13 +84,13 @@ func (n *Node) startGossip() (*gossip, error) {
 }
 
 // config is memberlist's WAN profile, quickened: a dead node is known after some 15 s, and a lab joins in one.
-func (g *gossip) config(keyring *memberlist.Keyring, t memberlist.Transport, advertise netip.AddrPort) *memberlist.Config {
+func (g *gossip) config(t memberlist.Transport, advertise netip.AddrPort) *memberlist.Config {
 	c := memberlist.DefaultWANConfig()
 	c.Name = string(g.node.cfg.Node)
 	c.Transport = t
 	c.BindAddr, c.BindPort = advertise.Addr().String(), int(advertise.Port())
 	c.AdvertiseAddr, c.AdvertisePort = c.BindAddr, c.BindPort
-	c.Keyring, c.GossipVerifyIncoming, c.GossipVerifyOutgoing = keyring, true, true
+	c.Keyring, c.GossipVerifyIncoming, c.GossipVerifyOutgoing = g.ring, true, true
 	c.Label = gossipLabel
 	c.DeadNodeReclaimTime = reclaimAfter
 	c.ProbeInterval, c.ProbeTimeout, c.SuspicionMult = 2*time.Second, time.Second, 4
@@ -138,11 +145,51 @@ func (g *gossip) missing() []string {
 	alive, dead := g.node.members.addresses()
 	var out []string
 	for _, addr := range append(slices.Clone(g.node.cfg.Seeds), dead...) {
-		if addr != g.addr && !alive[addr] && !slices.Contains(out, addr) && len(out) < 64 {
+		if addr != g.addr && addr != g.node.cfg.GossipInside && !alive[addr] && !slices.Contains(out, addr) && len(out) < 64 {
 			out = append(out, addr)
 		}
 	}
 	return out
+}
+
+// SetGossipKeys replaces the keyring of a started node: the first encrypts from now on, all decrypt. Invalid changes nothing.
+func (n *Node) SetGossipKeys(keys [][]byte) error {
+	const op = "replace the gossip keys"
+	if len(keys) == 0 {
+		return domicile.E(op, domicile.Invalid, "gossip needs a key")
+	}
+	for _, key := range keys {
+		if err := memberlist.ValidateKey(key); err != nil {
+			return domicile.E(op, domicile.Invalid, err.Error())
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.gossip == nil {
+		return domicile.E(op, domicile.Conflict, "the node was not started")
+	}
+	return domicile.W(op, n.gossip.setKeys(keys))
+}
+
+// setKeys adds before it uses, and uses before it removes: what arrives in between still opens.
+func (g *gossip) setKeys(keys [][]byte) error {
+	for _, key := range keys {
+		if err := g.ring.AddKey(key); err != nil {
+			return err
+		}
+	}
+	if err := g.ring.UseKey(keys[0]); err != nil {
+		return err
+	}
+	for _, old := range slices.Clone(g.ring.GetKeys()) {
+		if slices.ContainsFunc(keys, func(key []byte) bool { return bytes.Equal(key, old) }) {
+			continue
+		}
+		if err := g.ring.RemoveKey(old); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (g *gossip) leave() error {
@@ -165,11 +212,17 @@ func (g *gossip) read(m *memberlist.Node) (known, meta, error) {
 	if _, err := netip.ParseAddrPort(said.RPC); err != nil || len(said.Roles) > 8 {
 		return known{}, said, errors.New("its address is not literal, or it has too many roles")
 	}
-	if _, err := netip.ParseAddrPort(said.Admin); said.Admin != "" && err != nil {
-		return known{}, said, errors.New("its admin address is not literal")
+	for _, addr := range []string{said.Admin, said.RPCInside, said.GossipInside} {
+		if _, err := netip.ParseAddrPort(addr); addr != "" && err != nil {
+			return known{}, said, errors.New("an address of it is not literal")
+		}
 	}
-	return known{Member: Member{domicile.Node(m.Name), said.Region, said.Roles, said.RPC, said.Admin, said.Catalog, true},
-		gossip: net.JoinHostPort(m.Addr.String(), fmt.Sprint(m.Port)), since: time.Now()}, said, nil
+	k := known{Member: Member{domicile.Node(m.Name), said.Region, said.Roles, said.RPC, said.Admin, said.Catalog, true},
+		gossip: net.JoinHostPort(m.Addr.String(), fmt.Sprint(m.Port)), since: time.Now()}
+	if said.Region == g.node.self.owner() {
+		k.rpcInside, k.gossipInside = said.RPCInside, said.GossipInside
+	}
+	return k, said, nil
 }
 
 // ---- what memberlist asks and tells

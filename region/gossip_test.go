@@ -107,7 +107,7 @@ func TestGossipRefusesWhatMakesNoSense(t *testing.T) {
 		raw, _ := json.Marshal(m)
 		return &memberlist.Node{Name: name, Addr: []byte{127, 0, 0, 1}, Port: 9, Meta: raw}
 	}
-	good := meta{1, "eu-ireland", []string{"store"}, "127.0.0.1:5", "127.0.0.1:6", 1, 0}
+	good := meta{1, "eu-ireland", []string{"store"}, "127.0.0.1:5", "127.0.0.1:6", 1, 0, "127.0.0.1:7", "127.0.0.1:8"}
 	if err := g.NotifyAlive(node("ie-1", good)); err != nil {
 		t.Error(err)
 	}
@@ -117,6 +117,8 @@ func TestGossipRefusesWhatMakesNoSense(t *testing.T) {
 		"unknown witness": node("ie-1", with(func(m *meta) { m.Region = "witness/zz" })),
 		"another format":  node("ie-1", with(func(m *meta) { m.Format = 2 })),
 		"admin by name":   node("ie-1", with(func(m *meta) { m.Admin = "evil.example:5" })),
+		"inside by name":  node("ie-1", with(func(m *meta) { m.RPCInside = "evil.example:5" })),
+		"gossip by name":  node("ie-1", with(func(m *meta) { m.GossipInside = "evil.example:5" })),
 		"a host name":     node("ie-1", with(func(m *meta) { m.RPC = "evil.example:5" })),
 		"a bad name":      node("Evil Node", good),
 		"no metadata":     {Name: "ie-1", Addr: []byte{127, 0, 0, 1}, Port: 9},
@@ -144,8 +146,8 @@ func TestGossipRefusesWhatMakesNoSense(t *testing.T) {
 // meta0 is the longest metadata that the limits of names allow.
 func (g *gossip) meta0(*world) []byte {
 	long := strings.Repeat("x", 32)
-	raw, _ := json.Marshal(meta{1, domicile.Region(witnessPrefix + long), []string{"front", "store", "admin", "witness"},
-		"[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535", 1<<63 - 1, 1<<63 - 1})
+	addr := "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"
+	raw, _ := json.Marshal(meta{1, domicile.Region(witnessPrefix + long), []string{"front", "store", "admin", "witness"}, addr, addr, 1<<63 - 1, 1<<63 - 1, addr, addr})
 	return raw
 }
 
@@ -184,4 +186,45 @@ func TestRestartAtTheSameAddress(t *testing.T) {
 	if again.Err() != nil || us.Err() != nil {
 		t.Errorf("a node stopped: %v, %v", again.Err(), us.Err())
 	}
+}
+
+// TestGossipKeysAreRotated: in each round the key file of one node after the other changes, and at no time is a node that
+// joins anew shut out; after the last, the old key opens nothing.
+func TestGossipKeysAreRotated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "us-east", "eu-ireland")
+	us := w.node("us-1", "us-east", []string{"store"}, nil, nil)
+	ie := w.node("ie-1", "eu-ireland", []string{"store"}, []string{us.GossipAddr()}, nil)
+	waitFor(t, "ie-1 joins", knows(us, "ie-1"))
+	old, next := w.gossip, make([]byte, 32)
+	rand.Read(next)
+	joins := func(round string) {
+		t.Helper()
+		for _, from := range []*Node{us, ie} {
+			to := map[*Node]*Node{us: ie, ie: us}[from]
+			if n, err := from.gossip.list.Join([]string{to.GossipAddr()}); err != nil || n != 1 {
+				t.Errorf("%s: %s does not reach %s: %v", round, from.cfg.Node, to.cfg.Node, err)
+			}
+		}
+	}
+	for _, round := range []struct {
+		name string
+		keys [][]byte
+	}{{"add", [][]byte{old, next}}, {"use", [][]byte{next, old}}, {"remove", [][]byte{next}}} {
+		for _, n := range []*Node{us, ie} {
+			if err := n.SetGossipKeys(round.keys); err != nil {
+				t.Fatal(err)
+			}
+			joins(round.name)
+		}
+	}
+	stranger := w.node("us-2", "us-east", []string{"store"}, nil, nil) // with the old key
+	if _, err := stranger.gossip.list.Join([]string{us.GossipAddr()}); err == nil {
+		t.Error("the old key still opens the door")
+	}
+	for _, bad := range [][][]byte{nil, {old[:5]}} {
+		wantKind(t, us.SetGossipKeys(bad), domicile.Invalid)
+	}
+	joins("after bad keys")
+	wantKind(t, w.unstarted("us-3", "us-east", []string{"store"}, nil).SetGossipKeys([][]byte{next}), domicile.Conflict)
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // meteredTransport is memberlist's own transport with every byte that it sends counted under the standing permits of class
-// gossip: one for each region and witness, and the node's own region's for addresses that are not known yet.
+// gossip: one for each region and witness, and the node's own region's for addresses that are not known yet. To a node of its
+// own region it goes by that one's address inside the region, so that a region that is cut off stays together.
 type meteredTransport struct {
 	*memberlist.NetTransport
 	node    *Node
@@ -63,6 +64,9 @@ func (t *meteredTransport) WriteToAddress(b []byte, a memberlist.Address) (time.
 	if err := t.let(len(b), a.Addr); err != nil {
 		return time.Time{}, err
 	}
+	if inside := t.node.members.inside(domicile.Node(a.Name), a.Addr); inside != "" {
+		a.Addr = inside
+	}
 	return t.NetTransport.WriteToAddress(b, a)
 }
 
@@ -71,11 +75,19 @@ func (t *meteredTransport) DialTimeout(addr string, timeout time.Duration) (net.
 }
 
 func (t *meteredTransport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	told := a.Addr
+	if inside := t.node.members.inside(domicile.Node(a.Name), told); inside != "" {
+		a.Addr = inside
+		if c, err := t.NetTransport.DialAddressTimeout(a, timeout); err == nil {
+			return &gossipConn{c, t, told}, nil
+		}
+		a.Addr = told
+	}
 	c, err := t.NetTransport.DialAddressTimeout(a, timeout)
 	if err != nil {
 		return nil, err
 	}
-	return &gossipConn{c, t, a.Addr}, nil
+	return &gossipConn{c, t, told}, nil
 }
 
 func (t *meteredTransport) StreamCh() <-chan net.Conn { return t.streams }

@@ -273,7 +273,7 @@ func (g *Guard) totals() {
 		}
 	}
 	if n > 0 {
-		g.journal.enqueue(record{Type: recRefused, Count: n}, nil)
+		g.journal.enqueue(Record{Type: recRefused, Count: n}, nil)
 	}
 }
 

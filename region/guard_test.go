@@ -252,11 +252,11 @@ func TestJournalAfterACrash(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "j")
 	j := must(OpenJournal(dir, testSealer{}, time.Hour, clock.now))
 	for _, id := range []string{"p1", "p2"} {
-		if err := j.write(record{Type: recOpen, ID: id, Ceiling: 99}); err != nil {
+		if err := j.write(Record{Type: recOpen, ID: id, Ceiling: 99}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	j.write(record{Type: recClose, ID: "p1"})
+	j.write(Record{Type: recClose, ID: "p1"})
 	j.Close() // p2 is open, as after a crash
 	name := must(filepath.Glob(filepath.Join(dir, "*.journal")))[0]
 	whole := must(os.ReadFile(name))
@@ -309,9 +309,9 @@ func TestJournalRetention(t *testing.T) {
 	j := must(OpenJournal(dir, testSealer{}, 48*time.Hour, clock.now))
 	files := func() int { return len(must(filepath.Glob(filepath.Join(dir, "*.journal")))) }
 	day := func(id string, close bool) {
-		j.write(record{Type: recOpen, ID: id})
+		j.write(Record{Type: recOpen, ID: id})
 		if close {
-			j.write(record{Type: recClose, ID: id})
+			j.write(Record{Type: recClose, ID: id})
 		}
 		clock.add(25 * time.Hour)
 	}
@@ -331,7 +331,7 @@ func TestJournalRetention(t *testing.T) {
 		t.Errorf("%d files", n)
 	}
 	before := files()
-	j.write(record{Type: recClose, ID: "b"})
+	j.write(Record{Type: recClose, ID: "b"})
 	j.Commit(context.Background(), log)
 	clock.add(25 * time.Hour)
 	day("f", true)
@@ -367,7 +367,7 @@ func TestJournalGroups(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 200 {
 		wg.Go(func() {
-			if err := j.write(record{Type: recRefused}); err != nil {
+			if err := j.write(Record{Type: recRefused}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -61,7 +61,7 @@ func TestRogueCertificates(t *testing.T) {
 		"two names":                                 {forge(ie, &ie.nodes, both, "domicile://eu-ireland/node/ie-1", "domicile://us-east/node/us-1"), caNodes, x509.ExtKeyUsageServerAuth, false},
 		"two names of one region":                   {forge(ie, &ie.nodes, both, "domicile://eu-ireland/node/ie-1", "domicile://eu-ireland/node/ie-2"), caNodes, x509.ExtKeyUsageServerAuth, false},
 		"a foreign role":                            {forge(ie, &ie.operators, both, "domicile://eu-ireland/operator/x", "domicile://us-east/role/legal"), caOperators, x509.ExtKeyUsageClientAuth, false},
-		"an operator of a witness":                  {chainOf(t, must(w.ca["witness/w1"].IssueOperator("ops", nil))), caOperators, x509.ExtKeyUsageClientAuth, false},
+		"an operator of a witness":                  {forge(w.ca["witness/w1"], &w.ca["witness/w1"].operators, both, "domicile://witness/w1/operator/ops"), caOperators, x509.ExtKeyUsageClientAuth, false},
 		"no name":                                   {forge(ie, &ie.nodes, both), caNodes, x509.ExtKeyUsageServerAuth, false},
 		"a scheme of its own":                       {forge(ie, &ie.nodes, both, "https://eu-ireland/node/ie-1"), caNodes, x509.ExtKeyUsageServerAuth, false},
 		"the wrong use":                             {forge(ie, &ie.nodes, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, "domicile://eu-ireland/node/ie-1"), caNodes, x509.ExtKeyUsageServerAuth, false},

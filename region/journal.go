@@ -47,8 +47,8 @@ type Journal struct {
 	fsync     func(f *os.File) error // a test makes it fail
 }
 
-// record is the plain text of one journal record: JSON, sealed before it is written.
-type record struct {
+// Record is the plain text of one journal record: JSON, sealed before it is written.
+type Record struct {
 	Seq     uint64               `json:"seq"`
 	Time    time.Time            `json:"time"`
 	Type    string               `json:"type"`            // one of the constants below
@@ -80,13 +80,13 @@ const (
 )
 
 type openRecord struct {
-	rec  record
+	rec  Record
 	file uint64 // first sequence number of the file that holds its newest open or total record
 }
 
 // queued is a record on its way to disk; done gets its fate, nil if nobody waits.
 type queued struct {
-	rec  record
+	rec  Record
 	done chan error
 }
 
@@ -136,7 +136,7 @@ func (j *Journal) recover() error {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return domicile.E("lock", domicile.Unavailable, "another process has this journal open")
 	}
-	cut, err := j.readAll()
+	cut, err := j.readAll(nil)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (j *Journal) recover() error {
 	if err := errors.Join(j.out.Truncate(f.size), j.out.Sync()); err != nil {
 		return err
 	}
-	j.queue = append(j.queue, queued{rec: record{Type: recCut, Count: cut}})
+	j.queue = append(j.queue, queued{rec: Record{Type: recCut, Count: cut}})
 	j.kick <- struct{}{}
 	return nil
 }
@@ -161,7 +161,7 @@ func (j *Journal) recover() error {
 // closeLeftOpen ends what a crash left open.
 func (j *Journal) closeLeftOpen() error {
 	j.mu.Lock()
-	var left []record
+	var left []Record
 	for _, o := range j.open {
 		r := o.rec
 		r.Type, r.Unknown = recClose, true
@@ -179,7 +179,7 @@ func (j *Journal) closeLeftOpen() error {
 }
 
 // write queues r and returns when it is on disk. Many callers share one fsync.
-func (j *Journal) write(r record) error {
+func (j *Journal) write(r Record) error {
 	done := make(chan error, 1)
 	if err := j.enqueue(r, done); err != nil {
 		return err
@@ -188,7 +188,7 @@ func (j *Journal) write(r record) error {
 }
 
 // enqueue queues r; done, if not nil, gets its fate. Without done the record goes out with the next group.
-func (j *Journal) enqueue(r record, done chan error) error {
+func (j *Journal) enqueue(r Record, done chan error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closing {
@@ -303,7 +303,7 @@ func (j *Journal) writeGroup(all []queued) (n int, err error) {
 }
 
 // apply takes a durable record into what is known. The caller holds mu, or is alone (at open).
-func (j *Journal) apply(r record, f *journalFile) {
+func (j *Journal) apply(r Record, f *journalFile) {
 	j.seq, f.last, f.newest = r.Seq, r.Seq, r.Time
 	switch r.Type {
 	case recOpen, recTotal:
@@ -343,7 +343,7 @@ func (j *Journal) Commit(ctx context.Context, log interface {
 		"count": strconv.FormatUint(last-first+1, 10), "sha256": hex.EncodeToString(head[:]),
 	}})
 	if err == nil {
-		err = j.write(record{Type: recCommitment, Last: last})
+		err = j.write(Record{Type: recCommitment, Last: last})
 	}
 	return domicile.W("commit the journal to the log", err)
 }

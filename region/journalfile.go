@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"domicile"
+	"domicile/audit"
 )
 
 const (
@@ -78,15 +79,25 @@ func readFrame(r io.Reader, head [32]byte) (sealed []byte, next [32]byte, err er
 	return sealed, next, nil
 }
 
-// readAll reads every file in order into j, and returns how many bytes of a torn tail are to be cut from the last.
-func (j *Journal) readAll() (cut int64, err error) {
+// ReadJournal gives each record of the journal in dir to visit, in order, as an auditor with the region's key reads it. It
+// changes nothing; of a journal that a node is writing, what is not whole yet is left out. What does not open, or does not
+// follow from what is before it, is an error, as is one of visit.
+func ReadJournal(dir string, s audit.Sealer, visit func(Record) error) error {
+	j := &Journal{dir: dir, sealer: s, open: map[string]*openRecord{}}
+	_, err := j.readAll(visit)
+	return domicile.W("read the journal", err)
+}
+
+// readAll reads every file in order into j, and returns how many bytes of a torn tail are to be cut from the last. Without
+// visit, which gets each record, a last file that holds nothing is removed.
+func (j *Journal) readAll(visit func(Record) error) (cut int64, err error) {
 	names, err := filepath.Glob(filepath.Join(j.dir, "*"+journalSuffix)) // sorted, and the numbers are padded
 	if err != nil {
 		return 0, err
 	}
 	for i, name := range names {
 		last := i == len(names)-1
-		if cut, err = j.readFile(name, last); err != nil {
+		if cut, err = j.readFile(name, last, visit); err != nil {
 			return 0, domicile.W(name, err)
 		}
 	}
@@ -94,7 +105,7 @@ func (j *Journal) readAll() (cut int64, err error) {
 }
 
 // readFile reads one file. A torn tail is allowed in the last only, and no longer than a crash can have made it.
-func (j *Journal) readFile(name string, last bool) (cut int64, err error) {
+func (j *Journal) readFile(name string, last bool, visit func(Record) error) (cut int64, err error) {
 	raw, err := os.Open(name)
 	if err != nil {
 		return 0, err
@@ -106,8 +117,11 @@ func (j *Journal) readFile(name string, last bool) (cut int64, err error) {
 	}
 	r := bufio.NewReaderSize(raw, 1<<16)
 	f, before, err := readHeader(r, name)
-	if err != nil && last && info.Size() < int64(journalHeader) {
-		return 0, os.Remove(name) // a crash came while the file was being made: it holds nothing
+	if err != nil && last && info.Size() < int64(journalHeader) { // a crash came while the file was being made: it holds nothing
+		if visit != nil {
+			return 0, nil
+		}
+		return 0, os.Remove(name)
 	} else if err != nil {
 		return 0, err
 	}
@@ -131,9 +145,14 @@ func (j *Journal) readFile(name string, last bool) (cut int64, err error) {
 		if err != nil {
 			return 0, fmt.Errorf("record %d does not open: %w", j.seq+1, err)
 		}
-		var rec record
+		var rec Record
 		if err := json.Unmarshal(plain, &rec); err != nil || rec.Seq != j.seq+1 {
 			return 0, fmt.Errorf("record %d is not what it should be", j.seq+1)
+		}
+		if visit != nil {
+			if err := visit(rec); err != nil {
+				return 0, err
+			}
 		}
 		j.apply(rec, f)
 		j.head = next

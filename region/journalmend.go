@@ -30,7 +30,7 @@ func (j *Journal) mend() {
 	if err != nil {
 		return
 	}
-	rest := append([]queued{{rec: record{Type: recCut, Count: cut}}}, j.late...)
+	rest := append([]queued{{rec: Record{Type: recCut, Count: cut}}}, j.late...)
 	for len(rest) > 0 {
 		n, err := j.writeGroup(rest)
 		if err != nil {
@@ -68,7 +68,7 @@ func (j *Journal) cutBack() (cut int64, err error) {
 		return 0, err
 	}
 	again := &Journal{sealer: j.sealer, open: map[string]*openRecord{}}
-	if torn, err := again.readFile(f.path, true); err != nil || torn != 0 || again.seq != j.seq || again.head != j.head {
+	if torn, err := again.readFile(f.path, true, nil); err != nil || torn != 0 || again.seq != j.seq || again.head != j.head {
 		return 0, errors.Join(errTorn, err)
 	}
 	return cut, nil

@@ -81,16 +81,16 @@ func TestJournalMendsWhileItRotates(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
 	j := must(OpenJournal(dir, testSealer{}, time.Hour, clock.now))
 	sick := sickDisk(j)
-	if err := j.write(record{Type: recOpen, ID: "p1"}); err != nil {
+	if err := j.write(Record{Type: recOpen, ID: "p1"}); err != nil {
 		t.Fatal(err)
 	}
 	sick.Store(true)
 	clock.add(2 * maxFileAge)
-	if err := j.write(record{Type: recClose, ID: "p1"}); err == nil {
+	if err := j.write(Record{Type: recClose, ID: "p1"}); err == nil {
 		t.Fatal("written on a full disk")
 	}
 	sick.Store(false)
-	waitFor(t, "the journal", func() bool { return j.write(record{Type: recClose, ID: "p1"}) == nil })
+	waitFor(t, "the journal", func() bool { return j.write(Record{Type: recClose, ID: "p1"}) == nil })
 	j.Close()
 	j = must(OpenJournal(dir, testSealer{}, time.Hour, clock.now))
 	defer j.Close()
@@ -105,11 +105,11 @@ func TestJournalMendsOnlyItsOwn(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
 	j := must(OpenJournal(dir, testSealer{}, time.Hour, nil))
 	sick := sickDisk(j)
-	if err := j.write(record{Type: recOpen, ID: "p1"}); err != nil {
+	if err := j.write(Record{Type: recOpen, ID: "p1"}); err != nil {
 		t.Fatal(err)
 	}
 	sick.Store(true)
-	if err := j.write(record{Type: recOpen, ID: "p2"}); err == nil {
+	if err := j.write(Record{Type: recOpen, ID: "p2"}); err == nil {
 		t.Fatal("written on a full disk")
 	}
 	name := j.files[0].path
@@ -119,7 +119,7 @@ func TestJournalMendsOnlyItsOwn(t *testing.T) {
 	}
 	sick.Store(false)
 	time.Sleep(2500 * time.Millisecond)
-	if err := j.write(record{Type: recOpen, ID: "p3"}); err == nil {
+	if err := j.write(Record{Type: recOpen, ID: "p3"}); err == nil {
 		t.Error("a damaged journal was taken up again")
 	}
 	j.Close()

@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -146,25 +145,13 @@ func testGuard(t *testing.T, r domicile.Region, now func() time.Time) (*Guard, *
 }
 
 // readJournal returns every record in dir; the journal must be closed.
-func readJournal(t *testing.T, dir string) []record {
+func readJournal(t *testing.T, dir string) []Record {
 	t.Helper()
-	var out []record
-	j := &Journal{dir: dir, sealer: spy{func(r []byte) { out = append(out, mustRecord(t, r)) }}, open: map[string]*openRecord{}}
-	if _, err := j.readAll(); err != nil {
+	var out []Record
+	if err := ReadJournal(dir, testSealer{}, func(r Record) error { out = append(out, r); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return out
-}
-
-type spy struct{ saw func([]byte) }
-
-func (s spy) Seal(p, ad []byte) ([]byte, error) { return nil, errors.New("read only") }
-func (s spy) Open(sealed, ad []byte) ([]byte, error) {
-	plain, err := testSealer{}.Open(sealed, ad)
-	if err == nil {
-		s.saw(plain)
-	}
-	return plain, err
 }
 
 func wantReason(t *testing.T, err error, want domicile.Reason) {
@@ -304,12 +291,4 @@ func knows(n *Node, names ...domicile.Node) func() bool {
 func deliveryTo(to domicile.Region, ceiling int64) Request {
 	return Request{Crossing: placement.Crossing{Class: domicile.Delivery, Kind: placement.Stream, Party: placement.ToRegion,
 		To: to, Account: "a1", Home: to, Ceiling: ceiling}}
-}
-
-func mustRecord(t *testing.T, raw []byte) (r record) {
-	t.Helper()
-	if err := json.Unmarshal(raw, &r); err != nil {
-		t.Fatal(err)
-	}
-	return r
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"strings"
@@ -24,20 +25,31 @@ func listenTCP(addr string) (net.Listener, error) {
 	return lc.Listen(context.Background(), "tcp", ap.String())
 }
 
-// limitedListener closes connections past a number in all, and past one from the same network (an IPv4 /24 or an IPv6 /64;
-// loopback has no such limit). They are closed before a byte is read.
-type limitedListener struct {
-	net.Listener
-	most, mostEach int
-
-	mu   sync.Mutex
-	all  int                  // guarded by mu
-	seen Connections          // guarded by mu: but for Open, which all is
-	each map[netip.Prefix]int // guarded by mu
+// Limits bound the connections of a listener: how many are open at once, in all and from one network, and how many one network
+// may open a minute on average, after a rest as many at once (0 = no such bound). A network is an IPv4 /24 or an IPv6
+// /64; loopback has no bounds but that of all.
+type Limits struct {
+	Open, OpenEach, NewEachMinute int
 }
 
-func newLimited(l net.Listener, most, mostEach int) *limitedListener {
-	return &limitedListener{Listener: l, most: most, mostEach: mostEach, each: map[netip.Prefix]int{}}
+// maxNetworks bounds the networks whose rate is remembered; past it those are forgotten that have rested.
+const maxNetworks = 65536
+
+// limitedListener closes connections past its limits, before a byte is read.
+type limitedListener struct {
+	net.Listener
+	limits Limits
+	now    func() time.Time
+
+	mu    sync.Mutex
+	all   int                           // guarded by mu
+	seen  Connections                   // guarded by mu: but for Open, which all is
+	each  map[netip.Prefix]int          // guarded by mu
+	spare map[netip.Prefix]*spareTokens // guarded by mu: connections that a network may still open
+}
+
+func newLimited(l net.Listener, limits Limits) *limitedListener {
+	return &limitedListener{Listener: l, limits: limits, now: time.Now, each: map[netip.Prefix]int{}, spare: map[netip.Prefix]*spareTokens{}}
 }
 
 func (l *limitedListener) Accept() (net.Conn, error) {
@@ -57,7 +69,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 func (l *limitedListener) enter(network netip.Prefix) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.all >= l.most || !network.Addr().IsLoopback() && l.each[network] >= l.mostEach {
+	if l.all >= l.limits.Open || !network.Addr().IsLoopback() && (l.each[network] >= l.limits.OpenEach || !l.inRate(network)) {
 		l.seen.Refused++
 		return false
 	}
@@ -65,6 +77,40 @@ func (l *limitedListener) enter(network netip.Prefix) bool {
 	l.all++
 	l.each[network]++
 	return true
+}
+
+// inRate counts one more connection of a network. The caller holds mu.
+func (l *limitedListener) inRate(network netip.Prefix) bool {
+	if l.limits.NewEachMinute == 0 {
+		return true
+	}
+	most, now := float64(l.limits.NewEachMinute), l.now()
+	s := l.spare[network]
+	if s == nil {
+		if len(l.spare) >= maxNetworks {
+			l.forgetRested(most, now)
+		}
+		s = &spareTokens{most, now}
+		l.spare[network] = s
+	}
+	s.refill(most, most/60, now)
+	if s.left < 1 {
+		return false
+	}
+	s.left--
+	return true
+}
+
+// forgetRested drops the networks that may open as many as one never seen; if there are none, all of them: to refuse strangers
+// because of others would be worse.
+func (l *limitedListener) forgetRested(most float64, now time.Time) {
+	maps.DeleteFunc(l.spare, func(_ netip.Prefix, s *spareTokens) bool {
+		s.refill(most, most/60, now)
+		return s.left >= most
+	})
+	if len(l.spare) >= maxNetworks {
+		clear(l.spare)
+	}
 }
 
 func (l *limitedListener) exit(network netip.Prefix) {
@@ -119,4 +165,18 @@ func (w slogWriter) Write(b []byte) (int, error) {
 	}
 	w.l.Log(context.Background(), level, text)
 	return len(b), nil
+}
+
+// IsLocal reports whether a literal IP:port is at an address of this machine, or at all of them; the port may be in use.
+func IsLocal(addr string) bool {
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return false
+	}
+	c, err := net.ListenPacket("udp", netip.AddrPortFrom(ap.Addr(), 0).String())
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
 }

@@ -30,6 +30,8 @@ type known struct {
 	Member
 	gossip string
 	since  time.Time
+
+	rpcInside, gossipInside string // of a node of this one's own region, "" if it has no other address there
 }
 
 func newMembers() *members { return &members{by: map[domicile.Node]known{}} }
@@ -73,25 +75,51 @@ func (m *members) addresses() (alive map[string]bool, dead []string) {
 	defer m.mu.Unlock()
 	alive = map[string]bool{}
 	for _, k := range m.by {
-		if k.Alive {
-			alive[k.gossip] = true
-		} else {
-			dead = append(dead, k.gossip)
+		for _, addr := range []string{k.gossipInside, k.gossip} {
+			switch {
+			case addr == "":
+			case k.Alive:
+				alive[addr] = true
+			default:
+				dead = append(dead, addr)
+			}
 		}
 	}
 	return alive, dead
 }
 
+// inside returns where a node that gossips from addr is reached on the network of this node's own region, "" if it has no
+// other address there. Both the name and the address must be the node's: a name of somebody's own making beside the
+// address of another node draws nothing away from that.
+func (m *members) inside(name domicile.Node, addr string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if k := m.by[name]; k.gossip == addr {
+		return k.gossipInside
+	}
+	return ""
+}
+
 // Members returns what gossip knows, self included, by name.
 func (n *Node) Members() []Member {
-	n.members.mu.Lock()
-	defer n.members.mu.Unlock()
-	out := make([]Member, 0, len(n.members.by))
-	for _, k := range n.members.by {
+	known := n.members.sorted()
+	out := make([]Member, 0, len(known))
+	for _, k := range known {
 		k.Roles = slices.Clone(k.Roles)
 		out = append(out, k.Member)
 	}
-	slices.SortFunc(out, func(a, b Member) int { return strings.Compare(string(a.Name), string(b.Name)) })
+	return out
+}
+
+// sorted returns all that is known, by name.
+func (m *members) sorted() []known {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make([]known, 0, len(m.by))
+	for _, k := range m.by {
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b known) int { return strings.Compare(string(a.Name), string(b.Name)) })
 	return out
 }
 

@@ -26,10 +26,13 @@ type Config struct {
 	Guard                         *Guard          // nil for a witness
 	RPCListen, RPCAdvertise       string          // literal host:port; port 0 picks a free one
 	GossipListen, GossipAdvertise string
+	RPCInside, GossipInside       string   // where the nodes of the same region reach this one, literal host:port; "" if as the others
 	AdminAdvertise                string   // where operators reach this node, told to the others; "" if nowhere
 	Seeds                         []string // literal host:port of some nodes' gossip
+	FrontLimits                   Limits   // of each mail front by itself; zero = 4096 open, 256 of one network, 600 new a minute
 	GossipKeys                    [][]byte // the first encrypts, all decrypt; 16, 24 or 32 bytes each
 	Log                           *slog.Logger
+	Now                           func() time.Time // nil = time.Now
 }
 
 // The roles of a node.
@@ -54,6 +57,7 @@ type Node struct {
 	reached  reached
 	started  time.Time
 	cosigned cosigned
+	clock    clock
 	pace     pace // not changed after Start
 	sessions sessions
 
@@ -79,11 +83,17 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.FrontLimits == (Limits{}) {
+		cfg.FrontLimits = usualLimits
+	}
 	if err := cfg.check(); err != nil {
 		return nil, domicile.W(op, err)
 	}
-	n := &Node{cfg: cfg, log: cfg.Log.With("node", string(cfg.Node)), methods: map[string]method{}, started: time.Now(),
-		trust: &trust{catalog: cfg.Catalog, now: time.Now}, calls: make(chan struct{}, maxCalls), bounds: newBounds(time.Now), members: newMembers(),
+	n := &Node{cfg: cfg, log: cfg.Log.With("node", string(cfg.Node)), methods: map[string]method{}, started: cfg.Now(),
+		trust: &trust{catalog: cfg.Catalog, now: cfg.Now}, calls: make(chan struct{}, maxCalls), bounds: newBounds(time.Now), members: newMembers(),
 		transports: map[route]*http.Transport{}, done: make(chan struct{}), pace: usualPace}
 	self, err := n.readOwn(cfg.Identity)
 	if err != nil {
@@ -155,8 +165,10 @@ func (c *Config) check() error {
 			return bad(a + " is not a literal IP address and port")
 		}
 	}
-	if _, err := netip.ParseAddrPort(c.AdminAdvertise); c.AdminAdvertise != "" && err != nil {
-		return bad(c.AdminAdvertise + " is not a literal IP address and port")
+	for _, a := range []string{c.AdminAdvertise, c.RPCInside, c.GossipInside} {
+		if _, err := netip.ParseAddrPort(a); a != "" && err != nil {
+			return bad(a + " is not a literal IP address and port")
+		}
 	}
 	for _, p := range [][2]string{{c.RPCListen, c.RPCAdvertise}, {c.GossipListen, c.GossipAdvertise}} {
 		if _, err := netip.ParseAddrPort(p[1]); p[1] != "" && err != nil {

@@ -31,7 +31,7 @@ func (n *Node) ListenOperators(addr string) (net.Listener, error) {
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	metered := &operatorListener{newLimited(l, maxOperatorConns, maxOperatorConns), n.cfg.Guard}
+	metered := &operatorListener{newLimited(l, Limits{Open: maxOperatorConns, OpenEach: maxOperatorConns}), n.cfg.Guard}
 	n.keepListener(metered)
 	return tls.NewListener(metered, n.operatorServer()), nil
 }

@@ -3,8 +3,10 @@ package region
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -83,8 +85,48 @@ func TestSlowAndStuck(t *testing.T) {
 	})
 }
 
+// TestRateOfConnections: a network may open as many as its minute has, then as many as come back with time; another network
+// and loopback are not held up by it, and what is remembered is bounded.
+func TestRateOfConnections(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	l := newLimited(nil, Limits{Open: 1 << 20, OpenEach: 1 << 20, NewEachMinute: 60})
+	l.now = func() time.Time { return now }
+	from := func(ip string) netip.Prefix { return networkOf(must(net.ResolveTCPAddr("tcp", ip))) }
+	taken := func(ip string, tries int) (n int) {
+		for range tries {
+			if l.enter(from(ip)) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := taken("192.0.2.1:9", 100); n != 60 {
+		t.Errorf("%d at once, want 60", n)
+	}
+	if n := taken("192.0.2.200:9", 1); n != 0 {
+		t.Error("a neighbour in the same network has a rate of its own")
+	}
+	if n := taken("198.51.100.1:9", 10) + taken("127.0.0.1:9", 1000); n != 1010 {
+		t.Errorf("%d of 1010 from elsewhere", n)
+	}
+	now = now.Add(10 * time.Second)
+	if n := taken("192.0.2.1:9", 100); n != 10 {
+		t.Errorf("%d after ten seconds, want 10", n)
+	}
+	if c := l.connections(); c.Taken != 60+10+1000+10 || c.Refused != 40+1+90 {
+		t.Errorf("counted %+v", c)
+	}
+	now = now.Add(time.Hour)
+	for i := range maxNetworks + 10 {
+		taken(fmt.Sprintf("[2001:db8:%x:%x::1]:9", i>>16, i&0xffff), 1)
+	}
+	if len(l.spare) > maxNetworks {
+		t.Errorf("%d networks are remembered", len(l.spare))
+	}
+}
+
 func TestLimitedListener(t *testing.T) {
-	l := newLimited(must(listenTCP("127.0.0.1:0")), 2, 1)
+	l := newLimited(must(listenTCP("127.0.0.1:0")), Limits{Open: 2, OpenEach: 1})
 	defer l.Close()
 	accepted := make(chan net.Conn, 8)
 	go func() {

@@ -157,15 +157,15 @@ func (p *permit) digestFromHere() {
 }
 
 // record describes the permit as of now.
-func (p *permit) record(kind string) record {
+func (p *permit) record(kind string) Record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.recordLocked(kind)
 }
 
-func (p *permit) recordLocked(kind string) record {
+func (p *permit) recordLocked(kind string) Record {
 	c := p.req.Crossing
-	r := record{Type: kind, ID: p.id, Class: c.Class, Kind: c.Kind.String(), Party: string(c.Party), To: c.To,
+	r := Record{Type: kind, ID: p.id, Class: c.Class, Kind: c.Kind.String(), Party: string(c.Party), To: c.To,
 		Account: c.Account, Home: c.Home, Case: c.Case, Ceiling: c.Ceiling, Rule: p.rule, Bytes: p.sent, Count: p.count}
 	if p.sum != nil {
 		r.Digest = hex.EncodeToString(p.sum.Sum(nil))

@@ -46,23 +46,28 @@ func (r *reached) rank(addr string, now time.Time) int {
 }
 
 // candidates returns the RPC addresses of the nodes of a region that hold its store (or of a witness): this node first, then
-// those that proved themselves, last those that failed lately.
+// those that proved themselves, last those that failed lately. Among equals an address inside this node's own region is first.
 func (n *Node) candidates(to domicile.Region) []string {
 	role := RoleStore
 	if strings.HasPrefix(string(to), witnessPrefix) {
 		role = RoleWitness
 	}
 	now, ranks, out := time.Now(), map[string]int{}, []string(nil)
-	for _, m := range n.Members() {
+	for _, m := range n.members.sorted() {
 		if !m.Alive || m.Region != to || !hasRole(m.Roles, role) {
 			continue
 		}
-		if _, twice := ranks[m.RPC]; !twice {
-			out = append(out, m.RPC)
-		}
-		ranks[m.RPC] = n.reached.rank(m.RPC, now)
-		if m.Name == n.cfg.Node {
-			ranks[m.RPC] = -1
+		for _, addr := range []string{m.rpcInside, m.RPC} {
+			if addr == "" {
+				continue
+			}
+			if _, twice := ranks[addr]; !twice {
+				out = append(out, addr)
+			}
+			ranks[addr] = n.reached.rank(addr, now)
+			if m.Name == n.cfg.Node {
+				ranks[addr] = -1
+			}
 		}
 	}
 	slices.SortStableFunc(out, func(a, b string) int { return ranks[a] - ranks[b] })

@@ -15,6 +15,47 @@ const (
 	methodRelease = "registrar/release"
 )
 
+// methodOwn asks the node with the store for an account of its region. Nodes of that region alone may, so that the address
+// stays in it.
+const methodOwn = "directory/own"
+
+type ownCall struct {
+	Address domicile.Address `json:"address"`
+}
+
+type ownReply struct {
+	Account domicile.AccountID `json:"account"`
+	Epoch   uint64             `json:"epoch"`
+}
+
+// OwnAccount finds an account of this node's region at the node that has the store; it fits
+// placement.DirectoryConfig.Nearby. NotExist is that node's word; Unavailable.
+func (n *Node) OwnAccount(ctx context.Context, a domicile.Address) (domicile.AccountID, uint64, error) {
+	var r ownReply
+	err := n.Ask(ctx, domicile.Lookup, n.cfg.Region, methodOwn, ownCall{a}, &r)
+	return r.Account, r.Epoch, err
+}
+
+// ServeOwn registers the other side, before Start.
+func (n *Node) ServeOwn(find func(context.Context, domicile.Address) (domicile.AccountID, uint64, error)) {
+	n.Handle(methodOwn, domicile.Lookup, maxSmall, func(ctx context.Context, c *Call) (any, error) {
+		if c.From.Region != n.cfg.Region {
+			return nil, domicile.Refuse("answer for own accounts", domicile.WrongRegion, "house/own-accounts",
+				"a region's accounts are told to its own nodes; others ask the domain's registrar")
+		}
+		var in ownCall
+		if err := c.decode(&in); err != nil {
+			return nil, err
+		}
+		a, err := placement.ParseAddress(string(in.Address))
+		if err != nil || a != in.Address {
+			return nil, domicile.E("answer for own accounts", domicile.Invalid, "it is no address in its canonical form")
+		}
+		id, epoch, err := find(ctx, a)
+		return ownReply{id, epoch}, err
+	})
+}
+
 type lookupCall struct {
 	Name   placement.NameDigest `json:"name"`
 	Domain string               `json:"domain"`

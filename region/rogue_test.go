@@ -66,7 +66,7 @@ func TestGossipMemberWithoutCertificate(t *testing.T) {
 		t.Cleanup(func() { silent.Close() })
 		go listenSilently(silent, heard)
 		name := "ie-" + strconv.Itoa(i)
-		rogueMember(t, w, name, meta{1, "eu-ireland", []string{RoleStore}, silent.Addr().String(), "", 1, 1}, us.GossipAddr())
+		rogueMember(t, w, name, meta{1, "eu-ireland", []string{RoleStore}, silent.Addr().String(), "", 1, 1, "", ""}, us.GossipAddr())
 		names = append(names, domicile.Node(name))
 	}
 	waitFor(t, "us-1 knows the rogues", knows(us, names...))

@@ -88,7 +88,7 @@ func (n *Node) listenRPC() error {
 		ErrorLog: stdLog(n.log, "rpc"),
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 250, SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 	}
-	limited := newLimited(l, maxRPCConns, maxRPCConns)
+	limited := newLimited(l, Limits{Open: maxRPCConns, OpenEach: maxRPCConns})
 	n.background.Go(func() {
 		if err := n.rpc.ServeTLS(limited, "", ""); !errors.Is(err, http.ErrServerClosed) {
 			n.fail(domicile.W("serve other nodes", err))

@@ -3,6 +3,7 @@ package region
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"domicile"
+	"domicile/placement"
 )
 
 type storeReply struct {
@@ -44,6 +46,7 @@ func TestThreeNodesCallAndStream(t *testing.T) {
 	got := make(chan received, 1)
 	ie := w.node("ie-1", "eu-ireland", []string{"store"}, nil, func(n *Node) {
 		n.Handle("delivery/store", domicile.Delivery, 4096, keepBody(got))
+		n.Handle("move/part", domicile.Move, 4096, keepBody(got))
 		n.Handle("whoami", domicile.Lookup, 4096, func(_ context.Context, c *Call) (any, error) { return c.From, nil })
 		n.Handle("panic", domicile.Lookup, 4096, func(context.Context, *Call) (any, error) { panic("oops") })
 		n.Handle("refuse", domicile.Lookup, 4096, func(context.Context, *Call) (any, error) {
@@ -89,6 +92,31 @@ func TestThreeNodesCallAndStream(t *testing.T) {
 			t.Errorf("the body, or the reply %+v, is not what was sent", r)
 		}
 		wantReason(t, us.Stream(t.Context(), p, "delivery/store", nil, bytes.NewReader(nil), nil), domicile.PermitSpent)
+	})
+	t.Run("sealed", func(t *testing.T) {
+		part := func(body string) Request {
+			return Request{Crossing: placement.Crossing{Class: domicile.Move, Kind: placement.Sealed, Party: placement.ToRegion, To: "eu-ireland",
+				Account: "a1", Home: "us-east", Case: "a1.1", Approved: true, Ceiling: int64(len(body))}, Digest: sha256.Sum256([]byte(body))}
+		}
+		body := strings.Repeat("part", 50_000)
+		var r storeReply
+		if err := us.Send(t.Context(), must(us.cfg.Guard.Permit(t.Context(), part(body))), "move/part", "hello", []byte(body), &r); err != nil {
+			t.Fatal(err)
+		}
+		if in := <-got; in.err != nil || string(in.body) != body || r.In != `"hello"` {
+			t.Errorf("%d bytes arrived, %v, %+v", len(in.body), in.err, r)
+		}
+		for name, other := range map[string]string{"altered": "X" + body[1:], "shorter": body[1:], "longer": body + "x", "empty": ""} {
+			p := must(us.cfg.Guard.Permit(t.Context(), part(body)))
+			wantReason(t, us.Send(t.Context(), p, "move/part", nil, []byte(other), nil), domicile.PermitExceeded)
+			wantReason(t, us.Send(t.Context(), p, "move/part", nil, []byte(body), nil), domicile.PermitSpent)
+			if len(got) > 0 {
+				t.Errorf("%s: something arrived", name)
+			}
+		}
+		stream := must(us.cfg.Guard.Permit(t.Context(), deliveryTo("eu-ireland", 4)))
+		wantReason(t, us.Send(t.Context(), stream, "delivery/store", nil, []byte("part"), nil), domicile.PermitForeign)
+		wantReason(t, us.Send(t.Context(), nil, "move/part", nil, []byte("part"), nil), domicile.NoPermit)
 	})
 	t.Run("over the ceiling", func(t *testing.T) {
 		p := must(us.cfg.Guard.Permit(t.Context(), deliveryTo("eu-ireland", 100<<10)))

@@ -25,6 +25,21 @@ type stamp struct {
 	Node   domicile.Node   `json:"node"`
 }
 
+// CheckStamp says what Stamp would, and changes nothing: nil for a folder that is this node's, or that is still to be made.
+func CheckStamp(dir string, r domicile.Region, n domicile.Node) error {
+	const op = "look at the data folder"
+	raw, err := readBounded(filepath.Join(dir, stampFile), 4096)
+	if err == nil {
+		return readStamp(op, dir, raw, stamp{Format: 1, Region: r, Node: n})
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return domicile.W(op, err)
+	}
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return unmarked(op, dir)
+}
+
 // Stamp marks dir as belonging to region r (for a witness "") and node n when it is new (absent or empty; it is made),
 // and refuses WrongRegion when it is another's, or holds files that nobody has marked.
 func Stamp(dir string, r domicile.Region, n domicile.Node) error {
@@ -42,28 +57,39 @@ func Stamp(dir string, r domicile.Region, n domicile.Node) error {
 	} else if err != nil {
 		return domicile.W(op, err)
 	}
+	return readStamp(op, dir, raw, want)
+}
+
+func readStamp(op, dir string, raw []byte, want stamp) error {
 	var got stamp
 	if err := json.Unmarshal(raw, &got); err != nil || got.Format != want.Format {
 		return domicile.E(op, domicile.Invalid, dir+" has a stamp that this release cannot read")
 	}
 	if got != want {
 		return domicile.Refuse(op, domicile.WrongRegion, "house/data-stamp",
-			fmt.Sprintf("%s belongs to node %q of region %q, not to %q of %q", dir, got.Node, got.Region, n, r))
+			fmt.Sprintf("%s belongs to node %q of region %q, not to %q of %q", dir, got.Node, got.Region, want.Node, want.Region))
+	}
+	return nil
+}
+
+// unmarked refuses a folder without a stamp that holds files.
+func unmarked(op, dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return domicile.W(op, err)
+	}
+	for _, e := range entries {
+		// lost+found: the root of a file system of its own. .tmp-: an earlier try that a crash cut short.
+		if e.Name() != "lost+found" && !strings.HasPrefix(e.Name(), ".tmp-") {
+			return domicile.Refuse(op, domicile.WrongRegion, "house/data-stamp", dir+" holds files but no stamp: nobody can say whose they are")
+		}
 	}
 	return nil
 }
 
 func makeStamp(dir string, want stamp) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return domicile.W("open the data folder", err)
-	}
-	for _, e := range entries {
-		// lost+found: the root of a file system of its own. .tmp-: an earlier try that a crash cut short.
-		if e.Name() != "lost+found" && !strings.HasPrefix(e.Name(), ".tmp-") {
-			return domicile.Refuse("open the data folder", domicile.WrongRegion, "house/data-stamp",
-				dir+" holds files but no stamp: nobody can say whose they are")
-		}
+	if err := unmarked("open the data folder", dir); err != nil {
+		return err
 	}
 	raw, err := json.Marshal(want)
 	if err != nil {
@@ -78,30 +104,54 @@ type seen struct {
 	Hash    string `json:"hash"`
 }
 
+// CheckCatalog says what AdvanceCatalog would, and changes nothing.
+func CheckCatalog(dir string, c *Catalog) error {
+	was, err := readSeen(dir)
+	if err != nil {
+		return err
+	}
+	return was.accepts(c)
+}
+
+// readSeen returns the newest catalog that a node of this folder accepted, zero if none.
+func readSeen(dir string) (was seen, err error) {
+	name := filepath.Join(dir, seenFile)
+	raw, err := readBounded(name, 4096)
+	if errors.Is(err, os.ErrNotExist) {
+		return was, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &was)
+	}
+	return was, domicile.W("read "+name, err)
+}
+
+func (was seen) accepts(c *Catalog) error {
+	switch {
+	case c.Version < was.Version:
+		return unverified(c.Version, fmt.Sprintf("this node has accepted version %d already, and goes back to no older one", was.Version))
+	case c.Version == was.Version && c.hash != was.Hash:
+		return unverified(c.Version, "this node has accepted another catalog of the same number")
+	}
+	return nil
+}
+
 // AdvanceCatalog remembers c in the data folder dir as the newest catalog seen, and refuses CatalogUnverified if an
 // earlier run, or an earlier call, saw a newer one or another one of the same number: a folder of catalog files that
 // was rolled back is not accepted.
 func AdvanceCatalog(dir string, c *Catalog) error {
-	name := filepath.Join(dir, seenFile)
-	raw, err := readBounded(name, 4096)
-	var was seen
+	was, err := readSeen(dir)
 	if err == nil {
-		err = json.Unmarshal(raw, &was)
+		err = was.accepts(c)
 	}
-	switch {
-	case err != nil && !errors.Is(err, os.ErrNotExist):
-		return domicile.W("read "+name, err)
-	case c.Version < was.Version:
-		return unverified(c.Version, fmt.Sprintf("this node has accepted version %d already, and goes back to no older one", was.Version))
-	case c.Version == was.Version && c.hash == was.Hash:
-		return nil
-	case c.Version == was.Version:
-		return unverified(c.Version, "this node has accepted another catalog of the same number")
-	}
-	if raw, err = json.Marshal(seen{c.Version, c.hash}); err != nil {
+	if err != nil || was == (seen{c.Version, c.hash}) {
 		return err
 	}
-	return domicile.W("remember the catalog", replaceFile(name, append(raw, '\n'), 0o600))
+	raw, err := json.Marshal(seen{c.Version, c.hash})
+	if err != nil {
+		return err
+	}
+	return domicile.W("remember the catalog", replaceFile(filepath.Join(dir, seenFile), append(raw, '\n'), 0o600))
 }
 
 // writeOnce makes a file durably and whole; Exist if there is one.

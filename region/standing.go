@@ -93,7 +93,7 @@ func (p *permit) message(n int64) error {
 }
 
 // total returns the record of a standing permit so far, and whether it carried something since the last.
-func (p *permit) total() (record, bool) {
+func (p *permit) total() (Record, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.recordLocked(recTotal)

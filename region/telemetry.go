@@ -40,7 +40,7 @@ func (n *Node) ListenHTTP(addr string) (net.Listener, error) {
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	m := &monitorListener{newLimited(l, maxMonitorConns, maxMonitorConns), n.cfg.Guard}
+	m := &monitorListener{newLimited(l, Limits{Open: maxMonitorConns, OpenEach: maxMonitorConns}), n.cfg.Guard}
 	n.keepListener(m)
 	return m, nil
 }

@@ -60,7 +60,7 @@ func TestListenHTTP(t *testing.T) {
 	if err := g.journal.Err(); err != nil {
 		t.Errorf("before: %v", err)
 	}
-	g.journal.write(record{Type: recRefused, Count: 1})
+	g.journal.write(Record{Type: recRefused, Count: 1})
 	if err := g.journal.Err(); domicile.ReasonOf(err) != domicile.JournalUnavailable {
 		t.Errorf("a broken journal: %v", err)
 	}

@@ -11,7 +11,17 @@
 // and [Rules]. A first declaration needs one item of [Evidence]; a change needs two
 // independent ones of different kinds, rests for a cool-down, is approved by a second
 // person of the losing region, and comes at most once in 180 days. An approved change
-// rests in state approved until the account is moved.
+// becomes a move by itself: moving from the freeze on, and effective when the account has a
+// new home, or rests anew (returned) if the move ended before its handover.
+//
+// # Two regions
+//
+// An account's ledger goes with it. [Ledger.Carry] gives the entries that the next home needs,
+// with both their times, so that it can say there too what held and what was known; freezes and
+// their cases stay behind. [Ledger.Receive] takes them. The region that it left keeps who did
+// what, when, for which country and on which kinds of evidence; what else an item of evidence
+// held is taken away ([Ledger.Minimise]), for nobody there decides on it any more. The sealed
+// detail of its log's leaves outlives that, for courts.
 //
 // # A freeze does not give itself away
 //

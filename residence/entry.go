@@ -19,6 +19,9 @@ const (
 	ActApproved  Act = "approved"
 	ActRejected  Act = "rejected"
 	ActContested Act = "contested"
+	ActMoving    Act = "moving"   // the account is frozen for its move
+	ActReturned  Act = "returned" // the move ended before its handover: the change rests anew
+	ActMoved     Act = "moved"    // the change is the residence in force
 	ActFrozen    Act = "frozen"
 	ActUnfrozen  Act = "unfrozen"
 )
@@ -105,6 +108,15 @@ func (f *file) add(e Entry) {
 		f.review(e, Rejected)
 	case ActContested:
 		f.review(e, Contested)
+	case ActMoving:
+		f.state(e, Moving)
+	case ActReturned:
+		f.state(e, Cooling)
+	case ActMoved:
+		f.state(e, Effective)
+		if c, ok := f.find(e.Change); ok {
+			f.declarations = append(f.declarations, Declaration{Account: e.Account, Country: c.To, ValidFrom: c.ValidFrom, KnownAt: e.KnownAt, Evidence: c.Evidence, By: c.By})
+		}
 	case ActFrozen:
 		f.cases = append(f.cases, e.Case)
 	case ActUnfrozen:
@@ -113,7 +125,7 @@ func (f *file) add(e Entry) {
 }
 
 func (f *file) change(e Entry, state State) Change {
-	c := Change{ID: e.Change, Account: e.Account, To: e.Country, ValidFrom: e.ValidFrom, Evidence: e.Evidence, Requested: e.KnownAt, By: e.By, State: state, Reason: e.Reason}
+	c := Change{ID: e.Change, Account: e.Account, To: e.Country, ValidFrom: e.ValidFrom, Evidence: e.Evidence, Requested: e.KnownAt, Rests: e.KnownAt, By: e.By, State: state, Reason: e.Reason}
 	if d, ok := AsOf(f.declarations, e.KnownAt, e.KnownAt); ok {
 		c.From = d.Country
 	}
@@ -124,6 +136,18 @@ func (f *file) review(e Entry, state State) {
 	for i := range f.changes {
 		if c := &f.changes[i]; c.ID == e.Change {
 			c.State, c.Reviewed, c.Reviewer = state, e.KnownAt, e.By.Name
+		}
+	}
+}
+
+// state is a step of the machine, which is no review.
+func (f *file) state(e Entry, state State) {
+	for i := range f.changes {
+		if c := &f.changes[i]; c.ID == e.Change {
+			c.State = state
+			if state == Cooling {
+				c.Rests, c.Reviewed, c.Reviewer = e.KnownAt, time.Time{}, ""
+			}
 		}
 	}
 }
@@ -144,12 +168,12 @@ func (f *file) standing(account domicile.AccountID, valid, known time.Time) (s S
 		return Standing{Account: account, Cases: f.cases}, false
 	}
 	s = Standing{Account: account, Country: d.Country, Since: d.ValidFrom, Declaration: d, Cases: f.cases}
-	if n := len(f.changes); n > 0 && f.changes[n-1].State != Rejected {
+	if n := len(f.changes); n > 0 && f.changes[n-1].State != Rejected && f.changes[n-1].State != Effective {
 		last := f.changes[n-1]
 		s.Change = &last
 	}
 	for _, c := range f.changes {
-		if c.State == Approved && c.Reviewed.After(s.LastApproved) {
+		if (c.State == Approved || c.State == Moving || c.State == Effective) && c.Reviewed.After(s.LastApproved) {
 			s.LastApproved = c.Reviewed
 		}
 	}

@@ -39,7 +39,7 @@ const (
 type Evidence struct {
 	Kind       Kind             `json:"kind"`
 	Country    domicile.Country `json:"country"`
-	ObservedAt time.Time        `json:"observed_at"`
+	ObservedAt time.Time        `json:"observed_at,omitzero"`
 	Source     string           `json:"source,omitempty"` // who or what observed it
 	Strength   Strength         `json:"strength"`
 	Session    string           `json:"session,omitempty"` // the customer's login session it came from; "" if an operator entered it

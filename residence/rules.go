@@ -105,7 +105,7 @@ func (r Rules) MayRequest(s Standing, who Actor, country domicile.Country, items
 		return domicile.E("residence", domicile.Invalid, "this is the declared residence already")
 	case s.frozen() && who.Legal:
 		return frozen()
-	case s.Change != nil && (s.Change.State == Cooling || s.Change.State == Approved):
+	case s.Change != nil && (s.Change.State == Cooling || s.Change.State == Approved || s.Change.State == Moving):
 		return cooling()
 	case !s.LastApproved.IsZero() && now.Before(s.LastApproved.Add(r.Between)):
 		return cooling()
@@ -127,7 +127,7 @@ func (r Rules) MayApprove(s Standing, c Change, who Actor, now time.Time) error 
 		return domicile.E("residence", domicile.Conflict, "the change is "+string(c.State)+" and cannot be approved")
 	case s.frozen() && who.Legal:
 		return frozen()
-	case s.frozen() || now.Before(c.Requested.Add(r.CoolDown)):
+	case s.frozen() || now.Before(c.Rests.Add(r.CoolDown)):
 		return cooling()
 	}
 	return nil

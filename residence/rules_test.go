@@ -197,7 +197,7 @@ func TestMayRequest(t *testing.T) {
 
 func TestMayApprove(t *testing.T) {
 	change := func(s State, age time.Duration) Change {
-		return Change{State: s, By: ops1, Requested: start.Add(-age)}
+		return Change{State: s, By: ops1, Rests: start.Add(-age)}
 	}
 	rested := change(Cooling, rules.CoolDown)
 	held := Standing{Country: "IE", Cases: []string{"c1"}}

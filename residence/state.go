@@ -31,9 +31,9 @@ var transitions = map[State][]State{
 	Effective:       {ChangeRequested},
 	ChangeRequested: {Cooling, Contested, Rejected},
 	Cooling:         {Approved, Contested, Rejected},
-	Approved:        {Moving, Contested, Rejected},
+	Approved:        {Moving, Cooling, Contested, Rejected},
 	Contested:       {Rejected},
-	Moving:          {Effective},
+	Moving:          {Effective, Cooling},
 }
 
 func (s State) mayBecome(next State) bool { return slices.Contains(transitions[s], next) }
@@ -57,6 +57,7 @@ type Change struct {
 	ValidFrom time.Time          `json:"valid_from"`
 	Evidence  []Evidence         `json:"evidence"`
 	Requested time.Time          `json:"requested"`
+	Rests     time.Time          `json:"rests"` // since when it rests: since it was asked for, or came back from a move
 	By        Actor              `json:"by"`
 	State     State              `json:"state"`
 	Reason    domicile.Reason    `json:"reason,omitempty"`   // why it was refused or contested at once

@@ -1,11 +1,14 @@
-// Package smtpd is the front that takes mail from other servers (port 25), and the
-// end of a delivery at home.
+// Package smtpd is the front that takes mail from other servers (port 25), from a mail server of the house (LMTP), and
+// the end of a delivery at home.
 //
 // A front may stand in any region. At RCPT the recipient's home region is looked up; a
 // transaction has one home, recipients elsewhere get 452 4.5.3. At DATA the body goes
 // to the home region as it arrives: into [Home] if this node holds the store, else
 // over region.Node.Stream under a permit for each recipient. A front never writes mail
 // anywhere. 250 is said when home has every copy on disk, and only then.
+//
+// By LMTP a transaction may have recipients of several homes: the body goes to all of them as it arrives, and each recipient
+// gets an answer of its own. A home that holds the others up for long is left behind, with 451 for its recipients.
 //
 //	srv, err := smtpd.New(smtpd.Config{Region: "us-east", Hostname: "mx.example.com", MaxSize: 64 << 20,
 //		Directory: dir, Guard: guard, Node: node, Log: log})
@@ -26,7 +29,7 @@
 //
 //	Return-Path: <sender>           added at home
 //	Received: from HELO ([IP])      added by the front
-//	        by HOST with ESMTP id ID; DATE     (ESMTPS behind STARTTLS)
+//	        by HOST with ESMTP id ID; DATE     (LMTP; with S at its end within TLS)
 //	(the body, byte for byte)
 //
 // in which a bare LF or a bare CR of the body is a CRLF: both are normalised before the
@@ -35,9 +38,9 @@
 // comes from another node for the same form, whoever that node serves by now.
 //
 // The header of a delivery between nodes is JSON: "v" (1), "id" (queue id), "sender",
-// "recipients" (account ids), "trace" (the Received field). The answer is "v" and
-// "tokens", in the order of the recipients; "delivery/answered" carries "v",
-// "recipients", "tokens" and "answered".
+// "recipients" (account ids), "trace" (the Received field), "each" and "once". The answer is "v",
+// "tokens" and, to an each delivery, "failed", in the order of the recipients; "delivery/answered" carries "v",
+// "recipients", "tokens" and "answered". docs/FORMATS.md tells more.
 //
 // # Twice
 //

@@ -46,11 +46,11 @@ type gate struct {
 	body     int64     // bytes of the body so far
 	began    time.Time // of the body
 	commands int
-	sent     int64            // bytes of answers
-	finish   bool             // end before the next command
-	replied  func(sent error) // called once, after the next line was written
-	mute     bool             // keep back the next line: a greeting (RFC 3207 4.2)
-	handed   atomic.Bool      // the connection is another gate's now
+	sent     int64              // bytes of answers
+	finish   bool               // end before the next command
+	replied  []func(sent error) // each called once, after one of the next lines was written
+	mute     bool               // keep back the next line: a greeting (RFC 3207 4.2)
+	handed   atomic.Bool        // the connection is another gate's now
 
 	mu       sync.Mutex
 	idle     bool // waiting for a command
@@ -223,14 +223,15 @@ func (g *gate) Write(p []byte) (int, error) {
 		g.data, g.lines, g.body, g.began = true, lines{}, 0, time.Now()
 	case bytes.Equal(p, []byte("250-CHUNKING\r\n")):
 		return n, nil
-	case bytes.HasPrefix(p, []byte("250-SIZE ")), bytes.HasPrefix(p, []byte("250 SIZE ")):
+	case bytes.HasPrefix(p, []byte("250-SIZE")), bytes.HasPrefix(p, []byte("250 SIZE")):
 		p = fmt.Appendf(nil, "%sSIZE %d\r\n", p[:4], g.maxSize)
 	}
 	g.sent += int64(len(p))
 	g.Conn.SetWriteDeadline(time.Now().Add(writeTime))
 	_, err := g.Conn.Write(p)
-	if hook := g.replied; hook != nil {
-		g.replied = nil
+	if len(g.replied) > 0 {
+		hook := g.replied[0]
+		g.replied = g.replied[1:]
 		hook(err)
 	}
 	if err != nil {

@@ -69,8 +69,9 @@ func fromRegion(c *region.Call, header any) error {
 // quotaRule marks the error of a full mailbox, which only the kind would not tell from a message that is too large.
 const quotaRule = "house/quota"
 
-// deliver stores a copy for each recipient: all are on disk when it returns nil. After an error some may be, under
-// tokens that make a repetition safe. A body that breaks off gives Unavailable, and nothing is kept of it.
+// deliver stores a copy for each recipient: all are on disk when it returns nil, but for those of an Each delivery that its answer
+// names. After an error some may be, under tokens that make a repetition safe. A body that breaks off gives Unavailable, and
+// nothing is kept of it.
 func (h *Home) deliver(ctx context.Context, d delivery, body io.Reader) (_ *accepted, err error) {
 	const op = "deliver"
 	if h.Count != nil {
@@ -83,64 +84,122 @@ func (h *Home) deliver(ctx context.Context, d delivery, body io.Reader) (_ *acce
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	copies, err := h.stage(ctx, d)
-	defer copies.abort()
-	if err != nil {
+	all := h.stage(ctx, d)
+	defer all.abort()
+	if err := all.err(); err != nil {
 		return nil, domicile.W(op, err)
 	}
 	digest := sha256.New()
-	if err := h.receive(copies, digest, body); err != nil {
+	if err := h.receive(all, digest, body); err != nil {
 		return nil, domicile.W(op, err)
 	}
 	out := &accepted{V: wireVersion, Tokens: tokens(key, d, digest)}
-	if err := h.commit(ctx, d, copies, out.Tokens); err != nil {
+	h.commit(ctx, d, all, out.Tokens)
+	if err := all.err(); err != nil {
 		return nil, domicile.W(op, err)
 	}
+	out.Failed = all.verdicts()
 	return out, nil
 }
 
 // copies are the messages on their way in, one for each recipient.
-type copies []store.Incoming
+type copies struct {
+	each bool // one that fails does not end the others
+	list []*copyIn
+}
 
-func (c copies) abort() {
-	for _, in := range c {
-		in.Abort()
+type copyIn struct {
+	in  store.Incoming // nil if it failed before there was one
+	err error
+}
+
+// fail ends one copy.
+func (c *copyIn) fail(err error) {
+	if c.in != nil {
+		c.in.Abort()
+	}
+	c.err = markQuota(err)
+}
+
+// err is the error that ends the whole delivery: the first one, unless each copy answers for itself.
+func (c *copies) err() error {
+	for _, one := range c.list {
+		if one.err != nil && !c.each {
+			return one.err
+		}
+	}
+	return nil
+}
+
+// verdicts returns nil if no copy failed.
+func (c *copies) verdicts() []verdict {
+	out, failed := make([]verdict, len(c.list)), false
+	for i, one := range c.list {
+		out[i], failed = verdictOf(one.err), failed || one.err != nil
+	}
+	if !failed {
+		return nil
+	}
+	return out
+}
+
+func (c *copies) abort() {
+	for _, one := range c.list {
+		if one.in != nil {
+			one.in.Abort()
+		}
 	}
 }
 
-func (c copies) Write(p []byte) (int, error) {
-	for _, in := range c {
-		if n, err := in.Write(p); err != nil {
-			return n, err
+func (c *copies) Write(p []byte) (int, error) {
+	for _, one := range c.list {
+		if one.err != nil {
+			continue
+		}
+		if _, err := one.in.Write(p); err != nil {
+			one.fail(err)
+		}
+		if err := c.err(); err != nil {
+			return 0, err
 		}
 	}
 	return len(p), nil
 }
 
 // stage opens a copy for each recipient and writes the trace fields.
-func (h *Home) stage(ctx context.Context, d delivery) (copies, error) {
+func (h *Home) stage(ctx context.Context, d delivery) *copies {
 	head := returnPath(d.Sender) + d.Trace
-	var out copies
+	out := &copies{each: d.Each}
 	for _, id := range d.Recipients {
-		a, err := h.store.Account(ctx, id)
-		if domicile.KindOf(err) == domicile.NotExist || err == nil && a.State == store.Moving {
-			return out, domicile.E("", domicile.Unavailable, "an account is not served here now; look its home up again")
+		one := &copyIn{}
+		out.list = append(out.list, one)
+		if one.in, one.err = h.open(ctx, id, h.maxSize+int64(len(head))); one.err == nil {
+			if _, err := io.WriteString(one.in, head); err != nil {
+				one.fail(err)
+			}
 		}
-		if err != nil {
-			return out, err
+		if out.err() != nil {
+			break
 		}
-		in, err := h.store.Incoming(ctx, id, h.maxSize+int64(len(head)))
-		if err != nil {
-			return out, markQuota(err)
-		}
-		out = append(out, in)
 	}
-	_, err := io.WriteString(out, head)
-	return out, markQuota(err)
+	return out
+}
+
+// open opens a copy for one recipient, of at most limit bytes.
+func (h *Home) open(ctx context.Context, id domicile.AccountID, limit int64) (store.Incoming, error) {
+	a, err := h.store.Account(ctx, id)
+	if domicile.KindOf(err) == domicile.NotExist || err == nil && a.State == store.Moving {
+		return nil, domicile.E("", domicile.Unavailable, "an account is not served here now; look its home up again")
+	}
+	if err != nil {
+		return nil, err
+	}
+	in, err := h.store.Incoming(ctx, id, limit)
+	return in, markQuota(err)
 }
 
 // receive copies the body, counted and digested, into all copies.
-func (h *Home) receive(to copies, digest hash.Hash, body io.Reader) error {
+func (h *Home) receive(to *copies, digest hash.Hash, body io.Reader) error {
 	src := &sourceReader{r: io.TeeReader(io.LimitReader(body, h.maxSize+1), digest)}
 	n, err := io.Copy(to, &smtpText{r: src})
 	switch {
@@ -195,26 +254,39 @@ func (t *smtpText) Read(p []byte) (int, error) {
 
 var errNotSMTP = domicile.E("", domicile.Invalid, "the message holds what SMTP does not carry: NUL, a bare CR or LF, a line of over 64 KiB, or no end of line at its end")
 
-// commit commits all copies. The tokens are held until the sender was answered, or may be taken for unanswered.
-func (h *Home) commit(ctx context.Context, d delivery, c copies, tokens []string) error {
+// commit commits all copies that have not failed. Their tokens are held until the sender was answered, or may be taken for
+// unanswered; those of a delivery that is its sender's to remember are not.
+func (h *Home) commit(ctx context.Context, d delivery, c *copies, tokens []string) {
+	var held []int
 	for i, id := range d.Recipients {
+		if c.list[i].err != nil {
+			continue
+		}
 		if err := h.waiting.claim(ctx, string(id)+tokens[i]); err != nil {
-			h.release(d.Recipients[:i], tokens)
-			return err
+			c.list[i].fail(err)
+			continue
 		}
+		held = append(held, i)
 	}
-	for i, id := range d.Recipients {
-		if _, err := c[i].Commit(ctx, store.Token(tokens[i]), store.Inbox, nil, time.Time{}); err != nil {
+	for _, i := range held {
+		if c.err() != nil {
+			break
+		}
+		if _, err := c.list[i].in.Commit(ctx, store.Token(tokens[i]), store.Inbox, nil, time.Time{}); err != nil {
 			h.log.Warn("a delivery was not stored", "id", d.ID, "copy", i+1, "of", len(d.Recipients), "kind", domicile.KindOf(err).String())
-			h.release(d.Recipients, tokens)
-			return markQuota(err)
+			c.list[i].fail(err)
+			continue
 		}
-		h.log.Debug("delivered", "id", d.ID, "account", string(id))
+		h.log.Debug("delivered", "id", d.ID, "account", string(d.Recipients[i]))
 	}
-	for i, id := range d.Recipients {
-		h.waiting.expire(string(id) + tokens[i])
+	for _, i := range held {
+		token := string(d.Recipients[i]) + tokens[i]
+		if d.Once == "" && c.err() == nil && c.list[i].err == nil {
+			h.waiting.expire(token)
+		} else {
+			h.waiting.settle(token)
+		}
 	}
-	return nil
 }
 
 func (h *Home) release(ids []domicile.AccountID, tokens []string) {
@@ -247,16 +319,25 @@ func markQuota(err error) error {
 	return err
 }
 
-// tokens returns, for each recipient, a keyed hash of what a repetition would repeat: sender, account and body.
+// tokens returns, for each recipient, a keyed hash of what a repetition would repeat: sender, account and body; or account and
+// name, if the sender gave the delivery one.
 func tokens(key []byte, d delivery, body hash.Hash) []string {
 	sum := body.Sum(nil)
 	out := make([]string, len(d.Recipients))
 	for i, id := range d.Recipients {
-		mac := hmac.New(sha256.New, key)
-		for _, part := range []string{"domicile/delivery/v1", d.Sender, string(id), string(sum)} {
-			io.WriteString(mac, strconv.Itoa(len(part))+":"+part)
+		if d.Once != "" {
+			out[i] = token(key, "domicile/delivery/once/v1", string(id), d.Once)
+		} else {
+			out[i] = token(key, "domicile/delivery/v1", d.Sender, string(id), string(sum))
 		}
-		out[i] = "smtp-" + hex.EncodeToString(mac.Sum(nil))
 	}
 	return out
+}
+
+func token(key []byte, parts ...string) string {
+	mac := hmac.New(sha256.New, key)
+	for _, part := range parts {
+		io.WriteString(mac, strconv.Itoa(len(part))+":"+part)
+	}
+	return "smtp-" + hex.EncodeToString(mac.Sum(nil))
 }

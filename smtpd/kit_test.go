@@ -26,6 +26,7 @@ import (
 const (
 	ireland = domicile.Region("eu-ireland")
 	useast  = domicile.Region("us-east")
+	berlin  = domicile.Region("de-berlin")
 	maxSize = 1 << 20
 )
 
@@ -47,13 +48,22 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	w := &world{t: t, srv: map[string]*Server{}}
-	st, err := bolt.Open(bolt.Config{Dir: t.TempDir(), Region: ireland, Sealer: storetest.NewSealer("smtpd")})
+	w.store = newStore(t, ireland, "ann", "bob", "full")
+	w.home = NewHome(w.store, maxSize, quiet())
+	w.away = &link{home: w.home}
+	w.here = w.front(ireland, w.home)
+	w.there = w.front(useast, nil)
+	return w
+}
+
+// newStore makes a region's store with these accounts; the one called full has next to no quota.
+func newStore(t testing.TB, r domicile.Region, names ...string) store.Store {
+	st, err := bolt.Open(bolt.Config{Dir: t.TempDir(), Region: r, Sealer: storetest.NewSealer("smtpd")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { st.Close() })
-	w.store = st
-	for _, name := range []string{"ann", "bob", "full"} {
+	for _, name := range names {
 		a := store.Account{ID: domicile.AccountID("a-" + name), Address: domicile.Address(name + "@example.com"), Residence: "IE"}
 		if name == "full" {
 			a.Quota = 100
@@ -62,18 +72,23 @@ func newWorld(t testing.TB) *world {
 			t.Fatal(err)
 		}
 	}
-	w.home = NewHome(st, maxSize, quiet())
-	w.away = &link{home: w.home}
-	w.here = w.front(ireland, w.home)
-	w.there = w.front(useast, nil)
-	return w
+	return st
 }
 
 // front starts a server and returns its address.
 func (w *world) front(r domicile.Region, home *Home) string {
-	srv := newServer(Config{Region: r, Hostname: "mx." + string(r) + ".test", MaxSize: maxSize, Home: home, TLS: w.tls, Log: quiet()}, w.resolve)
+	return w.serve(w.door(MX, r, home))
+}
+
+// door makes a front that does not serve yet.
+func (w *world) door(d Door, r domicile.Region, home *Home) *Server {
+	srv := newServer(Config{Door: d, Region: r, Hostname: "mx." + string(r) + ".test", MaxSize: maxSize, Home: home, TLS: w.tls, Log: quiet()}, w.resolve)
 	srv.route.other = w.away
 	srv.tarpit = 0
+	return srv
+}
+
+func (w *world) serve(srv *Server) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		w.t.Fatal(err)
@@ -99,8 +114,11 @@ func (w *world) resolve(ctx context.Context, a domicile.Address) (placement.Loca
 	if a.Domain() != "example.com" {
 		return placement.Location{}, domicile.Refuse("resolve", domicile.DomainNotServed, "", "")
 	}
-	if a.Local() == "joe" {
+	switch a.Local() {
+	case "joe":
 		return placement.Location{Account: "a-joe", Home: useast}, nil
+	case "dora":
+		return placement.Location{Account: "a-dora", Home: berlin}, nil
 	}
 	acct, err := w.store.AccountByAddress(ctx, a)
 	return placement.Location{Account: acct.ID, Home: ireland}, err
@@ -115,6 +133,8 @@ func (w *world) setDown(err error) {
 // link stands for the network between two regions. It can fail at each step, before and after the other side acted.
 type link struct {
 	home           *Home
+	other          *Home // of berlin; nil = out of reach
+	stuck          bool  // berlin takes calls and reads nothing
 	mu             sync.Mutex
 	before, after  error
 	beforeAnswered error
@@ -129,12 +149,18 @@ func (l *link) set(before, after error) {
 
 func (l *link) store(ctx context.Context, home domicile.Region, d delivery, body io.Reader) (*accepted, error) {
 	l.mu.Lock()
-	before, after := l.before, l.after
-	l.mu.Unlock()
-	if before != nil {
-		return nil, before
-	}
+	before, after, to, stuck := l.before, l.after, l.home, l.stuck
 	if home != ireland {
+		to = l.other
+	}
+	l.mu.Unlock()
+	switch {
+	case home == berlin && stuck:
+		<-ctx.Done()
+		return nil, domicile.E("link", domicile.Unavailable, "it did not move")
+	case before != nil:
+		return nil, before
+	case home != ireland && home != berlin || to == nil:
 		return nil, domicile.E("link", domicile.Unavailable, "no such region")
 	}
 	text, _ := json.Marshal(d)
@@ -142,7 +168,7 @@ func (l *link) store(ctx context.Context, home domicile.Region, d delivery, body
 	if err := json.Unmarshal(text, &got); err != nil {
 		return nil, err
 	}
-	out, err := l.home.deliver(ctx, got, body)
+	out, err := to.deliver(ctx, got, body)
 	if after != nil {
 		return nil, after
 	}
@@ -157,32 +183,40 @@ func (l *link) answered(ctx context.Context, home domicile.Region, a answered) e
 	if before != nil {
 		return before
 	}
+	if home == berlin {
+		return l.other.answered(ctx, a)
+	}
 	return l.home.answered(ctx, a)
 }
 
 // inbox returns the messages of an account, oldest first.
 func (w *world) inbox(name string) []string {
 	w.t.Helper()
+	return inbox(w.t, w.store, name)
+}
+
+func inbox(t testing.TB, st store.Store, name string) []string {
+	t.Helper()
 	ctx := context.Background()
 	id := domicile.AccountID("a-" + name)
-	m, err := w.store.MailboxByName(ctx, id, store.Inbox)
+	m, err := st.MailboxByName(ctx, id, store.Inbox)
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	msgs, err := w.store.Messages(ctx, id, m.ID)
+	msgs, err := st.Messages(ctx, id, m.ID)
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	var out []string
 	for _, msg := range msgs {
-		r, err := w.store.Body(ctx, id, msg.ID)
+		r, err := st.Body(ctx, id, msg.ID)
 		if err != nil {
-			w.t.Fatal(err)
+			t.Fatal(err)
 		}
 		b, err := io.ReadAll(r)
 		r.Close()
 		if err != nil || int64(len(b)) != msg.Size {
-			w.t.Fatalf("%d bytes, size %d: %v", len(b), msg.Size, err)
+			t.Fatalf("%d bytes, size %d: %v", len(b), msg.Size, err)
 		}
 		out = append(out, string(b))
 	}

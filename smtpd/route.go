@@ -37,7 +37,7 @@ func (r *route) deliver(ctx context.Context, home domicile.Region, d delivery, b
 		return r.cfg.Home.deliver(ctx, d, body)
 	}
 	out, err := r.other.store(ctx, home, d, body)
-	if err == nil && (out.V != wireVersion || len(out.Tokens) != len(d.Recipients)) {
+	if err == nil && !out.fits(d) {
 		return nil, domicile.E("deliver", domicile.Unknown, "home answered in a form that this node does not read; update it")
 	}
 	return out, err

@@ -23,8 +23,18 @@ const DefaultMaxSize = 64 << 20
 
 const maxLine = 64 << 10 // bytes of a line of a body
 
+// Door is the protocol that a front speaks.
+type Door string
+
+// The doors.
+const (
+	MX   Door = ""     // SMTP from other servers: port 25
+	LMTP Door = "lmtp" // from a mail server of the house, which must be the only one to reach it (RFC 2033)
+)
+
 // Config of a front.
 type Config struct {
+	Door      Door
 	Region    domicile.Region
 	Hostname  string // in the greeting and in trace fields
 	MaxSize   int64  // bytes of a message; 0 = DefaultMaxSize
@@ -35,19 +45,22 @@ type Config struct {
 	Home      *Home       // nil on a node that holds no store
 	TLS       *tls.Config // for STARTTLS; nil = not offered
 	Log       *slog.Logger
+	Now       func() time.Time // for trace fields; nil = time.Now
 
 	// Count, if not nil, is told of every answer to RCPT and to the end of DATA: the command and the reply's code. It must be
 	// quick and safe for concurrent use.
 	Count func(command string, code int)
 }
 
-// Server is the front for other mail servers (port 25). Limits on the number of connections are the listener's.
+// Server is a front. Limits on the number of connections are the listener's.
 type Server struct {
 	cfg     Config
 	route   route
 	resolve func(context.Context, domicile.Address) (placement.Location, error)
 	now     func() time.Time
 	tarpit  time.Duration
+	// patience is how long the home of one recipient may hold up those of others.
+	patience time.Duration
 
 	ctx    context.Context // ends when all is to stop
 	cancel context.CancelFunc
@@ -78,7 +91,10 @@ func New(cfg Config) (*Server, error) {
 }
 
 func newServer(cfg Config, resolve func(context.Context, domicile.Address) (placement.Location, error)) *Server {
-	s := &Server{cfg: cfg, route: route{cfg, border{cfg}}, resolve: resolve, now: time.Now, tarpit: tarpitStep, gates: map[*gate]struct{}{}}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &Server{cfg: cfg, route: route{cfg, border{cfg}}, resolve: resolve, now: cfg.Now, tarpit: tarpitStep, patience: fanPatience, gates: map[*gate]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.smtp, s.secure = s.engine(), s.engine()
 	s.smtp.TLSConfig = cfg.TLS // makes go-smtp offer STARTTLS, which the gate then answers
@@ -90,6 +106,10 @@ func (s *Server) engine() *smtp.Server {
 	e.Domain = s.cfg.Hostname
 	e.MaxRecipients = maxRecipients
 	e.MaxMessageBytes = s.cfg.MaxSize + 2 // go-smtp refuses a message of exactly its limit; the limit is kept by bodyReader
+	if s.cfg.Door == LMTP {
+		e.LMTP = true
+		e.MaxMessageBytes = 0 // go-smtp would not let the rest of a larger one be read before the answers
+	}
 	e.MaxLineLength = maxLine
 	e.ErrorLog = eventLog{s.cfg.Log}
 	return e
@@ -100,7 +120,11 @@ func (s *Server) session(c *smtp.Conn) (smtp.Session, error) {
 	if !ok {
 		return nil, reply(421, smtp.EnhancedCode{4, 3, 0}, "Not now")
 	}
-	return &session{srv: s, gate: g, helo: c.Hostname, ip: clientIP(g)}, nil
+	base := session{srv: s, gate: g, helo: c.Hostname, ip: clientIP(g)}
+	if s.cfg.Door == LMTP {
+		return &lmtpSession{session: base}, nil
+	}
+	return &base, nil
 }
 
 // Serve takes connections from l until Shutdown, then returns nil.

@@ -60,28 +60,20 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 	return nil
 }
 
+var errTooMany = reply(452, smtp.EnhancedCode{4, 5, 3}, "At most 100 recipients in a transaction")
+
 // Rcpt finds the recipient's home.
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) (answer error) {
 	defer func() { s.srv.counted("RCPT", answer) }()
 	if s.rcpts >= maxRecipients {
-		return reply(452, smtp.EnhancedCode{4, 5, 3}, "At most 100 recipients in a transaction")
+		return errTooMany
 	}
-	addr, err := placement.ParseAddress(to)
-	if err != nil {
-		return s.stranger(reply(553, smtp.EnhancedCode{5, 1, 3}, "The recipient is not an address that can exist here"))
-	}
-	ctx, cancel := context.WithTimeout(s.srv.ctx, resolveTime)
-	defer cancel()
-	loc, err := s.srv.resolve(ctx, addr)
+	loc, refused := s.find(to)
 	switch {
-	case domicile.ReasonOf(err) == domicile.DomainNotServed:
-		return s.stranger(reply(550, smtp.EnhancedCode{5, 7, 1}, "Relaying denied"))
-	case domicile.KindOf(err) == domicile.NotExist:
-		return s.stranger(reply(550, smtp.EnhancedCode{5, 1, 1}, "No such recipient"))
-	case domicile.KindOf(err) == domicile.Refused:
-		return refusal(err, 1)
-	case err != nil:
-		return reply(451, smtp.EnhancedCode{4, 4, 1}, "The recipient cannot be looked up now; try again later")
+	case refused != nil && refused.Code/100 == 5:
+		return s.stranger(refused)
+	case refused != nil:
+		return refused
 	case s.home != "" && s.home != loc.Home:
 		return reply(452, smtp.EnhancedCode{4, 5, 3}, "This recipient lives in another region; send it in a transaction of its own")
 	}
@@ -94,6 +86,28 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) (answer error) {
 	}
 	s.recipients = append(s.recipients, loc.Account)
 	return nil
+}
+
+// find looks a recipient's home up, or says why there is none.
+func (s *session) find(to string) (placement.Location, *smtp.SMTPError) {
+	addr, err := placement.ParseAddress(to)
+	if err != nil {
+		return placement.Location{}, reply(553, smtp.EnhancedCode{5, 1, 3}, "The recipient is not an address that can exist here")
+	}
+	ctx, cancel := context.WithTimeout(s.srv.ctx, resolveTime)
+	defer cancel()
+	loc, err := s.srv.resolve(ctx, addr)
+	switch {
+	case domicile.ReasonOf(err) == domicile.DomainNotServed:
+		return loc, reply(550, smtp.EnhancedCode{5, 7, 1}, "Relaying denied")
+	case domicile.KindOf(err) == domicile.NotExist:
+		return loc, reply(550, smtp.EnhancedCode{5, 1, 1}, "No such recipient")
+	case domicile.KindOf(err) == domicile.Refused:
+		return loc, refusal(err, 1)
+	case err != nil:
+		return loc, reply(451, smtp.EnhancedCode{4, 4, 1}, "The recipient cannot be looked up now; try again later")
+	}
+	return loc, nil
 }
 
 // stranger counts a recipient that is not ours, and slows its finder down.
@@ -113,22 +127,12 @@ func (s *session) Data(r io.Reader) (answer error) {
 	defer func() { s.srv.counted("DATA", answer) }()
 	id := domicile.NewID("")
 	d := delivery{V: wireVersion, ID: id, Sender: s.sender, Recipients: s.recipients,
-		Trace: received(s.helo(), s.ip, s.srv.cfg.Hostname, s.gate.protocol(), id, s.srv.now())}
+		Trace: received(s.helo(), s.ip, s.srv.cfg.Hostname, s.gate.protocol("ESMTP"), id, s.srv.now())}
 	body := &bodyReader{r: r, left: s.srv.cfg.MaxSize}
 	home := s.home
 	done, err := s.srv.route.deliver(s.srv.ctx, home, d, body)
-	switch {
-	case body.err == nil:
-	case errors.Is(body.err, errNUL):
-		return reply(550, smtp.EnhancedCode{5, 6, 0}, "A message may not hold NUL")
-	case errors.Is(body.err, errTooLarge), errors.Is(body.err, smtp.ErrDataTooLarge):
-		return reply(552, smtp.EnhancedCode{5, 3, 4}, "Message too large")
-	default:
-		s.gate.finish = true
-		if errors.Is(body.err, smtp.ErrTooLongLine) {
-			return reply(554, smtp.EnhancedCode{5, 6, 0}, "A line of the message is longer than 64 KiB")
-		}
-		return reply(451, smtp.EnhancedCode{4, 4, 2}, "The message broke off")
+	if fault := s.fault(body); fault != nil {
+		return fault
 	}
 	if err == nil && !body.ended {
 		err = domicile.E("deliver", domicile.Unknown, "home answered before the end of the body")
@@ -138,10 +142,28 @@ func (s *session) Data(r io.Reader) (answer error) {
 		return refusal(err, len(d.Recipients))
 	}
 	s.gate.commands = 0
-	s.gate.replied = func(sent error) {
+	s.gate.replied = []func(error){func(sent error) {
 		s.srv.route.answered(home, answered{V: wireVersion, Recipients: d.Recipients, Tokens: done.Tokens, Answered: sent == nil})
-	}
+	}}
 	return reply(250, smtp.EnhancedCode{2, 0, 0}, "Stored at home as "+id)
+}
+
+// fault says what was wrong with a body that was read, nil if nothing was. It ends the connection behind its answer where what
+// follows cannot be told from the body.
+func (s *session) fault(body *bodyReader) error {
+	switch {
+	case body.err == nil:
+		return nil
+	case errors.Is(body.err, errNUL):
+		return reply(550, smtp.EnhancedCode{5, 6, 0}, "A message may not hold NUL")
+	case errors.Is(body.err, errTooLarge), errors.Is(body.err, smtp.ErrDataTooLarge):
+		return reply(552, smtp.EnhancedCode{5, 3, 4}, "Message too large")
+	}
+	s.gate.finish = true
+	if errors.Is(body.err, smtp.ErrTooLongLine) {
+		return reply(554, smtp.EnhancedCode{5, 6, 0}, "A line of the message is longer than 64 KiB")
+	}
+	return reply(451, smtp.EnhancedCode{4, 4, 2}, "The message broke off")
 }
 
 var (

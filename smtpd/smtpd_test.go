@@ -164,10 +164,12 @@ func TestTwice(t *testing.T) {
 	t.Errorf("%d tokens are still held", len(w.held()))
 }
 
-func (w *world) held() (out []string) {
-	w.home.waiting.mu.Lock()
-	defer w.home.waiting.mu.Unlock()
-	for token := range w.home.waiting.held {
+func (w *world) held() []string { return w.home.waiting.tokens() }
+
+func (w *waiting) tokens() (out []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for token := range w.held {
 		out = append(out, token)
 	}
 	return out

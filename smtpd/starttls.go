@@ -25,12 +25,18 @@ func (g *gate) startTLS(line string) {
 	}
 }
 
-// protocol is the word of the trace field (RFC 3848).
-func (g *gate) protocol() string {
-	if _, ok := g.Conn.(*tls.Conn); ok {
-		return "ESMTPS"
+// protocol is the word of the trace field (RFC 3848) for ESMTP or LMTP.
+func (g *gate) protocol(word string) string {
+	if g.within() {
+		word += "S"
 	}
-	return "ESMTP"
+	return word
+}
+
+// within says whether the connection is within TLS.
+func (g *gate) within() bool {
+	_, ok := g.Conn.(*tls.Conn)
+	return ok
 }
 
 // feed is the listener of the connections that went over to TLS.

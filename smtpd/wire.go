@@ -2,7 +2,9 @@ package smtpd
 
 import (
 	"context"
+	"errors"
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,12 +29,60 @@ type delivery struct {
 	Sender     string               `json:"sender"` // "" = null sender
 	Recipients []domicile.AccountID `json:"recipients"`
 	Trace      string               `json:"trace"`
+
+	// Each asks for an answer for each recipient: what one of them cannot get does not keep it from the others.
+	Each bool `json:"each,omitempty"`
+	// Once names what is delivered for its sender: for one recipient a second delivery under the same word stores nothing. It is
+	// for a sender that remembers what it sends, and so makes "delivery/answered" needless.
+	Once string `json:"once,omitempty"`
 }
 
-// accepted answers a delivery: every copy is on disk.
+// accepted answers a delivery: every copy is on disk, but those that Failed names.
 type accepted struct {
-	V      int      `json:"v"`
-	Tokens []string `json:"tokens"`
+	V      int       `json:"v"`
+	Tokens []string  `json:"tokens"`
+	Failed []verdict `json:"failed,omitempty"` // as long as Tokens, or absent: nothing failed
+}
+
+// verdict is what became of one recipient's copy; the zero verdict is that it is on disk.
+type verdict struct {
+	Kind   string          `json:"kind,omitempty"`
+	Reason domicile.Reason `json:"reason,omitempty"`
+	Rule   string          `json:"rule,omitempty"`
+}
+
+func verdictOf(err error) verdict {
+	if err == nil {
+		return verdict{}
+	}
+	v := verdict{Kind: domicile.KindOf(err).String(), Reason: domicile.ReasonOf(err)}
+	for e := (*domicile.Error)(nil); errors.As(err, &e); err = e.Err {
+		if e.Rule != "" {
+			v.Rule = e.Rule
+		}
+	}
+	return v
+}
+
+// err is the inverse of verdictOf.
+func (v verdict) err() error {
+	if v == (verdict{}) {
+		return nil
+	}
+	return &domicile.Error{Op: "deliver", Kind: domicile.ParseKind(v.Kind), Reason: v.Reason, Rule: v.Rule}
+}
+
+// fits says whether home's answer has the form that the question asks for.
+func (a *accepted) fits(d delivery) bool {
+	return a.V == wireVersion && len(a.Tokens) == len(d.Recipients) && (len(a.Failed) == 0 || d.Each && len(a.Failed) == len(d.Recipients))
+}
+
+// of is what became of the i-th recipient's copy.
+func (a *accepted) of(i int) error {
+	if len(a.Failed) == 0 {
+		return nil
+	}
+	return a.Failed[i].err()
 }
 
 // answered tells home whether the sender was told 250.
@@ -41,6 +91,13 @@ type answered struct {
 	Recipients []domicile.AccountID `json:"recipients"`
 	Tokens     []string             `json:"tokens"`
 	Answered   bool                 `json:"answered"`
+}
+
+// add names one more recipient, an account that is named already once.
+func (d *delivery) add(id domicile.AccountID) {
+	if !slices.Contains(d.Recipients, id) {
+		d.Recipients = append(d.Recipients, id)
+	}
 }
 
 // check holds what a peer sent against the format.
@@ -53,7 +110,7 @@ func (d *delivery) check() error {
 		return bad("not between 1 and 100 recipients")
 	case hasTwins(d.Recipients):
 		return bad("a recipient is named twice")
-	case !isWord(d.ID):
+	case !isWord(d.ID) || d.Once != "" && !isWord(d.Once):
 		return bad("the id is not one word of letters and digits")
 	case !isSender(d.Sender):
 		return bad("the sender is not an address")

@@ -13,7 +13,7 @@ type AccountState string
 const (
 	Active    AccountState = "active"
 	Suspended AccountState = "suspended" // no login; mail is still accepted
-	Moving    AccountState = "moving"    // nothing is served here
+	Moving    AccountState = "moving"    // frozen: the store itself refuses to read or change its mail
 )
 
 // Abroad is what an owner wants to happen where somebody logs in to the account at a front of another region.
@@ -39,4 +39,8 @@ type Account struct {
 	Epoch     uint64 // of ownership, from 1; it never goes down
 	Quota     int64  // bytes; 0 = none
 	Created   time.Time
+
+	// TokenKey makes the tokens of its deliveries. It stays with the account for life, so that a retry is known behind a move;
+	// nil = the home region derives it.
+	TokenKey []byte `json:",omitempty"`
 }

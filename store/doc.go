@@ -59,6 +59,24 @@
 //
 // A body that was copied is kept once, and counts once against the quota.
 //
+// # Moves
+//
+// In state Moving an account is frozen, whoever asks: nothing is read of its mail and nothing changes, both are
+// Unavailable, until UpdateAccount sets another state. What is left are Account, AccountByAddress, UpdateAccount,
+// DeleteAccount, Forget and Export.
+//
+// Export hands the account out in parts, without its key, and Import takes them into another store, which seals them under a
+// key of its own. What is kept: object ids of mailboxes and messages, UIDVALIDITY, UIDs, UIDNEXT, HIGHESTMODSEQ and
+// ModSeq, flags and keywords as spelled, both dates, expunged UIDs, subscriptions, special use, quota, password, class, and
+// tokens of deliveries. What is not: tokens of other acts, whose sessions end with the freeze.
+//
+// Either side may die at any moment. The parts of a frozen account are the same from each position, however often they are asked
+// for; a part is durable when Import returns nil, all of it or nothing; and Imported says where to go on. Until Activate
+// nobody sees anything of an import: its account, its address and its bodies are no one's. Abandon, at any moment before,
+// leaves nothing that can be read.
+//
+// Export, Import, Activate and Abandon may be repeated after Unknown. Import answers a part that it has with Conflict.
+//
 // # The change feed
 //
 // Watch gives hints, not facts: a hint says that it is worth reading again,

@@ -59,6 +59,21 @@ type Store interface {
 
 	// Forget drops a token of Incoming.Commit: a later Commit with the same token stores again.
 	Forget(ctx context.Context, acct domicile.AccountID, tok Token) error
+	// Export returns the part of an account behind a position, at most size bytes of bodies (and MaxPart) of it; see "Moves" in
+	// the package comment. Conflict unless the account is Moving.
+	Export(ctx context.Context, id domicile.AccountID, after Position, size int64) (Part, error)
+	// Import takes one part of an account that comes from another store. The first, which has the account, makes its key.
+	// Conflict if the part does not begin where the import stands, Exist if the id or the address is taken here. The last part is
+	// Invalid unless all of them add up.
+	Import(ctx context.Context, id domicile.AccountID, p Part) error
+	// Imported returns where an import stands. NotExist if there is none.
+	Imported(ctx context.Context, id domicile.AccountID) (Arrival, error)
+	// Activate makes an imported account that is whole visible, as fn leaves it: for fn holds what UpdateAccount says.
+	// Activating what was activated before does nothing.
+	Activate(ctx context.Context, id domicile.AccountID, fn func(*Account) error) error
+	// Abandon destroys the key and all bytes of an import. Nil if there is none, Conflict if the account was activated.
+	Abandon(ctx context.Context, id domicile.AccountID) error
+
 	// Watch returns a channel that gets a value some time after anything in the account changed: a hint, to be
 	// followed by a read. Hints coalesce; a slow reader blocks nobody. stop must be called.
 	Watch(acct domicile.AccountID) (hint <-chan struct{}, stop func())

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -25,25 +26,9 @@ func TestPostfix(t *testing.T) {
 	p := newPerson(t, "postfix")
 	p.Account(t, ireland, "sender-postfix@example.com", "IE")
 	american := p.Account(t, usEast, "postfix-us@example.com", "US")
-	port, log := p.startPostfix(postfix)
-	send := func(from string, text []byte, to ...string) {
-		t.Helper()
-		s, err := lab.DialSMTP(t.Context(), "127.0.0.1:"+port)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		if err := s.Send(from, text, to...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	arrive := func(count int) [][]byte {
-		var got [][]byte
-		for end := time.Now().Add(30 * time.Second); len(got) < count && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
-			got = p.mailbox("INBOX")
-		}
-		return got
-	}
+	port, log := p.startPostfix(postfix, "relayhost = [localhost]:$SMTP\n"+tlsOf("smtp"))
+	send := func(from string, text []byte, to ...string) { p.relay(port, from, text, to...) }
+	arrive := p.arrive
 	sent := letters()
 	for i, text := range sent {
 		send("postfix@sender.example", text, p.address)
@@ -76,9 +61,85 @@ func TestPostfix(t *testing.T) {
 	}
 }
 
-// startPostfix runs a Postfix whose every file lies in the person's folder and which listens on loopback alone. It returns its
-// port and its log. It is stopped at the end of the test.
-func (p *person) startPostfix(postfix string) (port, log string) {
+// TestPostfixLMTP has a Postfix relay mail in by LMTP over checked TLS. A message for two regions goes in one transaction and arrives at
+// both once; of one whose recipients are partly unknown, Postfix returns what concerns those alone.
+func TestPostfixLMTP(t *testing.T) {
+	postfix := harness.Need(t, "postfix", "apt-get install postfix")
+	harness.NeedRoot(t, "Postfix starts for no other user")
+	p := newPerson(t, "postfix-lmtp")
+	american := p.Account(t, usEast, "postfix-lmtp-us@example.com", "US")
+	port, log := p.startPostfix(postfix, "default_transport = lmtp:inet:[localhost]:$LMTP\nlmtp_dns_support_level = disabled\n"+tlsOf("lmtp"))
+	sent := letters()
+	for i, text := range sent {
+		p.relay(port, "postfix@sender.example", text, p.address)
+		if got := p.arrive(i + 1); len(got) != i+1 {
+			text, _ := os.ReadFile(log)
+			t.Fatalf("%d messages came, %d were sent\n%s", len(got), i+1, text)
+		}
+	}
+	got := p.mailbox("INBOX")
+	expect(t, got, sent...)
+	if !strings.Contains(string(got[0]), "with LMTPS id") {
+		t.Errorf("not by LMTP within TLS: %.400q", got[0])
+	}
+	both := bytes.Replace(sent[0], []byte("letter 1"), []byte("to both"), 1)
+	p.relay(port, p.address, both, p.address, "nobody-by-lmtp@example.com", "postfix-lmtp-us@example.com")
+	harness.Eventually(t, 30*time.Second, "the other region's copy", func() bool {
+		return len(p.Inbox(t, usEast, "postfix-lmtp-us@example.com", american)) > 0
+	})
+	abroad := p.Inbox(t, usEast, "postfix-lmtp-us@example.com", american)
+	expect(t, abroad, both)
+	all := p.arrive(len(sent) + 2)[len(sent):] // the copy, and Postfix's notice of the unknown one
+	if len(all) != 2 {
+		t.Fatalf("%d messages came", len(all))
+	}
+	if strings.Contains(string(all[0]), "Return-Path: <>") {
+		all[0], all[1] = all[1], all[0]
+	}
+	expect(t, all[:1], both)
+	if a, b := lmtpID.FindString(string(all[0])), lmtpID.FindString(string(abroad[0])); a == "" || a != b {
+		t.Errorf("not one transaction: %q and %q", a, b)
+	}
+	if notice := string(all[1]); !strings.Contains(notice, "550 5.1.1") || strings.Count(notice, "Final-Recipient:") != 1 {
+		t.Errorf("the notice: %.1000q", notice)
+	}
+	if text, err := os.ReadFile(log); err != nil || !strings.Contains(string(text), "Verified TLS connection established to localhost") {
+		t.Errorf("Postfix's log tells of no verified connection: %v\n%s", err, text)
+	}
+}
+
+var lmtpID = regexp.MustCompile(`with LMTPS id \w+`)
+
+// relay hands a message to Postfix.
+func (p *person) relay(port, from string, text []byte, to ...string) {
+	p.t.Helper()
+	s, err := lab.DialSMTP(p.t.Context(), "127.0.0.1:"+port)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Send(from, text, to...); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// arrive waits until so many messages are in the INBOX, or half a minute, and returns those that are.
+func (p *person) arrive(count int) (got [][]byte) {
+	p.t.Helper()
+	for end := time.Now().Add(30 * time.Second); len(got) < count && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		got = p.mailbox("INBOX")
+	}
+	return got
+}
+
+// tlsOf is Postfix's settings for a client of its, smtp or lmtp, that sends over TLS with a checked certificate or not at all.
+func tlsOf(client string) string {
+	return strings.ReplaceAll("C_tls_security_level = secure\nC_tls_secure_cert_match = hostname\nC_tls_CAfile = $CA\nC_tls_loglevel = 1\n", "C_", client+"_")
+}
+
+// startPostfix runs a Postfix whose every file lies in the person's folder and which listens on loopback alone, and sends by the
+// settings how. It returns its port and its log. It is stopped at the end of the test.
+func (p *person) startPostfix(postfix, how string) (port, log string) {
 	p.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -98,16 +159,11 @@ inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 alias_maps =
-relayhost = [localhost]:$SMTP
 smtp_dns_support_level = disabled
-smtp_tls_security_level = secure
-smtp_tls_secure_cert_match = hostname
-smtp_tls_CAfile = $CA
-smtp_tls_loglevel = 1
 minimal_backoff_time = 1s
 maximal_backoff_time = 2s
 queue_run_delay = 1s
-`)
+`+how)
 	p.file("etc/master.cf", "127.0.0.1:"+port+` inet n - n - - smtpd
 postlog unix-dgram n - n - 1 postlogd
 cleanup unix n - n - 0 cleanup
@@ -119,6 +175,7 @@ defer unix - - n - 0 bounce
 trace unix - - n - 0 bounce
 proxymap unix - - n - - proxymap
 smtp unix - - n - - smtp
+lmtp unix - - n - - lmtp
 error unix - - n - - error
 retry unix - - n - - error
 scache unix - - n - 1 scache

@@ -216,19 +216,32 @@ func TestEveryPackageIsIntroduced(t *testing.T) {
 	}
 }
 
+// commands returns what stands in the code blocks of some sections of a document.
+func commands(t *testing.T, name string, sections ...string) string {
+	t.Helper()
+	var script strings.Builder
+	for _, want := range sections {
+		_, section, found := strings.Cut(document(t, name), "\n## "+want+"\n")
+		if !found {
+			t.Fatalf("%s has no section %q", name, want)
+		}
+		section, _, _ = strings.Cut(section, "\n## ")
+		for i, block := range strings.Split(section, "\n```\n") {
+			if i%2 == 1 {
+				script.WriteString(block + "\n")
+			}
+		}
+	}
+	return script.String()
+}
+
 // TestOperatingByHand runs the commands of docs/OPERATING.md as they stand there, from a lab that runs on: an account, and an
 // order under the treaty up to its archive. The ports are this lab's.
 func TestOperatingByHand(t *testing.T) {
 	t.Parallel()
 	harness.Need(t, "sha256sum", "apt-get install coreutils")
 	c := harness.Shared(t)
-	var script strings.Builder
-	for i, block := range strings.Split(document(t, "docs/OPERATING.md"), "\n```\n") {
-		if i%2 == 1 && strings.Contains(block, "mailctl ") && !strings.Contains(block, "mailctl lab init") { // what changes the machine is not for a test
-			script.WriteString(block + "\n")
-		}
-	}
-	text := strings.ReplaceAll(script.String(), "127.0.0.1:20010", c.Home(ireland).Admin)
+	text := strings.ReplaceAll(commands(t, "docs/OPERATING.md", "Talking to a node", "Orders"), "127.0.0.1:20010", c.Home(ireland).Admin)
 	if _, err := exec.LookPath("age"); err != nil {
 		text = regexp.MustCompile(`(?m)^age .*$`).ReplaceAllString(text, "ls production/*.age")
 	}

@@ -89,7 +89,7 @@ func TestHealth(t *testing.T) {
 		}
 		bounded(t, string(name), text)
 	}
-	counted(t, us, `domicile_smtp_replies_total{code="250",command="data"} 2`, `domicile_smtp_replies_total{code="550",command="rcpt"} 1`,
+	counted(t, us, `domicile_smtp_replies_total{code="250",command="data",front="smtp"} 2`, `domicile_smtp_replies_total{code="550",command="rcpt",front="smtp"} 1`,
 		`domicile_crossings_total{class="delivery",outcome="ok"} 3`, // the third is the standing permit for answers
 		`domicile_order_steps_total{code="no_token",step="refused"} 1`, `domicile_gossip_members{state="alive"} 3`,
 		`domicile_connections_total{front="smtp",result="taken"} 2`, "domicile_ready 1")

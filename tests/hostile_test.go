@@ -157,6 +157,13 @@ func TestHostileRegion(t *testing.T) {
 			}
 		}
 	})
+	t.Run("names of a region", func(t *testing.T) {
+		for _, address := range []string{"aoife@example.com", "nobody@example.com"} {
+			if a := us.ask("directory/own", "", object{"address": address}); a.Error.Reason != string(domicile.WrongRegion) || a.Error.Kind != "refused" {
+				t.Errorf("%s: %+v", address, a)
+			}
+		}
+	})
 	t.Run("deliveries", func(t *testing.T) { hostileDeliveries(t, c, us, aoife, good, text) })
 	t.Run("who may deliver", func(t *testing.T) {
 		for _, identity := range []string{"witness-1/identity.pem", c.Who(usEast, "operator").Identity, c.Who(ireland, "operator").Identity} {

@@ -138,7 +138,7 @@ func treatyToken(t *testing.T, c *harness.Cluster) string {
 		"--add-signature", c.AuthorityFile("ie-court", "key.pem")+"=executing")
 }
 
-// newToken completes the claims, for content of aoife's account until now, and signs them with mailctl token new and these flags.
+// newToken completes the claims, unless they say otherwise for content of aoife's account until now, and signs them with mailctl token new and these flags.
 func newToken(t *testing.T, c *harness.Cluster, claims map[string]any, deliverTo string, flags ...string) string {
 	t.Helper()
 	recipient, err := os.ReadFile(c.AuthorityFile(deliverTo, "age.pub"))
@@ -146,13 +146,14 @@ func newToken(t *testing.T, c *harness.Cluster, claims map[string]any, deliverTo
 		t.Fatal(err)
 	}
 	now := time.Now().Unix()
-	maps.Copy(claims, map[string]any{"jti": domicile.NewID("jti-"), "case": map[string]string{"court": "D. Example", "docket": "1"},
+	all := map[string]any{"jti": domicile.NewID("jti-"), "case": map[string]string{"court": "D. Example", "docket": "1"},
 		"aud": map[string]string{"entity": "example-eu-ireland", "region": "eu-ireland"},
 		"scope": map[string]any{"targets": []string{"aoife@example.com"}, "categories": []string{"content"},
 			"window": map[string]int64{"from": now - 86400, "to": now}, "max_items": 100, "max_bytes": 1 << 20},
 		"iat": now, "nbf": now - 1, "exp": now + 86400, "delivery_to": strings.TrimSpace(string(recipient)),
-		"order_document_sha256": strings.Repeat("cd", 32)})
-	raw, err := json.Marshal(claims)
+		"order_document_sha256": strings.Repeat("cd", 32)}
+	maps.Copy(all, claims)
+	raw, err := json.Marshal(all)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,7 +21,7 @@ func (a *app) labCommand() *cobra.Command {
 
 func (a *app) labInit() *cobra.Command {
 	opts := lab.InitOptions{}
-	var regions, owners, hosts []string
+	var regions, owners, hosts, nodes []string
 	cmd := &cobra.Command{
 		Use:   "init --dir D --region NAME=CC,...",
 		Short: "Write all that a cluster of real nodes needs; nothing is started",
@@ -43,6 +44,9 @@ region stands. Private keys of all parties lie in one folder: nothing of it may 
 			if opts.Hosts, err = parseHosts(cmd, hosts); err != nil {
 				return err
 			}
+			if opts.Nodes, opts.NodesOf, err = parseNodes(cmd, nodes); err != nil {
+				return err
+			}
 			l, err := lab.Init(opts)
 			if err != nil {
 				return err
@@ -53,25 +57,47 @@ region stands. Private keys of all parties lie in one folder: nothing of it may 
 	f := cmd.Flags()
 	f.StringVar(&opts.Dir, "dir", "", "the lab's `folder`, new or empty")
 	f.StringArrayVar(&regions, "region", nil, "a region, `NAME=CC,CC...`: where it stands and whom it serves; give it again for another")
-	f.IntVar(&opts.Nodes, "nodes", 1, "nodes of each region; the first holds the store")
+	f.StringArrayVar(&nodes, "nodes", []string{"1"}, "nodes of each region, `N`, or of one, REGION=N; the first holds the store; give it again for another")
 	f.IntVar(&opts.BasePort, "base-port", 20000, "ports are taken above this one, as free")
 	f.StringArrayVar(&owners, "owner", nil, "the owner of a region's entity, `REGION=ENTITY,CC`; default: one US parent of all")
 	f.DurationVar(&opts.CoolDown, "cool-down", 0, "how long a change of residence rests; default 14 days")
-	f.StringArrayVar(&hosts, "host", nil, "where a node listens instead of 127.0.0.1, `NODE=IP`; give it again for another")
+	f.StringArrayVar(&hosts, "host", nil, "where a node listens instead of 127.0.0.1, `NODE=IP`; with ,IP behind it the node's address on its region's own network; give it again for another")
 	f.BoolVar(&opts.IfAbsent, "if-absent", false, "leave a lab that is there already as it is")
 	return cmd
 }
 
-func parseHosts(cmd *cobra.Command, specs []string) (map[string]string, error) {
-	out := map[string]string{}
+func parseHosts(cmd *cobra.Command, specs []string) (map[string]lab.Host, error) {
+	out := map[string]lab.Host{}
 	for _, spec := range specs {
-		node, ip, ok := strings.Cut(spec, "=")
-		if !ok || node == "" || ip == "" {
-			return nil, usage(cmd, "--host wants NODE=IP, such as us-east-1=10.1.0.2")
+		node, ips, ok := strings.Cut(spec, "=")
+		ip, inside, two := strings.Cut(ips, ",")
+		if !ok || node == "" || ip == "" || two && inside == "" {
+			return nil, usage(cmd, "--host wants NODE=IP, such as us-east-1=10.1.0.2, or NODE=IP,IP")
 		}
-		out[node] = ip
+		out[node] = lab.Host{IP: ip, Inside: inside}
 	}
 	return out, nil
+}
+
+// parseNodes reads the number of nodes of every region, and those of regions that have another.
+func parseNodes(cmd *cobra.Command, specs []string) (all int, of map[domicile.Region]int, err error) {
+	all, of = 1, map[domicile.Region]int{}
+	for _, spec := range specs {
+		region, number, one := strings.Cut(spec, "=")
+		if !one {
+			number = spec
+		}
+		n, err := strconv.Atoi(number)
+		switch {
+		case err != nil || one && region == "":
+			return 0, nil, usage(cmd, "--nodes wants a number, or REGION=NUMBER such as eu-ireland=2")
+		case one:
+			of[domicile.Region(region)] = n
+		default:
+			all = n
+		}
+	}
+	return all, of, nil
 }
 
 func parseRegions(cmd *cobra.Command, specs []string) ([]lab.RegionSpec, error) {

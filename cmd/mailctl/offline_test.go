@@ -139,6 +139,9 @@ func testTokens(t *testing.T, dir string) {
 	if code != exitDone || err != nil || bytes.Equal(before, after) {
 		t.Errorf("status: exit %d, %v: %s%s", code, err, out, errOut)
 	}
+	if published, err := os.ReadFile(filepath.Join(dir, "published", "us-district-court", "status.jwt")); err != nil || !bytes.Equal(published, after) {
+		t.Errorf("the list that is published is not the new one: %v", err)
+	}
 	var v map[string]any
 	if json.Unmarshal([]byte(out), &v) != nil || v["file"] != list {
 		t.Errorf("printed %s", out)

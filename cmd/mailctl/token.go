@@ -115,7 +115,11 @@ func (a *app) put(path string, content []byte) error {
 		_, err := a.out.Write(content)
 		return err
 	}
-	if err := writeFile(path, content, 0o644); err != nil {
+	real := path
+	if to, err := filepath.EvalSymlinks(path); err == nil { // in a lab, a status list is a link to where it is published
+		real = to
+	}
+	if err := writeFile(real, content, 0o644); err != nil {
 		return err
 	}
 	return a.show(struct {

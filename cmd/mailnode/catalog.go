@@ -39,6 +39,9 @@ func (n *node) reloadCatalog(ctx context.Context) {
 	if err == nil && now.Version != old.Version {
 		err = n.recordCatalog(ctx, now)
 	}
+	if err == nil && n.cosigner != nil {
+		err = n.cosigner.SetLogs(n.otherLogs(now))
+	}
 	if err != nil {
 		n.log.Error("the catalog was not read again; the old one stays in force", "version", old.Version, "error", err)
 		return

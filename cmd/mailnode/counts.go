@@ -18,7 +18,7 @@ import (
 type counts struct {
 	set      *metrics.Set
 	crossing func(domicile.EgressClass, error)
-	reply    func(command string, code int)
+	reply    func(front, command string, code int)
 	delivery func(error)
 	login    func(front, result string)
 }
@@ -26,13 +26,13 @@ type counts struct {
 func newCounts() *counts {
 	s := metrics.New()
 	crossing := s.Counter("domicile_crossings_total", "Permits asked for at the border, by class of bytes and what came of it.", "class", "outcome")
-	reply := s.Counter("domicile_smtp_replies_total", "Answers to recipients (RCPT) and to messages (DATA), by code.", "command", "code")
+	reply := s.Counter("domicile_smtp_replies_total", "Answers to recipients (RCPT) and to messages (DATA), by front and code.", "front", "command", "code")
 	delivery := s.Counter("domicile_deliveries_total", "Messages brought to this node's store, by what came of it.", "outcome")
 	login := s.Counter("domicile_logins_total", "Logins of mail clients, by front and how they ended.", "front", "result")
 	return &counts{
 		set:      s,
 		crossing: func(c domicile.EgressClass, err error) { crossing(string(c), outcome(err)) },
-		reply:    func(command string, code int) { reply(strings.ToLower(command), strconv.Itoa(code)) },
+		reply:    func(front, command string, code int) { reply(front, strings.ToLower(command), strconv.Itoa(code)) },
 		delivery: func(err error) { delivery(outcome(err)) },
 		login:    func(front, result string) { login(front, result) },
 	}
@@ -128,6 +128,17 @@ func (n *node) measureCosigners() {
 			is(age, string(who))
 		}
 	}, "cosigner")
+	s.Gauge("domicile_clock_ahead_seconds", "How far this node's clock is ahead of each cosigner's, by its cosignatures of the last hour; NaN if there was none.", func(is metrics.Sample) {
+		ahead := n.net.ClockAhead()
+		for who := range n.net.Cosigned() {
+			by, ok := ahead[who]
+			if !ok {
+				is(math.NaN(), string(who))
+				continue
+			}
+			is(by.Seconds(), string(who))
+		}
+	}, "cosigner")
 }
 
 // connections tells what each front has, by its name.
@@ -137,7 +148,7 @@ func (n *node) connections(is func(front string, c region.Connections)) {
 		return
 	}
 	all := n.net.Connections()
-	for front, addr := range map[string]string{"smtp": at.SMTP, "imap": at.IMAP, "imaps": at.IMAPS, "admin": at.Admin, "http": at.HTTP} {
+	for front, addr := range map[string]string{"smtp": at.SMTP, "lmtp": at.LMTP, "imap": at.IMAP, "imaps": at.IMAPS, "admin": at.Admin, "http": at.HTTP} {
 		if c, ok := all[addr]; ok {
 			is(front, c)
 		}

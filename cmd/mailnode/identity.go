@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 
 	"domicile"
+	"domicile/keys"
 )
 
 // loadIdentity reads the node's certificate for the fronts within TLS, and returns its text for package region.
@@ -33,6 +34,19 @@ func (n *node) reloadIdentity() {
 		n.cert.Store(old)
 		n.log.Error("the certificate was not read again; the old one stays", "error", err)
 	}
+}
+
+// reloadGossip reads the gossip keys again. The log names them by their ids, so that an operator sees which are in force.
+func (n *node) reloadGossip() {
+	ring, err := keys.LoadGossip(n.cfg.Gossip.KeyFile)
+	if err == nil {
+		err = n.net.SetGossipKeys(ring)
+	}
+	if err != nil {
+		n.log.Error("the gossip keys were not read again; the old ones stay", "error", err)
+		return
+	}
+	n.log.Info("gossip keys in force", "first_encrypts", ring.IDs())
 }
 
 // frontTLS is TLS towards mail programs and other servers, by the node's certificate as it is at each handshake.

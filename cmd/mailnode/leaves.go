@@ -42,6 +42,9 @@ func (n *node) recordResidence(ctx context.Context, e residence.Entry) error {
 	return err
 }
 
+// clock refuses what turns on a date while this node's clock disagrees with its cosigners.
+func (n *node) clock(ctx context.Context) error { return n.net.ClockSure(ctx, n.audit) }
+
 // freeze keeps a residence as it is while a case is open. The machine acts, on no person's word.
 func (n *node) freeze(ctx context.Context, account domicile.AccountID, caseID string) error {
 	return n.residence.Freeze(ctx, account, caseID, residence.Actor{Name: n.cfg.Name, Region: n.region(), Legal: true})

@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\n%s%w", err, cmd.UsageString(), errUsage)
 	})
-	root.AddCommand(serveCommand(), healthCommand(), checkCommand(), demoCommand(), versionCommand())
+	root.AddCommand(serveCommand(), healthCommand(), initCommand(), checkCommand(), demoCommand(), versionCommand())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
@@ -84,31 +84,6 @@ func load(path string) (*config.Node, error) {
 		return nil, err
 	}
 	return nil, fmt.Errorf("%w\n%w", err, errConfig)
-}
-
-func checkCommand() *cobra.Command {
-	var path string
-	var show bool
-	cmd := &cobra.Command{
-		Use:     "check --config node.toml",
-		Short:   "Say all that is wrong with a configuration, each with file, line and key",
-		Example: "  mailnode check --config eu-ireland-1/node.toml --print",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			n, err := load(path)
-			if err != nil {
-				return err
-			}
-			if show {
-				return config.Print(cmd.OutOrStdout(), n)
-			}
-			_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%s: nothing wrong\n", path)
-			return err
-		},
-	}
-	cmd.Flags().StringVar(&path, "config", "node.toml", "the configuration `file`")
-	cmd.Flags().BoolVar(&show, "print", false, "show the effective values, defaults included")
-	return cmd
 }
 
 func versionCommand() *cobra.Command {

@@ -191,32 +191,3 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
-
-func TestSecretFiles(t *testing.T) {
-	dir := t.TempDir()
-	write := func(text string) string {
-		path := filepath.Join(dir, "f")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	key := strings.Repeat("ab", 32)
-	if got, err := readNamesKey(write(key + "\n")); err != nil || len(got) != 32 {
-		t.Errorf("%x, %v", got, err)
-	}
-	for _, bad := range []string{"", "xyz", key[:62], key + "00"} {
-		if _, err := readNamesKey(write(bad)); err == nil || strings.Contains(err.Error(), "abab") {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-	line := "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n"
-	if got, err := readGossipKeys(write(line + line)); err != nil || len(got) != 2 {
-		t.Errorf("%d keys, %v", len(got), err)
-	}
-	for _, bad := range []string{"", "\n\n", "AAAA", line + "x"} {
-		if _, err := readGossipKeys(write(bad)); err == nil {
-			t.Errorf("%q: accepted", bad)
-		}
-	}
-}

@@ -53,6 +53,8 @@ type node struct {
 	home      *smtpd.Home
 	reading   *imapd.Home
 
+	cosigner *audit.Witness // of others' logs; nil on a node that is neither witness nor store
+
 	net    *region.Node
 	fronts []front
 
@@ -124,7 +126,7 @@ func (n *node) buildBorder() (err error) {
 	if n.root, err = keys.LoadRoot(n.cfg.RootKey); err != nil {
 		return err
 	}
-	n.audit, err = audit.Open(audit.Config{Dir: n.data("audit"), Origin: n.signer.Name(), Signer: n.signer, Sealer: n.root.Box("audit")})
+	n.audit, err = audit.Open(audit.Config{Dir: n.data("audit"), Origin: n.signer.Name(), Signer: n.signer, Sealer: n.root.Box("audit"), Now: n.cfg.Now})
 	if err != nil {
 		return err
 	}
@@ -132,12 +134,12 @@ func (n *node) buildBorder() (err error) {
 	if err := n.recordCatalog(context.Background(), n.catalog.Load()); err != nil {
 		return err
 	}
-	n.journal, err = region.OpenJournal(n.data("journal"), n.root.Box("journal"), journalKeep, time.Now)
+	n.journal, err = region.OpenJournal(n.data("journal"), n.root.Box("journal"), journalKeep, n.cfg.Now)
 	if err != nil {
 		return err
 	}
 	n.opened(n.journal.Close)
-	n.guard, err = region.NewGuard(region.GuardConfig{Region: n.region(), Log: n.audit, Journal: n.journal, Count: n.counts.crossing})
+	n.guard, err = region.NewGuard(region.GuardConfig{Region: n.region(), Log: n.audit, Journal: n.journal, Now: n.cfg.Now, Count: n.counts.crossing})
 	if err != nil {
 		return err
 	}
@@ -150,16 +152,17 @@ func (n *node) buildNetwork() error {
 	if err != nil {
 		return err
 	}
-	gossip, err := readGossipKeys(n.cfg.Gossip.KeyFile)
+	gossip, err := keys.LoadGossip(n.cfg.Gossip.KeyFile)
 	if err != nil {
 		return err
 	}
 	c := n.cfg
 	n.net, err = region.New(region.Config{
 		Node: domicile.Node(c.Name), Region: n.region(), Roles: c.Roles, Catalog: n.catalog.Load, Identity: identity, Guard: n.guard,
-		RPCListen: c.RPC.Listen, RPCAdvertise: c.RPC.Advertise,
+		RPCListen: c.RPC.Listen, RPCAdvertise: c.RPC.Advertise, RPCInside: c.RPC.Inside, GossipInside: c.Gossip.Inside,
 		AdminAdvertise: adminAddress(c.Admin),
-		GossipListen:   c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log,
+		FrontLimits:    region.Limits{Open: int(c.Limits.Connections), OpenEach: int(c.Limits.PerNetwork), NewEachMinute: int(c.Limits.NewPerMinute)},
+		GossipListen:   c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log, Now: n.cfg.Now,
 	})
 	if err != nil {
 		return err
@@ -167,12 +170,12 @@ func (n *node) buildNetwork() error {
 	if !c.Witness() && !c.Has("store") {
 		return nil
 	}
-	cosigner, err := audit.OpenWitness(n.data("cosigner"), n.signer, n.otherLogs(), time.Now)
+	n.cosigner, err = audit.OpenWitness(n.data("cosigner"), n.signer, n.otherLogs(n.catalog.Load()), n.cfg.Now)
 	if err != nil {
 		return err
 	}
-	n.opened(cosigner.Close)
-	n.net.ServeCosigner(cosigner)
+	n.opened(n.cosigner.Close)
+	n.net.ServeCosigner(n.cosigner)
 	return nil
 }
 
@@ -188,9 +191,9 @@ func adminAddress(l config.Listen) string {
 }
 
 // otherLogs maps the origin of every region's log but our own to its verifier key.
-func (n *node) otherLogs() map[string]string {
+func (n *node) otherLogs(c *region.Catalog) map[string]string {
 	logs := map[string]string{}
-	for _, r := range n.catalog.Load().Regions {
+	for _, r := range c.Regions {
 		if r.Name != n.region() {
 			origin, _, _ := strings.Cut(r.Key, "+")
 			logs[origin] = r.Key
@@ -207,7 +210,7 @@ func (n *node) buildStore() error {
 	if err != nil {
 		return err
 	}
-	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Log: n.log})
+	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Now: n.cfg.Now, Log: n.log})
 	if err != nil {
 		return err
 	}
@@ -237,7 +240,7 @@ func (n *node) buildReading() (err error) {
 }
 
 func (n *node) buildDirectory() error {
-	key, err := readNamesKey(n.cfg.NamesKey)
+	key, err := keys.LoadNames(n.cfg.NamesKey)
 	if err != nil {
 		return err
 	}
@@ -249,9 +252,12 @@ func (n *node) buildDirectory() error {
 		return err
 	}
 	cfg := placement.DirectoryConfig{
-		Region: n.region(), Digester: digester, Trust: trust{n.catalog.Load}, Remote: n.net, Registrar: n.registrar, Signer: n.signer}
+		Region: n.region(), Digester: digester, Trust: trust{n.catalog.Load}, Remote: n.net, Registrar: n.registrar, Signer: n.signer, Now: n.cfg.Now}
 	if n.store != nil {
 		cfg.Local = n.local
+		n.net.ServeOwn(n.local)
+	} else {
+		cfg.Nearby = n.net.OwnAccount
 	}
 	n.directory, err = placement.NewDirectory(cfg)
 	return err
@@ -265,7 +271,7 @@ func (n *node) buildRegistrar() error {
 	if err != nil {
 		return err
 	}
-	n.registrar, err = placement.NewRegistrar(placement.RegistrarConfig{Region: n.region(), Trust: trust{n.catalog.Load}, Table: names, Record: n.recordName})
+	n.registrar, err = placement.NewRegistrar(placement.RegistrarConfig{Region: n.region(), Trust: trust{n.catalog.Load}, Table: names, Record: n.recordName, Now: n.cfg.Now})
 	if err != nil {
 		return err
 	}
@@ -286,15 +292,15 @@ func (n *node) buildCases() error {
 	if err != nil {
 		return err
 	}
-	n.residence, err = residence.Open(residence.Config{Region: n.region(), Table: entries, Record: n.recordResidence, CoolDown: coolDown})
+	n.residence, err = residence.Open(residence.Config{Region: n.region(), Table: entries, Record: n.recordResidence, Now: n.cfg.Now, CoolDown: coolDown})
 	if err != nil {
 		return err
 	}
 	n.orders, err = disclosure.Open(disclosure.Config{
 		Region: n.region(), Node: domicile.Node(n.cfg.Name), Lab: n.cfg.Lab, Catalog: n.catalog.Load, Store: n.store, Log: n.audit, Guard: n.guard,
 		Notifier: n.net, Resolve: n.directory.Resolve, Cosign: func(ctx context.Context) (int, error) { return n.net.CosignNow(ctx, n.audit) },
-		Box: n.root.Box("cases"), Dir: n.data("productions"), Registry: n.cfg.Disclosure.Registry, Bundles: n.cfg.Disclosure.Bundles, Now: time.Now,
-		Freeze: n.freeze, Logger: n.log,
+		Box: n.root.Box("cases"), Dir: n.data("productions"), Registry: n.cfg.Disclosure.Registry, Bundles: n.cfg.Disclosure.Bundles, Now: n.cfg.Now,
+		Freeze: n.freeze, Clock: n.clock, Logger: n.log,
 	})
 	if err != nil {
 		return err

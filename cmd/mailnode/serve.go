@@ -27,8 +27,8 @@ func serveCommand() *cobra.Command {
 		Use:   "serve --config node.toml",
 		Short: "Run one node until SIGTERM",
 		Long: `Run one node. When everything listens, one JSON line on the standard output says so and where; the log goes to
-the standard error as JSON. SIGTERM drains and exits 0. SIGHUP reads the catalog and the node's certificate again: a bad
-one is refused, and the old one stays.`,
+the standard error as JSON. SIGTERM drains and exits 0. SIGHUP reads the catalog, the node's certificate and the gossip
+keys again: a bad one is refused, and the old one stays.`,
 		Example: "  mailnode serve --config eu-ireland-1/node.toml",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -50,6 +50,7 @@ type ready struct {
 	Region string `json:"region,omitempty"`
 	RPC    string `json:"rpc"`
 	SMTP   string `json:"smtp,omitempty"`
+	LMTP   string `json:"lmtp,omitempty"`
 	IMAP   string `json:"imap,omitempty"`
 	IMAPS  string `json:"imaps,omitempty"`
 	Admin  string `json:"admin,omitempty"`
@@ -65,7 +66,11 @@ func serve(ctx context.Context, cfg *config.Node, out, errOut io.Writer) error {
 	if err := noCoreDumps(); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(errOut, nil))
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: level}))
 	n := &node{cfg: cfg, log: log, failed: make(chan error, 8), counts: newCounts()}
 	defer n.closeAll()
 	if err := n.build(); err != nil {
@@ -82,7 +87,7 @@ func serve(ctx context.Context, cfg *config.Node, out, errOut io.Writer) error {
 	return n.wait(ctx)
 }
 
-// wait serves until ctx ends or a part fails, and reads catalog and certificates again at SIGHUP.
+// wait serves until ctx ends or a part fails, and reads catalog, certificate and gossip keys again at SIGHUP.
 func (n *node) wait(ctx context.Context) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -99,6 +104,7 @@ func (n *node) wait(ctx context.Context) error {
 		case <-hup:
 			n.reloadCatalog(ctx)
 			n.reloadIdentity()
+			n.reloadGossip()
 		}
 	}
 }

@@ -39,7 +39,7 @@ func (n *node) start(ctx context.Context) (ready, error) {
 		n.work.Go(func() { n.net.KeepCosigned(background, n.audit) })
 		n.work.Go(func() { n.nameWatch().run(background) })
 	}
-	if at.SMTP, err = n.startSMTP(); err != nil {
+	if err = n.startSMTP(&at); err != nil {
 		return at, err
 	}
 	if err = n.startIMAP(&at); err != nil {
@@ -49,17 +49,29 @@ func (n *node) start(ctx context.Context) (ready, error) {
 	return at, err
 }
 
-func (n *node) startSMTP() (string, error) {
-	if n.cfg.SMTP.Listen == "" {
-		return "", nil
+// startSMTP opens the fronts that take mail, each a server of its own.
+func (n *node) startSMTP(at *ready) error {
+	for _, f := range []struct {
+		name string
+		door smtpd.Door
+		conf config.Front
+		at   *string
+	}{{"smtp", smtpd.MX, n.cfg.SMTP, &at.SMTP}, {"lmtp", smtpd.LMTP, n.cfg.LMTP, &at.LMTP}} {
+		if f.conf.Listen == "" {
+			continue
+		}
+		s, err := smtpd.New(smtpd.Config{Door: f.door, Region: n.region(), Hostname: f.conf.Hostname, MaxSize: f.conf.MaxSize, Lab: n.cfg.Lab,
+			Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, TLS: n.frontTLS(), Log: n.log, Now: n.cfg.Now,
+			Count: func(command string, code int) { n.counts.reply(f.name, command, code) }})
+		if err != nil {
+			return err
+		}
+		l, err := n.net.ListenFront(f.conf.Listen, smtpStranger)
+		if *f.at, err = n.serveFront(s, l, err); err != nil {
+			return err
+		}
 	}
-	s, err := smtpd.New(smtpd.Config{Region: n.region(), Hostname: n.cfg.SMTP.Hostname, MaxSize: n.cfg.SMTP.MaxSize, Lab: n.cfg.Lab,
-		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, TLS: n.frontTLS(), Log: n.log, Count: n.counts.reply})
-	if err != nil {
-		return "", err
-	}
-	l, err := n.net.ListenFront(n.cfg.SMTP.Listen, smtpStranger)
-	return n.serveFront(s, l, err)
+	return nil
 }
 
 // startIMAP opens the IMAP fronts, in the clear and within TLS by the node's certificate: one server each, before one home.
@@ -95,7 +107,7 @@ func (n *node) startAdmin() (string, error) {
 		return "", nil
 	}
 	s, err := admin.New(admin.Config{Region: n.region(), Node: domicile.Node(n.cfg.Name), Network: n.net, Catalog: n.catalog.Load, Store: n.store,
-		Directory: n.directory, Residence: n.residence, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Hash: keys.HashPassword, Log: n.log})
+		Directory: n.directory, Residence: n.residence, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Hash: keys.HashPassword, Log: n.log, Now: n.cfg.Now, Clock: n.clock})
 	if err != nil {
 		return "", err
 	}

@@ -75,6 +75,9 @@ func (s *Store) mayCreate(tok store.Token, a store.Account) (done bool, err erro
 		if tx.Bucket(bErasing).Bucket([]byte(a.ID)) != nil {
 			return domicile.E("account", domicile.Conflict, "an account with this id is being erased: choose another id")
 		}
+		if tx.Bucket(bImporting).Bucket([]byte(a.ID)) != nil {
+			return domicile.E("account", domicile.Exist, "an account with this id is coming in from another region")
+		}
 		if old, err := s.account(tx, a.ID); err == nil {
 			if done, err = old.didBefore(tok, "create account", nil); done || err != nil {
 				return err
@@ -129,7 +132,10 @@ func (a account) putRecord(rec store.Account) error {
 	if len(sealed) > store.MaxRecord {
 		return domicile.E("account", domicile.TooLarge, "the account's record is over 64 KiB")
 	}
-	return a.b.Put(kRecord, sealed)
+	if rec.State == store.Moving { // a mark outside the record, so that no reader or writer of mail need open that
+		return firstError(a.b.Put(kRecord, sealed), a.b.Put(kMoving, []byte{1}))
+	}
+	return firstError(a.b.Put(kRecord, sealed), a.b.Delete(kMoving))
 }
 
 // Account returns NotExist if the account is not in this store.

@@ -47,7 +47,7 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 const (
-	format    = 1
+	format    = 2
 	indexFile = "index.db"
 
 	// Address space only. When the file outgrows its map, bbolt stops the world

@@ -109,7 +109,7 @@ func (s *Store) transfer(ctx context.Context, tok store.Token, acct domicile.Acc
 	var result transferred
 	err = s.update(ctx, acct, func(tx *bbolt.Tx) error {
 		result = transferred{}
-		a, err := s.account(tx, acct)
+		a, err := s.served(tx, acct)
 		if err != nil {
 			return err
 		}

@@ -29,6 +29,7 @@ func (s *Store) Check(ctx context.Context) error {
 			c.fail("bbolt: %v", err)
 		}
 		c.accounts(tx)
+		c.imports(tx)
 		c.tables(tx)
 		if err := ctx.Err(); err != nil {
 			return err
@@ -93,6 +94,33 @@ func (c *checker) accounts(tx *bbolt.Tx) {
 	}
 }
 
+// imports looks at what has come in of accounts that are not whole yet: that it opens, and which files it has.
+func (c *checker) imports(tx *bbolt.Tx) {
+	c.failIf(tx.Bucket(bImporting).ForEachBucket(func(key []byte) error {
+		id := domicile.AccountID(key)
+		a, _ := c.s.arrival(tx, id)
+		var rec store.Account
+		if err := c.s.openRecord(id, a.b.Get(kRecord), accountPlace(id), &rec); err != nil {
+			return err
+		}
+		if len(a.notes.Get(kPosition)) == 0 || tx.Bucket(bAccounts).Bucket(key) != nil {
+			c.fail("account %s: it comes in, and has no position or is here already", id)
+		}
+		return firstError(
+			a.b.Bucket(bBodies).ForEach(func(k, v []byte) error {
+				r, err := decodeBody(v)
+				if err == nil && a.notes.Bucket(bMissing).Get(k) == nil {
+					c.bodies[bodyID{id, domicile.MessageID(k)}] = r.size
+				}
+				return err
+			}),
+			a.notes.Bucket(bPieces).ForEach(func(k, v []byte) error {
+				c.bodies[bodyID{id, domicile.MessageID(k)}] = int64(readNumber(v))
+				return nil
+			}))
+	}), "bucket", "importing")
+}
+
 func (c *checker) account(a account) {
 	var rec store.Account
 	if err := c.s.openRecord(a.id, a.b.Get(kRecord), accountPlace(a.id), &rec); err != nil {
@@ -101,6 +129,9 @@ func (c *checker) account(a account) {
 	}
 	if rec.ID != a.id || !bytes.Equal(c.s.addressKey(rec.Address), a.b.Get(kAddress)) {
 		c.fail("account %s: its record is of another account or address", a.id)
+	}
+	if (rec.State == store.Moving) != (a.b.Get(kMoving) != nil) {
+		c.fail("account %s: its record and its mark differ on whether it moves", a.id)
 	}
 	refs := map[domicile.MessageID]bodyRecord{}
 	mailboxes, validities := 0, map[uint32]bool{}

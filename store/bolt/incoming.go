@@ -34,7 +34,7 @@ func (s *Store) Incoming(ctx context.Context, acct domicile.AccountID, limit int
 		return nil, domicile.W(op, unavailable(err))
 	}
 	err := s.view(func(tx *bbolt.Tx) error {
-		_, err := s.account(tx, acct)
+		_, err := s.served(tx, acct)
 		return err
 	})
 	if err != nil {
@@ -102,7 +102,7 @@ func (in *incoming) commit(ctx context.Context, tok store.Token, mailbox string,
 		return rec, false, err
 	}
 	err = in.s.view(func(tx *bbolt.Tx) error { // a repeated call need not wait for the disk
-		a, err := in.s.account(tx, in.acct)
+		a, err := in.s.served(tx, in.acct)
 		if err == nil {
 			repeated, err = a.didBefore(tok, actDeliver, &rec)
 		}
@@ -126,7 +126,7 @@ func (in *incoming) commit(ctx context.Context, tok store.Token, mailbox string,
 
 // index enters the message in a transaction, unless tok did it before.
 func (in *incoming) index(tx *bbolt.Tx, tok store.Token, name string, rec messageRecord) (messageRecord, bool, error) {
-	a, err := in.s.account(tx, in.acct)
+	a, err := in.s.served(tx, in.acct)
 	if err != nil {
 		return rec, false, err
 	}

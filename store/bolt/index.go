@@ -18,6 +18,7 @@ var (
 	bAddresses = []byte("addresses")
 	bTables    = []byte("tables")
 	bErasing   = []byte("erasing")
+	bImporting = []byte("importing")
 
 	bMailboxes = []byte("mailboxes")
 	bNames     = []byte("names")
@@ -26,6 +27,8 @@ var (
 	bOrder     = []byte("order")
 	bMessages  = []byte("messages")
 	bChanges   = []byte("changes")
+	bMissing   = []byte("+missing") // no account id has a "+"
+	bPieces    = []byte("+pieces")
 
 	kFormat   = []byte("format")
 	kRegion   = []byte("region")
@@ -35,15 +38,18 @@ var (
 	kUsage    = []byte("usage")
 	kValidity = []byte("uidvalidity")
 	kCounters = []byte("counters")
+	kMoving   = []byte("moving")
+	kPosition = []byte("+position")
+	kWhole    = []byte("+whole")
 )
 
 // stamp marks a new index with format, region and a proof of the root key, and refuses an index with other marks.
 func (s *Store) stamp(db *bbolt.DB) error {
 	return db.Update(func(tx *bbolt.Tx) error {
 		if m := tx.Bucket(bMeta); m != nil {
-			return s.checkStamp(m)
+			return firstError(s.checkStamp(m), upgrade(tx))
 		}
-		for _, name := range [][]byte{bMeta, bAccounts, bAddresses, bTables, bErasing} {
+		for _, name := range [][]byte{bMeta, bAccounts, bAddresses, bTables, bErasing, bImporting} {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return err
 			}
@@ -58,6 +64,16 @@ func (s *Store) stamp(db *bbolt.DB) error {
 			m.Put(kRegion, []byte(s.cfg.Region)),
 			m.Put(kProof, proof))
 	})
+}
+
+// upgrade brings an index of format 1 to format 2, which has a place for accounts that are coming in. No account of it is
+// moving: nothing of that release could begin a move.
+func upgrade(tx *bbolt.Tx) error {
+	if readNumber(tx.Bucket(bMeta).Get(kFormat)) == format {
+		return nil
+	}
+	_, err := tx.CreateBucketIfNotExists(bImporting)
+	return firstError(err, tx.Bucket(bMeta).Put(kFormat, number(format)))
 }
 
 func (s *Store) checkStamp(m *bbolt.Bucket) error {
@@ -87,6 +103,15 @@ func (s *Store) account(tx *bbolt.Tx, id domicile.AccountID) (account, error) {
 		return account{}, domicile.E("account", domicile.NotExist, "no such account here")
 	}
 	return account{s, id, b}, nil
+}
+
+// served returns an account whose mail may be read and changed: a moving one is frozen.
+func (s *Store) served(tx *bbolt.Tx, id domicile.AccountID) (account, error) {
+	a, err := s.account(tx, id)
+	if err == nil && a.b.Get(kMoving) != nil {
+		err = domicile.E("account", domicile.Unavailable, "the account is on its way to another region")
+	}
+	return a, err
 }
 
 // seal and open keep v as sealed JSON, bound to its place in the account.

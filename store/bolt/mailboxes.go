@@ -110,7 +110,7 @@ func (s *Store) Mailboxes(_ context.Context, acct domicile.AccountID) ([]store.M
 	const op = "list mailboxes"
 	var found []sealedMailbox
 	err := s.view(func(tx *bbolt.Tx) error {
-		a, err := s.account(tx, acct)
+		a, err := s.served(tx, acct)
 		if err != nil {
 			return err
 		}
@@ -168,7 +168,7 @@ func (s *Store) MailboxByName(_ context.Context, acct domicile.AccountID, name s
 }
 
 func (s *Store) named(tx *bbolt.Tx, acct domicile.AccountID, canonical string) (*mailbox, error) {
-	a, err := s.account(tx, acct)
+	a, err := s.served(tx, acct)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +185,7 @@ func (s *Store) CreateMailbox(ctx context.Context, tok store.Token, acct domicil
 	}
 	var made store.Mailbox
 	err := s.update(ctx, acct, func(tx *bbolt.Tx) error {
-		a, err := s.account(tx, acct)
+		a, err := s.served(tx, acct)
 		if err != nil {
 			return err
 		}

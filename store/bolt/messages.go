@@ -248,6 +248,9 @@ func (s *Store) knowsBody(acct domicile.AccountID, id domicile.MessageID) (known
 		if b := tx.Bucket(bAccounts).Bucket([]byte(acct)); b != nil {
 			known = b.Bucket(bBodies).Get([]byte(id)) != nil
 		}
+		if a, ok := s.arrival(tx, acct); ok {
+			known = known || a.received(id)
+		}
 		return nil
 	})
 	return known, err

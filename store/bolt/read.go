@@ -40,7 +40,7 @@ func (s *Store) Messages(_ context.Context, acct domicile.AccountID, mbox domici
 }
 
 func (s *Store) mailboxByID(tx *bbolt.Tx, acct domicile.AccountID, id domicile.MailboxID) (*mailbox, error) {
-	a, err := s.account(tx, acct)
+	a, err := s.served(tx, acct)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,14 @@ func (m *mailbox) since(seq store.ModSeq) (changed []entry, vanished []store.UID
 // Body opens the bytes of a message.
 func (s *Store) Body(_ context.Context, acct domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error) {
 	const op = "open body"
-	known, err := s.knowsBody(acct, id)
+	known := false
+	err := s.view(func(tx *bbolt.Tx) error {
+		a, err := s.served(tx, acct)
+		if err == nil {
+			known = a.b.Bucket(bBodies).Get([]byte(id)) != nil
+		}
+		return err
+	})
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}

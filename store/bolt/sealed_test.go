@@ -194,6 +194,7 @@ func TestCheckFinds(t *testing.T) {
 		"name":        func(_ *Store, m *mailbox) { m.account.b.Bucket(bNames).Delete(m.nameKey("INBOX")) },
 		"token order": func(_ *Store, m *mailbox) { m.account.b.Bucket(bOrder).Delete(number(1)) },
 		"validity":    func(_ *Store, m *mailbox) { m.validity++; m.save(); m.account.b.Put(kValidity, number(1)) },
+		"moving":      func(_ *Store, m *mailbox) { m.account.b.Put(kMoving, []byte{1}) },
 		"address":     func(s *Store, m *mailbox) { m.account.b.Put(kAddress, []byte("other")) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 // tokenRecord is what an account remembers of a used token.
 type tokenRecord struct {
 	Act    string
+	Token  store.Token     `json:",omitempty"` // of a delivery, which a move carries on; absent before format 2
 	Seq    uint64          // its key in the bucket "order"
 	Result json.RawMessage `json:",omitempty"`
 }
@@ -67,17 +68,26 @@ func (a account) remember(tok store.Token, act string, result any) error {
 	if err != nil {
 		return err
 	}
+	rec := tokenRecord{Act: act, Result: raw}
+	if act == actDeliver {
+		rec.Token = tok
+	}
+	return a.keepToken(tok, rec, a.s.cfg.Now())
+}
+
+// keepToken writes a token that was used at a time, as the newest.
+func (a account) keepToken(tok store.Token, rec tokenRecord, now time.Time) error {
 	order := a.b.Bucket(bOrder)
 	seq, err := order.NextSequence()
 	if err != nil {
 		return err
 	}
 	key := a.tokenKey(tok)
-	sealed, err := a.seal(tokenRecord{act, seq, raw}, a.tokenPlace(key))
+	rec.Seq = seq
+	sealed, err := a.seal(rec, a.tokenPlace(key))
 	if err != nil {
 		return err
 	}
-	now := a.s.cfg.Now()
 	return firstError(
 		a.b.Bucket(bTokens).Put(key, sealed),
 		order.Put(number(seq), binary.BigEndian.AppendUint64(key[:len(key):len(key)], uint64(now.Unix()))),

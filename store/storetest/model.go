@@ -15,10 +15,10 @@ import (
 // model plays random acts on the mailboxes of one account, and the same acts on
 // maps in memory, opens the store again now and then, and compares.
 func model(r *Rig) {
-	round := 0
+	round, far := 0, r.other()
 	rapid.Check(r.T.(rapid.TB), func(t *rapid.T) {
 		round++
-		m := &machine{r: r, t: t, acct: r.Person(fmt.Sprintf("model%d", round)), boxes: map[string]*modelBox{}}
+		m := &machine{r: r, far: far, t: t, acct: r.Person(fmt.Sprintf("model%d", round)), boxes: map[string]*modelBox{}}
 		for _, name := range r.names(m.acct) {
 			m.boxes[name] = &modelBox{next: 1}
 		}
@@ -53,6 +53,7 @@ type modelBox struct {
 
 type machine struct {
 	r     *Rig
+	far   *Rig // where the account goes at the end
 	t     *rapid.T
 	acct  domicile.AccountID
 	boxes map[string]*modelBox
@@ -304,5 +305,21 @@ func (m *machine) changesAgree() {
 			}
 		}
 	}
+	m.arrives()
 	m.no(m.r.DeleteAccount(ctx, m.acct))
+}
+
+// arrives moves the account to another store, in parts of a size that splits some bodies, and wants all of it there.
+func (m *machine) arrives() {
+	want, err := portrait(m.r.Store, m.acct)
+	m.no(err)
+	m.no(freeze(m.r, m.acct))
+	m.no(transfer(m.r, m.far, m.acct, 5))
+	m.no(m.far.Activate(ctx, m.acct, func(a *store.Account) error { a.State = store.Active; return nil }))
+	got, err := portrait(m.far.Store, m.acct)
+	m.no(err)
+	m.no(m.far.DeleteAccount(ctx, m.acct))
+	if got != want {
+		m.t.Fatalf("behind the move:\n%s\nbefore:\n%s", got, want)
+	}
 }

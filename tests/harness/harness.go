@@ -164,7 +164,27 @@ func build(t testing.TB, root string, args ...string) *Cluster {
 	if c.Lab, err = lab.Load(dir); err != nil {
 		t.Fatal(err)
 	}
+	c.logAll(t)
 	return c
+}
+
+// logAll has every node log all there is, so that checkLogs looks at every line that a node can write.
+func (c *Cluster) logAll(t testing.TB) {
+	t.Helper()
+	configs := []string{c.Witness.Config}
+	for _, n := range c.Nodes {
+		configs = append(configs, n.Config)
+	}
+	for _, name := range configs {
+		f, err := os.OpenFile(c.Path(name), os.O_APPEND|os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteString("\n[log]\nlevel = 'debug'\n")
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Outside returns the folder that HOME and TMPDIR of a node lie in: what a node writes outside its own folder is there.

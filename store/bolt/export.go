@@ -1,0 +1,322 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	bbolt "go.etcd.io/bbolt"
+
+	"domicile"
+	"domicile/store"
+)
+
+// cursor is a store.Position taken apart: what comes next in the order of an export.
+type cursor struct {
+	stage string // one of the stages below; "" = the account itself
+	id    string // of a mailbox or message
+	n     uint64 // within it: a UID, a ModSeq, an offset; of tokens their number
+	m     uint64 // a UID behind the ModSeq; of mailboxes and bodies 1 for what follows id
+}
+
+// The stages of an export behind the account, in their order. A mailbox passes through the first three before the next one begins.
+const (
+	stageMailbox  = "mailbox"
+	stageMessages = "messages"
+	stageVanished = "vanished"
+	stageTokens   = "tokens"
+	stageBodies   = "bodies"
+	stageEnd      = "end"
+)
+
+// from is the first key that is left.
+func (c cursor) from() []byte {
+	if c.m == 0 {
+		return []byte(c.id)
+	}
+	return append([]byte(c.id), 0)
+}
+
+func (c cursor) position() store.Position {
+	if c == (cursor{}) {
+		return ""
+	}
+	return store.Position(fmt.Sprintf("%s/%s/%d/%d", c.stage, c.id, c.n, c.m))
+}
+
+func parsePosition(p store.Position) (c cursor, err error) {
+	if p == "" {
+		return c, nil
+	}
+	parts := strings.Split(string(p), "/")
+	if len(p) > store.MaxPosition || len(parts) != 4 {
+		return c, errPosition
+	}
+	c.stage, c.id = parts[0], parts[1]
+	c.n, err = strconv.ParseUint(parts[2], 10, 64)
+	if err == nil {
+		c.m, err = strconv.ParseUint(parts[3], 10, 32)
+	}
+	switch {
+	case err != nil, c.position() != p:
+		return c, errPosition
+	}
+	switch c.stage {
+	case stageMailbox, stageMessages, stageVanished, stageTokens, stageBodies, stageEnd:
+		return c, nil
+	}
+	return c, errPosition
+}
+
+var errPosition = domicile.E("export", domicile.Invalid, "this store wrote no such position")
+
+// Export collects the items of the index in one short snapshot, and reads bodies behind it.
+func (s *Store) Export(ctx context.Context, id domicile.AccountID, after store.Position, size int64) (store.Part, error) {
+	const op = "export account"
+	c, err := parsePosition(after)
+	if err != nil {
+		return store.Part{}, domicile.W(op, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return store.Part{}, domicile.W(op, unavailable(err))
+	}
+	x := &exporter{s: s, acct: id, at: c, left: max(1, min(size, store.MaxPart))}
+	if err = s.view(x.index); err == nil {
+		err = x.readBodies()
+	}
+	if err != nil {
+		return store.Part{}, domicile.W(op, err)
+	}
+	return store.Part{After: after, Next: x.at.position(), Last: x.at.stage == stageEnd, Items: x.items}, nil
+}
+
+type exporter struct {
+	s      *Store
+	acct   domicile.AccountID
+	at     cursor
+	left   int64 // bytes of bodies
+	items  []store.Item
+	bodies []wantedBody // of this part
+	more   bool         // there are bodies behind these
+}
+
+type wantedBody struct {
+	id   domicile.MessageID
+	size int64
+}
+
+func (x *exporter) full() bool { return len(x.items) >= store.MaxPartItems }
+
+func (x *exporter) add(i store.Item, next cursor) {
+	x.items = append(x.items, i)
+	x.at = next
+}
+
+// index collects items until the part is full, and which bodies follow if there is room for them.
+func (x *exporter) index(tx *bbolt.Tx) error {
+	a, err := x.s.account(tx, x.acct)
+	if err != nil {
+		return err
+	}
+	if a.b.Get(kMoving) == nil {
+		return domicile.E("account", domicile.Conflict, "only a moving account is exported: set its state first")
+	}
+	for !x.full() && x.at.stage != stageBodies && x.at.stage != stageEnd {
+		if err := x.step(a); err != nil {
+			return err
+		}
+	}
+	if len(x.items) == 0 && x.at.stage == stageBodies { // in a part of their own, behind the messages that name them
+		x.wanted(a)
+	}
+	return nil
+}
+
+// step adds items of one stage and comes to the next, or fills the part.
+func (x *exporter) step(a account) error {
+	switch x.at.stage {
+	case "":
+		return x.account(a)
+	case stageMailbox:
+		return x.mailbox(a)
+	case stageMessages:
+		return x.messages(a)
+	case stageVanished:
+		return x.vanished(a)
+	}
+	return x.tokens(a)
+}
+
+func (x *exporter) account(a account) error {
+	out := &store.ExportedAccount{UIDValidity: uint32(readNumber(a.b.Get(kValidity)))}
+	if err := x.s.openRecord(a.id, a.b.Get(kRecord), accountPlace(a.id), &out.Account); err != nil {
+		return err
+	}
+	x.add(store.Item{Account: out}, cursor{stage: stageMailbox})
+	return nil
+}
+
+// mailbox adds the first mailbox that is not before x.at.id.
+func (x *exporter) mailbox(a account) error {
+	k, _ := a.b.Bucket(bMailboxes).Cursor().Seek(x.at.from())
+	if k == nil {
+		x.at = cursor{stage: stageTokens}
+		return nil
+	}
+	m, err := a.mailbox(domicile.MailboxID(k))
+	if err != nil {
+		return err
+	}
+	rec, err := m.record()
+	if err != nil {
+		return err
+	}
+	full := m.full(m.id, rec)
+	x.add(store.Item{Mailbox: &full}, cursor{stage: stageMessages, id: string(m.id)})
+	return nil
+}
+
+func (x *exporter) messages(a account) error {
+	m, err := a.mailbox(domicile.MailboxID(x.at.id))
+	if err != nil {
+		return err
+	}
+	c := m.b.Bucket(bMessages).Cursor()
+	for k, v := c.Seek(uidKey(store.UID(x.at.n))); k != nil && !x.full(); k, v = c.Next() {
+		r, err := x.s.openMessage(a.id, m.id, readUID(k), v)
+		if err != nil {
+			return err
+		}
+		x.add(store.Item{Message: r.exported(m.id)}, cursor{stage: stageMessages, id: x.at.id, n: uint64(r.UID) + 1})
+	}
+	if !x.full() {
+		x.at = cursor{stage: stageVanished, id: x.at.id}
+	}
+	return nil
+}
+
+func (r messageRecord) exported(box domicile.MailboxID) *store.ExportedMessage {
+	return &store.ExportedMessage{Mailbox: box, ID: r.ID, UID: r.UID, ModSeq: r.ModSeq, Flags: r.Flags,
+		Internal: r.Internal, Zone: r.Zone, Saved: r.Saved, Size: r.Size}
+}
+
+func (x *exporter) vanished(a account) error {
+	m, err := a.mailbox(domicile.MailboxID(x.at.id))
+	if err != nil {
+		return err
+	}
+	c := m.b.Bucket(bChanges).Cursor()
+	for k, v := c.Seek(changeKey(store.ModSeq(x.at.n), store.UID(x.at.m))); k != nil && !x.full(); k, v = c.Next() {
+		seq, uid := readNumber(k[:8]), readUID(k[8:])
+		if bytes.Equal(v, isVanished) {
+			next := cursor{stage: stageVanished, id: x.at.id, n: seq, m: uint64(uid) + 1}
+			x.add(store.Item{Vanished: &store.Vanished{Mailbox: m.id, UID: uid, ModSeq: store.ModSeq(seq)}}, next)
+		}
+	}
+	if !x.full() {
+		x.at = cursor{stage: stageMailbox, id: x.at.id, m: 1}
+	}
+	return nil
+}
+
+func (x *exporter) tokens(a account) error {
+	c := a.b.Bucket(bOrder).Cursor()
+	for k, v := c.Seek(number(x.at.n)); k != nil && !x.full(); k, v = c.Next() {
+		if len(v) < 8 {
+			return fmt.Errorf("an entry in the order of tokens is damaged: run fsck")
+		}
+		key, used := v[:len(v)-8], int64(binary.BigEndian.Uint64(v[len(v)-8:]))
+		var rec tokenRecord
+		if err := x.s.openRecord(a.id, a.b.Bucket(bTokens).Get(key), a.tokenPlace(key), &rec); err != nil {
+			return err
+		}
+		next := cursor{stage: stageTokens, n: readNumber(k) + 1}
+		if x.at = next; rec.Token == "" {
+			continue
+		}
+		var made messageRecord
+		if err := json.Unmarshal(rec.Result, &made); err != nil {
+			return err
+		}
+		x.add(store.Item{Token: &store.UsedToken{Token: rec.Token, Used: used, Made: *made.exported("")}}, next)
+	}
+	if !x.full() {
+		x.at = cursor{stage: stageBodies}
+	}
+	return nil
+}
+
+// wanted notes which bodies the part has room for. Of a body that is under way the rest comes first.
+func (x *exporter) wanted(a account) {
+	room := x.left
+	c := a.b.Bucket(bBodies).Cursor()
+	for k, v := c.Seek(x.at.from()); k != nil; k, v = c.Next() {
+		r, err := decodeBody(v)
+		if err != nil {
+			continue // Check tells of it; the import finds the body missing
+		}
+		if x.more = room <= 0 && len(x.bodies) > 0 || len(x.bodies) >= store.MaxPartBodies; x.more {
+			return
+		}
+		x.bodies = append(x.bodies, wantedBody{domicile.MessageID(k), r.size})
+		if room -= r.size; string(k) == x.at.id { // the rest of one that is under way
+			room += int64(x.at.n)
+		}
+	}
+}
+
+// readBodies reads what wanted noted, as far as there is room.
+func (x *exporter) readBodies() error {
+	if x.at.stage != stageBodies || len(x.items) > 0 {
+		return nil
+	}
+	for _, b := range x.bodies {
+		offset := int64(0)
+		if string(b.id) == x.at.id {
+			offset = int64(x.at.n)
+		}
+		p, err := x.piece(b, offset)
+		if err != nil {
+			return err
+		}
+		next := cursor{stage: stageBodies, id: string(b.id), m: 1}
+		if p.Offset+int64(p.Length) < p.Size {
+			next = cursor{stage: stageBodies, id: string(b.id), n: uint64(p.Offset) + uint64(p.Length)}
+		}
+		x.left -= int64(p.Length)
+		if x.add(store.Item{Piece: p}, next); next.n > 0 {
+			return nil
+		}
+	}
+	if !x.more {
+		x.at = cursor{stage: stageEnd}
+	}
+	return nil
+}
+
+// piece reads a body from offset on, as much as there is room for, and to its end if that is reached, which proves it whole.
+func (x *exporter) piece(b wantedBody, offset int64) (*store.Piece, error) {
+	r, err := x.s.bodies.open(x.acct, b.id)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if _, err := io.CopyN(io.Discard, r, offset); err != nil {
+		return nil, err
+	}
+	data := make([]byte, min(b.size-offset, max(x.left, 1)))
+	if _, err := io.ReadFull(r, data); err != nil {
+		return nil, err
+	}
+	if offset+int64(len(data)) == b.size {
+		if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			return nil, fmt.Errorf("a body is not as long as the index says: run fsck")
+		}
+	}
+	return &store.Piece{ID: b.id, Offset: offset, Size: b.size, Length: len(data), Data: data}, nil
+}

@@ -1,0 +1,256 @@
+package tests
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"domicile"
+	"domicile/lab"
+	"domicile/tests/harness"
+	"domicile/tests/netlink"
+)
+
+// The two directions of the link that mail for Ireland takes.
+var (
+	toIreland = netlink.Link{From: usNode, To: ieNode}
+	toUS      = netlink.Link{From: ieNode, To: usNode}
+)
+
+// patience is how long a sender tries again: longer than home waits to hear what became of an answer.
+const patience = 4 * time.Minute
+
+// post is mail over a bad network. Its sender tries again until it is answered with 250, as mail servers do; at the end each
+// message must be in its account once, unaltered, and nothing else.
+type post struct {
+	c         *harness.Cluster
+	net       *netlink.Net
+	passwords map[string]string
+	sent      map[string][][]byte // by recipient, in no order that matters
+}
+
+var homes = map[string]domicile.Region{"aoife@example.com": ireland, "samuel@example.com": usEast}
+
+// badNetwork starts the lab of the story with a network between its nodes that can be made bad, and an account in each region.
+func badNetwork(t *testing.T) *post {
+	t.Helper()
+	c := harness.New(t, harness.TwoRegions...)
+	p := &post{c: c, net: netlink.Lay(t, c, netlink.Blind), passwords: map[string]string{}, sent: map[string][][]byte{}}
+	c.StartAll(t)
+	p.passwords["aoife@example.com"] = c.Account(t, ireland, "aoife@example.com", "IE")
+	p.passwords["samuel@example.com"] = c.Account(t, usEast, "samuel@example.com", "US")
+	return p
+}
+
+// write makes a message of some size that is like no other.
+func (p *post) write(to string, size int) []byte {
+	text := letter(domicile.NewID("net"), strings.Repeat("not to be lost, doubled or misplaced\n", 1+size/38))
+	p.sent[to] = append(p.sent[to], text)
+	return text
+}
+
+// deliver sends a new message until it is answered with 250.
+func (p *post) deliver(t *testing.T, at domicile.Node, to string, size int) {
+	t.Helper()
+	p.again(t, at, to, p.write(to, size))
+}
+
+func (p *post) again(t *testing.T, at domicile.Node, to string, text []byte) {
+	t.Helper()
+	harness.Eventually(t, patience, "a message to be taken", func() bool {
+		code, err := try(t, p.c, at, to, text)
+		if code >= 500 {
+			t.Fatalf("refused for good: %v", err)
+		}
+		return code == 250
+	})
+}
+
+// putOff sends a new message once; it must be put off. It is returned to be sent again.
+func (p *post) putOff(t *testing.T, at domicile.Node, to string, size int) []byte {
+	t.Helper()
+	text := p.write(to, size)
+	if code, err := try(t, p.c, at, to, text); code != 451 {
+		t.Errorf("a message to %s by %s: %d (%v), want 451", to, at, code, err)
+	}
+	return text
+}
+
+// judge counts, and wants nothing to be left of what was cut off.
+func (p *post) judge(t *testing.T) {
+	t.Helper()
+	p.count(t)
+	for _, n := range p.c.Nodes {
+		harness.Eventually(t, 2*time.Minute, "nothing to be on its way in "+string(n.Name), func() bool { return staged(t, p.c, n.Name) == 0 })
+	}
+}
+
+// count wants each message where it belongs, once and unaltered, and nothing else.
+func (p *post) count(t *testing.T) {
+	t.Helper()
+	for to, texts := range p.sent {
+		got := p.c.Inbox(t, homes[to], to, p.passwords[to])
+		if len(got) != len(texts) {
+			t.Errorf("%s has %d messages, and %d were sent", to, len(got), len(texts))
+		}
+		for _, text := range texts {
+			found := 0
+			for _, m := range got {
+				if lab.BehindTrace(m, text) == nil {
+					found++
+				}
+			}
+			if found != 1 {
+				t.Errorf("a message for %s is there %d times", to, found)
+			}
+		}
+	}
+}
+
+// staged counts messages that are coming in.
+func staged(t *testing.T, c *harness.Cluster, name domicile.Node) int {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(c.Path(c.Node(name).Data), "store", "staging"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// TestSlowLink has 300 ms each way and 96 KiB a second between the regions, and connections that are reset in the middle of a
+// message: it is put off, never committed, and sent again it arrives once.
+func TestSlowLink(t *testing.T) {
+	t.Parallel()
+	p := badNetwork(t)
+	slow := netlink.Fault{Delay: 300 * time.Millisecond, Rate: 96 << 10}
+	p.net.Both(usNode, ieNode, slow)
+	for range 3 {
+		p.deliver(t, usNode, "aoife@example.com", 8000)
+		p.deliver(t, ieNode, "samuel@example.com", 100)
+	}
+	for _, after := range []int64{20 << 10, 70 << 10, 139 << 10} {
+		cut := slow
+		cut.CutAfter = after
+		p.net.Set(toIreland, cut)
+		text := p.putOff(t, usNode, "aoife@example.com", 150<<10)
+		if p.net.Cutting(toIreland) {
+			t.Errorf("no connection was cut after %d bytes", after)
+		}
+		p.again(t, usNode, "aoife@example.com", text)
+	}
+	p.net.Both(usNode, ieNode, netlink.Fault{Cut: true})
+	text := p.putOff(t, usNode, "aoife@example.com", 10)
+	p.deliver(t, ieNode, "aoife@example.com", 10) // at home nobody else is needed
+	p.net.Both(usNode, ieNode, slow)
+	p.again(t, usNode, "aoife@example.com", text)
+	p.judge(t)
+}
+
+// TestDroppedGossip loses 40 % of all packets of gossip: nodes find each other, stay together, and mail flows.
+func TestDroppedGossip(t *testing.T) {
+	t.Parallel()
+	c := harness.New(t, harness.TwoRegions...)
+	p := &post{c: c, net: netlink.Lay(t, c, netlink.Blind), passwords: map[string]string{}, sent: map[string][][]byte{}}
+	for _, from := range p.net.Nodes() {
+		for _, to := range p.net.Nodes() {
+			p.net.Set(netlink.Link{From: from, To: to}, netlink.Fault{Drop: 0.4})
+		}
+	}
+	c.StartAll(t)
+	p.passwords["aoife@example.com"] = c.Account(t, ireland, "aoife@example.com", "IE")
+	p.passwords["samuel@example.com"] = c.Account(t, usEast, "samuel@example.com", "US")
+	lost := func() (n int) {
+		for _, from := range p.net.Nodes() {
+			for _, to := range p.net.Nodes() {
+				n += p.net.Lost(netlink.Link{From: from, To: to})
+			}
+		}
+		return n
+	}
+	for first := lost(); lost() < first+20; time.Sleep(200 * time.Millisecond) {
+		p.deliver(t, usNode, "aoife@example.com", 1000)
+		p.deliver(t, ieNode, "samuel@example.com", 1000)
+		if t.Context().Err() != nil {
+			t.Fatal("the test was ended")
+		}
+	}
+	c.Met(t, 3)
+	t.Logf("%d packets were lost, %d messages sent", lost(), len(p.sent["aoife@example.com"]))
+	p.judge(t)
+}
+
+// TestOneWayCut loses everything that goes one way, and nothing that goes the other: first mail cannot leave the US, then it gets home
+// and its answer does not. Nobody is told 250 in vain, and what home has already is not stored twice.
+func TestOneWayCut(t *testing.T) {
+	t.Parallel()
+	p := badNetwork(t)
+	p.deliver(t, usNode, "aoife@example.com", 10)
+	p.deliver(t, ieNode, "samuel@example.com", 10)
+	p.net.Set(toIreland, netlink.Fault{Silent: true})
+	out := p.putOff(t, usNode, "aoife@example.com", 10)
+	back := p.putOff(t, ieNode, "samuel@example.com", 10) // it would arrive; that it did cannot be heard
+	p.deliver(t, ieNode, "aoife@example.com", 10)
+	p.deliver(t, usNode, "samuel@example.com", 10)
+	p.net.Heal()
+	p.again(t, usNode, "aoife@example.com", out)
+
+	// The connection stands and the message goes whole; what comes back is lost.
+	text := p.write("aoife@example.com", 10)
+	s, err := lab.DialSMTP(t.Context(), p.c.Node(usNode).SMTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Begin("maeve@sender.example", "aoife@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, 30*time.Second, "the message to be on its way", func() bool { return staged(t, p.c, ieNode) > 0 })
+	p.net.Set(toUS, netlink.Fault{Silent: true})
+	if _, err := s.Command(250, "."); lab.Code(err) != 451 {
+		t.Errorf("the answer of home was lost, and the sender is told %v", err)
+	}
+	if got := p.c.Inbox(t, ireland, "aoife@example.com", p.passwords["aoife@example.com"]); len(got) != len(p.sent["aoife@example.com"]) {
+		t.Errorf("home has %d messages of %d: the answer was lost before there was one", len(got), len(p.sent["aoife@example.com"]))
+	}
+	p.net.Heal()
+	p.c.Met(t, 3)
+	p.again(t, usNode, "aoife@example.com", text)
+	p.again(t, ieNode, "samuel@example.com", back)
+	p.judge(t)
+}
+
+// TestStalledLink stops a link in the middle of a message, without closing it, for longer than either side waits: the message is put
+// off, home keeps nothing of it, and when the link moves again it arrives once.
+func TestStalledLink(t *testing.T) {
+	t.Parallel()
+	p := badNetwork(t)
+	p.deliver(t, usNode, "aoife@example.com", 10)
+	text := p.write("aoife@example.com", 200<<10)
+	s, err := lab.DialSMTP(t.Context(), p.c.Node(usNode).SMTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Begin("maeve@sender.example", "aoife@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(text[:100<<10]); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, 30*time.Second, "the message to be on its way", func() bool { return staged(t, p.c, ieNode) > 0 })
+	p.net.Both(usNode, ieNode, netlink.Fault{Silent: true})
+	harness.Eventually(t, 2*time.Minute, "home to give up", func() bool { return staged(t, p.c, ieNode) == 0 })
+	s.Write(text[100<<10:]) // the front may have ended the connection
+	if msg, err := s.Command(250, "."); err == nil {
+		t.Errorf("a message that home gave up was answered with 250: %s", msg)
+	}
+	p.deliver(t, ieNode, "aoife@example.com", 10)
+	p.net.Heal()
+	p.again(t, usNode, "aoife@example.com", text)
+	p.judge(t)
+}
