@@ -449,3 +449,23 @@ func TestRelayMisuse(t *testing.T) {
 	wantReason(t, err, domicile.EgressNotAllowed)
 	wantKind(t, err, domicile.Refused)
 }
+
+// What the layer above refuses is in the journal like the guard's own refusals; if it cannot be, the answer is no all the same.
+func TestRefuseIsWrittenDown(t *testing.T) {
+	g, _, dir := testGuard(t, "eu-ireland", nil)
+	r := Request{Crossing: placement.Crossing{Class: domicile.Relay, Kind: placement.Stream, Party: placement.ToRegion, To: "us-east",
+		Account: "a1", Home: "eu-ireland", Ceiling: 100}}
+	wantReason(t, g.Refuse(t.Context(), r, domicile.AbroadRefused, "house/abroad", "no"), domicile.AbroadRefused)
+	g.Close()
+	g.journal.Close()
+	found := false
+	for _, rec := range readJournal(t, dir) {
+		found = found || rec.Type == recRefused && rec.Reason == domicile.AbroadRefused && rec.Account == "a1" && rec.To == "us-east" && rec.Rule == "house/abroad"
+	}
+	if !found {
+		t.Error("no record of the refusal")
+	}
+	err := g.Refuse(t.Context(), r, domicile.AbroadRefused, "house/abroad", "no")
+	wantKind(t, err, domicile.Unavailable)
+	wantReason(t, err, domicile.JournalUnavailable)
+}
