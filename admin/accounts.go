@@ -50,7 +50,7 @@ type Account struct {
 	Region    domicile.Region    `json:"region"`
 	Residence domicile.Country   `json:"residence"`
 	Class     string             `json:"class"`
-	State     store.AccountState `json:"state"` // the store's, or removing, removed
+	State     store.AccountState `json:"state"`  // the store's, or removing, removed
 	Abroad    string             `json:"abroad"` // relay, refer or refuse
 	Epoch     uint64             `json:"epoch"`
 	Quota     int64              `json:"quota"` // bytes; 0 = none

@@ -85,6 +85,9 @@ func (h *Home) mayReadAt(ctx context.Context, s *region.Session, a store.Account
 
 // servePassed speaks TLS, and IMAP within it, with a client whose connection a front passes through unread.
 func (h *Home) servePassed(_ context.Context, s *region.Session) error {
+	if s.Login != nil {
+		return domicile.E("session", domicile.Invalid, "what is passed through unread has no login beside it")
+	}
 	c, err := s.Accept(nil)
 	if err != nil {
 		return err

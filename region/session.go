@@ -27,6 +27,7 @@ const (
 	sessionHeader  = 16 << 10 // bytes of the request's header
 	sessionLogin   = 64 << 10 // bytes each way before login
 	maxClientText  = 64       // bytes of a client's network
+	frameHead      = 5        // bytes of a frame's kind and length
 )
 
 // Credential is what a client logs in with.
@@ -109,7 +110,7 @@ func (n *Node) OpenSession(ctx context.Context, to domicile.Region, front string
 	}
 	last := domicile.E(op, domicile.Unavailable, "gossip knows no living node of it")
 	for _, addr := range n.candidates(to) {
-		if err := standing.message(int64(len(header))); err != nil {
+		if err := standing.message(frameHead + int64(len(header))); err != nil {
 			return nil, domicile.W(op, err)
 		}
 		o := &opening{node: n, op: op, to: to, addr: addr, front: front, header: header, leave: leave}
@@ -239,6 +240,7 @@ func (n *Node) serveSession(w http.ResponseWriter, r *http.Request, from Peer, f
 // runSession has the handler serve the session, and ends the tunnel behind it.
 func (n *Node) runSession(w http.ResponseWriter, r *http.Request, front string, h SessionHandler, s *Session) {
 	s.out = &responseFrames{w, http.NewResponseController(w)}
+	w.Header().Set("Content-Type", "application/octet-stream")
 	var t *tunnel
 	s.accept = func() *tunnel {
 		t = newTunnel(r.Body, s.out, func() {}, n.pace, tunnelAddr(n.cfg.Region), tunnelAddr(string(s.From.Region)+"/"+s.Client))
@@ -332,13 +334,13 @@ func (s *Session) tell(t *tunnel, a domicile.AccountID) error {
 	return t.frame(lengthFrame(frameLogin, raw))
 }
 
-// small lets n bytes that are no mail out, to the region of the front.
+// small lets a frame of n bytes that are no mail out, to the region of the front.
 func (s *Session) small(n int) error {
 	p, err := s.node.cfg.Guard.standingFor(context.Background(), s.to)
 	if err != nil {
 		return err
 	}
-	return p.message(int64(n))
+	return p.message(frameHead + int64(n))
 }
 
 // responseFrames sends frames at once.
