@@ -44,6 +44,7 @@ const (
 	JournalUnavailable   Reason = "journal_unavailable"       // the decision could not be written down, so the answer is no
 	PeerUnverified       Reason = "peer_unverified"           // certificate not of the region's own authority
 	CatalogUnverified    Reason = "catalog_unverified"        // catalog older, with a gap, or lacking a signature it needs
+	LogRolledBack        Reason = "log_rolled_back"           // a restored log that is older, or another, than one that was cosigned
 	OwnershipUnverified  Reason = "ownership_unverified"      // an ownership record that its home did not sign
 	NameTaken            Reason = "name_taken"                // the address is claimed already, or rests in quarantine
 	DomainNotServed      Reason = "domain_not_served"         // the domain is not in the catalog
@@ -64,7 +65,7 @@ var Reasons = []Reason{
 	NoLegalBasis, ResidenceFrozen, CoolingDown, EvidenceInsufficient, EvidenceContradicts, SelfApproval, UnknownCountry,
 	ResidenceNotServed, WrongRegion, QuorumNotReached, NotPossessed, Referred, ClockUnsure, NoPermit, PermitSpent,
 	PermitForeign, PermitExceeded, EgressClassUnknown, EgressNotAllowed, JournalUnavailable, PeerUnverified,
-	CatalogUnverified, OwnershipUnverified, NameTaken, DomainNotServed, ConsentMissing, DualApprovalMissing, AccountSuspended,
+	CatalogUnverified, LogRolledBack, OwnershipUnverified, NameTaken, DomainNotServed, ConsentMissing, DualApprovalMissing, AccountSuspended,
 	AbroadRefused, ReadAtHome, OrderStateWrong,
 	MoveNotApproved, MovePastHandover,
 }

@@ -34,7 +34,7 @@ user that the node runs as; the node may be running. What is not wrong yet is a 
 				return fmt.Errorf("%w\n%w", err, errConfig)
 			}
 			if f.Node != nil {
-				(&inspection{File: f, n: f.Node, now: time.Now()}).run()
+				(&inspection{File: f, n: f.Node, now: f.Node.Now()}).run()
 			}
 			for _, w := range f.Warnings() {
 				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", w)

@@ -15,6 +15,7 @@ import (
 
 	"domicile"
 	"domicile/audit"
+	"domicile/backup"
 	"domicile/config"
 	"domicile/disclosure"
 	"domicile/imapd"
@@ -63,6 +64,7 @@ type node struct {
 	work     sync.WaitGroup
 	failed   chan error
 	draining atomic.Bool
+	restored *backup.Mark          // of a folder that was restored, confirmed, and not settled yet
 	at       atomic.Pointer[ready] // where it serves, once it does
 	counts   *counts
 }
@@ -93,10 +95,27 @@ func (n *node) region() domicile.Region { return domicile.Region(n.cfg.Region) }
 
 // build makes every part and joins them. Nothing listens yet.
 func (n *node) build() error {
+	if err := n.open(); err != nil {
+		return err
+	}
+	steps := []func() error{n.buildNetwork, n.buildCosigner}
+	if !n.cfg.Witness() {
+		steps = []func() error{n.buildBorder, n.recordFirst, n.buildNetwork, n.buildCosigner, n.buildStore, n.buildDirectory, n.buildCases, n.settleRestored}
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open takes the data folder and reads what is needed first.
+func (n *node) open() error {
 	if err := region.Stamp(n.cfg.Data, n.region(), domicile.Node(n.cfg.Name)); err != nil {
 		return err
 	}
-	release, err := lock(n.cfg.Data)
+	release, err := region.Lock(n.cfg.Data)
 	if err != nil {
 		return err
 	}
@@ -106,19 +125,8 @@ func (n *node) build() error {
 		return err
 	}
 	n.catalog.Store(catalog)
-	if n.signer, err = keys.LoadSigner(n.cfg.SigningKey); err != nil {
-		return err
-	}
-	if n.cfg.Witness() {
-		return n.buildNetwork()
-	}
-	steps := []func() error{n.buildBorder, n.buildNetwork, n.buildStore, n.buildDirectory, n.buildCases}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	return nil
+	n.signer, err = keys.LoadSigner(n.cfg.SigningKey)
+	return err
 }
 
 // buildBorder opens the log, the journal and the guard that writes to both.
@@ -131,9 +139,6 @@ func (n *node) buildBorder() (err error) {
 		return err
 	}
 	n.opened(n.audit.Close)
-	if err := n.recordCatalog(context.Background(), n.catalog.Load()); err != nil {
-		return err
-	}
 	n.journal, err = region.OpenJournal(n.data("journal"), n.root.Box("journal"), journalKeep, n.cfg.Now)
 	if err != nil {
 		return err
@@ -164,10 +169,12 @@ func (n *node) buildNetwork() error {
 		FrontLimits:    region.Limits{Open: int(c.Limits.Connections), OpenEach: int(c.Limits.PerNetwork), NewEachMinute: int(c.Limits.NewPerMinute)},
 		GossipListen:   c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log, Now: n.cfg.Now,
 	})
-	if err != nil {
-		return err
-	}
-	if !c.Witness() && !c.Has("store") {
+	return err
+}
+
+// buildCosigner answers other regions that want their logs cosigned.
+func (n *node) buildCosigner() (err error) {
+	if !n.cfg.Witness() && !n.cfg.Has("store") {
 		return nil
 	}
 	n.cosigner, err = audit.OpenWitness(n.data("cosigner"), n.signer, n.otherLogs(n.catalog.Load()), n.cfg.Now)
@@ -215,6 +222,11 @@ func (n *node) buildStore() error {
 		return err
 	}
 	n.opened(s.Close)
+	if n.restored != nil {
+		if err := s.Renumber(context.Background()); err != nil {
+			return err
+		}
+	}
 	n.store = s
 	n.home = smtpd.NewHome(s, n.cfg.SMTP.MaxSize, n.log)
 	n.home.Count = n.counts.delivery
