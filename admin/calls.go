@@ -51,6 +51,11 @@ func (c *Client) Quota(ctx context.Context, in SetQuota) (Account, error) {
 	return call[Account](ctx, c, "account/quota", in)
 }
 
+// SetAbroad says what happens where somebody logs in to an account at a front of another region.
+func (c *Client) SetAbroad(ctx context.Context, in SetAbroad) (Account, error) {
+	return call[Account](ctx, c, "account/abroad", in)
+}
+
 // Where says where an address lives, and why.
 func (c *Client) Where(ctx context.Context, address string) (Where, error) {
 	return call[Where](ctx, c, "account/where", Target{address})
