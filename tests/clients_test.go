@@ -64,7 +64,7 @@ func (p *person) file(name, text string) string {
 	return path
 }
 
-// fill replaces $ADDRESS, $PASSWORD, $DIR, $CA, $IMAP, $IMAPS, $SMTP and $LMTP (ports of Ireland's node).
+// fill replaces $ADDRESS, $PASSWORD, $DIR, $CA, $IMAP, $IMAPS, $SMTP, $LMTP, $SUBMISSION and $SUBMISSIONS (ports of Ireland's node).
 func (p *person) fill(text string) string {
 	home := p.Home(ireland)
 	return os.Expand(text, func(word string) string {
@@ -83,6 +83,10 @@ func (p *person) fill(text string) string {
 			return p.port(home.IMAPS)
 		case "SMTP":
 			return p.port(home.SMTP)
+		case "SUBMISSION":
+			return p.port(home.Submission)
+		case "SUBMISSIONS":
+			return p.port(home.Submissions)
 		case "LMTP":
 			return p.port(home.LMTP)
 		}
