@@ -54,7 +54,7 @@ func newKit(t *testing.T, tune ...func(*Server)) *kit {
 		Domains: []region.DomainInfo{{Name: "example.com", Registrar: "us-east"}}}
 	var signer *keys.Signer
 	for _, r := range []region.RegionInfo{{Name: "us-east", Country: "US", Entity: "us", Serves: []domicile.Country{"US"}},
-		{Name: "eu-ireland", Country: "IE", Entity: "ie", Serves: []domicile.Country{"IE", "DE"}}} {
+		{Name: "eu-ireland", Country: "IE", Entity: "ie", Serves: []domicile.Country{"IE", "DE"}, Hosts: []string{"eu-ireland.example.com"}}} {
 		ca, err := region.NewAuthority(string(r.Name), time.Now())
 		must(err)
 		signer, err = keys.CreateSigner(filepath.Join(dir, string(r.Name)+".key"), "example.com/domicile/"+string(r.Name))
@@ -95,7 +95,7 @@ func newKit(t *testing.T, tune ...func(*Server)) *kit {
 	must(err)
 	t.Cleanup(func() { orders.Close() })
 	k.cfg = Config{Region: "eu-ireland", Node: "eu-ireland-1", Network: network{node}, Catalog: func() *region.Catalog { return cat }, Store: k.store,
-		Directory: k.names, Residence: ledger, Moves: k.moves, Orders: orders, Audit: log, AuditDir: filepath.Join(dir, "audit"), Guard: guard,
+		Directory: k.names, Residence: ledger, Moves: k.moves, Orders: orders, Audit: log, AuditDir: filepath.Join(dir, "audit"), Guard: guard, Queue: newFakeQueue(),
 		Hash: func(p string) (string, error) { return "hash of " + p, nil }, Log: logger}
 	k.server, err = New(k.cfg)
 	must(err)

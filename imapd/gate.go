@@ -267,6 +267,11 @@ func (g *gate) command(text []byte) {
 	if !g.middle && !g.begin(text) {
 		return
 	}
+	if g.name == "ID" && !g.middle && !bytes.HasSuffix(text, []byte("}")) { // imapserver does not know it (RFC 2971)
+		tag, _, _ := strings.Cut(string(text), " ")
+		g.Write([]byte(idAnswer + tag + " OK ID completed\r\n"))
+		return
+	}
 	g.middle = false
 	if strings.HasSuffix(g.name, "FETCH") {
 		g.text.Write(text)

@@ -27,6 +27,7 @@ const readMemory = 512 << 20
 // HomeConfig says what a Home stands on.
 type HomeConfig struct {
 	Region   domicile.Region
+	Hostname string // in the greeting of connections passed through; "" = the region's name
 	Store    store.Store
 	Guard    *region.Guard
 	TLS      *tls.Config                                  // for connections that other fronts pass through unread; nil = none are taken
@@ -70,6 +71,9 @@ func NewHome(cfg HomeConfig) (*Home, error) {
 	if cfg.MaxSize == 0 {
 		cfg.MaxSize = DefaultMaxSize
 	}
+	if cfg.Hostname == "" {
+		cfg.Hostname = string(cfg.Region)
+	}
 	if cfg.Region == "" || cfg.Store == nil || cfg.Guard == nil || cfg.Address == nil || cfg.Password == nil || cfg.Log == nil || !sizeFits(cfg.MaxSize) {
 		return nil, domicile.E("imap home", domicile.Invalid, "needs a region, store, guard, address and password functions, a log, and a size below 4 GiB")
 	}
@@ -98,8 +102,9 @@ func newHome(cfg HomeConfig) *Home {
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.attach, h.permit, h.refuse = h.underPermit, cfg.Guard.Permit, cfg.Guard.Refuse
-	h.passed = newServer(Config{Region: cfg.Region, Hostname: string(cfg.Region), Guard: cfg.Guard, MaxSize: cfg.MaxSize, Home: h, Resolve: h.resolve,
+	h.passed = newServer(Config{Region: cfg.Region, Hostname: cfg.Hostname, Guard: cfg.Guard, MaxSize: cfg.MaxSize, Home: h, Resolve: h.resolve,
 		Address: cfg.Address, Password: cfg.Password, Log: cfg.Log, Count: cfg.Count})
+	h.passed.slow = h.slow
 	h.engine = newEngine(h)
 	h.serving.Go(func() { h.engine.serve(h.feed) })
 	return h

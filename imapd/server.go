@@ -55,6 +55,7 @@ type Server struct {
 	nobody login.Checker // does the work of a check for names that rest nowhere
 	fails  *login.Fails
 	relay  func(ctx context.Context, client net.Conn, tunnel *region.Conn, a domicile.AccountID, home domicile.Region) error // Guard.Relay
+	slow   func(c net.Conn, began time.Time)                                                                                 // a further delay of wrong logins; nil = none
 	ctx    context.Context                                                                                                   // ends when all is to stop
 	cancel context.CancelFunc
 

@@ -49,7 +49,8 @@ type Config struct {
 	// Quiet ends the sessions of a frozen account, and returns when none is left and no delivery is between its commit and its
 	// answer. Safe to repeat.
 	Quiet func(ctx context.Context, id domicile.AccountID) error
-	// Pending reports whether mail from the account waits to be sent, which its home must do first. nil = none ever does.
+	// Pending reports whether mail from the account waits to be sent: its home does that before it freezes the account, and before it
+	// erases it. nil = none ever does.
 	Pending func(ctx context.Context, id domicile.AccountID) (bool, error)
 
 	Logger *slog.Logger     // discarded if nil

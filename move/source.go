@@ -162,10 +162,8 @@ func (m *Machine) freeze(ctx context.Context, r row) error {
 			return err
 		}
 	}
-	if m.cfg.Pending != nil {
-		if waits, err := m.cfg.Pending(ctx, r.Account); err != nil || waits {
-			return orUnavailable(err, "mail from the account waits to be sent")
-		}
+	if err := m.sent(ctx, r); err != nil {
+		return err
 	}
 	key, err := m.cfg.TokenKey(a)
 	if err != nil {
@@ -351,8 +349,23 @@ func (m *Machine) tellHandover(ctx context.Context, r row) error {
 	return m.advance(ctx, r, func(r row) error { _, err := m.enter(ctx, r, Serving); return err })
 }
 
-// erase destroys key and bytes, and then has both logs say so.
+// sent is Unavailable while mail from the account waits to be sent.
+func (m *Machine) sent(ctx context.Context, r row) error {
+	if m.cfg.Pending == nil {
+		return nil
+	}
+	if waits, err := m.cfg.Pending(ctx, r.Account); err != nil || waits {
+		return orUnavailable(err, "mail from the account waits to be sent")
+	}
+	return nil
+}
+
+// erase destroys key and bytes, and then has both logs say so. Mail that was accepted for sending at the very moment of the freeze is
+// sealed under that key: it goes first.
 func (m *Machine) erase(ctx context.Context, r row) error {
+	if err := m.sent(ctx, r); err != nil {
+		return err
+	}
 	if err := m.cfg.Store.DeleteAccount(ctx, r.Account); err != nil && domicile.KindOf(err) != domicile.NotExist {
 		return err
 	}

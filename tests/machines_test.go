@@ -59,7 +59,8 @@ case "$*" in
 	exit 1 ;;
 esac
 `,
-	"chown": "exit 0\n",
+	"chown":   "exit 0\n",
+	"runuser": "[ \"$1 $2 $3\" = '-u domicile --' ] && shift 3 && exec \"$@\"\n",
 }
 
 // machine is one of the walk: a folder of its own, and the variables of its shell so far.
@@ -107,7 +108,7 @@ func (w *walk) address(n int) string {
 
 var (
 	walkBlock = regexp.MustCompile("(?ms)^```\n# on ([a-z, -]+)\n(.*?)^```$")
-	assigned  = regexp.MustCompile(`(?m)^[A-Z_]+=.*$`)
+	assigned  = regexp.MustCompile(`(?m)^(export )?[A-Z_]+=.*$`)
 )
 
 // block runs one block of the text on one machine.
@@ -126,7 +127,7 @@ func (w *walk) block(name, text string) {
 	text = w.here(name, text)
 	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", "umask 077; set -a; "+strings.Join(m.vars, "\n")+"\nset -x\n"+text)
+	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", "umask 077; "+strings.Join(m.vars, "\n")+"\nset -x\n"+text)
 	cmd.Dir = filepath.Join(w.dir, name, "ceremony")
 	cmd.Env = w.env(name)
 	var out bytes.Buffer
@@ -156,7 +157,9 @@ func (w *walk) desk(name string, args ...string) (string, error) {
 	cmd.Dir = filepath.Join(w.dir, name, "ceremony")
 	cmd.Env = w.env(name)
 	for _, v := range w.machines[name].vars {
-		cmd.Env = append(cmd.Env, strings.Fields(v)...)
+		if v, ok := strings.CutPrefix(v, "export "); ok {
+			cmd.Env = append(cmd.Env, strings.Fields(v)...)
+		}
 	}
 	out, err := cmd.Output()
 	return string(out), err
@@ -202,14 +205,25 @@ func TestThreeMachines(t *testing.T) {
 // lowPorts skips where the ports of mail cannot be bound.
 func lowPorts(t *testing.T) {
 	t.Helper()
+	manyLoopbacks(t)
+	if os.Geteuid() != 0 {
+		absent(t, "ports 25 and 993 are needed; run it as root")
+	}
+}
+
+// manyLoopbacks skips where loopback is one address: machines of one test have each their own, with all ports.
+func manyLoopbacks(t *testing.T) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.2:0")
-	if err == nil {
-		l.Close()
+	if err != nil {
+		absent(t, "several addresses of loopback are needed; run it on Linux")
 	}
-	if err == nil && os.Geteuid() == 0 {
-		return
-	}
-	text := "ports 25 and 993 at several addresses of loopback are needed; run it as root on Linux"
+	l.Close()
+}
+
+// absent skips a test, or fails it under DOMICILE_REQUIRE=all.
+func absent(t *testing.T, text string) {
+	t.Helper()
 	if os.Getenv("DOMICILE_REQUIRE") == "all" {
 		t.Fatal(text)
 	}
