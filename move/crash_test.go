@@ -28,10 +28,7 @@ func (w *world) both(doomed domicile.Region, n int, after bool, id string) (hit 
 		return false
 	}
 	time.Sleep(5 * time.Millisecond) // the other side notices, or not
-	w.sides[doomed].halt()
-	w.sides[doomed].life.arm(0, false)
-	w.sides[doomed].born()
-	w.sides[doomed].run()
+	w.sides[doomed].again()
 	w.until("the end", over)
 	return true
 }
@@ -137,9 +134,7 @@ func TestCutAtTheHandover(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	from.halt()
-	from.born() // a start finds it handed over
-	from.run()
+	from.again() // a start finds it handed over
 	if _, _, gone := from.machine().HandedOver(ann); !gone || from.serves() {
 		t.Error("after a start the source would serve")
 	}
@@ -173,9 +168,7 @@ func TestRegistrarOutOfReach(t *testing.T) {
 	if to.portrait() != want {
 		t.Error("it serves something else")
 	}
-	to.halt()
-	to.born()
-	to.run()
+	to.again()
 	w.mu.Lock()
 	w.cut = nil
 	w.mu.Unlock()
@@ -225,9 +218,7 @@ func TestStopped(t *testing.T) {
 				if !from.serves() || from.portrait() != want {
 					t.Error("it does not serve as before, at once")
 				}
-				from.halt()
-				from.born()
-				from.run()
+				from.again()
 				w.mu.Lock()
 				w.cut = nil
 				w.mu.Unlock()

@@ -320,6 +320,17 @@ func (s *side) run() {
 	go func() { defer close(s.done); s.machine().Run(run) }()
 }
 
+// again ends what runs and begins anew, as a process does: nobody is answered by the old one any more.
+func (s *side) again() {
+	s.w.t.Helper()
+	s.halt()
+	s.calls.Lock()
+	s.life.arm(0, false)
+	s.born()
+	s.calls.Unlock()
+	s.run()
+}
+
 func (s *side) halt() {
 	if s.stop != nil {
 		s.stop()
