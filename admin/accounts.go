@@ -101,10 +101,16 @@ func (s *Server) find(ctx context.Context, who caller, address string) (store.Ac
 		return store.Account{}, err
 	}
 	acct, err := s.cfg.Store.AccountByAddress(ctx, a)
-	if domicile.KindOf(err) == domicile.NotExist {
+	if s.handedOver(acct.ID) || domicile.KindOf(err) == domicile.NotExist {
 		return acct, domicile.E(who.call, domicile.NotExist, "this region has no such account; account where says whether another has")
 	}
 	return acct, err
+}
+
+// handedOver says whether an account that still lies here is another region's.
+func (s *Server) handedOver(id domicile.AccountID) bool {
+	_, _, gone := s.cfg.Moves.HandedOver(id)
+	return gone
 }
 
 func (s *Server) listAccounts(ctx context.Context, who caller, _ struct{}) ([]Account, error) {
@@ -112,9 +118,11 @@ func (s *Server) listAccounts(ctx context.Context, who caller, _ struct{}) ([]Ac
 		return nil, err
 	}
 	all, err := s.cfg.Store.Accounts(ctx)
-	out := make([]Account, len(all))
-	for i, a := range all {
-		out[i] = s.view(a)
+	out := []Account{}
+	for _, a := range all {
+		if !s.handedOver(a.ID) {
+			out = append(out, s.view(a))
+		}
 	}
 	return out, errors.Join(err, s.shown(out...))
 }
@@ -130,6 +138,9 @@ func (s *Server) showAccount(ctx context.Context, who caller, in Target) (Accoun
 // sized adds how much an account holds.
 func (s *Server) sized(ctx context.Context, a store.Account) (Account, error) {
 	out := s.view(a)
+	if a.State == store.Moving { // frozen: nobody may look
+		return out, nil
+	}
 	boxes, err := s.cfg.Store.Mailboxes(ctx, a.ID)
 	if err != nil {
 		return out, err
@@ -216,7 +227,13 @@ func (s *Server) change(ctx context.Context, who caller, address string, fn func
 
 // update changes an account whose access is on record.
 func (s *Server) update(ctx context.Context, id domicile.AccountID, fn func(*store.Account)) (Account, error) {
-	err := s.cfg.Store.UpdateAccount(ctx, id, func(a *store.Account) error { fn(a); return nil })
+	err := s.cfg.Store.UpdateAccount(ctx, id, func(a *store.Account) error {
+		if a.State == store.Moving { // what is changed now might not arrive
+			return domicile.E(who.call, domicile.Unavailable, "the account is on its way to another region; ask there when it has arrived")
+		}
+		fn(a)
+		return nil
+	})
 	if err != nil {
 		return Account{}, err
 	}
@@ -234,6 +251,11 @@ func (s *Server) whereAccount(ctx context.Context, who caller, in Target) (Where
 		return Where{}, err
 	}
 	loc, err := s.cfg.Directory.Resolve(ctx, a)
+	if acct, here := s.cfg.Store.AccountByAddress(ctx, a); here == nil { // until it is erased
+		if to, epoch, gone := s.cfg.Moves.HandedOver(acct.ID); gone {
+			return Where{Address: a, Account: acct.ID, Home: to, Epoch: epoch, Why: "handed over by this region, which serves nothing of it any more"}, nil
+		}
+	}
 	if err != nil {
 		return Where{}, err
 	}
@@ -248,5 +270,8 @@ func (s *Server) whereAccount(ctx context.Context, who caller, in Target) (Where
 	}
 	out.Node, out.Residence = s.cfg.Node, acct.Residence
 	out.Why = fmt.Sprintf("declared residence %s is served by %s, first in the catalog's order (version %d)", acct.Residence, loc.Home, s.cfg.Catalog().Version)
+	if acct.State == store.Moving {
+		out.Why = "frozen here for its move, and this region's until the handover; move ls tells how far it is"
+	}
 	return out, nil
 }

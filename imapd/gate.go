@@ -45,7 +45,8 @@ type gate struct {
 	br       *bufio.Reader
 	append   int64 // limit of an APPEND literal
 	account  domicile.AccountID
-	greeting string // the tag of the login, which the engine's greeting becomes the answer to
+	ending   time.Time // when End was told first; guarded by Home.mu
+	greeting string    // the tag of the login, which the engine's greeting becomes the answer to
 	closed   func()
 	once     sync.Once
 	done     chan struct{} // closed by whoever put the gate there

@@ -128,9 +128,40 @@ func (h *Home) take(c net.Conn, br *bufio.Reader, id domicile.AccountID, tag str
 		g.drain()
 	}
 	h.mu.Unlock()
+	// Between the check of the login and this line the account may have begun to move.
+	if a, err := h.cfg.Store.Account(h.ctx, id); err != nil || a.State != store.Active {
+		g.drain()
+	}
 	h.feed.put(g)
 	return g
 }
+
+// End ends the sessions of an account: BYE between their commands, and after endTime without. Unavailable as long as one is
+// left. No session of the account begins anew while its state is not Active. Safe to repeat.
+func (h *Home) End(id domicile.AccountID) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	left := false
+	for g := range h.gates {
+		switch {
+		case g.account != id:
+			continue
+		case g.ending.IsZero():
+			g.ending = time.Now()
+			g.drain()
+		case time.Since(g.ending) > endTime:
+			g.Conn.Close()
+		}
+		left = true
+	}
+	if left {
+		return domicile.E("end sessions", domicile.Unavailable, "a session of the account has not ended yet")
+	}
+	return nil
+}
+
+// endTime is how long a command under way may go on.
+const endTime = 10 * time.Second
 
 // Shutdown tells clients BYE between their commands, and lets commands under way finish until ctx ends; then it cuts them.
 // Shut down the servers with it, not after it. Safe to repeat.

@@ -30,6 +30,8 @@ type Config struct {
 
 	// Resolve finds the home of an address: placement.Directory.Resolve.
 	Resolve func(ctx context.Context, a domicile.Address) (placement.Location, error)
+	// Moved has the next question about an address asked anew: placement.Directory.Moved. nil: no answer is remembered.
+	Moved func(a domicile.Address)
 	// Network hands sessions to other nodes; region.Node fits. nil: none are.
 	Network Network
 	// HostOf names the host at which a region's customers are at home; "" if the catalog has none. RegionOf is its reverse.

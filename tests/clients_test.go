@@ -71,7 +71,7 @@ func (p *person) file(name, text string) string {
 	return path
 }
 
-// fill replaces $ADDRESS, $PASSWORD, $DIR, $CA, $IMAP, $IMAPS, $SMTP and $LMTP (ports of the node that it connects to).
+// fill replaces $ADDRESS, $PASSWORD, $DIR, $CA, $IMAP, $IMAPS, $SMTP, $LMTP, $SUBMISSION and $SUBMISSIONS (ports of the node that it connects to).
 func (p *person) fill(text string) string {
 	return os.Expand(text, func(word string) string {
 		switch word {
@@ -89,6 +89,10 @@ func (p *person) fill(text string) string {
 			return p.port(p.at.IMAPS)
 		case "SMTP":
 			return p.port(p.at.SMTP)
+		case "SUBMISSION":
+			return p.port(p.at.Submission)
+		case "SUBMISSIONS":
+			return p.port(p.at.Submissions)
 		case "LMTP":
 			return p.port(p.at.LMTP)
 		}
