@@ -214,7 +214,7 @@ func (s *Server) setAbroad(ctx context.Context, who caller, in SetAbroad) (Accou
 	if _, err := s.record(ctx, who, "account.abroad", a.Address, map[string]string{"account": string(a.ID), "abroad": in.Abroad}); err != nil {
 		return Account{}, err
 	}
-	return s.update(ctx, a.ID, func(a *store.Account) { a.Abroad = choice })
+	return s.update(ctx, who, a.ID, func(a *store.Account) { a.Abroad = choice })
 }
 
 func (s *Server) change(ctx context.Context, who caller, address string, fn func(*store.Account)) (Account, error) {
@@ -222,11 +222,11 @@ func (s *Server) change(ctx context.Context, who caller, address string, fn func
 	if err != nil {
 		return Account{}, err
 	}
-	return s.update(ctx, a.ID, fn)
+	return s.update(ctx, who, a.ID, fn)
 }
 
 // update changes an account whose access is on record.
-func (s *Server) update(ctx context.Context, id domicile.AccountID, fn func(*store.Account)) (Account, error) {
+func (s *Server) update(ctx context.Context, who caller, id domicile.AccountID, fn func(*store.Account)) (Account, error) {
 	err := s.cfg.Store.UpdateAccount(ctx, id, func(a *store.Account) error {
 		if a.State == store.Moving { // what is changed now might not arrive
 			return domicile.E("change an account", domicile.Unavailable, "the account is on its way to another region; ask there when it has arrived")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
@@ -94,6 +95,16 @@ func TestFailuresSlowDown(t *testing.T) {
 	}
 	if len(f.seen) > maxFailed {
 		t.Errorf("%d networks are remembered", len(f.seen))
+	}
+	kept := NewFails(time.Second, 0)
+	for range 8 {
+		kept.count("guesser", now)
+	}
+	for i := range maxFailed + 100 { // one who makes up networks does not wash away the others
+		kept.count("made up "+strconv.Itoa(i), now)
+	}
+	if len(kept.seen) != maxFailed {
+		t.Errorf("%d networks are remembered", len(kept.seen))
 	}
 	free := NewFails(time.Second, 2)
 	for i, want := range []time.Duration{1, 1, 1, 2, 4} {
