@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"domicile/disclosure"
+	"domicile/move"
 	"domicile/residence"
 )
 
@@ -50,6 +51,11 @@ func (c *Client) Quota(ctx context.Context, in SetQuota) (Account, error) {
 	return call[Account](ctx, c, "account/quota", in)
 }
 
+// SetAbroad says what happens where somebody logs in to an account at a front of another region.
+func (c *Client) SetAbroad(ctx context.Context, in SetAbroad) (Account, error) {
+	return call[Account](ctx, c, "account/abroad", in)
+}
+
 // Where says where an address lives, and why.
 func (c *Client) Where(ctx context.Context, address string) (Where, error) {
 	return call[Where](ctx, c, "account/where", Target{address})
@@ -89,6 +95,21 @@ func (c *Client) RejectChange(ctx context.Context, id string) (residence.Change,
 // ContestChange marks a change as disputed.
 func (c *Client) ContestChange(ctx context.Context, id string) (residence.Change, error) {
 	return call[residence.Change](ctx, c, "residence/contest", ID{id})
+}
+
+// Moves lists the moves out of and into the region.
+func (c *Client) Moves(ctx context.Context) ([]move.Info, error) {
+	return call[[]move.Info](ctx, c, "move/ls", struct{}{})
+}
+
+// Move shows one move.
+func (c *Client) Move(ctx context.Context, id string) (move.Info, error) {
+	return call[move.Info](ctx, c, "move/show", ID{id})
+}
+
+// CancelMove ends a move out of the region before its handover. Refused MovePastHandover afterwards.
+func (c *Client) CancelMove(ctx context.Context, id string) (move.Info, error) {
+	return call[move.Info](ctx, c, "move/cancel", ID{id})
 }
 
 // SubmitOrder opens a case. A refusal is an answer with Decision "refuse", not an error.
@@ -174,6 +195,31 @@ func (c *Client) Checkpoint(ctx context.Context) (string, error) {
 // CopyLog copies a tar of the public part of the region's log to w, which audit.VerifyDir checks.
 func (c *Client) CopyLog(ctx context.Context, w io.Writer) error {
 	return c.stream(ctx, "audit/copy", struct{}{}, w)
+}
+
+// Queue lists the outbound queue, the oldest messages first, at most 10000.
+func (c *Client) Queue(ctx context.Context) ([]QueueEntry, error) {
+	return call[[]QueueEntry](ctx, c, "queue/ls", struct{}{})
+}
+
+// QueuedMessage shows one message of the outbound queue.
+func (c *Client) QueuedMessage(ctx context.Context, id string) (QueuedMessage, error) {
+	return call[QueuedMessage](ctx, c, "queue/show", ID{id})
+}
+
+// RetryQueued has a message tried at once, and ends a hold.
+func (c *Client) RetryQueued(ctx context.Context, id string) (QueuedMessage, error) {
+	return call[QueuedMessage](ctx, c, "queue/retry", ID{id})
+}
+
+// HoldQueued keeps a message from being tried, and from expiring.
+func (c *Client) HoldQueued(ctx context.Context, id string) (QueuedMessage, error) {
+	return call[QueuedMessage](ctx, c, "queue/hold", ID{id})
+}
+
+// DropQueued takes a message out of the queue; its sender is told.
+func (c *Client) DropQueued(ctx context.Context, id string) (QueuedMessage, error) {
+	return call[QueuedMessage](ctx, c, "queue/drop", ID{id})
 }
 
 // Catalog returns the catalog in force, and its pins.

@@ -97,6 +97,7 @@ func TestLoadFillsDefaultsAndResolvesPaths(t *testing.T) {
 		{"rpc.advertise", n.RPC.Advertise, "127.0.0.1:20010"},
 		{"smtp.hostname", n.SMTP.Hostname, "eu-ireland-1"},
 		{"cool_down", n.Residence.CoolDown, "336h"},
+		{"between", n.Residence.Between, "4320h"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s = %q, want %q", c.what, c.got, c.want)
@@ -130,7 +131,7 @@ func TestProblems(t *testing.T) {
 		{"unknown table", "[smtp]", "[smpt]", "FILE:22: smpt: no such key; did you mean \"smtp\"?"},
 		{"unknown key", "seeds =", "sedes =", "FILE:19: gossip.sedes: no such key; did you mean \"seeds\"?"},
 		{"far from any key", `data = "data"`, "data = \"data\"\nxyzzyplughxyzzy = 1",
-			"FILE:5: xyzzyplughxyzzy: no such key; known here are admin, catalog, clock_offset, data, disclosure, gossip, http, identity, imap, imaps, lab, limits, lmtp, log, name, names_key, region, residence, roles, root_key, rpc, signing_key, smtp"},
+			"FILE:5: xyzzyplughxyzzy: no such key; known here are admin, catalog, clock_offset, data, disclosure, gossip, http, identity, imap, imaps, lab, limits, lmtp, log, name, names_key, queue, region, residence, roles, root_key, rpc, signing_key, smtp, submission, submissions"},
 		{"unknown key in an inline table", "[rpc]\nlisten = \"127.0.0.1:20010\"", "rpc = { listen = \"127.0.0.1:20010\", lisn = 1 }",
 			"FILE:14: catalog.rpc: no such key; known here are dir, genesis\nFILE: rpc.listen: is needed: a literal IP:port, such as \"127.0.0.1:20010\""},
 		{"syntax", `data = "data"`, `data = "data`, "FILE:4: toml: basic strings cannot have new lines"},
@@ -163,6 +164,10 @@ func TestProblems(t *testing.T) {
 		{"IMAP on a container network", `"127.0.0.1:20001"`, `"172.30.77.12:20001"`, "none"},
 		{"LMTP that strangers reach", "[admin]", "[lmtp]\nlisten = \"192.0.2.1:24\"\n[admin]",
 			"FILE:29: lmtp.listen: 192.0.2.1 is open to strangers, and LMTP takes mail from whoever reaches it; name an address on loopback or a private network"},
+		{"a queue that keeps for ever", "[admin]", "[queue]\nexpire = \"200h\"\n[admin]", "FILE:29: queue.expire: must be a duration from \"1h\" to \"144h\""},
+		{"a queue without room", "[admin]", "[queue]\nmax_bytes = 10\n[admin]", "FILE:29: queue.max_bytes: must be 1048576 bytes or more"},
+		{"a queue without room for an account", "[admin]", "[queue]\naccount_bytes = -1\n[admin]", "FILE:29: queue.account_bytes: must be 1048576 bytes or more"},
+		{"a queue without pace", "[admin]", "[queue]\nrate = -5\n[admin]", "FILE:29: queue.rate: must be from 1 to 1000000 recipients an hour"},
 		{"one address twice", `"127.0.0.1:20003"`, `"127.0.0.1:20001"`, "FILE:26: imap.listen: is the same address as smtp.listen"},
 		{"health everywhere", "[admin]", "[http]\nlisten = \"0.0.0.0:20009\"\n[admin]", "FILE:29: http.listen: 0.0.0.0 is every address of the machine; name the one that may ask, such as \"127.0.0.1:20009\""},
 		{"health nowhere", "[admin]", "[http]\nlisten = \"127.0.0.1:0\"\n[admin]", "FILE:29: http.listen: needs a fixed port: mailnode health asks there"},
@@ -180,6 +185,8 @@ func TestProblems(t *testing.T) {
 		{"a wrong clock in a lab", `data = "data"`, "data = \"data\"\nlab = true\nclock_offset = \"-30m\"", "none"},
 		{"a clock that is no duration", `data = "data"`, "data = \"data\"\nlab = true\nclock_offset = \"late\"", "FILE:6: clock_offset: must be a duration such as \"5h\" or \"-30m\", at most 720h either way"},
 		{"a clock of another month", `data = "data"`, "data = \"data\"\nlab = true\nclock_offset = \"-721h\"", "FILE:6: clock_offset: must be a duration such as \"5h\" or \"-30m\", at most 720h either way"},
+		{"changes in a row", "[admin]", "[residence]\nbetween = \"5s\"\n[admin]", "FILE:29: residence.between: must be a day or more; only a lab may be quicker"},
+		{"no duration between", "[admin]", "[residence]\nbetween = \"seldom\"\n[admin]", "FILE:29: residence.between: must be a duration such as \"4320h\""},
 		{"no duration", "[admin]", "[residence]\ncool_down = \"a while\"\n[admin]", "FILE:29: residence.cool_down: must be a duration such as \"336h\""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

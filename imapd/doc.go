@@ -36,5 +36,5 @@
 // A session's view of its mailbox (view.go) is a list of messages and a modification sequence; what
 // others change is read by store.Store.Since when the client may be told, and during IDLE on the store's hints.
 //
-// Not offered: IMAP4rev2, CONDSTORE, QRESYNC, BINARY, COMPRESS, QUOTA, SORT, THREAD, MULTIAPPEND, SEARCHRES; ID once logged in.
+// Not offered: IMAP4rev2, CONDSTORE, QRESYNC, BINARY, COMPRESS, QUOTA, SORT, THREAD, MULTIAPPEND, SEARCHRES.
 package imapd

@@ -27,6 +27,7 @@ const readMemory = 512 << 20
 // HomeConfig says what a Home stands on.
 type HomeConfig struct {
 	Region   domicile.Region
+	Hostname string // in the greeting of connections passed through; "" = the region's name
 	Store    store.Store
 	Guard    *region.Guard
 	TLS      *tls.Config                                  // for connections that other fronts pass through unread; nil = none are taken
@@ -70,6 +71,9 @@ func NewHome(cfg HomeConfig) (*Home, error) {
 	if cfg.MaxSize == 0 {
 		cfg.MaxSize = DefaultMaxSize
 	}
+	if cfg.Hostname == "" {
+		cfg.Hostname = string(cfg.Region)
+	}
 	if cfg.Region == "" || cfg.Store == nil || cfg.Guard == nil || cfg.Address == nil || cfg.Password == nil || cfg.Log == nil || !sizeFits(cfg.MaxSize) {
 		return nil, domicile.E("imap home", domicile.Invalid, "needs a region, store, guard, address and password functions, a log, and a size below 4 GiB")
 	}
@@ -98,8 +102,9 @@ func newHome(cfg HomeConfig) *Home {
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.attach, h.permit, h.refuse = h.underPermit, cfg.Guard.Permit, cfg.Guard.Refuse
-	h.passed = newServer(Config{Region: cfg.Region, Hostname: string(cfg.Region), Guard: cfg.Guard, MaxSize: cfg.MaxSize, Home: h, Resolve: h.resolve,
+	h.passed = newServer(Config{Region: cfg.Region, Hostname: cfg.Hostname, Guard: cfg.Guard, MaxSize: cfg.MaxSize, Home: h, Resolve: h.resolve,
 		Address: cfg.Address, Password: cfg.Password, Log: cfg.Log, Count: cfg.Count})
+	h.passed.slow = h.slow
 	h.engine = newEngine(h)
 	h.serving.Go(func() { h.engine.serve(h.feed) })
 	return h
@@ -123,9 +128,40 @@ func (h *Home) take(c net.Conn, br *bufio.Reader, id domicile.AccountID, tag str
 		g.drain()
 	}
 	h.mu.Unlock()
+	// Between the check of the login and this line the account may have begun to move.
+	if a, err := h.cfg.Store.Account(h.ctx, id); err != nil || a.State != store.Active {
+		g.drain()
+	}
 	h.feed.put(g)
 	return g
 }
+
+// End ends the sessions of an account: BYE between their commands, and after endTime without. Unavailable as long as one is
+// left. No session of the account begins anew while its state is not Active. Safe to repeat.
+func (h *Home) End(id domicile.AccountID) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	left := false
+	for g := range h.gates {
+		switch {
+		case g.account != id:
+			continue
+		case g.ending.IsZero():
+			g.ending = time.Now()
+			g.drain()
+		case time.Since(g.ending) > endTime:
+			g.Conn.Close()
+		}
+		left = true
+	}
+	if left {
+		return domicile.E("end sessions", domicile.Unavailable, "a session of the account has not ended yet")
+	}
+	return nil
+}
+
+// endTime is how long a command under way may go on.
+const endTime = 10 * time.Second
 
 // Shutdown tells clients BYE between their commands, and lets commands under way finish until ctx ends; then it cuts them.
 // Shut down the servers with it, not after it. Safe to repeat.

@@ -30,6 +30,8 @@ type Config struct {
 
 	// Resolve finds the home of an address: placement.Directory.Resolve.
 	Resolve func(ctx context.Context, a domicile.Address) (placement.Location, error)
+	// Moved has the next question about an address asked anew: placement.Directory.Moved. nil: no answer is remembered.
+	Moved func(a domicile.Address)
 	// Network hands sessions to other nodes; region.Node fits. nil: none are.
 	Network Network
 	// HostOf names the host at which a region's customers are at home; "" if the catalog has none. RegionOf is its reverse.
@@ -53,6 +55,7 @@ type Server struct {
 	nobody login.Checker // does the work of a check for names that rest nowhere
 	fails  *login.Fails
 	relay  func(ctx context.Context, client net.Conn, tunnel *region.Conn, a domicile.AccountID, home domicile.Region) error // Guard.Relay
+	slow   func(c net.Conn, began time.Time)                                                                                 // a further delay of wrong logins; nil = none
 	ctx    context.Context                                                                                                   // ends when all is to stop
 	cancel context.CancelFunc
 

@@ -386,7 +386,7 @@ func (m *maker) node(r RegionSpec, i int) (*config.Node, error) {
 		c.SigningKey = rel + "signing.key"
 		c.Disclosure = config.Disclosure{Registry: rel + "authorities.toml", Bundles: bundles(r.Country)}
 		if m.CoolDown > 0 {
-			c.Residence.CoolDown = m.CoolDown.String()
+			c.Residence.CoolDown, c.Residence.Between = m.CoolDown.String(), m.CoolDown.String()
 		}
 		listens = append(listens, listen{"admin", &c.Admin.Listen, &entry.Admin})
 	} else if err := m.frontKey(c); err != nil {
@@ -507,6 +507,10 @@ func (m *maker) later(c *config.Node) error {
 		return err
 	}
 	h, mail := m.host(name), []listen{{"lmtp", &c.LMTP.Listen, &n.LMTP}}
+	if c.Has("store") {
+		c.Submission.Hostname, c.Submissions.Hostname = c.SMTP.Hostname, c.SMTP.Hostname
+		mail = append(mail, listen{"submission", &c.Submission.Listen, &n.Submission}, listen{"submissions", &c.Submissions.Listen, &n.Submissions})
+	}
 	if err := m.take(h.IP, c, mail); err != nil || h.Inside == "" {
 		return err
 	}

@@ -11,7 +11,9 @@ import (
 	"domicile"
 	"domicile/audit"
 	"domicile/metrics"
+	"domicile/move"
 	"domicile/region"
+	"domicile/smtpd"
 )
 
 // counts are what the parts of a node tell of themselves as it happens; the rest is read when somebody asks.
@@ -21,6 +23,7 @@ type counts struct {
 	reply    func(front, command string, code int)
 	delivery func(error)
 	login    func(front, result string)
+	queue    func(smtpd.Outcome)
 }
 
 func newCounts() *counts {
@@ -29,12 +32,14 @@ func newCounts() *counts {
 	reply := s.Counter("domicile_smtp_replies_total", "Answers to recipients (RCPT) and to messages (DATA), by front and code.", "front", "command", "code")
 	delivery := s.Counter("domicile_deliveries_total", "Messages brought to this node's store, by what came of it.", "outcome")
 	login := s.Counter("domicile_logins_total", "Logins of mail clients, by front and how they ended.", "front", "result")
+	queue := s.Counter("domicile_queue_outcomes_total", "What became of recipients of queued messages, and of notices to their senders.", "outcome")
 	return &counts{
 		set:      s,
 		crossing: func(c domicile.EgressClass, err error) { crossing(string(c), outcome(err)) },
 		reply:    func(front, command string, code int) { reply(front, strings.ToLower(command), strconv.Itoa(code)) },
 		delivery: func(err error) { delivery(outcome(err)) },
 		login:    func(front, result string) { login(front, result) },
+		queue:    func(o smtpd.Outcome) { queue(string(o)) },
 	}
 }
 
@@ -79,8 +84,24 @@ func (n *node) measure() {
 		n.measureBorder()
 	}
 	if n.store != nil {
+		n.measureQueue()
 		n.measureCosigners()
+		n.measureMoves()
 	}
+}
+
+// measureQueue adds how the outbound queue fares.
+func (n *node) measureQueue() {
+	s := n.counts.set
+	s.Gauge("domicile_queue_messages", "Messages in the outbound queue, by whether an operator holds them.", func(is metrics.Sample) {
+		q := n.queue.Stats()
+		is(float64(q.Waiting), "waiting")
+		is(float64(q.Held), "held")
+	}, "state")
+	s.Gauge("domicile_queue_bytes", "What the outbound queue counts against its limit.", func(is metrics.Sample) { is(float64(n.queue.Stats().Bytes)) })
+	s.Gauge("domicile_queue_oldest_seconds", "Since the oldest message in the outbound queue came, 0 if there is none.", func(is metrics.Sample) {
+		is(n.queue.Stats().Oldest.Seconds())
+	})
 }
 
 // measureBorder adds what a node of a region has and a witness has not.
@@ -109,6 +130,22 @@ func (n *node) measureBorder() {
 	}, "side", "front", "result")
 	orders := &orderSteps{log: n.audit, next: n.audit.Head().Size, steps: map[[2]string]int{}}
 	s.Total("domicile_order_steps_total", "Steps of cases since the node started, by state reached and reason code.", orders.read, "step", "code")
+}
+
+// measureMoves adds the accounts on their way out of and into this region.
+func (n *node) measureMoves() {
+	s := n.counts.set
+	s.Gauge("domicile_moves", "Moves of accounts out of and into this region, by state of this region's side.", func(is metrics.Sample) {
+		// An error of the store shows in others of these numbers; here it leaves the series out.
+		if counts, err := n.moves.Counts(); err == nil {
+			for _, state := range move.States {
+				is(float64(counts[state]), string(state))
+			}
+		}
+	}, "state")
+	s.Total("domicile_moved_bytes_total", "Bytes of bodies that other regions took of accounts that moved, since the node started.", func(is metrics.Sample) {
+		is(float64(n.moves.Moved()))
+	})
 }
 
 // measureCosigners adds how far each cosigner is behind the log.
@@ -148,7 +185,7 @@ func (n *node) connections(is func(front string, c region.Connections)) {
 		return
 	}
 	all := n.net.Connections()
-	for front, addr := range map[string]string{"smtp": at.SMTP, "lmtp": at.LMTP, "imap": at.IMAP, "imaps": at.IMAPS, "admin": at.Admin, "http": at.HTTP} {
+	for front, addr := range map[string]string{"smtp": at.SMTP, "lmtp": at.LMTP, "submission": at.Submission, "submissions": at.Submissions, "imap": at.IMAP, "imaps": at.IMAPS, "admin": at.Admin, "http": at.HTTP} {
 		if c, ok := all[addr]; ok {
 			is(front, c)
 		}

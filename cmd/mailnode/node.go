@@ -20,6 +20,7 @@ import (
 	"domicile/disclosure"
 	"domicile/imapd"
 	"domicile/keys"
+	"domicile/move"
 	"domicile/placement"
 	"domicile/region"
 	"domicile/residence"
@@ -51,7 +52,10 @@ type node struct {
 	registrar *placement.Registrar
 	residence *residence.Ledger
 	orders    *disclosure.Engine
+	moves     *move.Machine
 	home      *smtpd.Home
+	ring      *keys.Ring
+	queue     *smtpd.Queue
 	reading   *imapd.Home
 
 	cosigner *audit.Witness // of others' logs; nil on a node that is neither witness nor store
@@ -100,7 +104,7 @@ func (n *node) build() error {
 	}
 	steps := []func() error{n.buildNetwork, n.buildCosigner}
 	if !n.cfg.Witness() {
-		steps = []func() error{n.buildBorder, n.recordFirst, n.buildNetwork, n.buildCosigner, n.buildStore, n.buildDirectory, n.buildCases, n.settleRestored}
+		steps = []func() error{n.buildBorder, n.recordFirst, n.buildNetwork, n.buildCosigner, n.buildStore, n.buildDirectory, n.buildQueue, n.buildCases, n.settleRestored}
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -217,6 +221,7 @@ func (n *node) buildStore() error {
 	if err != nil {
 		return err
 	}
+	n.ring = ring
 	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Now: n.cfg.Now, Log: n.log})
 	if err != nil {
 		return err
@@ -236,7 +241,7 @@ func (n *node) buildStore() error {
 
 // buildReading makes what serves the sessions of this node's accounts, whichever front they come in by.
 func (n *node) buildReading() (err error) {
-	n.reading, err = imapd.NewHome(imapd.HomeConfig{Region: n.region(), Store: n.store, Guard: n.guard, TLS: n.frontTLS(), MaxSize: n.cfg.IMAP.MaxSize,
+	n.reading, err = imapd.NewHome(imapd.HomeConfig{Region: n.region(), Hostname: n.cfg.IMAPS.Hostname, Store: n.store, Guard: n.guard, TLS: n.frontTLS(), MaxSize: n.cfg.IMAP.MaxSize,
 		Address: placement.ParseAddress, Password: keys.CheckPassword, Log: n.log, Count: func(result string) { n.counts.login("imaps", result) }})
 	if err != nil {
 		return err
@@ -291,6 +296,23 @@ func (n *node) buildRegistrar() error {
 	return nil
 }
 
+// buildQueue opens what customers have sent and is not delivered yet.
+func (n *node) buildQueue() error {
+	if n.store == nil {
+		return nil
+	}
+	expire, err := time.ParseDuration(n.cfg.Queue.Expire)
+	if err != nil {
+		return err
+	}
+	n.queue, err = smtpd.OpenQueue(smtpd.QueueConfig{
+		Dir: n.data("outbound"), Region: n.region(), Hostname: n.cfg.Submission.Hostname, MaxSize: max(n.cfg.Submission.MaxSize, n.cfg.Submissions.MaxSize),
+		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, Store: n.store, Sealer: n.ring, Log: n.log,
+		Expire: expire, MaxBytes: n.cfg.Queue.MaxBytes, AccountBytes: n.cfg.Queue.AccountBytes, Rate: n.cfg.Queue.Rate, Now: n.cfg.Now, Count: n.counts.queue,
+	})
+	return err
+}
+
 // buildCases opens what rests on accounts: the residence ledger and the cases.
 func (n *node) buildCases() error {
 	if n.store == nil {
@@ -304,8 +326,15 @@ func (n *node) buildCases() error {
 	if err != nil {
 		return err
 	}
-	n.residence, err = residence.Open(residence.Config{Region: n.region(), Table: entries, Record: n.recordResidence, Now: n.cfg.Now, CoolDown: coolDown})
+	between, err := time.ParseDuration(n.cfg.Residence.Between)
 	if err != nil {
+		return err
+	}
+	n.residence, err = residence.Open(residence.Config{Region: n.region(), Table: entries, Record: n.recordResidence, Now: n.cfg.Now, CoolDown: coolDown, Between: between})
+	if err != nil {
+		return err
+	}
+	if err := n.buildMoves(); err != nil {
 		return err
 	}
 	n.orders, err = disclosure.Open(disclosure.Config{
@@ -318,5 +347,20 @@ func (n *node) buildCases() error {
 		return err
 	}
 	n.opened(n.orders.Close)
+	return nil
+}
+
+// buildMoves opens the moves out of and into this region. It comes before anything that asks where an account rests.
+func (n *node) buildMoves() (err error) {
+	n.moves, err = move.Open(move.Config{Region: n.region(), Node: domicile.Node(n.cfg.Name), Store: n.store, Residence: n.residence, Directory: n.directory,
+		Place: func(c domicile.Country) (domicile.Region, error) {
+			return placement.Place(c, n.catalog.Load().Placement())
+		},
+		Network: n.net, Guard: n.guard, Log: n.audit, TokenKey: n.home.TokenKey, Quiet: n.quiet, Logger: n.log, Now: n.cfg.Now,
+		Pending: func(_ context.Context, id domicile.AccountID) (bool, error) { return n.queue.Waiting(id) > 0, nil }})
+	if err != nil {
+		return err
+	}
+	n.moves.Register(n.net)
 	return nil
 }
