@@ -176,6 +176,31 @@ func (c *Client) CopyLog(ctx context.Context, w io.Writer) error {
 	return c.stream(ctx, "audit/copy", struct{}{}, w)
 }
 
+// Queue lists the outbound queue, the oldest messages first, at most 10000.
+func (c *Client) Queue(ctx context.Context) ([]QueueEntry, error) {
+	return call[[]QueueEntry](ctx, c, "queue/ls", struct{}{})
+}
+
+// QueuedMessage shows one message of the outbound queue.
+func (c *Client) QueuedMessage(ctx context.Context, id string) (QueuedMessage, error) {
+	return call[QueuedMessage](ctx, c, "queue/show", ID{id})
+}
+
+// RetryQueued has a message tried at once, and ends a hold.
+func (c *Client) RetryQueued(ctx context.Context, id string) (QueuedMessage, error) {
+	return call[QueuedMessage](ctx, c, "queue/retry", ID{id})
+}
+
+// HoldQueued keeps a message from being tried, and from expiring.
+func (c *Client) HoldQueued(ctx context.Context, id string) (QueuedMessage, error) {
+	return call[QueuedMessage](ctx, c, "queue/hold", ID{id})
+}
+
+// DropQueued takes a message out of the queue; its sender is told.
+func (c *Client) DropQueued(ctx context.Context, id string) (QueuedMessage, error) {
+	return call[QueuedMessage](ctx, c, "queue/drop", ID{id})
+}
+
 // Catalog returns the catalog in force, and its pins.
 func (c *Client) Catalog(ctx context.Context) (CatalogView, error) {
 	return call[CatalogView](ctx, c, "catalog/show", struct{}{})

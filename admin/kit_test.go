@@ -93,7 +93,7 @@ func newKit(t *testing.T, tune ...func(*Server)) *kit {
 	must(err)
 	t.Cleanup(func() { orders.Close() })
 	k.cfg = Config{Region: "eu-ireland", Node: "eu-ireland-1", Network: network{node}, Catalog: func() *region.Catalog { return cat }, Store: k.store,
-		Directory: k.names, Residence: ledger, Orders: orders, Audit: log, AuditDir: filepath.Join(dir, "audit"), Guard: guard,
+		Directory: k.names, Residence: ledger, Orders: orders, Audit: log, AuditDir: filepath.Join(dir, "audit"), Guard: guard, Queue: newFakeQueue(),
 		Hash: func(p string) (string, error) { return "hash of " + p, nil }, Log: logger}
 	k.server, err = New(k.cfg)
 	must(err)

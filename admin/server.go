@@ -48,6 +48,7 @@ type Config struct {
 	Audit     *audit.Log
 	AuditDir  string // the log's folder, for audit verify
 	Guard     *region.Guard
+	Queue     Queue
 	Hash      func(password string) (string, error) // keys.HashPassword
 	Log       *slog.Logger                          // discarded if nil
 	Now       func() time.Time                      // time.Now if nil
@@ -67,7 +68,7 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	const op = "admin"
 	if cfg.Region == "" || cfg.Network == nil || cfg.Catalog == nil || cfg.Store == nil || cfg.Directory == nil || cfg.Residence == nil ||
-		cfg.Orders == nil || cfg.Audit == nil || cfg.Guard == nil || cfg.Hash == nil {
+		cfg.Orders == nil || cfg.Audit == nil || cfg.Guard == nil || cfg.Queue == nil || cfg.Hash == nil {
 		return nil, domicile.E(op, domicile.Invalid, "a part is missing in its configuration")
 	}
 	if cfg.Log == nil {
@@ -92,6 +93,7 @@ func New(cfg Config) (*Server, error) {
 	s.residenceRoutes()
 	s.orderRoutes()
 	s.auditRoutes()
+	s.queueRoutes()
 	s.http = &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: 10 * time.Second,

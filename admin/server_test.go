@@ -18,7 +18,8 @@ var rights = map[string]string{
 	"account/create": "operator", "account/rm": "operator legal", "account/passwd": "operator", "account/suspend": "operator",
 	"account/resume": "operator", "account/quota": "operator",
 	"account/ls": "operator legal auditor", "account/show": "operator legal auditor", "account/where": "operator legal auditor",
-	"account/export":    "operator legal",
+	"account/export": "operator legal",
+	"queue/ls":       "operator", "queue/show": "operator", "queue/retry": "operator", "queue/hold": "operator", "queue/drop": "operator",
 	"residence/declare": "operator", "residence/approve": "operator", "residence/reject": "operator", "residence/contest": "operator",
 	"residence/ls": "operator legal auditor", "residence/show": "operator legal auditor",
 	"order/submit": "legal", "order/judge": "legal", "order/produce": "legal", "order/release": "legal", "order/deliver": "legal",
@@ -61,9 +62,9 @@ func TestForeignOperator(t *testing.T) {
 func TestEveryCallIsInTheTable(t *testing.T) {
 	k := newKit(t)
 	c := k.client("eu-ireland", "operator")
-	for _, noun := range []string{"account", "residence", "order", "bundle", "authority", "audit", "catalog", "region", "node"} {
+	for _, noun := range []string{"account", "residence", "order", "bundle", "authority", "audit", "catalog", "region", "node", "queue"} {
 		for _, verb := range []string{"create", "ls", "show", "rm", "passwd", "suspend", "resume", "quota", "export", "where", "declare", "reassign", "approve", "reject", "contest",
-			"submit", "explain", "judge", "produce", "release", "deliver", "stay", "lift", "withdraw", "tail", "prove", "verify", "copy", "checkpoint"} {
+			"submit", "explain", "judge", "produce", "release", "deliver", "stay", "lift", "withdraw", "tail", "prove", "verify", "copy", "checkpoint", "retry", "hold", "drop"} {
 			path := noun + "/" + verb
 			err := c.stream(t.Context(), path, struct{}{}, io.Discard)
 			absent := err != nil && strings.Contains(err.Error(), "404")

@@ -19,6 +19,14 @@ const (
 	mostClockOffset = 720 * time.Hour
 	defaultCoolDown = "336h"
 
+	defaultExpire       = "120h"
+	mostExpire          = 144 * time.Hour // homes remember for a day longer what was delivered
+	defaultQueueBytes   = 16 << 30
+	defaultAccountBytes = 1 << 30
+	leastQueueBytes     = 1 << 20
+	defaultRate         = 1000
+	mostRate            = 1_000_000
+
 	defaultConnections  = 4096
 	defaultPerNetwork   = 256
 	defaultNewPerMinute = 600
@@ -58,15 +66,26 @@ func (c *checker) defaults() {
 	n := c.node
 	for _, d := range []struct{ field, value *string }{
 		{&n.RPC.Advertise, &n.RPC.Listen}, {&n.Gossip.Advertise, &n.Gossip.Listen},
-		{&n.SMTP.Hostname, &n.Name}, {&n.LMTP.Hostname, &n.Name}, {&n.IMAP.Hostname, &n.Name}, {&n.IMAPS.Hostname, &n.Name},
+		{&n.SMTP.Hostname, &n.Name}, {&n.LMTP.Hostname, &n.Name}, {&n.Submission.Hostname, &n.Name}, {&n.Submissions.Hostname, &n.Name}, {&n.IMAP.Hostname, &n.Name}, {&n.IMAPS.Hostname, &n.Name},
 	} {
 		if *d.field == "" {
 			*d.field = *d.value
 		}
 	}
-	for _, f := range []*Front{&n.SMTP, &n.LMTP, &n.IMAP, &n.IMAPS} {
+	for _, f := range []*Front{&n.SMTP, &n.LMTP, &n.Submission, &n.Submissions, &n.IMAP, &n.IMAPS} {
 		if f.MaxSize == 0 {
 			f.MaxSize = defaultMaxSize
+		}
+	}
+	if n.Queue.Expire == "" {
+		n.Queue.Expire = defaultExpire
+	}
+	for _, f := range []struct {
+		field *int64
+		value int64
+	}{{&n.Queue.MaxBytes, defaultQueueBytes}, {&n.Queue.AccountBytes, defaultAccountBytes}, {&n.Queue.Rate, defaultRate}} {
+		if *f.field == 0 {
+			*f.field = f.value
 		}
 	}
 	if n.Residence.CoolDown == "" {
@@ -180,7 +199,8 @@ func (c *checker) network() {
 	c.http(n.HTTP.Listen)
 	used := map[string]string{}
 	for _, l := range []struct{ key, addr string }{{"rpc.listen", n.RPC.Listen}, {"gossip.listen", n.Gossip.Listen},
-		{"smtp.listen", n.SMTP.Listen}, {"lmtp.listen", n.LMTP.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"http.listen", n.HTTP.Listen}} {
+		{"smtp.listen", n.SMTP.Listen}, {"lmtp.listen", n.LMTP.Listen},
+		{"submission.listen", n.Submission.Listen}, {"submissions.listen", n.Submissions.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"http.listen", n.HTTP.Listen}} {
 		if l.addr == "" || strings.HasSuffix(l.addr, ":0") {
 			continue
 		}
@@ -212,7 +232,8 @@ func (c *checker) witness() {
 	n := c.node
 	for _, f := range []struct{ key, value string }{{"region", n.Region}, {"root_key", n.RootKey}, {"names_key", n.NamesKey},
 		{"rpc.inside", n.RPC.Inside}, {"gossip.inside", n.Gossip.Inside},
-		{"smtp.listen", n.SMTP.Listen}, {"lmtp.listen", n.LMTP.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"disclosure.registry", n.Disclosure.Registry}} {
+		{"smtp.listen", n.SMTP.Listen}, {"lmtp.listen", n.LMTP.Listen},
+		{"submission.listen", n.Submission.Listen}, {"submissions.listen", n.Submissions.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"disclosure.registry", n.Disclosure.Registry}} {
 		if f.value != "" {
 			c.problem(f.key, "a witness belongs to no region and has none; remove it")
 		}
@@ -231,6 +252,8 @@ func (c *checker) region() {
 	}
 	c.front("smtp", n.SMTP, "front")
 	c.front("lmtp", n.LMTP, "front")
+	c.front("submission", n.Submission, "front")
+	c.front("submissions", n.Submissions, "front")
 	c.front("imap", n.IMAP, "front")
 	c.front("imaps", n.IMAPS, "front")
 	if n.Admin.Listen != "" {
@@ -250,8 +273,14 @@ func (c *checker) region() {
 	if ap, err := netip.ParseAddrPort(n.LMTP.Listen); err == nil && !ap.Addr().IsLoopback() && !ap.Addr().IsPrivate() {
 		c.problem("lmtp.listen", "%s is open to strangers, and LMTP takes mail from whoever reaches it; name an address on loopback or a private network", ap.Addr())
 	}
-	if n.Has("front") && n.LMTP.Listen == "" && n.SMTP.Listen == "" && n.IMAP.Listen == "" && n.IMAPS.Listen == "" {
-		c.problem("roles", `"front" needs smtp.listen, lmtp.listen, imap.listen or imaps.listen`)
+	for _, f := range []struct{ key, listen string }{{"submission.listen", n.Submission.Listen}, {"submissions.listen", n.Submissions.Listen}} {
+		if f.listen != "" && !n.Has("store") && !c.wrong["roles"] {
+			c.problem(f.key, `needs the role "store": what customers send waits at home`)
+		}
+	}
+	c.queue(n.Queue)
+	if n.Has("front") && n.LMTP.Listen == "" && n.Submission.Listen == "" && n.Submissions.Listen == "" && n.SMTP.Listen == "" && n.IMAP.Listen == "" && n.IMAPS.Listen == "" {
+		c.problem("roles", `"front" needs smtp.listen, lmtp.listen, submission.listen, submissions.listen, imap.listen or imaps.listen`)
 	}
 	if n.Has("admin") && n.Admin.Listen == "" {
 		c.problem("admin.listen", `is needed by the role "admin", such as "127.0.0.1:20007"`)
@@ -265,6 +294,21 @@ func (c *checker) region() {
 		c.problem("residence.cool_down", `must be a duration such as "336h"`)
 	} else if d < time.Hour && !n.Lab {
 		c.problem("residence.cool_down", "must be an hour or more; only a lab may be quicker")
+	}
+}
+
+func (c *checker) queue(q Queue) {
+	if d, err := time.ParseDuration(q.Expire); err != nil || d < time.Hour || d > mostExpire {
+		c.problem("queue.expire", `must be a duration from "1h" to "144h"`)
+	}
+	if q.MaxBytes < leastQueueBytes {
+		c.problem("queue.max_bytes", "must be %d bytes or more", leastQueueBytes)
+	}
+	if q.AccountBytes < leastQueueBytes {
+		c.problem("queue.account_bytes", "must be %d bytes or more", leastQueueBytes)
+	}
+	if q.Rate < 1 || q.Rate > mostRate {
+		c.problem("queue.rate", "must be from 1 to %d recipients an hour", mostRate)
 	}
 }
 

@@ -36,15 +36,20 @@ type Node struct {
 	SMTP    Front   `toml:"smtp,omitempty"`
 	// LMTP takes mail from a mail server of the house (RFC 2033), which filters or archives in front of this node. Danger: LMTP knows no
 	// login, so whoever reaches the address delivers past that server's filters; loopback and private networks only.
-	LMTP       Front      `toml:"lmtp,omitempty"`
-	IMAP       Front      `toml:"imap,omitempty"`  // loopback and private networks only, as long as the engine is go-imap's
-	IMAPS      Front      `toml:"imaps,omitempty"` // IMAP within TLS, by the node's certificate; likewise
-	Admin      Listen     `toml:"admin,omitempty"` // operators, by client certificate; required by the role admin
-	HTTP       HTTP       `toml:"http,omitempty"`  // health, readiness and metrics
-	Disclosure Disclosure `toml:"disclosure,omitempty"`
-	Residence  Residence  `toml:"residence,omitempty"`
-	Limits     Limits     `toml:"limits,omitempty"`
-	Log        Log        `toml:"log,omitempty"`
+	LMTP Front `toml:"lmtp,omitempty"`
+	// Submission takes mail that the region's customers send (RFC 6409), on port 587 with STARTTLS; Submissions the same within TLS, on
+	// port 465 (RFC 8314). They log in, within TLS alone. Both need the role "store".
+	Submission  Front      `toml:"submission,omitempty"`
+	Submissions Front      `toml:"submissions,omitempty"`
+	Queue       Queue      `toml:"queue,omitempty"` // what was submitted and is not delivered yet
+	IMAP        Front      `toml:"imap,omitempty"`  // loopback and private networks only, as long as the engine is go-imap's
+	IMAPS       Front      `toml:"imaps,omitempty"` // IMAP within TLS, by the node's certificate; likewise
+	Admin       Listen     `toml:"admin,omitempty"` // operators, by client certificate; required by the role admin
+	HTTP        HTTP       `toml:"http,omitempty"`  // health, readiness and metrics
+	Disclosure  Disclosure `toml:"disclosure,omitempty"`
+	Residence   Residence  `toml:"residence,omitempty"`
+	Limits      Limits     `toml:"limits,omitempty"`
+	Log         Log        `toml:"log,omitempty"`
 }
 
 // Catalog says where the signed catalog is and what pins it.
@@ -89,6 +94,19 @@ type Front struct {
 	Hostname string `toml:"hostname,omitempty"`
 	// MaxSize is the most bytes that one message may have, 64 KiB to 1 GiB; not for admin. Default 67108864 (64 MiB).
 	MaxSize int64 `toml:"max_size,omitempty"`
+}
+
+// Queue bounds the outbound queue, which rests sealed in the data folder.
+type Queue struct {
+	// Expire is how long a message is tried before its sender is told that it was not delivered, a Go duration of 1h to 144h.
+	// Default "120h", 5 days.
+	Expire string `toml:"expire,omitempty"`
+	// MaxBytes is the most that may rest in the queue, 1 MiB at least; past it nothing more is taken (452). Default 17179869184 (16 GiB).
+	MaxBytes int64 `toml:"max_bytes,omitempty"`
+	// AccountBytes is the most that one account may have in it, 1 MiB at least. Default 1073741824 (1 GiB).
+	AccountBytes int64 `toml:"account_bytes,omitempty"`
+	// Rate is how many recipients one account may name in an hour, 1 to 1000000; past it more are put off (450). Default 1000.
+	Rate int64 `toml:"rate,omitempty"`
 }
 
 // HTTP is where a node tells whether it serves (/healthz, /readyz) and in numbers how it fares (/metrics).

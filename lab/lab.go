@@ -24,16 +24,18 @@ type Lab struct {
 
 // Node is one node. An address that it does not serve is absent.
 type Node struct {
-	Name   domicile.Node   `json:"name"`
-	Region domicile.Region `json:"region"`
-	Config string          `json:"config"`
-	Data   string          `json:"data"`
-	IMAP   string          `json:"imap,omitempty"`
-	IMAPS  string          `json:"imaps,omitempty"`
-	SMTP   string          `json:"smtp,omitempty"`
-	LMTP   string          `json:"lmtp,omitempty"`
-	Admin  string          `json:"admin,omitempty"`
-	HTTP   string          `json:"http,omitempty"` // health and metrics
+	Name        domicile.Node   `json:"name"`
+	Region      domicile.Region `json:"region"`
+	Config      string          `json:"config"`
+	Data        string          `json:"data"`
+	IMAP        string          `json:"imap,omitempty"`
+	IMAPS       string          `json:"imaps,omitempty"`
+	SMTP        string          `json:"smtp,omitempty"`
+	LMTP        string          `json:"lmtp,omitempty"`
+	Submission  string          `json:"submission,omitempty"`
+	Submissions string          `json:"submissions,omitempty"`
+	Admin       string          `json:"admin,omitempty"`
+	HTTP        string          `json:"http,omitempty"` // health and metrics
 }
 
 // Operator is one person's identity file.

@@ -16,6 +16,7 @@ import (
 const (
 	stampFile = "domicile.stamp"
 	seenFile  = "catalog.seen"
+	LockFile  = "node.lock" // held by the process that uses the folder; says nothing
 )
 
 // stamp is the content of stampFile, one JSON object.
@@ -96,6 +97,23 @@ func makeStamp(dir string, want stamp) error {
 		return err
 	}
 	return writeOnce(filepath.Join(dir, stampFile), append(raw, '\n'), 0o600)
+}
+
+// Lock makes this process the only one that uses a data folder, until release is called or it ends. Unavailable if another does.
+func Lock(dir string) (release func() error, err error) {
+	const op = "lock the data folder"
+	f, err := os.OpenFile(filepath.Join(dir, LockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, domicile.E(op, domicile.Unavailable, "another node uses "+dir+" already; stop it first")
+		}
+		return nil, domicile.W(op, err)
+	}
+	return f.Close, nil
 }
 
 // seen is the content of seenFile.

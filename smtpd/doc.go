@@ -1,5 +1,5 @@
-// Package smtpd is the front that takes mail from other servers (port 25), from a mail server of the house (LMTP), and
-// the end of a delivery at home.
+// Package smtpd is the front that takes mail from other servers (port 25), from a mail server of the house (LMTP) and from the
+// region's customers (submission), the queue in which the last waits, and the end of a delivery at home.
 //
 // A front may stand in any region. At RCPT the recipient's home region is looked up; a
 // transaction has one home, recipients elsewhere get 452 4.5.3. At DATA the body goes
@@ -16,6 +16,14 @@
 //	...
 //	srv.Shutdown(ctx)
 //
+// # Submission
+//
+// A customer logs in at home, within TLS, and writes in no name but their own (envelope, From, Sender, Resent-From). Date and
+// Message-ID are added where missing; Bcc is removed. The message rests in the [Queue], sealed under the account's key, before 250
+// is said. The queue's worker takes it to each recipient's home as a front does, again and again until it is there or it has
+// expired, and tells the sender of what failed. Each step may be repeated: deliveries carry the message's id ("once"), under which
+// a home stores nothing twice.
+//
 // # Answers
 //
 //	550 5.7.1   not our domain                     550 5.1.1   no such name, on the registrar's word
@@ -23,13 +31,21 @@
 //	552 5.3.4   too large                          552 5.2.2   mailbox full (452 4.2.2 if there are other recipients)
 //	550 5.6.0   NUL in the body                    550 5.7.1   refused by rule; the reason code is in the text
 //
+// and on the submission ports
+//
+//	530 5.7.0   not logged in                      535 5.7.8   unknown name, wrong password, or another region's
+//	538 5.7.11  AUTH outside TLS                   535 5.7.13  suspended
+//	550 5.7.1   another's name; other providers    450 4.7.1   too many recipients in an hour
+//	554 5.6.0   a header that can be read two ways 452 4.3.1   the queue is full
+//
 // # Bytes
 //
 // What a customer reads is
 //
 //	Return-Path: <sender>           added at home
 //	Received: from HELO ([IP])      added by the front
-//	        by HOST with ESMTP id ID; DATE     (LMTP; with S at its end within TLS)
+//	        by HOST with ESMTP id ID; DATE     (LMTP; with S at its end within TLS; a customer's is
+//	                                            "by HOST with ESMTPSA", and does not say from where)
 //	(the body, byte for byte)
 //
 // in which a bare LF or a bare CR of the body is a CRLF: both are normalised before the

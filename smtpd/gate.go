@@ -19,6 +19,7 @@ const (
 	maxCommands  = 1000            // command lines since the last accepted message
 	maxSent      = 512 << 10       // bytes of answers before no more transactions begin: strangers may be sent only so much
 	commandTime  = 5 * time.Minute // RFC 5321 4.5.3.2.7
+	helloTime    = time.Minute     // for the handshake of TLS
 	dataTime     = 3 * time.Minute // RFC 5321 4.5.3.2.5
 	dataSlack    = 10 * time.Minute
 	dataRate     = 1 << 10 // bytes a second that a body must arrive with, behind the first dataSlack
@@ -49,13 +50,24 @@ type gate struct {
 	sent     int64              // bytes of answers
 	finish   bool               // end before the next command
 	replied  []func(sent error) // each called once, after one of the next lines was written
-	mute     bool               // keep back the next line: a greeting (RFC 3207 4.2)
-	handed   atomic.Bool        // the connection is another gate's now
+	auth     authPolicy
+	saying   bool        // the next line is an answer to a challenge of AUTH, no command
+	mute     bool        // keep back the next line: a greeting (RFC 3207 4.2)
+	handed   atomic.Bool // the connection is another gate's now
 
 	mu       sync.Mutex
 	idle     bool // waiting for a command
 	draining bool
 }
+
+// authPolicy says what becomes of AUTH.
+type authPolicy uint8
+
+const (
+	authNever  authPolicy = iota // this front knows no logins
+	authWithin                   // within TLS
+	authHere                     // on this connection
+)
 
 func newGate(c net.Conn, maxSize int64) *gate {
 	return &gate{Conn: c, maxSize: maxSize, br: bufio.NewReaderSize(c, maxCommand)}
@@ -127,20 +139,37 @@ func (g *gate) readCommand() {
 		g.end()
 		return
 	}
+	if g.saying {
+		g.saying = false
+		g.hand(text)
+		return
+	}
 	switch verb := strings.ToUpper(string(text[:min(4, len(text))])); verb {
 	case "BDAT": // not offered; the chunk that follows must not be read as commands
 		g.say("502 5.5.1 BDAT is not offered\r\n")
 		g.end()
 	case "AUTH":
-		g.say("502 5.5.1 AUTH is not offered here\r\n")
+		switch g.auth {
+		case authNever:
+			g.say("502 5.5.1 AUTH is not offered here\r\n")
+		case authWithin:
+			g.say("538 5.7.11 AUTH only within TLS; STARTTLS first\r\n")
+		case authHere:
+			g.hand(text)
+		}
 	default:
 		if g.upgrade != nil && strings.HasPrefix(strings.ToUpper(string(text)), "STARTTLS") { // go-smtp takes all that begins so for it
 			g.startTLS(string(text))
 			return
 		}
-		g.buf = append(append(g.buf[:0], text...), '\r', '\n')
-		g.pending = g.buf
+		g.hand(text)
 	}
+}
+
+// hand hands a line over.
+func (g *gate) hand(text []byte) {
+	g.buf = append(append(g.buf[:0], text...), '\r', '\n')
+	g.pending = g.buf
 }
 
 // wait says that the connection is idle from here on; false if the server is closing down.
@@ -219,6 +248,8 @@ func (g *gate) Write(p []byte) (int, error) {
 	case g.mute:
 		g.mute = false
 		return n, nil
+	case bytes.HasPrefix(p, []byte("334 ")):
+		g.saying = true
 	case bytes.HasPrefix(p, []byte("354 ")):
 		g.data, g.lines, g.body, g.began = true, lines{}, 0, time.Now()
 	case bytes.Equal(p, []byte("250-CHUNKING\r\n")):

@@ -36,6 +36,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 type world struct {
 	t     testing.TB
 	store store.Store
+	seal  store.Sealer // of the store
 	home  *Home
 	away  *link
 	here  string // address of the front at home
@@ -47,8 +48,8 @@ type world struct {
 }
 
 func newWorld(t testing.TB) *world {
-	w := &world{t: t, srv: map[string]*Server{}}
-	w.store = newStore(t, ireland, "ann", "bob", "full")
+	w := &world{t: t, srv: map[string]*Server{}, seal: storetest.NewSealer("smtpd")}
+	w.store = newStore(t, w.seal, ireland, "ann", "bob", "full")
 	w.home = NewHome(w.store, maxSize, quiet())
 	w.away = &link{home: w.home}
 	w.here = w.front(ireland, w.home)
@@ -57,8 +58,8 @@ func newWorld(t testing.TB) *world {
 }
 
 // newStore makes a region's store with these accounts; the one called full has next to no quota.
-func newStore(t testing.TB, r domicile.Region, names ...string) store.Store {
-	st, err := bolt.Open(bolt.Config{Dir: t.TempDir(), Region: r, Sealer: storetest.NewSealer("smtpd")})
+func newStore(t testing.TB, seal store.Sealer, r domicile.Region, names ...string) store.Store {
+	st, err := bolt.Open(bolt.Config{Dir: t.TempDir(), Region: r, Sealer: seal})
 	if err != nil {
 		t.Fatal(err)
 	}

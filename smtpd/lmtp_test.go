@@ -7,12 +7,13 @@ import (
 
 	"domicile"
 	"domicile/store"
+	"domicile/store/storetest"
 )
 
 // lmtpWorld has a second home region, and an LMTP front in us-east, which is nobody's home that can be reached.
 func lmtpWorld(t *testing.T) (*world, store.Store, *Server) {
 	w := newWorld(t)
-	second := newStore(t, berlin, "dora")
+	second := newStore(t, storetest.NewSealer("berlin"), berlin, "dora")
 	w.away.other = NewHome(second, maxSize, quiet())
 	return w, second, w.door(LMTP, useast, nil)
 }

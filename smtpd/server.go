@@ -14,8 +14,10 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"domicile"
+	"domicile/login"
 	"domicile/placement"
 	"domicile/region"
+	"domicile/store"
 )
 
 // DefaultMaxSize is the limit of a message if Config.MaxSize is 0.
@@ -28,8 +30,9 @@ type Door string
 
 // The doors.
 const (
-	MX   Door = ""     // SMTP from other servers: port 25
-	LMTP Door = "lmtp" // from a mail server of the house, which must be the only one to reach it (RFC 2033)
+	MX         Door = ""           // SMTP from other servers: port 25
+	LMTP       Door = "lmtp"       // from a mail server of the house, which must be the only one to reach it (RFC 2033)
+	Submission Door = "submission" // from the region's customers, who log in (RFC 6409, RFC 8314)
 )
 
 // Config of a front.
@@ -38,7 +41,7 @@ type Config struct {
 	Region    domicile.Region
 	Hostname  string // in the greeting and in trace fields
 	MaxSize   int64  // bytes of a message; 0 = DefaultMaxSize
-	Lab       bool   // the same front: a lab's differs in nothing yet
+	Lab       bool   // plain-text logins on loopback
 	Directory *placement.Directory
 	Guard     *region.Guard
 	Node      *region.Node
@@ -46,6 +49,12 @@ type Config struct {
 	TLS       *tls.Config // for STARTTLS; nil = not offered
 	Log       *slog.Logger
 	Now       func() time.Time // for trace fields; nil = time.Now
+
+	// For Submission alone: who logs in, and where it rests what they send. Login, if not nil, is told how each login ended; it must
+	// be quick and safe for concurrent use.
+	Check *login.Checker
+	Queue *Queue
+	Login func(result string)
 
 	// Count, if not nil, is told of every answer to RCPT and to the end of DATA: the command and the reply's code. It must be
 	// quick and safe for concurrent use.
@@ -59,6 +68,8 @@ type Server struct {
 	resolve func(context.Context, domicile.Address) (placement.Location, error)
 	now     func() time.Time
 	tarpit  time.Duration
+	fails   *login.Fails
+	attach  func(net.Conn, store.Account) error // underPermit
 	// patience is how long the home of one recipient may hold up those of others.
 	patience time.Duration
 
@@ -87,6 +98,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Home == nil && (cfg.Guard == nil || cfg.Node == nil) {
 		return nil, domicile.E("smtp front", domicile.Invalid, "a node without a store needs a guard and a node to send mail home")
 	}
+	if cfg.Door == Submission && (cfg.Check == nil || cfg.Queue == nil || cfg.Guard == nil) {
+		return nil, domicile.E("smtp front", domicile.Invalid, "submission needs a check of logins, a queue and a guard")
+	}
 	return newServer(cfg, cfg.Directory.Resolve), nil
 }
 
@@ -94,8 +108,9 @@ func newServer(cfg Config, resolve func(context.Context, domicile.Address) (plac
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, route: route{cfg, border{cfg}}, resolve: resolve, now: cfg.Now, tarpit: tarpitStep, patience: fanPatience, gates: map[*gate]struct{}{}}
+	s := &Server{cfg: cfg, route: route{cfg, border{cfg}}, resolve: resolve, now: cfg.Now, tarpit: tarpitStep, patience: fanPatience, fails: login.NewFails(time.Second, 0), gates: map[*gate]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.attach = s.underPermit
 	s.smtp, s.secure = s.engine(), s.engine()
 	s.smtp.TLSConfig = cfg.TLS // makes go-smtp offer STARTTLS, which the gate then answers
 	return s
@@ -106,9 +121,12 @@ func (s *Server) engine() *smtp.Server {
 	e.Domain = s.cfg.Hostname
 	e.MaxRecipients = maxRecipients
 	e.MaxMessageBytes = s.cfg.MaxSize + 2 // go-smtp refuses a message of exactly its limit; the limit is kept by bodyReader
-	if s.cfg.Door == LMTP {
+	switch s.cfg.Door {
+	case LMTP:
 		e.LMTP = true
 		e.MaxMessageBytes = 0 // go-smtp would not let the rest of a larger one be read before the answers
+	case Submission:
+		e.AllowInsecureAuth = true // it cannot see TLS beneath the gate, which decides
 	}
 	e.MaxLineLength = maxLine
 	e.ErrorLog = eventLog{s.cfg.Log}
@@ -121,8 +139,11 @@ func (s *Server) session(c *smtp.Conn) (smtp.Session, error) {
 		return nil, reply(421, smtp.EnhancedCode{4, 3, 0}, "Not now")
 	}
 	base := session{srv: s, gate: g, helo: c.Hostname, ip: clientIP(g)}
-	if s.cfg.Door == LMTP {
+	switch s.cfg.Door {
+	case LMTP:
 		return &lmtpSession{session: base}, nil
+	case Submission:
+		return &submitSession{session: base}, nil
 	}
 	return &base, nil
 }
@@ -178,11 +199,22 @@ type listener struct {
 	up  *feed
 }
 
+// Accept returns the next connection in the clear; those within TLS from the beginning go to the other engine.
 func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if _, within := c.(*tls.Conn); !within {
+			return l.plain(c), nil
+		}
+		c.SetReadDeadline(time.Now().Add(helloTime)) // go-smtp greets first, and that begins the handshake
+		l.up.put(l.srv.admit(c))
 	}
+}
+
+func (l *listener) plain(c net.Conn) net.Conn {
 	g := l.srv.admit(c)
 	if l.srv.cfg.TLS != nil {
 		g.upgrade = func() {
@@ -191,12 +223,18 @@ func (l *listener) Accept() (net.Conn, error) {
 			l.up.put(next)
 		}
 	}
-	return g, nil
+	return g
 }
 
 // admit puts a gate over a connection.
 func (s *Server) admit(c net.Conn) *gate {
 	g := newGate(c, s.cfg.MaxSize)
+	if s.cfg.Door == Submission {
+		g.auth = authWithin
+		if s.mayLogin(g) {
+			g.auth = authHere
+		}
+	}
 	g.closed = func() {
 		s.mu.Lock()
 		delete(s.gates, g)

@@ -94,12 +94,23 @@ func (s *session) find(to string) (placement.Location, *smtp.SMTPError) {
 	if err != nil {
 		return placement.Location{}, reply(553, smtp.EnhancedCode{5, 1, 3}, "The recipient is not an address that can exist here")
 	}
-	ctx, cancel := context.WithTimeout(s.srv.ctx, resolveTime)
+	loc, no := lookup(s.srv.ctx, s.srv.resolve, addr)
+	if no == errOutside {
+		no = reply(550, smtp.EnhancedCode{5, 7, 1}, "Relaying denied")
+	}
+	return loc, no
+}
+
+var errOutside = reply(550, smtp.EnhancedCode{5, 7, 1}, "Mail to other providers cannot be sent from here yet ("+string(domicile.OutsideNotServed)+")")
+
+// lookup finds a home, or the answer that says why there is none.
+func lookup(ctx context.Context, resolve func(context.Context, domicile.Address) (placement.Location, error), addr domicile.Address) (placement.Location, *smtp.SMTPError) {
+	ctx, cancel := context.WithTimeout(ctx, resolveTime)
 	defer cancel()
-	loc, err := s.srv.resolve(ctx, addr)
+	loc, err := resolve(ctx, addr)
 	switch {
 	case domicile.ReasonOf(err) == domicile.DomainNotServed:
-		return loc, reply(550, smtp.EnhancedCode{5, 7, 1}, "Relaying denied")
+		return loc, errOutside
 	case domicile.KindOf(err) == domicile.NotExist:
 		return loc, reply(550, smtp.EnhancedCode{5, 1, 1}, "No such recipient")
 	case domicile.KindOf(err) == domicile.Refused:

@@ -183,7 +183,7 @@ func received(helo, ip, hostname, protocol, id string, now time.Time) string {
 		ip = "IPv6:" + ip
 	}
 	return "Received: from " + helo + " ([" + ip + "])\r\n\tby " + hostname + " with " + protocol + " id " + id + ";\r\n\t" +
-		now.Format("Mon, 2 Jan 2006 15:04:05 -0700") + "\r\n"
+		stamp(now) + "\r\n"
 }
 
 // sleep waits, or less if ctx ends.

@@ -59,7 +59,8 @@ case "$*" in
 	exit 1 ;;
 esac
 `,
-	"chown": "exit 0\n",
+	"chown":   "exit 0\n",
+	"runuser": "[ \"$1 $2 $3\" = '-u domicile --' ] && shift 3 && exec \"$@\"\n",
 }
 
 // machine is one of the walk: a folder of its own, and the variables of its shell so far.
@@ -107,7 +108,7 @@ func (w *walk) address(n int) string {
 
 var (
 	walkBlock = regexp.MustCompile("(?ms)^```\n# on ([a-z, -]+)\n(.*?)^```$")
-	assigned  = regexp.MustCompile(`(?m)^[A-Z_]+=.*$`)
+	assigned  = regexp.MustCompile(`(?m)^(export )?[A-Z_]+=.*$`)
 )
 
 // block runs one block of the text on one machine.
@@ -126,7 +127,7 @@ func (w *walk) block(name, text string) {
 	text = w.here(name, text)
 	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", "umask 077; set -a; "+strings.Join(m.vars, "\n")+"\nset -x\n"+text)
+	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", "umask 077; "+strings.Join(m.vars, "\n")+"\nset -x\n"+text)
 	cmd.Dir = filepath.Join(w.dir, name, "ceremony")
 	cmd.Env = w.env(name)
 	var out bytes.Buffer
@@ -156,7 +157,9 @@ func (w *walk) desk(name string, args ...string) (string, error) {
 	cmd.Dir = filepath.Join(w.dir, name, "ceremony")
 	cmd.Env = w.env(name)
 	for _, v := range w.machines[name].vars {
-		cmd.Env = append(cmd.Env, strings.Fields(v)...)
+		if v, ok := strings.CutPrefix(v, "export "); ok {
+			cmd.Env = append(cmd.Env, strings.Fields(v)...)
+		}
 	}
 	out, err := cmd.Output()
 	return string(out), err

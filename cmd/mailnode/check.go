@@ -34,7 +34,7 @@ user that the node runs as; the node may be running. What is not wrong yet is a 
 				return fmt.Errorf("%w\n%w", err, errConfig)
 			}
 			if f.Node != nil {
-				(&inspection{File: f, n: f.Node, now: time.Now()}).run()
+				(&inspection{File: f, n: f.Node, now: f.Node.Now()}).run()
 			}
 			for _, w := range f.Warnings() {
 				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", w)
@@ -136,7 +136,7 @@ func (i *inspection) lookIdentity() {
 
 // lookHosts warns of a name by which mail programs would not believe the node.
 func (i *inspection) lookHosts(hosts []string) {
-	for key, f := range map[string]config.Front{"smtp": i.n.SMTP, "lmtp": i.n.LMTP, "imap": i.n.IMAP, "imaps": i.n.IMAPS} {
+	for key, f := range map[string]config.Front{"smtp": i.n.SMTP, "lmtp": i.n.LMTP, "submission": i.n.Submission, "submissions": i.n.Submissions, "imap": i.n.IMAP, "imaps": i.n.IMAPS} {
 		if f.Listen != "" && !slices.Contains(hosts, f.Hostname) {
 			i.Warn(key+".hostname", "%s is not among the host names of the certificate, %v: mail programs will not believe it", f.Hostname, hosts)
 		}
@@ -194,6 +194,7 @@ func (i *inspection) lookData() {
 
 func (i *inspection) lookAddresses() {
 	for key, addr := range map[string]string{"rpc.listen": i.n.RPC.Listen, "gossip.listen": i.n.Gossip.Listen, "smtp.listen": i.n.SMTP.Listen, "lmtp.listen": i.n.LMTP.Listen,
+		"submission.listen": i.n.Submission.Listen, "submissions.listen": i.n.Submissions.Listen,
 		"imap.listen": i.n.IMAP.Listen, "imaps.listen": i.n.IMAPS.Listen, "admin.listen": i.n.Admin.Listen, "http.listen": i.n.HTTP.Listen} {
 		if addr != "" && i.Sound(key) && !region.IsLocal(addr) {
 			i.Problem(key, "%s is no address of this machine", addr)

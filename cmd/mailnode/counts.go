@@ -12,6 +12,7 @@ import (
 	"domicile/audit"
 	"domicile/metrics"
 	"domicile/region"
+	"domicile/smtpd"
 )
 
 // counts are what the parts of a node tell of themselves as it happens; the rest is read when somebody asks.
@@ -21,6 +22,7 @@ type counts struct {
 	reply    func(front, command string, code int)
 	delivery func(error)
 	login    func(front, result string)
+	queue    func(smtpd.Outcome)
 }
 
 func newCounts() *counts {
@@ -29,12 +31,14 @@ func newCounts() *counts {
 	reply := s.Counter("domicile_smtp_replies_total", "Answers to recipients (RCPT) and to messages (DATA), by front and code.", "front", "command", "code")
 	delivery := s.Counter("domicile_deliveries_total", "Messages brought to this node's store, by what came of it.", "outcome")
 	login := s.Counter("domicile_logins_total", "Logins of mail clients, by front and how they ended.", "front", "result")
+	queue := s.Counter("domicile_queue_outcomes_total", "What became of recipients of queued messages, and of notices to their senders.", "outcome")
 	return &counts{
 		set:      s,
 		crossing: func(c domicile.EgressClass, err error) { crossing(string(c), outcome(err)) },
 		reply:    func(front, command string, code int) { reply(front, strings.ToLower(command), strconv.Itoa(code)) },
 		delivery: func(err error) { delivery(outcome(err)) },
 		login:    func(front, result string) { login(front, result) },
+		queue:    func(o smtpd.Outcome) { queue(string(o)) },
 	}
 }
 
@@ -79,8 +83,23 @@ func (n *node) measure() {
 		n.measureBorder()
 	}
 	if n.store != nil {
+		n.measureQueue()
 		n.measureCosigners()
 	}
+}
+
+// measureQueue adds how the outbound queue fares.
+func (n *node) measureQueue() {
+	s := n.counts.set
+	s.Gauge("domicile_queue_messages", "Messages in the outbound queue, by whether an operator holds them.", func(is metrics.Sample) {
+		q := n.queue.Stats()
+		is(float64(q.Waiting), "waiting")
+		is(float64(q.Held), "held")
+	}, "state")
+	s.Gauge("domicile_queue_bytes", "What the outbound queue counts against its limit.", func(is metrics.Sample) { is(float64(n.queue.Stats().Bytes)) })
+	s.Gauge("domicile_queue_oldest_seconds", "Since the oldest message in the outbound queue came, 0 if there is none.", func(is metrics.Sample) {
+		is(n.queue.Stats().Oldest.Seconds())
+	})
 }
 
 // measureBorder adds what a node of a region has and a witness has not.
@@ -148,7 +167,7 @@ func (n *node) connections(is func(front string, c region.Connections)) {
 		return
 	}
 	all := n.net.Connections()
-	for front, addr := range map[string]string{"smtp": at.SMTP, "lmtp": at.LMTP, "imap": at.IMAP, "imaps": at.IMAPS, "admin": at.Admin, "http": at.HTTP} {
+	for front, addr := range map[string]string{"smtp": at.SMTP, "lmtp": at.LMTP, "submission": at.Submission, "submissions": at.Submissions, "imap": at.IMAP, "imaps": at.IMAPS, "admin": at.Admin, "http": at.HTTP} {
 		if c, ok := all[addr]; ok {
 			is(front, c)
 		}

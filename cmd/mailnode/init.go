@@ -15,11 +15,13 @@ import (
 
 // The ports of a node that nobody chose others for.
 const (
-	portGossip = 7946
-	portRPC    = 7947
-	portAdmin  = 7948
-	portSMTP   = 25
-	portIMAPS  = 993
+	portGossip      = 7946
+	portRPC         = 7947
+	portAdmin       = 7948
+	portSMTP        = 25
+	portIMAPS       = 993
+	portSubmission  = 587
+	portSubmissions = 465
 )
 
 func initCommand() *cobra.Command {
@@ -99,6 +101,8 @@ func (in *initFlags) node() (*config.Node, error) {
 		in.hostname = in.name
 	}
 	n.SMTP = config.Front{Listen: at(portSMTP), Hostname: in.hostname}
+	n.Submission = config.Front{Listen: at(portSubmission), Hostname: in.hostname}
+	n.Submissions = config.Front{Listen: at(portSubmissions), Hostname: in.hostname}
 	n.IMAPS = config.Front{Listen: at(portIMAPS), Hostname: in.hostname}
 	n.Admin = config.Listen{Listen: at(portAdmin)}
 	n.Disclosure = config.Disclosure{Registry: "authorities.toml", Bundles: in.bundles}

@@ -45,16 +45,18 @@ keys again: a bad one is refused, and the old one stays.`,
 
 // ready is the line that says that a node serves. Absent fronts are absent.
 type ready struct {
-	Ready  bool   `json:"ready"`
-	Node   string `json:"node"`
-	Region string `json:"region,omitempty"`
-	RPC    string `json:"rpc"`
-	SMTP   string `json:"smtp,omitempty"`
-	LMTP   string `json:"lmtp,omitempty"`
-	IMAP   string `json:"imap,omitempty"`
-	IMAPS  string `json:"imaps,omitempty"`
-	Admin  string `json:"admin,omitempty"`
-	HTTP   string `json:"http,omitempty"`
+	Ready       bool   `json:"ready"`
+	Node        string `json:"node"`
+	Region      string `json:"region,omitempty"`
+	RPC         string `json:"rpc"`
+	SMTP        string `json:"smtp,omitempty"`
+	LMTP        string `json:"lmtp,omitempty"`
+	Submission  string `json:"submission,omitempty"`
+	Submissions string `json:"submissions,omitempty"`
+	IMAP        string `json:"imap,omitempty"`
+	IMAPS       string `json:"imaps,omitempty"`
+	Admin       string `json:"admin,omitempty"`
+	HTTP        string `json:"http,omitempty"`
 }
 
 // sealDefaults makes libraries that dial by themselves fail. Once: a test runs several nodes in one process.
@@ -73,6 +75,9 @@ func serve(ctx context.Context, cfg *config.Node, out, errOut io.Writer) error {
 	log := slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: level}))
 	n := &node{cfg: cfg, log: log, failed: make(chan error, 8), counts: newCounts()}
 	defer n.closeAll()
+	if err := n.confirmRestored(ctx); err != nil || ctx.Err() != nil {
+		return err
+	}
 	if err := n.build(); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"domicile/config"
 	"domicile/imapd"
 	"domicile/keys"
+	"domicile/login"
 	"domicile/placement"
 	"domicile/smtpd"
 )
@@ -38,6 +40,7 @@ func (n *node) start(ctx context.Context) (ready, error) {
 	if n.store != nil {
 		n.work.Go(func() { n.net.KeepCosigned(background, n.audit) })
 		n.work.Go(func() { n.nameWatch().run(background) })
+		n.work.Go(func() { n.queue.Run(background) })
 	}
 	if err = n.startSMTP(&at); err != nil {
 		return at, err
@@ -49,29 +52,40 @@ func (n *node) start(ctx context.Context) (ready, error) {
 	return at, err
 }
 
-// startSMTP opens the fronts that take mail, each a server of its own.
+// startSMTP opens the fronts that take mail, each a server of its own: from other servers, and from customers.
 func (n *node) startSMTP(at *ready) error {
 	for _, f := range []struct {
 		name string
 		door smtpd.Door
 		conf config.Front
 		at   *string
-	}{{"smtp", smtpd.MX, n.cfg.SMTP, &at.SMTP}, {"lmtp", smtpd.LMTP, n.cfg.LMTP, &at.LMTP}} {
+		tls  bool
+	}{{"smtp", smtpd.MX, n.cfg.SMTP, &at.SMTP, false}, {"lmtp", smtpd.LMTP, n.cfg.LMTP, &at.LMTP, false},
+		{"submission", smtpd.Submission, n.cfg.Submission, &at.Submission, false}, {"submissions", smtpd.Submission, n.cfg.Submissions, &at.Submissions, true}} {
 		if f.conf.Listen == "" {
 			continue
 		}
 		s, err := smtpd.New(smtpd.Config{Door: f.door, Region: n.region(), Hostname: f.conf.Hostname, MaxSize: f.conf.MaxSize, Lab: n.cfg.Lab,
 			Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, TLS: n.frontTLS(), Log: n.log, Now: n.cfg.Now,
+			Check: n.check(), Queue: n.queue, Login: func(result string) { n.counts.login(f.name, result) },
 			Count: func(command string, code int) { n.counts.reply(f.name, command, code) }})
 		if err != nil {
 			return err
 		}
 		l, err := n.net.ListenFront(f.conf.Listen, smtpStranger)
+		if err == nil && f.tls {
+			l = tls.NewListener(l, n.frontTLS())
+		}
 		if *f.at, err = n.serveFront(s, l, err); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// check is the check of names and passwords.
+func (n *node) check() *login.Checker {
+	return &login.Checker{Accounts: n.store, Address: placement.ParseAddress, Password: keys.CheckPassword}
 }
 
 // startIMAP opens the IMAP fronts, in the clear and within TLS by the node's certificate: one server each, before one home.
@@ -107,7 +121,7 @@ func (n *node) startAdmin() (string, error) {
 		return "", nil
 	}
 	s, err := admin.New(admin.Config{Region: n.region(), Node: domicile.Node(n.cfg.Name), Network: n.net, Catalog: n.catalog.Load, Store: n.store,
-		Directory: n.directory, Residence: n.residence, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Hash: keys.HashPassword, Log: n.log, Now: n.cfg.Now, Clock: n.clock})
+		Directory: n.directory, Residence: n.residence, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Queue: operatorsQueue{n.queue}, Hash: keys.HashPassword, Log: n.log, Now: n.cfg.Now, Clock: n.clock})
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,175 @@
+package tests
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"domicile"
+	"domicile/lab"
+	"domicile/tests/harness"
+	"domicile/tests/scan"
+)
+
+// DialSubmission opens a session with a region's node, logged in as an account.
+func submission(t *testing.T, c *harness.Cluster, at domicile.Node, address, password string) *lab.Sender {
+	t.Helper()
+	s, err := lab.DialSMTP(t.Context(), c.Node(at).Submission)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	if _, err := s.Command(235, "AUTH PLAIN %s", base64.StdEncoding.EncodeToString([]byte("\x00"+address+"\x00"+password))); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// from makes a letter of a customer's.
+func from(address, subject, body string) []byte {
+	return lab.Canonical([]byte("From: <" + address + ">\nTo: you\nSubject: " + subject + "\nDate: Mon, 2 Mar 2026 10:00:00 +0000\nMessage-ID: <" + subject + "@client.example>\n\n" + body + "\n"))
+}
+
+// TestSubmission sends from Ireland to an account of each region and to nobody: each arrives once, byte for byte behind a trace that
+// does not tell where its sender is; what is not ours is refused at once.
+func TestSubmission(t *testing.T) {
+	t.Parallel()
+	c := harness.Shared(t)
+	const own, irish, american = "submits@example.com", "submitted-ie@example.com", "submitted-us@example.com"
+	password := c.Account(t, ireland, own, "IE")
+	ie, us := c.Account(t, ireland, irish, "IE"), c.Account(t, usEast, american, "US")
+	s := submission(t, c, ieNode, own, password)
+	text := from(own, "submitted", "dear all\n.\n..dots\n")
+	if err := s.Send(own, text, irish, american); err != nil {
+		t.Fatal(err)
+	}
+	for _, who := range []struct {
+		region            domicile.Region
+		address, password string
+	}{{ireland, irish, ie}, {usEast, american, us}} {
+		harness.Eventually(t, 30*time.Second, who.address+"'s copy", func() bool { return len(c.Inbox(t, who.region, who.address, who.password)) > 0 })
+		got := c.Inbox(t, who.region, who.address, who.password)
+		expect(t, got, text)
+		if !bytes.Contains(got[0], []byte("with ESMTPA id ")) || bytes.Contains(got[0], []byte("127.0.0.1")) || bytes.Contains(got[0], []byte("sender.example")) {
+			t.Errorf("the trace: %.400q", got[0])
+		}
+	}
+	for to, code := range map[string]string{"nobody-at-all@example.com": "5.1.1", "someone@elsewhere.example": "outside_not_served"} {
+		if err := s.Begin(own, to); lab.Code(err) != 550 || !strings.Contains(err.Error(), code) {
+			t.Errorf("to %s: %v", to, err)
+		}
+		s.Command(250, "RSET")
+	}
+	if err := s.Begin(irish, american); lab.Code(err) != 550 {
+		t.Errorf("in another's name: %v", err)
+	}
+	s.Command(250, "RSET")
+	if err := s.Send(own, from(irish, "forged", "x"), american); lab.Code(err) != 550 {
+		t.Errorf("with another's name in the header: %v", err)
+	}
+	if got := c.Inbox(t, ireland, own, password); len(got) != 0 {
+		t.Errorf("%d notices", len(got))
+	}
+	abroad, err := lab.DialSMTP(t.Context(), c.Node(usNode).SMTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer abroad.Close()
+	if _, err := abroad.Command(235, "AUTH PLAIN AGEAYg=="); lab.Code(err) != 502 {
+		t.Errorf("AUTH on port 25: %v", err)
+	}
+	if err := abroad.Begin(own, "someone@elsewhere.example"); lab.Code(err) != 550 {
+		t.Errorf("relaying on port 25: %v", err)
+	}
+}
+
+// TestSubmissionWaits: what is sent to a region that is down waits sealed at home, over a restart, without a readable byte of it on any
+// disk; operators see it, hold and drop it on record; what they let go arrives once, and of what they drop the sender is told.
+func TestSubmissionWaits(t *testing.T) {
+	t.Parallel()
+	c := harness.New(t, harness.TwoRegions...)
+	c.StartAll(t)
+	const own, american = "waits@example.com", "far@example.com"
+	password, us := c.Account(t, ireland, own, "IE"), c.Account(t, usEast, american, "US")
+	s := submission(t, c, ieNode, own, password)
+	if err := s.Send(own, from(own, "before", "x"), american); err != nil { // the directory knows the name from now on
+		t.Fatal(err)
+	}
+	inbox := func(n int) func() bool {
+		return func() bool { return len(c.Inbox(t, usEast, american, us)) >= n }
+	}
+	harness.Eventually(t, 30*time.Second, "the first letter", inbox(1))
+	c.Halt(t, usNode)
+
+	marker := "marker" + domicile.NewID("")
+	waits, drops := from(own, marker, marker), from(own, "dropped", "x")
+	for _, text := range [][]byte{waits, drops} {
+		if err := s.Send(own, text, american); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Close()
+	c.Kill9(t, ieNode)
+	c.Launch(t, ieNode)
+	type queued struct {
+		ID         string `json:"id"`
+		Recipients int    `json:"recipients"`
+		Held       bool   `json:"held"`
+		Tries      int    `json:"tries"`
+	}
+	queue := func() (list []queued) {
+		t.Helper()
+		if r := c.Ctl(t, ireland, "operator", nil, "queue", "ls"); r.Code != 0 || json.Unmarshal(r.Out, &list) != nil {
+			t.Fatal(r)
+		}
+		return list
+	}
+	harness.Eventually(t, 30*time.Second, "tries in vain", func() bool {
+		list := queue()
+		return len(list) == 2 && list[0].Tries > 0 && list[1].Tries > 0
+	})
+	hits, files, err := scan.Tree(c.Root, marker, "far@")
+	if err != nil || files < 20 || len(hits) > 0 {
+		t.Errorf("%d files, %v: %v", files, err, hits)
+	}
+	list := queue()
+	if r := c.Ctl(t, ireland, "operator", nil, "queue", "show", list[1].ID); r.Code != 0 || !strings.Contains(string(r.Out), american) {
+		t.Error(r)
+	}
+	if r := c.Ctl(t, ireland, "auditor", nil, "queue", "show", list[1].ID); r.Code != 3 || r.Get("refused") != "wrong_role" {
+		t.Error(r)
+	}
+	for _, verb := range []string{"hold", "retry", "hold"} {
+		if r := c.Ctl(t, ireland, "operator", nil, "queue", verb, list[0].ID); r.Code != 0 || r.Get("held") != fmt.Sprint(verb == "hold") {
+			t.Error(r)
+		}
+	}
+	if r := c.Ctl(t, ireland, "operator", nil, "queue", "drop", list[1].ID); r.Code != 0 {
+		t.Error(r)
+	}
+	harness.Eventually(t, 30*time.Second, "the notice", func() bool { return len(c.Inbox(t, ireland, own, password)) == 1 })
+	if got := string(c.Inbox(t, ireland, own, password)[0]); !strings.Contains(got, "Final-Recipient: rfc822; "+american) || !strings.Contains(got, "Subject: dropped") {
+		t.Errorf("the notice: %s", got)
+	}
+	c.Launch(t, usNode)
+	c.Met(t, 3)
+	if r := c.Ctl(t, ireland, "operator", nil, "queue", "retry", list[0].ID); r.Code != 0 {
+		t.Error(r)
+	}
+	harness.Eventually(t, 60*time.Second, "what waited", inbox(2))
+	harness.Eventually(t, 30*time.Second, "an empty queue", func() bool { return len(queue()) == 0 })
+	expect(t, c.Inbox(t, usEast, american, us)[1:], waits)
+	if r := c.Ctl(t, ireland, "operator", nil, "queue", "show", list[0].ID); r.Code != 1 {
+		t.Error(r)
+	}
+	leaves := string(c.Ctl(t, ireland, "auditor", nil, "audit", "tail", "--count", "100").Out)
+	for _, verb := range []string{"ls", "show", "hold", "retry", "drop"} {
+		if !strings.Contains(leaves, "operator.queue."+verb) {
+			t.Errorf("no leaf of queue %s", verb)
+		}
+	}
+}
