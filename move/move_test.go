@@ -1,6 +1,7 @@
 package move
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -124,5 +125,36 @@ func TestStays(t *testing.T) {
 	}
 	if list, err := from.machine.Moves(ctx); err != nil || len(list) > 0 {
 		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// A suspended account arrives suspended, and one from which mail waits to be sent waits too.
+func TestSuspendedAndPending(t *testing.T) {
+	w := newWorld(t)
+	id := w.settle(true)
+	from, to := w.sides[ie], w.sides[us]
+	if err := from.store.UpdateAccount(ctx, ann, func(a *store.Account) error { a.State = store.Suspended; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan bool)
+	from.machine.cfg.Pending = func(context.Context, domicile.AccountID) (bool, error) { return <-asked, nil }
+	from.run()
+	to.run()
+	for range 3 {
+		asked <- true
+		if s := from.state(id); s != Planned {
+			t.Errorf("it is %s while mail waits", s)
+		}
+	}
+	asked <- false
+	w.until("the end", func() bool { return from.state(id) == Erased && to.state(id) == Erased })
+	if a, err := to.store.Account(ctx, ann); err != nil || a.State != store.Suspended || a.Epoch != 2 {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+func TestOpenNeedsItsParts(t *testing.T) {
+	if _, err := Open(Config{}); domicile.KindOf(err) != domicile.Invalid {
+		t.Error(err)
 	}
 }

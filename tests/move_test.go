@@ -304,6 +304,15 @@ func TestMove(t *testing.T) {
 		if hits, files, err := scan.Tree(c.Path(string(c.Home(at).Name)), marker); err != nil || len(hits) > 0 || files < 10 {
 			t.Errorf("in %d files of %s: %v, %v", files, at, hits, err)
 		}
+		if r := c.Ctl(t, at, "operator", nil, "account", "export", mover, "--to", filepath.Join(c.Root, "export")); r.Code != 3 || r.Get("refused") != "no_token" {
+			t.Errorf("account export at the last home: %s", r)
+		}
+		if at == ireland { // as any region that holds nothing of the account
+			r := c.Ctl(t, at, "legal", nil, "order", "submit", "--token", treatyToken(t, c), "--target", mover)
+			if r.Get("code") != "content_stored_abroad" {
+				t.Errorf("an order at the last home: %s", r)
+			}
+		}
 		history := c.Ctl(t, to, "operator", nil, "residence", "show", mover)
 		var view struct {
 			Country string           `json:"country"`
@@ -434,5 +443,60 @@ func TestMoveUnderKills(t *testing.T) {
 	c.Halt(t, usNode)
 	if atRest(t, c, at) == "" || atRest(t, c, other(at)) != "" {
 		t.Error("the account is not where it should be, or not only there")
+	}
+}
+
+// TestOrderStopsMove: an order that comes before the handover is executed where the mail rests, and the move ends; an operator cannot
+// tell it from a move that ended for another reason.
+func TestOrderStopsMove(t *testing.T) {
+	t.Parallel()
+	c := harness.New(t, append([]string{"--cool-down", "1s"}, harness.TwoRegions...)...)
+	link := netlink.Lay(t, c, netlink.Blind)
+	c.StartAll(t)
+	password := furnish(t, c, "mvorder")
+	link.Set(toUS, netlink.Fault{Rate: 200 << 10}) // the copy takes its time
+	id := approved(t, c, ireland, "US")
+	harness.Eventually(t, time.Minute, "the copy to begin", func() bool { return moveOf(t, c, ireland, id).State == move.Copying })
+	if where := c.Ctl(t, ireland, "operator", nil, "account", "where", mover); where.Get("home") != string(ireland) || !strings.Contains(where.Get("why"), "frozen") {
+		t.Errorf("account where while it moves: %s", where)
+	}
+	if r := c.Ctl(t, ireland, "operator", nil, "account", "passwd", mover, "--password-stdin"); r.Code == 0 {
+		t.Errorf("a password that the move would lose was taken: %s", r)
+	}
+	if code, err := try(t, c, ieNode, mover, letter("while it moves", "1")); code != 451 {
+		t.Errorf("mail for an account that moves: %d, %v", code, err)
+	}
+	order := c.Ctl(t, ireland, "legal", nil, "order", "submit", "--token", treatyToken(t, c), "--target", mover)
+	if order.Code != 0 || order.Get("decision") != "execute" {
+		t.Fatalf("order submit: %s", order)
+	}
+	if !serving(t, c, ireland) {
+		t.Error("the account does not serve again at once")
+	}
+	enter(t, c.Home(ireland).IMAP, password).conn.Close()
+	shown := moveOf(t, c, ireland, id)
+	if shown.State != move.Cancelled || shown.Code != string(domicile.CoolingDown) {
+		t.Errorf("%+v", shown)
+	}
+	if r := second(t, c, ireland, "residence", "approve", id); r.Code != 3 || r.Get("refused") != "cooling_down" {
+		t.Errorf("approved under an order: %s", r)
+	}
+	link.Heal()
+	harness.Eventually(t, 2*time.Minute, "the target to forget", func() bool {
+		i := moveOf(t, c, usEast, id)
+		return i.State == move.Abandoned && i.Done
+	})
+	if produced := c.Ctl(t, ireland, "legal", nil, "order", "produce", order.Get("case"), "--to", filepath.Join(c.Root, "production")); produced.Code != 0 {
+		t.Errorf("order produce: %s", produced)
+	}
+	c.Halt(t, usNode)
+	if got := atRest(t, c, usEast); got != "" {
+		t.Errorf("the US has\n%s", got)
+	}
+	data := c.Path(c.Home(usEast).Data)
+	keyFiles, _ := filepath.Glob(filepath.Join(data, "keys", "a*"))
+	bodies, _ := filepath.Glob(filepath.Join(data, "store", "bodies", "*", "*"))
+	if len(keyFiles)+len(bodies) > 0 {
+		t.Errorf("the US keeps %v %v", keyFiles, bodies)
 	}
 }
