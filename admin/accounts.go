@@ -229,7 +229,7 @@ func (s *Server) change(ctx context.Context, who caller, address string, fn func
 func (s *Server) update(ctx context.Context, who caller, id domicile.AccountID, fn func(*store.Account)) (Account, error) {
 	err := s.cfg.Store.UpdateAccount(ctx, id, func(a *store.Account) error {
 		if a.State == store.Moving { // what is changed now might not arrive
-			return domicile.E(who.call, domicile.Unavailable, "the account is on its way to another region; ask there when it has arrived")
+			return domicile.E("change an account", domicile.Unavailable, "the account is on its way to another region; ask there when it has arrived")
 		}
 		fn(a)
 		return nil

@@ -258,3 +258,49 @@ func TestPassedThrough(t *testing.T) {
 		t.Error("TLS to a home that is down")
 	}
 }
+
+// TestAbroadDrains closes nodes down under sessions that idle abroad: the client is told BYE, whichever end it is, and no session
+// outlives a node.
+func TestAbroadDrains(t *testing.T) {
+	t.Parallel()
+	c := harness.New(t, append([]string{"--nodes", "2"}, harness.TwoRegions...)...)
+	c.StartAll(t)
+	password := c.Account(t, ireland, "aoife@example.com", "IE")
+	enter := func(node domicile.Node) []*reader {
+		var all []*reader
+		conn, err := tlsTo(t, c, c.Node(node).IMAPS, ireland, "eu-ireland.example.com")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, k := range []*reader{dialIMAP(t, c.Node(node).IMAP), newReader(t, conn), dialIMAP(t, c.Node(node).IMAP)} {
+			if i < 2 {
+				k.want("LOGIN aoife@example.com "+password, "OK")
+				k.want("SELECT INBOX", "OK")
+			}
+			if i == 0 {
+				io.WriteString(k, "i IDLE\r\n")
+				if got := k.line(); !strings.HasPrefix(got, "+ ") {
+					t.Fatalf("IDLE: %q", got)
+				}
+			}
+			all = append(all, k)
+		}
+		return all
+	}
+	for _, x := range []struct{ at, ends domicile.Node }{{"us-east-2", "us-east-2"}, {usNode, ieNode}} {
+		sessions := enter(x.at)
+		c.Halt(t, x.ends)
+		for i, k := range sessions {
+			if i == 2 && x.at != x.ends { // not logged in, at a front that stays
+				k.want("NOOP", "OK")
+				continue
+			}
+			if got := k.line(); !strings.HasPrefix(got, "* BYE [UNAVAILABLE]") {
+				t.Errorf("session %d at %s, when %s closes down: %q", i, x.at, x.ends, got)
+			}
+			if rest, _ := io.ReadAll(k.r); i != 0 && len(rest) > 0 || strings.Contains(string(rest), "*") { // IDLE may still have its answer
+				t.Errorf("behind BYE: %q", rest)
+			}
+		}
+	}
+}

@@ -123,6 +123,9 @@ func TestBackup(t *testing.T) {
 	// With a cosigner out of reach nothing is served; SIGTERM ends the waiting.
 	c.Halt(t, "witness-1")
 	restore(first)
+	if out, _ := command(t, "mailnode", "check", "--config", conf); out.Code != 0 || !strings.Contains(out.Err, "warning: ") || !strings.Contains(out.Err, "it was restored from a backup of ") {
+		t.Errorf("check of a restored folder: %s", out)
+	}
 	said, code := serveAlone(t, c, "no answer yet of witness/witness-1", func() {
 		s, err := lab.DialSMTP(t.Context(), c.Node(usNode).SMTP)
 		if err != nil {
