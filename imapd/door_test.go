@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"domicile"
+	"domicile/login"
 	"domicile/placement"
 	"domicile/region"
 )
@@ -31,8 +32,8 @@ func (s *script) LocalAddr() net.Addr  { return &net.TCPAddr{IP: net.IPv4(127, 0
 // tried is a front that notes the logins it is asked for, and lets nobody in.
 func tried(t testing.TB) (*Server, *[]string) {
 	var logins []string
-	srv := newServer(Config{Region: "us-east", Hostname: "front", Lab: true, Address: func(s string) (domicile.Address, error) { return domicile.Address(s), nil },
-		Password: func(_, pw string) (bool, error) { logins[len(logins)-1] += " " + pw; return false, nil },
+	srv := newServer(Config{Region: "us-east", Hostname: "front", Lab: true, Check: &login.Checker{Address: func(s string) (domicile.Address, error) { return domicile.Address(s), nil },
+		Password: func(_, pw string) (bool, error) { logins[len(logins)-1] += " " + pw; return false, nil }},
 		Resolve: func(_ context.Context, a domicile.Address) (placement.Location, error) {
 			logins = append(logins, string(a))
 			return placement.Location{}, domicile.E("resolve", domicile.NotExist, "")

@@ -30,10 +30,9 @@ type HomeConfig struct {
 	Hostname string // in the greeting of connections passed through; "" = the region's name
 	Store    store.Store
 	Guard    *region.Guard
-	TLS      *tls.Config                                  // for connections that other fronts pass through unread; nil = none are taken
-	MaxSize  int64                                        // bytes of a message appended in a session that another node handed over; 0 = DefaultMaxSize
-	Address  func(login string) (domicile.Address, error) // placement.ParseAddress
-	Password func(phc, password string) (bool, error)     // keys.CheckPassword: for an empty phc false, in the same time
+	TLS      *tls.Config    // for connections that other fronts pass through unread; nil = none are taken
+	MaxSize  int64          // bytes of a message appended in a session that another node handed over; 0 = DefaultMaxSize
+	Check    *login.Checker // of names and passwords, against Store
 	Log      *slog.Logger
 
 	// Count, if not nil, is told how each login on a connection passed through unread ended, as Config.Count is.
@@ -44,7 +43,7 @@ type HomeConfig struct {
 // that of another node. Safe for concurrent use.
 type Home struct {
 	cfg     HomeConfig
-	check   login.Checker
+	check   *login.Checker
 	fails   *login.Fails // by region and client network, of sessions that other nodes hand over
 	regions *login.Fails // by region
 	memory  *semaphore.Weighted
@@ -74,8 +73,8 @@ func NewHome(cfg HomeConfig) (*Home, error) {
 	if cfg.Hostname == "" {
 		cfg.Hostname = string(cfg.Region)
 	}
-	if cfg.Region == "" || cfg.Store == nil || cfg.Guard == nil || cfg.Address == nil || cfg.Password == nil || cfg.Log == nil || !sizeFits(cfg.MaxSize) {
-		return nil, domicile.E("imap home", domicile.Invalid, "needs a region, store, guard, address and password functions, a log, and a size below 4 GiB")
+	if cfg.Region == "" || cfg.Store == nil || cfg.Guard == nil || cfg.Check == nil || cfg.Log == nil || !sizeFits(cfg.MaxSize) {
+		return nil, domicile.E("imap home", domicile.Invalid, "needs a region, store, guard, a check of logins, a log, and a size below 4 GiB")
 	}
 	if r := cfg.Store.Region(); r != cfg.Region {
 		return nil, domicile.Refuse("imap home", domicile.WrongRegion, "house/own-store", "the store belongs to "+string(r))
@@ -96,14 +95,14 @@ const homeStep = firstDelay / 2
 const regionFree = 200
 
 func newHome(cfg HomeConfig) *Home {
-	h := &Home{cfg: cfg, check: login.Checker{Accounts: cfg.Store, Address: cfg.Address, Password: cfg.Password},
+	h := &Home{cfg: cfg, check: cfg.Check,
 		fails: login.NewFails(homeStep, 0), regions: login.NewFails(homeStep, regionFree),
 		memory: semaphore.NewWeighted(readMemory), gates: map[*gate]struct{}{}, feed: newFeed()}
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.attach, h.permit, h.refuse = h.underPermit, cfg.Guard.Permit, cfg.Guard.Refuse
 	h.passed = newServer(Config{Region: cfg.Region, Hostname: cfg.Hostname, Guard: cfg.Guard, MaxSize: cfg.MaxSize, Home: h, Resolve: h.resolve,
-		Address: cfg.Address, Password: cfg.Password, Log: cfg.Log, Count: cfg.Count})
+		Check: cfg.Check, Log: cfg.Log, Count: cfg.Count})
 	h.passed.slow = h.slow
 	h.engine = newEngine(h)
 	h.serving.Go(func() { h.engine.serve(h.feed) })

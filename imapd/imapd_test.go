@@ -282,7 +282,9 @@ func TestSearch(t *testing.T) {
 
 // A reader may say nothing at first, as that of an empty message does.
 func TestReadAll(t *testing.T) {
-	late := func(text string) io.Reader { return io.MultiReader(iotest.OneByteReader(strings.NewReader(text)), &silent{times: 1}) }
+	late := func(text string) io.Reader {
+		return io.MultiReader(iotest.OneByteReader(strings.NewReader(text)), &silent{times: 1})
+	}
 	for _, c := range []struct {
 		text string
 		size int64

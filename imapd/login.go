@@ -47,7 +47,7 @@ func (s *Server) movedOn(name string, was placement.Location, err error) (now pl
 	if k := domicile.KindOf(err); err == nil || s.cfg.Moved == nil || k != domicile.NotExist && k != domicile.Unavailable {
 		return was, false
 	}
-	a, err := s.cfg.Address(name)
+	a, err := s.cfg.Check.Address(name)
 	if err != nil {
 		return was, false
 	}
@@ -58,7 +58,7 @@ func (s *Server) movedOn(name string, was placement.Location, err error) (now pl
 
 // resolve finds the home of a login's name; NotExist for what is no name here.
 func (s *Server) resolve(name string) (placement.Location, error) {
-	a, err := s.cfg.Address(name)
+	a, err := s.cfg.Check.Address(name)
 	if err != nil {
 		return placement.Location{}, login.Wrong()
 	}

@@ -9,13 +9,14 @@ import (
 
 	"domicile"
 	"domicile/store"
+	"domicile/store/storetest"
 )
 
 // The retry of a message that was not answered is known at the next home, whose own key is another: the account brings its key.
 func TestTokenKeyMovesAlong(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
-	far := NewHome(newStore(t, useast, "ann"), maxSize, quiet())
+	far := NewHome(newStore(t, storetest.NewSealer("far"), useast, "ann"), maxSize, quiet())
 	d := delivery{V: 1, ID: "q1", Sender: "a@b.example", Recipients: []domicile.AccountID{"a-ann"}, Trace: "Received: from x\r\n\tby y; now\r\n"}
 	send := func(h *Home, d delivery) string {
 		t.Helper()
