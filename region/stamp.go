@@ -41,6 +41,22 @@ func CheckStamp(dir string, r domicile.Region, n domicile.Node) error {
 	return unmarked(op, dir)
 }
 
+// ReadStamp tells whose data folder dir is. NotExist if nobody has marked it.
+func ReadStamp(dir string) (domicile.Region, domicile.Node, error) {
+	const op = "look at the data folder"
+	raw, err := readBounded(filepath.Join(dir, stampFile), 4096)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", "", domicile.E(op, domicile.NotExist, dir+" has no stamp: it is no data folder of a node")
+	} else if err != nil {
+		return "", "", domicile.W(op, err)
+	}
+	var got stamp
+	if err := json.Unmarshal(raw, &got); err != nil || got.Format != 1 {
+		return "", "", domicile.E(op, domicile.Invalid, dir+" has a stamp that this release cannot read")
+	}
+	return got.Region, got.Node, nil
+}
+
 // Stamp marks dir as belonging to region r (for a witness "") and node n when it is new (absent or empty; it is made),
 // and refuses WrongRegion when it is another's, or holds files that nobody has marked.
 func Stamp(dir string, r domicile.Region, n domicile.Node) error {

@@ -66,6 +66,7 @@ type Server struct {
 	cfg     Config
 	route   route
 	resolve func(context.Context, domicile.Address) (placement.Location, error)
+	moved   func(domicile.Address) // has the next question about an address asked anew; nil = no answer is remembered
 	now     func() time.Time
 	tarpit  time.Duration
 	fails   *login.Fails
@@ -101,7 +102,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Door == Submission && (cfg.Check == nil || cfg.Queue == nil || cfg.Guard == nil) {
 		return nil, domicile.E("smtp front", domicile.Invalid, "submission needs a check of logins, a queue and a guard")
 	}
-	return newServer(cfg, cfg.Directory.Resolve), nil
+	s := newServer(cfg, cfg.Directory.Resolve)
+	s.moved = cfg.Directory.Moved
+	return s, nil
 }
 
 func newServer(cfg Config, resolve func(context.Context, domicile.Address) (placement.Location, error)) *Server {

@@ -118,10 +118,14 @@ func TestBackup(t *testing.T) {
 		t.Errorf("over another: %s", got)
 	}
 	backupAbroad(t, c, first)
+	fsck(t, c, data)
 
 	// With a cosigner out of reach nothing is served; SIGTERM ends the waiting.
 	c.Halt(t, "witness-1")
 	restore(first)
+	if out, _ := command(t, "mailnode", "check", "--config", conf); out.Code != 0 || !strings.Contains(out.Err, "warning: ") || !strings.Contains(out.Err, "it was restored from a backup of ") {
+		t.Errorf("check of a restored folder: %s", out)
+	}
 	said, code := serveAlone(t, c, "no answer yet of witness/witness-1", func() {
 		s, err := lab.DialSMTP(t.Context(), c.Node(usNode).SMTP)
 		if err != nil {
@@ -165,6 +169,49 @@ func TestBackup(t *testing.T) {
 	c.Launch(t, ieNode)
 	if got := c.Inbox(t, ireland, "aoife@example.com", password); len(got) != 2 {
 		t.Errorf("from the second backup: %d messages", len(got))
+	}
+}
+
+// fsck finds nothing wrong with a folder, something with one of which a body was altered or is missing, and needs its root key.
+func fsck(t *testing.T, c *harness.Cluster, data string) {
+	t.Helper()
+	rootKey := filepath.Join(c.Dir, "eu-ireland", "root.key")
+	run := func(dir, key string) harness.Result {
+		return c.Run(t, nil, "fsck", dir, "--root-key", key, "--pins", c.Path(c.Pins), "--output", "json")
+	}
+	if got := run(data, rootKey); got.Code != 0 || got.Get("checked") != "[store journal audit]" {
+		t.Errorf("a sound folder: %s", got)
+	}
+	if got := run(data, filepath.Join(c.Dir, "us-east", "root.key")); got.Code == 0 {
+		t.Errorf("under another root key: %s", got)
+	}
+	if got := run(c.Dir, rootKey); got.Code == 0 {
+		t.Errorf("no data folder: %s", got)
+	}
+	copied := filepath.Join(t.TempDir(), "data")
+	if err := os.CopyFS(copied, os.DirFS(data)); err != nil {
+		t.Fatal(err)
+	}
+	bodies, err := filepath.Glob(filepath.Join(copied, "store", "bodies", "*", "*"))
+	if err != nil || len(bodies) != 1 {
+		t.Fatalf("bodies: %v, %v", bodies, err)
+	}
+	raw, err := os.ReadFile(bodies[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[len(raw)/2] ^= 1
+	if err := os.WriteFile(bodies[0], raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(copied, rootKey); got.Code != 1 || !strings.Contains(got.Get("error"), "store of ") {
+		t.Errorf("an altered body: %s", got)
+	}
+	if err := os.Remove(bodies[0]); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(copied, rootKey); got.Code != 1 {
+		t.Errorf("a missing body: %s", got)
 	}
 }
 

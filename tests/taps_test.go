@@ -52,6 +52,7 @@ var tapStory = []struct {
 }{
 	{"accounts", (*tapped).accounts},
 	{"mail", (*tapped).mail},
+	{"submission", (*tapped).submission},
 	{"reading abroad", (*tapped).abroad},
 	{"doors that stay shut", (*tapped).shut},
 	{"an order served on the parent", (*tapped).parent},
@@ -132,6 +133,22 @@ func (s *tapped) mail(t *testing.T) {
 	}
 }
 
+// submission sends from an Irish account to one of each region: one copy stays, the other goes home from the queue.
+func (s *tapped) submission(t *testing.T) {
+	const own = "aoife@example.com"
+	out := submission(t, s.c, ieNode, own, s.secret[0].text)
+	for to, m := range map[string]tappedMail{own: {home: ieNode}, "samuel@example.com": {home: usNode, link: netlink.Link{From: ieNode, To: usNode}}} {
+		m.marker = strings.ToLower(domicile.NewID("tap")[:18])
+		if err := out.Send(own, from(own, m.marker, "The word is "+m.marker+"."), to); err != nil {
+			t.Fatal(err)
+		}
+		s.mails = append(s.mails, m)
+	}
+	harness.Eventually(t, 30*time.Second, "both copies", func() bool {
+		return len(s.c.Inbox(t, ireland, own, s.secret[0].text)) == 5 && len(s.c.Inbox(t, usEast, "samuel@example.com", s.secret[2].text)) == 4
+	})
+}
+
 // abroad reads Irish mail through us-east, which sees it in memory; by TLS to the home's name, which it cannot; and mail of us-east
 // through that region's front.
 func (s *tapped) abroad(t *testing.T) {
@@ -142,9 +159,9 @@ func (s *tapped) abroad(t *testing.T) {
 		}
 	}
 	got, err := lab.ReadMail(t.Context(), s.c.Home(usEast).IMAP, "aoife@example.com", s.secret[0].text, "INBOX")
-	read(got, err, 4)
+	read(got, err, 5)
 	got, err = lab.ReadMail(t.Context(), s.c.Node("us-east-2").IMAP, "samuel@example.com", s.secret[2].text, "INBOX")
-	read(got, err, 3)
+	read(got, err, 4)
 	pem, err := os.ReadFile(s.c.Path(s.c.CA[string(ireland)]))
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +169,7 @@ func (s *tapped) abroad(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
 	got, err = lab.ReadMailTLS(t.Context(), s.c.Home(usEast).IMAPS, &tls.Config{RootCAs: roots, ServerName: "eu-ireland.example.com"}, "aoife@example.com", s.secret[0].text, "INBOX")
-	read(got, err, 4)
+	read(got, err, 5)
 }
 
 // shut tries what is refused, and asks for a name that nobody has.
@@ -260,12 +277,12 @@ func (s *tapped) content(t *testing.T, net *netlink.Net, calls []netlink.Call) {
 	t.Logf("calls: %v", methods)
 }
 
-// mayName reports whether a part of a call may hold an address: the message on its way home, the notice of an order, which is
+// mayName reports whether a part of a call may hold an address: the message on its way home and who sent it, the notice of an order, which is
 // about one, the question of a front to the store of its own region, and a session of the address's owner.
 func mayName(method, part string) bool {
 	switch method {
 	case "delivery/store":
-		return part == "body"
+		return part == "body" || part == "header"
 	case "order/told", "directory/own":
 		return part == "header"
 	}

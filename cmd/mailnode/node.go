@@ -20,6 +20,7 @@ import (
 	"domicile/disclosure"
 	"domicile/imapd"
 	"domicile/keys"
+	"domicile/move"
 	"domicile/placement"
 	"domicile/region"
 	"domicile/residence"
@@ -51,6 +52,7 @@ type node struct {
 	registrar *placement.Registrar
 	residence *residence.Ledger
 	orders    *disclosure.Engine
+	moves     *move.Machine
 	home      *smtpd.Home
 	ring      *keys.Ring
 	queue     *smtpd.Queue
@@ -239,8 +241,8 @@ func (n *node) buildStore() error {
 
 // buildReading makes what serves the sessions of this node's accounts, whichever front they come in by.
 func (n *node) buildReading() (err error) {
-	n.reading, err = imapd.NewHome(imapd.HomeConfig{Region: n.region(), Store: n.store, Guard: n.guard, TLS: n.frontTLS(), MaxSize: n.cfg.IMAP.MaxSize,
-		Address: placement.ParseAddress, Password: keys.CheckPassword, Log: n.log, Count: func(result string) { n.counts.login("imaps", result) }})
+	n.reading, err = imapd.NewHome(imapd.HomeConfig{Region: n.region(), Hostname: n.cfg.IMAPS.Hostname, Store: n.store, Guard: n.guard, TLS: n.frontTLS(), MaxSize: n.cfg.IMAP.MaxSize,
+		Check: n.check(), Log: n.log, Count: func(result string) { n.counts.login("imaps", result) }})
 	if err != nil {
 		return err
 	}
@@ -324,8 +326,15 @@ func (n *node) buildCases() error {
 	if err != nil {
 		return err
 	}
-	n.residence, err = residence.Open(residence.Config{Region: n.region(), Table: entries, Record: n.recordResidence, Now: n.cfg.Now, CoolDown: coolDown})
+	between, err := time.ParseDuration(n.cfg.Residence.Between)
 	if err != nil {
+		return err
+	}
+	n.residence, err = residence.Open(residence.Config{Region: n.region(), Table: entries, Record: n.recordResidence, Now: n.cfg.Now, CoolDown: coolDown, Between: between})
+	if err != nil {
+		return err
+	}
+	if err := n.buildMoves(); err != nil {
 		return err
 	}
 	n.orders, err = disclosure.Open(disclosure.Config{
@@ -338,5 +347,20 @@ func (n *node) buildCases() error {
 		return err
 	}
 	n.opened(n.orders.Close)
+	return nil
+}
+
+// buildMoves opens the moves out of and into this region. It comes before anything that asks where an account rests.
+func (n *node) buildMoves() (err error) {
+	n.moves, err = move.Open(move.Config{Region: n.region(), Node: domicile.Node(n.cfg.Name), Store: n.store, Residence: n.residence, Directory: n.directory,
+		Place: func(c domicile.Country) (domicile.Region, error) {
+			return placement.Place(c, n.catalog.Load().Placement())
+		},
+		Network: n.net, Guard: n.guard, Log: n.audit, TokenKey: n.home.TokenKey, Quiet: n.quiet, Logger: n.log, Now: n.cfg.Now,
+		Pending: func(_ context.Context, id domicile.AccountID) (bool, error) { return n.queue.Waiting(id) > 0, nil }})
+	if err != nil {
+		return err
+	}
+	n.moves.Register(n.net)
 	return nil
 }

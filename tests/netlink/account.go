@@ -150,13 +150,21 @@ func (b *books) call(k *Call, from, to domicile.Region) {
 // which bytes go changes with the login.
 func (b *books) session(k *Call, class domicile.EgressClass, from, to domicile.Region) {
 	if from == b.from {
-		b.small(k, class, to, int64(len(k.Header)), k.At)
+		b.small(k, class, to, framedSize(k.Header), k.At)
 		b.carried(k, class, to, int64(len(k.Body)), k.BodyAt)
 	}
 	if to == b.from && k.Status == "200" {
-		b.small(k, class, from, int64(len(k.Reply)), k.Answered)
-		b.carried(k, class, from, int64(len(k.Note)+len(k.Back)), k.BackAt)
+		b.small(k, class, from, framedSize(k.Reply), k.Answered)
+		b.carried(k, class, from, framedSize(k.Note)+int64(len(k.Back)), k.BackAt)
 	}
+}
+
+// framedSize is that of a whole frame, 0 for one that did not cross.
+func framedSize(b []byte) int64 {
+	if len(b) == 0 {
+		return 0
+	}
+	return 5 + int64(len(b))
 }
 
 // carried enters bytes of a session, which had a permit before the first of them.

@@ -68,11 +68,11 @@ func TestSessionIsAccounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	taken := Taken{Calls: []Call{*k}}
-	balances, err := net.Account("eu-ireland", records(12, 6), taken)
-	if err != nil || len(balances) != 1 || balances[0].Crossed != 18 || balances[0].Written != 18 {
+	balances, err := net.Account("eu-ireland", records(17, 6), taken)
+	if err != nil || len(balances) != 1 || balances[0].Crossed != 23 || balances[0].Written != 23 {
 		t.Errorf("%v, %v", balances, err)
 	}
-	if _, err := net.Account("eu-ireland", records(12, 5), taken); err == nil {
+	if _, err := net.Account("eu-ireland", records(17, 5), taken); err == nil {
 		t.Error("a byte that no permit let out was not found")
 	}
 	if _, err := net.Account("eu-ireland", nil, taken); err == nil {
