@@ -168,9 +168,13 @@ func (e *engine) must(t testing.TB, program string, args ...string) string {
 	return out
 }
 
-// container is the name of a service's container.
+// container is the id of a service's container, whatever name this release of docker-compose gave it; "" if there is none.
 func (e *engine) container(service domicile.Node) string {
-	return e.project + "_" + string(service) + "_1"
+	id, err := e.run("docker", "ps", "-aq", "--filter", "label=com.docker.compose.project="+e.project, "--filter", "label=com.docker.compose.service="+string(service))
+	if err != nil {
+		return ""
+	}
+	return id
 }
 
 // names are the lab's nodes and its witness: the services of the compose file but for the lab itself.
