@@ -44,6 +44,7 @@ func newOffice(t *testing.T, lab bool) *office {
 	o.srv.cfg.Queue, o.srv.cfg.Lab = o.open(), lab
 	o.srv.cfg.Check = &login.Checker{Accounts: o.store, Address: placement.ParseAddress,
 		Password: func(phc, password string) (bool, error) { return phc == "hash of "+password, nil }}
+	o.srv.nobody = login.Checker{Address: o.srv.cfg.Check.Address, Password: o.srv.cfg.Check.Password}
 	o.srv.cfg.Login = func(result string) { o.logins <- result }
 	o.srv.fails = login.NewFails(time.Microsecond, 0)
 	o.srv.attach = func(net.Conn, store.Account) error { return nil }
