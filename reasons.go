@@ -44,12 +44,14 @@ const (
 	JournalUnavailable   Reason = "journal_unavailable"       // the decision could not be written down, so the answer is no
 	PeerUnverified       Reason = "peer_unverified"           // certificate not of the region's own authority
 	CatalogUnverified    Reason = "catalog_unverified"        // catalog older, with a gap, or lacking a signature it needs
+	LogRolledBack        Reason = "log_rolled_back"           // a restored log that is older, or another, than one that was cosigned
 	OwnershipUnverified  Reason = "ownership_unverified"      // an ownership record that its home did not sign
 	NameTaken            Reason = "name_taken"                // the address is claimed already, or rests in quarantine
 	DomainNotServed      Reason = "domain_not_served"         // the domain is not in the catalog
 	OutsideNotServed     Reason = "outside_not_served"        // mail submitted for a domain that is not in the catalog: it cannot leave yet
 	ConsentMissing       Reason = "consent_missing"           // the owner's export without the owner's consent or an order
 	DualApprovalMissing  Reason = "dual_approval_missing"     // a second person's concurrence is needed first
+	LoginFailed          Reason = "login_failed"              // an unknown name or a wrong password
 	AccountSuspended     Reason = "account_suspended"         // an operator ended logins
 	AbroadRefused        Reason = "abroad_refused"            // the owner wants no reading through another region
 	ReadAtHome           Reason = "read_at_home"              // the owner wants clients abroad to be referred to the home
@@ -65,7 +67,7 @@ var Reasons = []Reason{
 	NoLegalBasis, ResidenceFrozen, CoolingDown, EvidenceInsufficient, EvidenceContradicts, SelfApproval, UnknownCountry,
 	ResidenceNotServed, WrongRegion, QuorumNotReached, NotPossessed, Referred, ClockUnsure, NoPermit, PermitSpent,
 	PermitForeign, PermitExceeded, EgressClassUnknown, EgressNotAllowed, JournalUnavailable, PeerUnverified,
-	CatalogUnverified, OwnershipUnverified, NameTaken, DomainNotServed, OutsideNotServed, ConsentMissing, DualApprovalMissing, AccountSuspended,
+	CatalogUnverified, LogRolledBack, OwnershipUnverified, NameTaken, DomainNotServed, OutsideNotServed, ConsentMissing, DualApprovalMissing, LoginFailed, AccountSuspended,
 	AbroadRefused, ReadAtHome, OrderStateWrong,
 	MoveNotApproved, MovePastHandover,
 }

@@ -37,6 +37,12 @@ type SetQuota struct {
 	Quota   *int64 `json:"quota,omitempty"`
 }
 
+// SetAbroad says what happens where somebody logs in to the account at a front of another region.
+type SetAbroad struct {
+	Address string `json:"address"`
+	Abroad  string `json:"abroad"` // relay, refer or refuse
+}
+
 // Account is an account as operators see it.
 type Account struct {
 	Address   domicile.Address   `json:"address"`
@@ -44,7 +50,8 @@ type Account struct {
 	Region    domicile.Region    `json:"region"`
 	Residence domicile.Country   `json:"residence"`
 	Class     string             `json:"class"`
-	State     store.AccountState `json:"state"` // the store's, or removing, removed
+	State     store.AccountState `json:"state"`  // the store's, or removing, removed
+	Abroad    string             `json:"abroad"` // relay, refer or refuse
 	Epoch     uint64             `json:"epoch"`
 	Quota     int64              `json:"quota"` // bytes; 0 = none
 	Created   time.Time          `json:"created"`
@@ -74,13 +81,14 @@ func (s *Server) accountRoutes() {
 	route(s, "account", "suspend", operators, s.suspendAccount)
 	route(s, "account", "resume", operators, s.resumeAccount)
 	route(s, "account", "quota", operators, s.setQuota)
+	route(s, "account", "abroad", operators, s.setAbroad)
 	route(s, "account", "where", anyone, s.whereAccount)
 	s.handle("account", "export", []string{"operator", "legal"}, s.exportAccount)
 }
 
 func (s *Server) view(a store.Account) Account {
 	return Account{Address: a.Address, Account: a.ID, Region: s.cfg.Region, Residence: a.Residence, Class: a.Class,
-		State: a.State, Epoch: a.Epoch, Quota: a.Quota, Created: a.Created}
+		State: a.State, Abroad: abroadWord(a.Abroad), Epoch: a.Epoch, Quota: a.Quota, Created: a.Created}
 }
 
 // find parses the address, records the access and returns the account of this region.
@@ -93,10 +101,16 @@ func (s *Server) find(ctx context.Context, who caller, address string) (store.Ac
 		return store.Account{}, err
 	}
 	acct, err := s.cfg.Store.AccountByAddress(ctx, a)
-	if domicile.KindOf(err) == domicile.NotExist {
+	if s.handedOver(acct.ID) || domicile.KindOf(err) == domicile.NotExist {
 		return acct, domicile.E(who.call, domicile.NotExist, "this region has no such account; account where says whether another has")
 	}
 	return acct, err
+}
+
+// handedOver says whether an account that still lies here is another region's.
+func (s *Server) handedOver(id domicile.AccountID) bool {
+	_, _, gone := s.cfg.Moves.HandedOver(id)
+	return gone
 }
 
 func (s *Server) listAccounts(ctx context.Context, who caller, _ struct{}) ([]Account, error) {
@@ -104,9 +118,11 @@ func (s *Server) listAccounts(ctx context.Context, who caller, _ struct{}) ([]Ac
 		return nil, err
 	}
 	all, err := s.cfg.Store.Accounts(ctx)
-	out := make([]Account, len(all))
-	for i, a := range all {
-		out[i] = s.view(a)
+	out := []Account{}
+	for _, a := range all {
+		if !s.handedOver(a.ID) {
+			out = append(out, s.view(a))
+		}
 	}
 	return out, errors.Join(err, s.shown(out...))
 }
@@ -122,6 +138,9 @@ func (s *Server) showAccount(ctx context.Context, who caller, in Target) (Accoun
 // sized adds how much an account holds.
 func (s *Server) sized(ctx context.Context, a store.Account) (Account, error) {
 	out := s.view(a)
+	if a.State == store.Moving { // frozen: nobody may look
+		return out, nil
+	}
 	boxes, err := s.cfg.Store.Mailboxes(ctx, a.ID)
 	if err != nil {
 		return out, err
@@ -169,16 +188,56 @@ func (s *Server) setQuota(ctx context.Context, who caller, in SetQuota) (Account
 	return s.sized(ctx, a)
 }
 
+// abroadWords are the choices, as people say them.
+var abroadWords = map[string]store.Abroad{"relay": store.AbroadRelay, "refer": store.AbroadRefer, "refuse": store.AbroadRefuse}
+
+func abroadWord(a store.Abroad) string {
+	if a == store.AbroadRelay {
+		return "relay"
+	}
+	return string(a)
+}
+
+// setAbroad writes the owner's choice down, then makes it.
+func (s *Server) setAbroad(ctx context.Context, who caller, in SetAbroad) (Account, error) {
+	choice, ok := abroadWords[in.Abroad]
+	if !ok {
+		return Account{}, domicile.E(who.call, domicile.Invalid, "a session abroad is one of relay, refer and refuse")
+	}
+	if choice == store.AbroadRefer && s.cfg.Catalog().HostOf(s.cfg.Region) == "" {
+		return Account{}, domicile.E(who.call, domicile.Invalid, "the catalog has no host of this region, to which clients could be referred")
+	}
+	a, err := s.find(ctx, who, in.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	if _, err := s.record(ctx, who, "account.abroad", a.Address, map[string]string{"account": string(a.ID), "abroad": in.Abroad}); err != nil {
+		return Account{}, err
+	}
+	return s.update(ctx, who, a.ID, func(a *store.Account) { a.Abroad = choice })
+}
+
 func (s *Server) change(ctx context.Context, who caller, address string, fn func(*store.Account)) (Account, error) {
 	a, err := s.find(ctx, who, address)
 	if err != nil {
 		return Account{}, err
 	}
-	err = s.cfg.Store.UpdateAccount(ctx, a.ID, func(a *store.Account) error { fn(a); return nil })
+	return s.update(ctx, who, a.ID, fn)
+}
+
+// update changes an account whose access is on record.
+func (s *Server) update(ctx context.Context, who caller, id domicile.AccountID, fn func(*store.Account)) (Account, error) {
+	err := s.cfg.Store.UpdateAccount(ctx, id, func(a *store.Account) error {
+		if a.State == store.Moving { // what is changed now might not arrive
+			return domicile.E("change an account", domicile.Unavailable, "the account is on its way to another region; ask there when it has arrived")
+		}
+		fn(a)
+		return nil
+	})
 	if err != nil {
 		return Account{}, err
 	}
-	a, err = s.cfg.Store.Account(ctx, a.ID)
+	a, err := s.cfg.Store.Account(ctx, id)
 	list := []Account{s.view(a)}
 	return list[0], errors.Join(err, s.shown(list...))
 }
@@ -192,6 +251,11 @@ func (s *Server) whereAccount(ctx context.Context, who caller, in Target) (Where
 		return Where{}, err
 	}
 	loc, err := s.cfg.Directory.Resolve(ctx, a)
+	if acct, here := s.cfg.Store.AccountByAddress(ctx, a); here == nil { // until it is erased
+		if to, epoch, gone := s.cfg.Moves.HandedOver(acct.ID); gone {
+			return Where{Address: a, Account: acct.ID, Home: to, Epoch: epoch, Why: "handed over by this region, which serves nothing of it any more"}, nil
+		}
+	}
 	if err != nil {
 		return Where{}, err
 	}
@@ -206,5 +270,8 @@ func (s *Server) whereAccount(ctx context.Context, who caller, in Target) (Where
 	}
 	out.Node, out.Residence = s.cfg.Node, acct.Residence
 	out.Why = fmt.Sprintf("declared residence %s is served by %s, first in the catalog's order (version %d)", acct.Residence, loc.Home, s.cfg.Catalog().Version)
+	if acct.State == store.Moving {
+		out.Why = "frozen here for its move, and this region's until the handover; move ls tells how far it is"
+	}
 	return out, nil
 }

@@ -157,6 +157,17 @@ func TestAccountVerbs(t *testing.T) {
 	if _, err := c.SetPassword(ctx, SetPassword{Address: addr, Password: "another horse"}); err != nil || k.store.accounts[made.Account].Password != "hash of another horse" {
 		t.Errorf("passwd: %v", err)
 	}
+	if v, err := c.Account(ctx, addr); err != nil || v.Abroad != "relay" {
+		t.Errorf("abroad, unless said otherwise: %+v, %v", v, err)
+	}
+	for n, choice := range []string{"refuse", "refer", "relay"} {
+		if v, err := c.SetAbroad(ctx, SetAbroad{Address: addr, Abroad: choice}); err != nil || v.Abroad != choice || len(k.leaves("account.abroad")) != n+1 {
+			t.Errorf("abroad %s: %+v, %v, %d leaves", choice, v, err, len(k.leaves("account.abroad")))
+		}
+	}
+	if _, err := c.SetAbroad(ctx, SetAbroad{Address: addr, Abroad: "perhaps"}); domicile.KindOf(err) != domicile.Invalid || len(k.leaves("account.abroad")) != 3 {
+		t.Errorf("abroad perhaps: %v", err)
+	}
 	if all, err := c.Accounts(ctx); err != nil || len(all) != 1 {
 		t.Errorf("ls: %+v, %v", all, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"domicile/disclosure"
+	"domicile/move"
 	"domicile/residence"
 )
 
@@ -50,6 +51,11 @@ func (c *Client) Quota(ctx context.Context, in SetQuota) (Account, error) {
 	return call[Account](ctx, c, "account/quota", in)
 }
 
+// SetAbroad says what happens where somebody logs in to an account at a front of another region.
+func (c *Client) SetAbroad(ctx context.Context, in SetAbroad) (Account, error) {
+	return call[Account](ctx, c, "account/abroad", in)
+}
+
 // Where says where an address lives, and why.
 func (c *Client) Where(ctx context.Context, address string) (Where, error) {
 	return call[Where](ctx, c, "account/where", Target{address})
@@ -89,6 +95,21 @@ func (c *Client) RejectChange(ctx context.Context, id string) (residence.Change,
 // ContestChange marks a change as disputed.
 func (c *Client) ContestChange(ctx context.Context, id string) (residence.Change, error) {
 	return call[residence.Change](ctx, c, "residence/contest", ID{id})
+}
+
+// Moves lists the moves out of and into the region.
+func (c *Client) Moves(ctx context.Context) ([]move.Info, error) {
+	return call[[]move.Info](ctx, c, "move/ls", struct{}{})
+}
+
+// Move shows one move.
+func (c *Client) Move(ctx context.Context, id string) (move.Info, error) {
+	return call[move.Info](ctx, c, "move/show", ID{id})
+}
+
+// CancelMove ends a move out of the region before its handover. Refused MovePastHandover afterwards.
+func (c *Client) CancelMove(ctx context.Context, id string) (move.Info, error) {
+	return call[move.Info](ctx, c, "move/cancel", ID{id})
 }
 
 // SubmitOrder opens a case. A refusal is an answer with Decision "refuse", not an error.

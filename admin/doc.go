@@ -32,6 +32,7 @@
 // # Who may what
 //
 //	account, residence          operator (ls and show also legal and auditor)
+//	move cancel                 operator (ls and show also legal and auditor)
 //	account rm                  operator, who asks for it, then legal, who completes it
 //	account export              operator with the owner's consent; legal with an order
 //	order, bundle, authority    legal (ls and show also auditor; the engine decides further)

@@ -99,7 +99,10 @@ func (s *Server) mayExport(ctx context.Context, who caller, in ExportAccount) (s
 	}
 	a, err := s.cfg.Store.AccountByAddress(ctx, addr)
 	switch {
-	case err == nil && a.State != store.Moving:
+	case err == nil && !s.handedOver(a.ID):
+		if a.State == store.Moving {
+			return store.Account{}, domicile.E(who.call, domicile.Unavailable, "the account is on its way to another region; ask there when it has arrived")
+		}
 		return a, s.mayExportHere(ctx, who, a, in)
 	case err != nil && domicile.KindOf(err) != domicile.NotExist:
 		return store.Account{}, err

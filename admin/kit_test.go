@@ -19,6 +19,7 @@ import (
 	"domicile/audit"
 	"domicile/disclosure"
 	"domicile/keys"
+	"domicile/move"
 	"domicile/placement"
 	"domicile/region"
 	"domicile/residence"
@@ -31,6 +32,7 @@ type kit struct {
 	cfg    Config
 	store  *fakeStore
 	names  *fakeDirectory
+	moves  *fakeMoves
 	log    *bytes.Buffer
 	addr   string
 	ca     []byte
@@ -41,7 +43,7 @@ type kit struct {
 func newKit(t *testing.T, tune ...func(*Server)) *kit {
 	t.Helper()
 	dir := t.TempDir()
-	k := &kit{t: t, store: newFakeStore(), names: &fakeDirectory{owner: map[domicile.Address]domicile.AccountID{}}, log: &bytes.Buffer{}, issue: map[domicile.Region]*region.Authority{}}
+	k := &kit{t: t, moves: &fakeMoves{gone: map[domicile.AccountID]domicile.Region{}}, store: newFakeStore(), names: &fakeDirectory{owner: map[domicile.Address]domicile.AccountID{}}, log: &bytes.Buffer{}, issue: map[domicile.Region]*region.Authority{}}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -52,7 +54,7 @@ func newKit(t *testing.T, tune ...func(*Server)) *kit {
 		Domains: []region.DomainInfo{{Name: "example.com", Registrar: "us-east"}}}
 	var signer *keys.Signer
 	for _, r := range []region.RegionInfo{{Name: "us-east", Country: "US", Entity: "us", Serves: []domicile.Country{"US"}},
-		{Name: "eu-ireland", Country: "IE", Entity: "ie", Serves: []domicile.Country{"IE", "DE"}}} {
+		{Name: "eu-ireland", Country: "IE", Entity: "ie", Serves: []domicile.Country{"IE", "DE"}, Hosts: []string{"eu-ireland.example.com"}}} {
 		ca, err := region.NewAuthority(string(r.Name), time.Now())
 		must(err)
 		signer, err = keys.CreateSigner(filepath.Join(dir, string(r.Name)+".key"), "example.com/domicile/"+string(r.Name))
@@ -93,7 +95,7 @@ func newKit(t *testing.T, tune ...func(*Server)) *kit {
 	must(err)
 	t.Cleanup(func() { orders.Close() })
 	k.cfg = Config{Region: "eu-ireland", Node: "eu-ireland-1", Network: network{node}, Catalog: func() *region.Catalog { return cat }, Store: k.store,
-		Directory: k.names, Residence: ledger, Orders: orders, Audit: log, AuditDir: filepath.Join(dir, "audit"), Guard: guard, Queue: newFakeQueue(),
+		Directory: k.names, Residence: ledger, Moves: k.moves, Orders: orders, Audit: log, AuditDir: filepath.Join(dir, "audit"), Guard: guard, Queue: newFakeQueue(),
 		Hash: func(p string) (string, error) { return "hash of " + p, nil }, Log: logger}
 	k.server, err = New(k.cfg)
 	must(err)
@@ -174,6 +176,35 @@ func (k *kit) wantRefusal(err error, want domicile.Reason) {
 		k.t.Errorf("the leaf of the receipt is %s, and does not say %s", v.Leaf, want)
 	}
 }
+
+// fakeMoves has one move, of which it remembers what was asked.
+type fakeMoves struct {
+	gone  map[domicile.AccountID]domicile.Region
+	by    string
+	woken int
+}
+
+func (m *fakeMoves) Moves(context.Context) ([]move.Info, error) {
+	return []move.Info{{ID: "a1.1", Side: move.Source, State: move.Copying}}, nil
+}
+func (m *fakeMoves) Move(_ context.Context, id string) (move.Info, error) {
+	if id != "a1.1" {
+		return move.Info{}, domicile.E("move", domicile.NotExist, "")
+	}
+	return move.Info{ID: id, State: move.Copying}, nil
+}
+func (m *fakeMoves) Cancel(_ context.Context, id, by string) (move.Info, error) {
+	if m.by != "" {
+		return move.Info{}, domicile.Refuse("cancel", domicile.MovePastHandover, "move/one-writer", "")
+	}
+	m.by = by
+	return move.Info{ID: id, State: move.Cancelled}, nil
+}
+func (m *fakeMoves) HandedOver(id domicile.AccountID) (domicile.Region, uint64, bool) {
+	to, ok := m.gone[id]
+	return to, 2, ok
+}
+func (m *fakeMoves) Wake() { m.woken++ }
 
 // fakeDirectory is a registrar that everybody reaches.
 type fakeDirectory struct {

@@ -88,6 +88,9 @@ func (s *Server) askRemoval(ctx context.Context, who caller, a store.Account, ag
 // completeRemoval gives up the name, then destroys key and mail. A try that was cut short between the two is put right by
 // the same call again.
 func (s *Server) completeRemoval(ctx context.Context, who caller, a store.Account, asked []byte) (Account, error) {
+	if a.State == store.Moving {
+		return Account{}, domicile.E(who.call, domicile.Conflict, "the account is on its way to another region; ask there when it has arrived")
+	}
 	frozen, err := s.cfg.Residence.Frozen(a.ID)
 	if err != nil {
 		return Account{}, err

@@ -39,7 +39,7 @@ func (s *Server) residenceRoutes() {
 	route(s, "residence", "declare", operators, dated(s, s.declareResidence))
 	route(s, "residence", "ls", anyone, s.listChanges)
 	route(s, "residence", "show", anyone, s.showResidence)
-	route(s, "residence", "approve", operators, dated(s, s.reviewed((*residence.Ledger).Approve)))
+	route(s, "residence", "approve", operators, dated(s, s.approved))
 	route(s, "residence", "reject", operators, s.reviewed((*residence.Ledger).Reject))
 	route(s, "residence", "contest", operators, s.reviewed((*residence.Ledger).Contest))
 }
@@ -130,6 +130,15 @@ func dated[In, Out any](s *Server, act func(context.Context, caller, In) (Out, e
 		}
 		return act(ctx, who, in)
 	}
+}
+
+// approved has the change become a move at once.
+func (s *Server) approved(ctx context.Context, who caller, in ID) (residence.Change, error) {
+	c, err := s.reviewed((*residence.Ledger).Approve)(ctx, who, in)
+	if err == nil {
+		s.cfg.Moves.Wake()
+	}
+	return c, err
 }
 
 func (s *Server) reviewed(act func(*residence.Ledger, context.Context, string, residence.Actor) (residence.Change, error)) func(context.Context, caller, ID) (residence.Change, error) {

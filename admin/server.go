@@ -16,6 +16,7 @@ import (
 	"domicile"
 	"domicile/audit"
 	"domicile/disclosure"
+	"domicile/move"
 	"domicile/placement"
 	"domicile/region"
 	"domicile/residence"
@@ -35,6 +36,15 @@ type Directory interface {
 	Release(ctx context.Context, a domicile.Address, id domicile.AccountID, epoch uint64) error
 }
 
+// Moves is what the server needs of move.Machine; see there.
+type Moves interface {
+	Moves(ctx context.Context) ([]move.Info, error)
+	Move(ctx context.Context, id string) (move.Info, error)
+	Cancel(ctx context.Context, id, by string) (move.Info, error)
+	HandedOver(id domicile.AccountID) (to domicile.Region, epoch uint64, ok bool)
+	Wake()
+}
+
 // Config says what a Server stands on. All of it is needed but Log and Now.
 type Config struct {
 	Region    domicile.Region
@@ -44,6 +54,7 @@ type Config struct {
 	Store     store.Store
 	Directory Directory
 	Residence *residence.Ledger
+	Moves     Moves
 	Orders    *disclosure.Engine
 	Audit     *audit.Log
 	AuditDir  string // the log's folder, for audit verify
@@ -67,7 +78,7 @@ type Server struct {
 // New makes a server. It opens the tables of accounts under way, in and out.
 func New(cfg Config) (*Server, error) {
 	const op = "admin"
-	if cfg.Region == "" || cfg.Network == nil || cfg.Catalog == nil || cfg.Store == nil || cfg.Directory == nil || cfg.Residence == nil ||
+	if cfg.Region == "" || cfg.Network == nil || cfg.Catalog == nil || cfg.Store == nil || cfg.Directory == nil || cfg.Residence == nil || cfg.Moves == nil ||
 		cfg.Orders == nil || cfg.Audit == nil || cfg.Guard == nil || cfg.Queue == nil || cfg.Hash == nil {
 		return nil, domicile.E(op, domicile.Invalid, "a part is missing in its configuration")
 	}
@@ -91,6 +102,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, intents: intents, removals: removals, mux: http.NewServeMux()}
 	s.accountRoutes()
 	s.residenceRoutes()
+	s.moveRoutes()
 	s.orderRoutes()
 	s.auditRoutes()
 	s.queueRoutes()

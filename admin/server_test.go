@@ -16,7 +16,7 @@ import (
 // Every call, and which roles may make it. A call that is not listed fails the test.
 var rights = map[string]string{
 	"account/create": "operator", "account/rm": "operator legal", "account/passwd": "operator", "account/suspend": "operator",
-	"account/resume": "operator", "account/quota": "operator",
+	"account/resume": "operator", "account/quota": "operator", "account/abroad": "operator",
 	"account/ls": "operator legal auditor", "account/show": "operator legal auditor", "account/where": "operator legal auditor",
 	"account/export": "operator legal",
 	"queue/ls":       "operator", "queue/show": "operator", "queue/retry": "operator", "queue/hold": "operator", "queue/drop": "operator",
@@ -63,7 +63,7 @@ func TestEveryCallIsInTheTable(t *testing.T) {
 	k := newKit(t)
 	c := k.client("eu-ireland", "operator")
 	for _, noun := range []string{"account", "residence", "order", "bundle", "authority", "audit", "catalog", "region", "node", "queue"} {
-		for _, verb := range []string{"create", "ls", "show", "rm", "passwd", "suspend", "resume", "quota", "export", "where", "declare", "reassign", "approve", "reject", "contest",
+		for _, verb := range []string{"create", "ls", "show", "rm", "passwd", "suspend", "resume", "quota", "abroad", "export", "where", "declare", "reassign", "approve", "reject", "contest",
 			"submit", "explain", "judge", "produce", "release", "deliver", "stay", "lift", "withdraw", "tail", "prove", "verify", "copy", "checkpoint", "retry", "hold", "drop"} {
 			path := noun + "/" + verb
 			err := c.stream(t.Context(), path, struct{}{}, io.Discard)

@@ -48,23 +48,20 @@ func (l *Log) AddCosignature(checkpoint, line []byte, vkey string) error {
 		return domicile.W(op, err)
 	}
 	key := append(itob(head.Size), fmt.Sprintf("%s+%08x", v.name, v.id)...)
-	err = l.disk.step("commit cosignature", func() error {
-		return l.db.Update(func(tx *bolt.Tx) error {
-			if err := tx.Bucket(bucketCosigned).Put(itob(head.Size), signed); err != nil {
-				return err
-			}
-			if err := tx.Bucket(bucketCosigners).Put(key, line); err != nil {
-				return err
-			}
-			if len(cosignersOf(tx, head.Size)) > maxCosigners {
-				return domicile.E(op, domicile.TooLarge, "a checkpoint has at most 16 cosigners")
-			}
-			return dropDominated(tx)
-		})
+	err = l.update("commit cosignature", func(tx *bolt.Tx) error {
+		if err := tx.Bucket(bucketCosigned).Put(itob(head.Size), signed); err != nil {
+			return err
+		}
+		if err := tx.Bucket(bucketCosigners).Put(key, line); err != nil {
+			return err
+		}
+		if len(cosignersOf(tx, head.Size)) > maxCosigners {
+			return domicile.E(op, domicile.TooLarge, "a checkpoint has at most 16 cosigners")
+		}
+		return dropDominated(tx)
 	})
 	if domicile.KindOf(err) == domicile.Other && err != nil {
-		l.fail(err)
-		return &domicile.Error{Op: op, Kind: domicile.Unknown, Detail: "the disk failed; ask the cosigner again when the log is opened again", Err: err}
+		return &domicile.Error{Op: op, Kind: domicile.Unavailable, Detail: "the disk failed, and nothing was kept; ask the cosigner again", Err: err}
 	}
 	return domicile.W(op, err)
 }

@@ -72,21 +72,21 @@ func runWithFault(t *testing.T, f *failAt) {
 		t.Errorf("step %d %q after=%v: %s", f.k, f.name, f.after, fmt.Sprintf(format, args...))
 	}
 	acked := make(map[string]Leaf)
-	unknown := make(map[string]bool)
+	unknown, refused := make(map[string]bool), make(map[string]bool)
 	l, err := openSteps(testConfig(dir), f.step)
 	if err != nil && !errors.Is(err, errDisk) {
 		fail("open: %v", err)
 	}
 	if l != nil {
 		// The tree is filled to just below a tile's border in one round, so that the failures hit both kinds of tiles.
-		fill(t, l, 255, acked, unknown)
+		fill(t, l, 255, acked, unknown, refused)
 		for n := range 2 {
 			name := fmt.Sprintf("spend-%d", n)
 			leaf, err := l.Spend(ctx, Spend{"issuer", name, 1}, Entry{Kind: "test.spend", Case: name})
-			note(fail, name, leaf, err, acked, unknown)
+			note(fail, name, leaf, err, acked, unknown, refused)
 		}
 		cosignOrFail(fail, l, f)
-		if f.name != "" && f.n-1 > f.k && len(unknown) == 0 && f.name != "commit cosignature" {
+		if f.name != "" && f.n-1 > f.k && len(unknown)+len(refused) == 0 && f.name != "commit cosignature" {
 			fail("the failure was not reported")
 		}
 		l.Close()
@@ -145,7 +145,7 @@ func checkAfter(fail func(string, ...any), dir string, acked map[string]Leaf, un
 }
 
 // fill appends n entries in one round.
-func fill(t *testing.T, l *Log, n int, acked map[string]Leaf, unknown map[string]bool) {
+func fill(t *testing.T, l *Log, n int, acked map[string]Leaf, unknown, refused map[string]bool) {
 	var group []*request
 	for i := range n {
 		rec, _, err := newRecord(testOrigin, Entry{Kind: "test.fill", Case: fmt.Sprintf("fill-%d", i)}, nil)
@@ -158,15 +158,16 @@ func fill(t *testing.T, l *Log, n int, acked map[string]Leaf, unknown map[string
 	l.round(group)
 	<-l.turn
 	for _, r := range group {
-		note(t.Errorf, r.record.Case, r.leaf, r.err, acked, unknown)
+		note(t.Errorf, r.record.Case, r.leaf, r.err, acked, unknown, refused)
 	}
 }
 
-func note(fail func(string, ...any), name string, leaf Leaf, err error, acked map[string]Leaf, unknown map[string]bool) {
+func note(fail func(string, ...any), name string, leaf Leaf, err error, acked map[string]Leaf, unknown, refused map[string]bool) {
 	switch domicile.KindOf(err) {
 	case domicile.Unknown:
 		unknown[name] = true
 	case domicile.Unavailable:
+		refused[name] = true
 	default:
 		if err != nil {
 			fail("%s: %v", name, err)
@@ -183,7 +184,11 @@ func cosignOrFail(fail func(string, ...any), l *Log, f *failAt) {
 	sig, _ := cosign(l.Head().text(), testTime, s)
 	before := f.name
 	err := l.AddCosignature(cp, []byte(sig.line()), s.vkey(4))
-	if failed := before == "" && f.name != ""; failed && domicile.KindOf(err) != domicile.Unknown || !failed && before == "" && err != nil {
+	want := domicile.Unavailable
+	if f.after { // it is there, and nobody knows
+		want = domicile.Unknown
+	}
+	if failed := before == "" && f.name != ""; failed && domicile.KindOf(err) != want || !failed && before == "" && err != nil {
 		fail("cosignature: %v", err)
 	}
 }
@@ -269,13 +274,13 @@ func TestPowerLoss(t *testing.T) {
 			t.Helper()
 			t.Errorf("power off at step %d: %s", k, fmt.Sprintf(format, args...))
 		}
-		acked, unknown := make(map[string]Leaf), make(map[string]bool)
+		acked, unknown, refused := make(map[string]Leaf), make(map[string]bool), make(map[string]bool)
 		if l, err := openSteps(testConfig(p.dir), p.step); err == nil {
-			fill(t, l, 255, acked, unknown)
+			fill(t, l, 255, acked, unknown, refused)
 			for n := range 2 {
 				name := fmt.Sprintf("spend-%d", n)
 				leaf, err := l.Spend(context.Background(), Spend{"issuer", name, 1}, Entry{Kind: "test.spend", Case: name})
-				note(fail, name, leaf, err, acked, unknown)
+				note(fail, name, leaf, err, acked, unknown, refused)
 			}
 			l.Close()
 		}
@@ -301,12 +306,12 @@ func TestPowerLossAfterCrash(t *testing.T) {
 			t.Helper()
 			t.Errorf("killed behind step %d %q: %s", k, f.name, fmt.Sprintf(format, args...))
 		}
-		acked, unknown := make(map[string]Leaf), make(map[string]bool)
+		acked, unknown, refused := make(map[string]Leaf), make(map[string]bool), make(map[string]bool)
 		both := func(name string, do func() error) error {
 			return f.step(name, func() error { return p.step(name, do) })
 		}
 		if l, err := openSteps(testConfig(p.dir), both); err == nil {
-			fill(t, l, 2, acked, unknown)
+			fill(t, l, 2, acked, unknown, refused)
 			l.Close()
 		}
 		l, err := openSteps(testConfig(p.dir), p.step)

@@ -65,8 +65,9 @@ type Config struct {
 // Log is a region's append-only Merkle log. Safe for concurrent use; one process
 // holds it open.
 //
-// An error of the disk while a leaf is being recorded leaves the log refusing further entries (domicile.Unavailable) until
-// it is opened again: what a failed fsync has left cannot be known from inside. Reading goes on.
+// An error of the disk while leaves are put into the tree leaves the log refusing further entries (domicile.Unavailable) until
+// the disk takes writes again, which the next call tries, by the code of recovery, at most once a second. After a commit of
+// log.db of which nobody knows whether it is on disk it refuses until it is opened again. Reading goes on.
 type Log struct {
 	cfg   Config
 	key   verifier
@@ -83,7 +84,11 @@ type Log struct {
 	mu     sync.RWMutex // guards what follows
 	head   Head         // of the newest checkpoint on disk
 	signed []byte       // that checkpoint
-	broken error        // why nothing more is recorded
+	broken error        // why nothing more is recorded until it is opened again
+	stuck  error        // why pending leaves are not in the tree; taken away by mend
+	tried  time.Time    // when mend did so last
+
+	updating sync.Mutex // one transaction of log.db at a time, until it is known what became of it
 }
 
 // Open opens or makes the log in cfg.Dir and finishes what a crash left pending. It refuses a folder that is of another
@@ -129,7 +134,7 @@ func (l *Log) Close() error {
 
 // Append records e. On return the leaf is on disk, in the tree, and under a signed checkpoint. Kinds of errors: Invalid and
 // TooLarge (nothing recorded, the entry is wrong), Unavailable (nothing recorded), Unknown (it may be found in the log when
-// that is opened again). A cancelled ctx is Unavailable if the leaf was not begun yet, else it is waited for.
+// the disk takes writes again, or when the log is opened again). A cancelled ctx is Unavailable if the leaf was not begun yet, else it is waited for.
 func (l *Log) Append(ctx context.Context, e Entry) (Leaf, error) {
 	leaf, err := l.submit(ctx, e, nil)
 	return leaf, domicile.W("append to audit log", err)
@@ -258,7 +263,7 @@ func (l *Log) fail(err error) {
 	}
 }
 
-// usable is nil if entries can be recorded.
+// usable is nil unless a commit is in doubt, or the log is closed.
 func (l *Log) usable() error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

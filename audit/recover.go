@@ -16,7 +16,7 @@ import (
 
 const checkpointFile = "checkpoint"
 
-// recover brings folder and log.db to one state: reads the checkpoint, checks the tree beneath it, takes spends that log.db
+// recover, at open and after the disk failed, brings folder and log.db to one state: reads the checkpoint, checks the tree beneath it, takes spends that log.db
 // has not seen from the leaves, and publishes what is pending by the code that published it the first time.
 func (l *Log) recover() error {
 	if err := l.disk.clean(); err != nil {
@@ -58,8 +58,15 @@ func (l *Log) loadHead() error {
 	if err := l.disk.step("sync .", func() error { return syncDir(l.disk.dir) }); err != nil {
 		return err
 	}
-	l.head, l.signed = head, signed
+	l.become(head, signed)
 	return nil
+}
+
+// become takes a checkpoint that is on disk for the newest.
+func (l *Log) become(head Head, signed []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.head, l.signed = head, signed
 }
 
 // begin signs the checkpoint of the empty tree, unless there are traces of a log whose checkpoint is lost.
@@ -89,12 +96,13 @@ func (l *Log) begin() error {
 	if err := l.disk.put(file{checkpointFile, signed}); err != nil {
 		return err
 	}
-	l.head, l.signed = head, signed
+	l.become(head, signed)
 	return nil
 }
 
 // loadTail reads the last bundle, and in doing so checks the right edge of the tree against the checkpoint.
 func (l *Log) loadTail() error {
+	l.tail = nil
 	if l.head.Size == 0 {
 		return nil
 	}
@@ -146,7 +154,7 @@ func (l *Log) respend() error {
 		if err != nil {
 			return err
 		}
-		err = l.db.Update(func(tx *bolt.Tx) error {
+		err = l.update("spend again", func(tx *bolt.Tx) error {
 			for _, raw := range leaves[from%tileWidth:] {
 				r, err := parseLeaf(raw, l.cfg.Origin, from)
 				if err != nil {
@@ -168,7 +176,7 @@ func (l *Log) respend() error {
 			return err
 		}
 	}
-	return l.db.Update(func(tx *bolt.Tx) error { return settle(tx, l.head) })
+	return l.update("settle", func(tx *bolt.Tx) error { return settle(tx, l.head) })
 }
 
 // pending returns the leaves that follow the tree.

@@ -99,7 +99,7 @@ func (l *Log) round(group []*request) {
 			close(r.done)
 		}
 	}()
-	if err := l.usable(); err != nil {
+	if err := l.mend(); err != nil {
 		for _, r := range group {
 			r.err = err
 		}
@@ -107,10 +107,10 @@ func (l *Log) round(group []*request) {
 	}
 	leaves, err := l.assign(group)
 	if err == nil && len(leaves) > 0 {
-		err = l.publish(leaves)
-	}
-	if err != nil {
-		l.fail(err)
+		if err = l.publish(leaves); err != nil { // they are pending, and will be put into the tree by mend
+			l.halt(err)
+			err = &domicile.Error{Op: "record leaf", Kind: domicile.Unknown, Detail: "the disk failed; the leaf is recorded when the disk takes writes again", Err: err}
+		}
 	}
 	for _, r := range group {
 		l.answer(r, err)
@@ -121,36 +121,37 @@ func (l *Log) round(group []*request) {
 // will put them into the tree. It returns the leaves in order.
 func (l *Log) assign(group []*request) (leaves [][]byte, err error) {
 	head, now := l.snapshot(), l.cfg.Now().UTC().Truncate(time.Millisecond)
-	err = l.disk.step("commit pending", func() error {
-		return l.db.Update(func(tx *bolt.Tx) error {
-			if err := settle(tx, head); err != nil {
+	err = l.update("commit pending", func(tx *bolt.Tx) error {
+		if err := settle(tx, head); err != nil {
+			return err
+		}
+		for _, r := range group {
+			if r.spend != nil {
+				if used := uses(tx, r.spend.key()); len(used) >= r.spend.Max {
+					r.replay = used
+					continue
+				}
+			}
+			index := head.Size + uint64(len(leaves))
+			r.record.Seq, r.record.Time = index, now.Format(leafTime)
+			if r.raw, r.err = r.record.encode(); r.err != nil {
+				continue
+			}
+			var sealed []byte
+			if sealed, r.err = l.sealPrivate(index, r.openings); r.err != nil {
+				continue
+			}
+			if err := keep(tx, index, r, sealed); err != nil {
 				return err
 			}
-			for _, r := range group {
-				if r.spend != nil {
-					if used := uses(tx, r.spend.key()); len(used) >= r.spend.Max {
-						r.replay = used
-						continue
-					}
-				}
-				index := head.Size + uint64(len(leaves))
-				r.record.Seq, r.record.Time = index, now.Format(leafTime)
-				if r.raw, r.err = r.record.encode(); r.err != nil {
-					continue
-				}
-				var sealed []byte
-				if sealed, r.err = l.sealPrivate(index, r.openings); r.err != nil {
-					continue
-				}
-				if err := keep(tx, index, r, sealed); err != nil {
-					return err
-				}
-				r.leaf = Leaf{Index: index, Time: now, Hash: tlog.RecordHash(r.raw)}
-				leaves = append(leaves, r.raw)
-			}
-			return nil
-		})
+			r.leaf = Leaf{Index: index, Time: now, Hash: tlog.RecordHash(r.raw)}
+			leaves = append(leaves, r.raw)
+		}
+		return nil
 	})
+	if err != nil && domicile.KindOf(err) != domicile.Unknown {
+		err = &domicile.Error{Op: "record leaf", Kind: domicile.Unavailable, Detail: "the disk failed, and nothing was recorded", Err: err}
+	}
 	return leaves, domicile.W("keep pending leaves", err)
 }
 
@@ -176,8 +177,7 @@ func (l *Log) answer(r *request, err error) {
 	case r.err != nil: // the entry itself was wrong
 		r.leaf = Leaf{}
 	case err != nil:
-		r.leaf = Leaf{}
-		r.err = &domicile.Error{Op: "record leaf", Kind: domicile.Unknown, Detail: "the disk failed; whether the leaf is recorded shows when the log is opened again", Err: err}
+		r.leaf, r.err = Leaf{}, err
 	case r.replay != nil:
 		if r.leaf, r.err = l.leaf(r.replay[0]); r.err == nil {
 			r.err = domicile.Refuse("use token", domicile.Replayed, "house/spend-once", "every use of the token is spent; its first is on record")
@@ -223,9 +223,7 @@ func (l *Log) publish(leaves [][]byte) error {
 		return domicile.W("write checkpoint", err)
 	}
 	l.tail = tail
-	l.mu.Lock()
-	l.head, l.signed = head, signed
-	l.mu.Unlock()
+	l.become(head, signed)
 	for _, t := range changed {
 		if t.W == tileWidth {
 			l.tiles.prune(t)

@@ -26,6 +26,16 @@ func VerifyDir(dir string, pins Pins, w io.Writer) error { return VerifyDirSince
 // VerifyDirSince is VerifyDir, and checks also that the folder continues an older checkpoint of the same log, with or without
 // cosignatures: the last one that an auditor or a cosigner kept. Nil older checks nothing more.
 func VerifyDirSince(dir string, pins Pins, older []byte, w io.Writer) error {
+	return verifyDir(dir, pins, older, w, nil)
+}
+
+// ReadDir is VerifyDir, and gives each leaf to visit as it is read. What visit was given is sound only if ReadDir returns nil. An
+// error of visit ends it.
+func ReadDir(dir string, pins Pins, visit func(index uint64, e Entry) error) error {
+	return verifyDir(dir, pins, nil, io.Discard, visit)
+}
+
+func verifyDir(dir string, pins Pins, older []byte, w io.Writer, visit func(uint64, Entry) error) error {
 	const op = "verify log folder"
 	logs, _, err := pins.verifiers()
 	if err != nil {
@@ -40,7 +50,7 @@ func VerifyDirSince(dir string, pins Pins, older []byte, w io.Writer) error {
 		if log.name != string(origin) {
 			continue
 		}
-		c := dirCheck{tiles: tiles{disk: newDisk(dir, runStep)}, progress: w}
+		c := dirCheck{tiles: tiles{disk: newDisk(dir, runStep)}, progress: w, visit: visit}
 		if c.head, _, err = openCheckpoint(signed, log.verifier); err != nil {
 			return domicile.W(op, err)
 		}
@@ -60,6 +70,7 @@ type dirCheck struct {
 	head     Head
 	older    Head
 	progress io.Writer
+	visit    func(uint64, Entry) error // nil for none
 
 	size   uint64
 	levels [][]byte    // the tile being filled at each level
@@ -111,6 +122,15 @@ func (c *dirCheck) bundle(n int64) error {
 	for _, raw := range leaves {
 		if _, err := parseLeaf(raw, c.head.Origin, c.size); err != nil {
 			return domicile.W(fmt.Sprintf("leaf %d", c.size), err)
+		}
+		if c.visit != nil {
+			_, e, err := DecodeLeaf(raw)
+			if err == nil {
+				err = c.visit(c.size, e)
+			}
+			if err != nil {
+				return err
+			}
 		}
 		exact = appendEntry(exact, raw)
 		ends = append(ends, len(exact))

@@ -28,7 +28,8 @@ var bucketSeen = []byte("seen") // origin: the checkpoint last cosigned
 
 // Witness cosigns the checkpoints of others (C2SP tlog-witness, tlog-cosignature: cosignature/v1),
 // after checking that each extends the last it cosigned. What it last saw is on disk before it signs. Safe for concurrent
-// use; one process holds it open. After an error of its disk it refuses everything until it is opened again.
+// use; one process holds it open. After a commit of which nobody knows whether it is on disk it refuses everything until it is
+// opened again; after another error of its disk nothing was done, and the next call is served.
 type Witness struct {
 	signer Signer
 	logs   atomic.Pointer[map[string]verifier]
@@ -145,7 +146,6 @@ func (w *Witness) AddCheckpoint(ctx context.Context, body []byte) (line []byte, 
 	}
 	if known == nil || known.Size < head.Size {
 		if err := w.remember(head, req.checkpoint); err != nil {
-			w.broken = err
 			return nil, &domicile.Error{Op: op, Kind: domicile.Unavailable, Err: err}
 		}
 	}
@@ -174,11 +174,14 @@ func (w *Witness) seen(origin string) (*Head, error) {
 	return &h, err
 }
 
-// remember makes a checkpoint the last one, on disk when it returns.
+// remember makes a checkpoint the last one, on disk when it returns. If nobody can know whether it is, the witness is broken.
 func (w *Witness) remember(head Head, signed []byte) error {
-	return w.step("remember", func() error {
-		return w.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketSeen).Put([]byte(head.Origin), signed) })
-	})
+	doubt, err := tryUpdate(w.db, func(do func() error) error { return w.step("remember", do) },
+		func(tx *bolt.Tx) error { return tx.Bucket(bucketSeen).Put([]byte(head.Origin), signed) })
+	if doubt {
+		w.broken = err
+	}
+	return err
 }
 
 // ConflictSize is in the chain of AddCheckpoint's Conflict.

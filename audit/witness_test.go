@@ -136,25 +136,32 @@ func TestWitnessRefuses(t *testing.T) {
 	}
 }
 
-// TestWitnessRemembersFirst fails the witness's disk: without a durable memory there is no signature, and after "done but
-// the answer lost" the size is remembered though nothing was signed.
+// TestWitnessRemembersFirst fails the witness's disk: without a durable memory there is no signature. Where nothing was done the next
+// call is served; after "done but the answer lost" the size is remembered though nothing was signed, and all is refused
+// until the witness is opened again.
 func TestWitnessRemembersFirst(t *testing.T) {
 	t.Parallel()
 	for _, after := range []bool{false, true} {
 		l, dir := receiptLog(t), t.TempDir()
 		w := openTestWitness(t, dir)
 		w.step = (&failAt{after: after}).step
-		for range 2 {
-			if line, err := w.AddCheckpoint(context.Background(), witnessBody(t, l, 0)); domicile.KindOf(err) != domicile.Unavailable {
-				t.Errorf("%q, %v", line, err)
-			}
+		if line, err := w.AddCheckpoint(context.Background(), witnessBody(t, l, 0)); domicile.KindOf(err) != domicile.Unavailable {
+			t.Errorf("after=%v: %q, %v", after, line, err)
+		}
+		line, err := w.AddCheckpoint(context.Background(), witnessBody(t, l, 0))
+		if refused := domicile.KindOf(err) == domicile.Unavailable; refused != after || !after && err != nil {
+			t.Errorf("after=%v, again: %q, %v", after, line, err)
+		}
+		if !after { // it is remembered now, and nothing is in doubt
+			w.Close()
+			continue
 		}
 		w.Close()
 		w = openTestWitness(t, dir)
-		_, err := w.AddCheckpoint(context.Background(), witnessBody(t, l, 0))
-		if wantConflict := after; (domicile.KindOf(err) == domicile.Conflict) != wantConflict || !wantConflict && err != nil {
-			t.Errorf("after=%v, opened again: %v", after, err)
+		if _, err := w.AddCheckpoint(context.Background(), witnessBody(t, l, 0)); domicile.KindOf(err) != domicile.Conflict {
+			t.Errorf("opened again: %v", err)
 		}
+		w.Close()
 	}
 	// The memory is read from the file, not from the one that signed.
 	dir := t.TempDir()

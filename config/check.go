@@ -18,6 +18,7 @@ const (
 	mostMaxSize     = 1 << 30
 	mostClockOffset = 720 * time.Hour
 	defaultCoolDown = "336h"
+	defaultBetween  = "4320h"
 
 	defaultExpire       = "120h"
 	mostExpire          = 144 * time.Hour // homes remember for a day longer what was delivered
@@ -90,6 +91,9 @@ func (c *checker) defaults() {
 	}
 	if n.Residence.CoolDown == "" {
 		n.Residence.CoolDown = defaultCoolDown
+	}
+	if n.Residence.Between == "" {
+		n.Residence.Between = defaultBetween
 	}
 	for _, l := range n.limits() {
 		if *l.field == 0 {
@@ -289,6 +293,11 @@ func (c *checker) region() {
 		c.problem("residence.cool_down", `must be a duration such as "336h"`)
 	} else if d < time.Hour && !n.Lab {
 		c.problem("residence.cool_down", "must be an hour or more; only a lab may be quicker")
+	}
+	if d, err := time.ParseDuration(n.Residence.Between); err != nil || d < 0 {
+		c.problem("residence.between", `must be a duration such as "4320h"`)
+	} else if d < 24*time.Hour && !n.Lab {
+		c.problem("residence.between", "must be a day or more; only a lab may be quicker")
 	}
 }
 

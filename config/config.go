@@ -148,6 +148,8 @@ type Disclosure struct {
 type Residence struct {
 	// CoolDown is how long a change of residence rests before its review, a Go duration. Default "336h", 14 days.
 	CoolDown string `toml:"cool_down,omitempty"`
+	// Between is the time in which at most one change of a residence is approved. Default "4320h", 180 days.
+	Between string `toml:"between,omitempty"`
 }
 
 // Has reports whether the node has a role.

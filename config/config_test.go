@@ -97,6 +97,7 @@ func TestLoadFillsDefaultsAndResolvesPaths(t *testing.T) {
 		{"rpc.advertise", n.RPC.Advertise, "127.0.0.1:20010"},
 		{"smtp.hostname", n.SMTP.Hostname, "eu-ireland-1"},
 		{"cool_down", n.Residence.CoolDown, "336h"},
+		{"between", n.Residence.Between, "4320h"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s = %q, want %q", c.what, c.got, c.want)
@@ -184,6 +185,8 @@ func TestProblems(t *testing.T) {
 		{"a wrong clock in a lab", `data = "data"`, "data = \"data\"\nlab = true\nclock_offset = \"-30m\"", "none"},
 		{"a clock that is no duration", `data = "data"`, "data = \"data\"\nlab = true\nclock_offset = \"late\"", "FILE:6: clock_offset: must be a duration such as \"5h\" or \"-30m\", at most 720h either way"},
 		{"a clock of another month", `data = "data"`, "data = \"data\"\nlab = true\nclock_offset = \"-721h\"", "FILE:6: clock_offset: must be a duration such as \"5h\" or \"-30m\", at most 720h either way"},
+		{"changes in a row", "[admin]", "[residence]\nbetween = \"5s\"\n[admin]", "FILE:29: residence.between: must be a day or more; only a lab may be quicker"},
+		{"no duration between", "[admin]", "[residence]\nbetween = \"seldom\"\n[admin]", "FILE:29: residence.between: must be a duration such as \"4320h\""},
 		{"no duration", "[admin]", "[residence]\ncool_down = \"a while\"\n[admin]", "FILE:29: residence.cool_down: must be a duration such as \"336h\""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

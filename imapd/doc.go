@@ -1,10 +1,11 @@
 // Package imapd is the front on which customers read their mail: IMAP4rev1, from the home region, at any node.
 //
+//	check := &login.Checker{Accounts: st, Address: placement.ParseAddress, Password: keys.CheckPassword}
 //	home, err := imapd.NewHome(imapd.HomeConfig{Region: "eu-ireland", Store: st, Guard: guard, TLS: conf,
-//		Address: placement.ParseAddress, Password: keys.CheckPassword, Log: log}) // on the node that holds the store
+//		Check: check, Log: log}) // on the node that holds the store
 //	home.Register(node)                                                        // sessions that other nodes hand over
 //	srv, err := imapd.New(imapd.Config{Region: "eu-ireland", Hostname: "imap.example.com", Home: home, Guard: guard,
-//		Resolve: directory.Resolve, Network: node, Address: placement.ParseAddress, Password: keys.CheckPassword, Log: log})
+//		Resolve: directory.Resolve, Network: node, Check: check, Log: log})
 //	go srv.Serve(listener) // of region.Node.ListenFront
 //	...
 //	srv.Shutdown(ctx); home.Shutdown(ctx)
@@ -36,5 +37,5 @@
 // A session's view of its mailbox (view.go) is a list of messages and a modification sequence; what
 // others change is read by store.Store.Since when the client may be told, and during IDLE on the store's hints.
 //
-// Not offered: IMAP4rev2, CONDSTORE, QRESYNC, BINARY, COMPRESS, QUOTA, SORT, THREAD, MULTIAPPEND, SEARCHRES; ID once logged in.
+// Not offered: IMAP4rev2, CONDSTORE, QRESYNC, BINARY, COMPRESS, QUOTA, SORT, THREAD, MULTIAPPEND, SEARCHRES.
 package imapd

@@ -277,6 +277,9 @@ func (d *door) login(tag, name, password string) step {
 	}
 	if domicile.KindOf(err) == domicile.NotExist {
 		d.srv.fails.Wait(d.srv.ctx, login.Network(d.conn.RemoteAddr()), began)
+		if d.srv.slow != nil {
+			d.srv.slow(d.conn, began)
+		}
 		if d.wrong++; d.wrong >= maxFails {
 			d.say("* BYE [AUTHENTICATIONFAILED] Too many failed logins" + crlf + tag + " NO " + loginAnswer(err) + crlf)
 			return endHere

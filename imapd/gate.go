@@ -45,7 +45,8 @@ type gate struct {
 	br       *bufio.Reader
 	append   int64 // limit of an APPEND literal
 	account  domicile.AccountID
-	greeting string // the tag of the login, which the engine's greeting becomes the answer to
+	ending   time.Time // when End was told first; guarded by Home.mu
+	greeting string    // the tag of the login, which the engine's greeting becomes the answer to
 	closed   func()
 	once     sync.Once
 	done     chan struct{} // closed by whoever put the gate there
@@ -264,6 +265,11 @@ func (g *gate) continuation(text []byte) {
 func (g *gate) command(text []byte) {
 	text = bytes.TrimRight(text, " ") // imapserver takes "{5} " for a literal; so nobody else may take it for none
 	if !g.middle && !g.begin(text) {
+		return
+	}
+	if g.name == "ID" && !g.middle && !bytes.HasSuffix(text, []byte("}")) { // imapserver does not know it (RFC 2971)
+		tag, _, _ := strings.Cut(string(text), " ")
+		g.Write([]byte(idAnswer + tag + " OK ID completed\r\n"))
 		return
 	}
 	g.middle = false

@@ -115,7 +115,7 @@ func FuzzGate(f *testing.F) {
 
 func TestLoginUnderTLS(t *testing.T) {
 	w := newWorldIn(t, false)
-	w.cfg.TLS, w.cfg.Implicit = &tls.Config{Certificates: testCertificates(), MinVersion: tls.VersionTLS12}, true
+	w.cfg.TLS, w.cfg.Implicit = testTLS(), true
 	w.front(w.cfg)
 	c, err := imapclient.DialTLS(w.addr, &imapclient.Options{TLSConfig: &tls.Config{InsecureSkipVerify: true}})
 	if err != nil {

@@ -27,12 +27,12 @@ const readMemory = 512 << 20
 // HomeConfig says what a Home stands on.
 type HomeConfig struct {
 	Region   domicile.Region
+	Hostname string // in the greeting of connections passed through; "" = the region's name
 	Store    store.Store
 	Guard    *region.Guard
-	TLS      *tls.Config                                  // for connections that other fronts pass through unread; nil = none are taken
-	MaxSize  int64                                        // bytes of a message appended in a session that another node handed over; 0 = DefaultMaxSize
-	Address  func(login string) (domicile.Address, error) // placement.ParseAddress
-	Password func(phc, password string) (bool, error)     // keys.CheckPassword: for an empty phc false, in the same time
+	TLS      *tls.Config    // for connections that other fronts pass through unread; nil = none are taken
+	MaxSize  int64          // bytes of a message appended in a session that another node handed over; 0 = DefaultMaxSize
+	Check    *login.Checker // of names and passwords, against Store
 	Log      *slog.Logger
 
 	// Count, if not nil, is told how each login on a connection passed through unread ended, as Config.Count is.
@@ -43,7 +43,7 @@ type HomeConfig struct {
 // that of another node. Safe for concurrent use.
 type Home struct {
 	cfg     HomeConfig
-	check   login.Checker
+	check   *login.Checker
 	fails   *login.Fails // by region and client network, of sessions that other nodes hand over
 	regions *login.Fails // by region
 	memory  *semaphore.Weighted
@@ -70,8 +70,11 @@ func NewHome(cfg HomeConfig) (*Home, error) {
 	if cfg.MaxSize == 0 {
 		cfg.MaxSize = DefaultMaxSize
 	}
-	if cfg.Region == "" || cfg.Store == nil || cfg.Guard == nil || cfg.Address == nil || cfg.Password == nil || cfg.Log == nil || !sizeFits(cfg.MaxSize) {
-		return nil, domicile.E("imap home", domicile.Invalid, "needs a region, store, guard, address and password functions, a log, and a size below 4 GiB")
+	if cfg.Hostname == "" {
+		cfg.Hostname = string(cfg.Region)
+	}
+	if cfg.Region == "" || cfg.Store == nil || cfg.Guard == nil || cfg.Check == nil || cfg.Log == nil || !sizeFits(cfg.MaxSize) {
+		return nil, domicile.E("imap home", domicile.Invalid, "needs a region, store, guard, a check of logins, a log, and a size below 4 GiB")
 	}
 	if r := cfg.Store.Region(); r != cfg.Region {
 		return nil, domicile.Refuse("imap home", domicile.WrongRegion, "house/own-store", "the store belongs to "+string(r))
@@ -92,14 +95,15 @@ const homeStep = firstDelay / 2
 const regionFree = 200
 
 func newHome(cfg HomeConfig) *Home {
-	h := &Home{cfg: cfg, check: login.Checker{Accounts: cfg.Store, Address: cfg.Address, Password: cfg.Password},
+	h := &Home{cfg: cfg, check: cfg.Check,
 		fails: login.NewFails(homeStep, 0), regions: login.NewFails(homeStep, regionFree),
 		memory: semaphore.NewWeighted(readMemory), gates: map[*gate]struct{}{}, feed: newFeed()}
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.attach, h.permit, h.refuse = h.underPermit, cfg.Guard.Permit, cfg.Guard.Refuse
-	h.passed = newServer(Config{Region: cfg.Region, Hostname: string(cfg.Region), Guard: cfg.Guard, MaxSize: cfg.MaxSize, Home: h, Resolve: h.resolve,
-		Address: cfg.Address, Password: cfg.Password, Log: cfg.Log, Count: cfg.Count})
+	h.passed = newServer(Config{Region: cfg.Region, Hostname: cfg.Hostname, Guard: cfg.Guard, MaxSize: cfg.MaxSize, Home: h, Resolve: h.resolve,
+		Check: cfg.Check, Log: cfg.Log, Count: cfg.Count})
+	h.passed.slow = h.slow
 	h.engine = newEngine(h)
 	h.serving.Go(func() { h.engine.serve(h.feed) })
 	return h
@@ -123,9 +127,40 @@ func (h *Home) take(c net.Conn, br *bufio.Reader, id domicile.AccountID, tag str
 		g.drain()
 	}
 	h.mu.Unlock()
+	// Between the check of the login and this line the account may have begun to move.
+	if a, err := h.cfg.Store.Account(h.ctx, id); err != nil || a.State != store.Active {
+		g.drain()
+	}
 	h.feed.put(g)
 	return g
 }
+
+// End ends the sessions of an account: BYE between their commands, and after endTime without. Unavailable as long as one is
+// left. No session of the account begins anew while its state is not Active. Safe to repeat.
+func (h *Home) End(id domicile.AccountID) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	left := false
+	for g := range h.gates {
+		switch {
+		case g.account != id:
+			continue
+		case g.ending.IsZero():
+			g.ending = time.Now()
+			g.drain()
+		case time.Since(g.ending) > endTime:
+			g.Conn.Close()
+		}
+		left = true
+	}
+	if left {
+		return domicile.E("end sessions", domicile.Unavailable, "a session of the account has not ended yet")
+	}
+	return nil
+}
+
+// endTime is how long a command under way may go on.
+const endTime = 10 * time.Second
 
 // Shutdown tells clients BYE between their commands, and lets commands under way finish until ctx ends; then it cuts them.
 // Shut down the servers with it, not after it. Safe to repeat.

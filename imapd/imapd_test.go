@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -277,4 +278,30 @@ func TestSearch(t *testing.T) {
 	c.do("d SEARCH 4", "d BAD")
 	c.do("e SEARCH $", "e BAD")
 	c.do("f SEARCH RETURN (SAVE) ALL", "f BAD")
+}
+
+// A reader may say nothing at first, as that of an empty message does.
+func TestReadAll(t *testing.T) {
+	late := func(text string) io.Reader {
+		return io.MultiReader(iotest.OneByteReader(strings.NewReader(text)), &silent{times: 1})
+	}
+	for _, c := range []struct {
+		text string
+		size int64
+		ok   bool
+	}{{"", 0, true}, {"abc", 3, true}, {"abc", 2, false}, {"abc", 4, false}} {
+		got, err := readAll(late(c.text), c.size)
+		if (err == nil) != c.ok || c.ok && string(got) != c.text {
+			t.Errorf("%q of %d: %q, %v", c.text, c.size, got, err)
+		}
+	}
+}
+
+type silent struct{ times int }
+
+func (s *silent) Read([]byte) (int, error) {
+	if s.times--; s.times >= 0 {
+		return 0, nil
+	}
+	return 0, io.EOF
 }

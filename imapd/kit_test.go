@@ -65,7 +65,8 @@ func newWorldIn(t testing.TB, lab bool) *world {
 	}
 	w := &world{t: t, store: st}
 	log := slog.New(faultCounter{slog.DiscardHandler, &w.faults})
-	w.home = newHome(HomeConfig{Region: "eu-ireland", Store: st, MaxSize: 1 << 20, Address: placement.ParseAddress, Password: plainPassword, Log: log})
+	check := &login.Checker{Accounts: st, Address: placement.ParseAddress, Password: plainPassword}
+	w.home = newHome(HomeConfig{Region: "eu-ireland", Store: st, MaxSize: 1 << 20, Check: check, Log: log})
 	w.home.attach = func(_ net.Conn, id domicile.AccountID) error {
 		if id == "a-us" {
 			return domicile.Refuse("permit", domicile.EgressNotAllowed, "", "")
@@ -73,7 +74,7 @@ func newWorldIn(t testing.TB, lab bool) *world {
 		return nil
 	}
 	w.cfg = Config{Region: "eu-ireland", Hostname: "imap.test", Lab: lab, MaxSize: 1 << 20, Home: w.home, Resolve: w.home.resolve,
-		Address: placement.ParseAddress, Password: plainPassword, Log: log}
+		Check: check, Log: log}
 	w.front(w.cfg)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

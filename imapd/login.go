@@ -32,12 +32,33 @@ func (s *Server) login(d *door, tag, name, password string) (onward func(), err 
 	case loc.Home == s.cfg.Region && s.cfg.Home != nil:
 		return s.here(d, tag, name, password)
 	}
-	return s.away(d, tag, region.Credential{Name: name, Password: password}, loc)
+	onward, err = s.away(d, tag, region.Credential{Name: name, Password: password}, loc)
+	if now, moved := s.movedOn(name, loc, err); moved {
+		if now.Home == s.cfg.Region && s.cfg.Home != nil {
+			return s.here(d, tag, name, password)
+		}
+		return s.away(d, tag, region.Credential{Name: name, Password: password}, now)
+	}
+	return onward, err
+}
+
+// movedOn asks anew where an account rests whose remembered home does not know it, or not now: it may have moved meanwhile.
+func (s *Server) movedOn(name string, was placement.Location, err error) (now placement.Location, moved bool) {
+	if k := domicile.KindOf(err); err == nil || s.cfg.Moved == nil || k != domicile.NotExist && k != domicile.Unavailable {
+		return was, false
+	}
+	a, err := s.cfg.Check.Address(name)
+	if err != nil {
+		return was, false
+	}
+	s.cfg.Moved(a)
+	now, err = s.resolve(name)
+	return now, err == nil && (now.Home != was.Home || now.Epoch != was.Epoch)
 }
 
 // resolve finds the home of a login's name; NotExist for what is no name here.
 func (s *Server) resolve(name string) (placement.Location, error) {
-	a, err := s.cfg.Address(name)
+	a, err := s.cfg.Check.Address(name)
 	if err != nil {
 		return placement.Location{}, login.Wrong()
 	}

@@ -6,6 +6,8 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"net"
+	"strings"
 	"time"
 
 	"domicile"
@@ -59,13 +61,14 @@ func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 // bounded by its places and these delays. The right password is never delayed.
 func (h *Home) delay(s *region.Session, began time.Time) {
 	from := string(s.From.Region)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		h.regions.Wait(h.ctx, from, began)
-	}()
 	h.fails.Wait(h.ctx, from+"/"+s.Client, began)
-	<-done
+	h.regions.Wait(h.ctx, from, began)
+}
+
+// slow delays a wrong login on a connection passed through as those of its region are, beside the delay of its network.
+func (h *Home) slow(c net.Conn, began time.Time) {
+	from, _, _ := strings.Cut(c.RemoteAddr().String(), "/")
+	h.regions.Wait(h.ctx, from, began)
 }
 
 // mayReadAt holds the owner's choice of how mail is read through another region, once the owner is known to ask.
@@ -85,6 +88,9 @@ func (h *Home) mayReadAt(ctx context.Context, s *region.Session, a store.Account
 
 // servePassed speaks TLS, and IMAP within it, with a client whose connection a front passes through unread.
 func (h *Home) servePassed(_ context.Context, s *region.Session) error {
+	if s.Login != nil {
+		return domicile.E("session", domicile.Invalid, "what is passed through unread has no login beside it")
+	}
 	c, err := s.Accept(nil)
 	if err != nil {
 		return err

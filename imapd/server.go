@@ -23,13 +23,14 @@ type Config struct {
 	Implicit bool        // the listener's connections begin with TLS
 	MaxSize  int64       // bytes of an appended message; 0 = DefaultMaxSize
 	Guard    *region.Guard
-	Home     *Home // the sessions of accounts that rest here; nil on a node without the region's store
-	Address  func(login string) (domicile.Address, error)
-	Password func(phc, password string) (bool, error) // keys.CheckPassword
+	Home     *Home          // the sessions of accounts that rest here; nil on a node without the region's store
+	Check    *login.Checker // of names and passwords; here it parses names, and does the work of a check for those that rest nowhere
 	Log      *slog.Logger
 
 	// Resolve finds the home of an address: placement.Directory.Resolve.
 	Resolve func(ctx context.Context, a domicile.Address) (placement.Location, error)
+	// Moved has the next question about an address asked anew: placement.Directory.Moved. nil: no answer is remembered.
+	Moved func(a domicile.Address)
 	// Network hands sessions to other nodes; region.Node fits. nil: none are.
 	Network Network
 	// HostOf names the host at which a region's customers are at home; "" if the catalog has none. RegionOf is its reverse.
@@ -53,6 +54,7 @@ type Server struct {
 	nobody login.Checker // does the work of a check for names that rest nowhere
 	fails  *login.Fails
 	relay  func(ctx context.Context, client net.Conn, tunnel *region.Conn, a domicile.AccountID, home domicile.Region) error // Guard.Relay
+	slow   func(c net.Conn, began time.Time)                                                                                 // a further delay of wrong logins; nil = none
 	ctx    context.Context                                                                                                   // ends when all is to stop
 	cancel context.CancelFunc
 
@@ -68,8 +70,8 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxSize == 0 {
 		cfg.MaxSize = DefaultMaxSize
 	}
-	if cfg.Region == "" || cfg.Guard == nil || cfg.Address == nil || cfg.Password == nil || cfg.Log == nil || cfg.Resolve == nil || !sizeFits(cfg.MaxSize) {
-		return nil, domicile.E("imap front", domicile.Invalid, "needs a region, guard, directory, address and password functions, a log, and a size below 4 GiB")
+	if cfg.Region == "" || cfg.Guard == nil || cfg.Check == nil || cfg.Log == nil || cfg.Resolve == nil || !sizeFits(cfg.MaxSize) {
+		return nil, domicile.E("imap front", domicile.Invalid, "needs a region, guard, directory, a check of logins, a log, and a size below 4 GiB")
 	}
 	if cfg.Implicit && cfg.TLS == nil || cfg.Home == nil && cfg.Network == nil {
 		return nil, domicile.E("imap front", domicile.Invalid, "needs TLS if connections begin with it, and somebody to serve those who are logged in")
@@ -78,7 +80,9 @@ func New(cfg Config) (*Server, error) {
 }
 
 func newServer(cfg Config) *Server {
-	s := &Server{cfg: cfg, nobody: login.Checker{Address: cfg.Address, Password: cfg.Password},
+	nobody := *cfg.Check
+	nobody.Accounts = nil
+	s := &Server{cfg: cfg, nobody: nobody,
 		fails: login.NewFails(firstDelay, 0), relay: cfg.Guard.Relay, doors: map[*door]struct{}{}}
 	s.left = sync.NewCond(&s.mu)
 	s.ctx, s.cancel = context.WithCancel(context.Background())

@@ -233,7 +233,7 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 		return nil, err
 	}
 	// The end must be read: only there does the store say that the bytes are whole.
-	if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+	if n, err := io.CopyN(io.Discard, r, 1); n != 0 || err != io.EOF { // one Read may give neither a byte nor an error
 		return nil, errors.New("a stored message is not as long as its index says")
 	}
 	return b, nil

@@ -10,15 +10,15 @@ import (
 
 // secure puts a front with STARTTLS before the world's home, and returns what its clients need.
 func (w *world) secure() *tls.Config {
-	w.cfg.TLS = &tls.Config{Certificates: testCertificates(), MinVersion: tls.VersionTLS12}
+	w.cfg.TLS = testTLS()
 	w.front(w.cfg)
 	return &tls.Config{InsecureSkipVerify: true}
 }
 
-func testCertificates() []tls.Certificate {
+func testTLS() *tls.Config {
 	s := httptest.NewTLSServer(nil)
 	s.Close()
-	return s.TLS.Certificates
+	return &tls.Config{Certificates: s.TLS.Certificates, MinVersion: tls.VersionTLS12}
 }
 
 func (c *client) startTLS(conf *tls.Config) *client {

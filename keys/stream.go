@@ -20,11 +20,35 @@ func (k *accountKey) streaming() (*subtle.AESGCMHKDF, error) {
 // associated, and writes it to w. Close ends the stream, without which it will not open, and leaves w open. After an
 // error every further call returns it.
 func (r *Ring) SealTo(id domicile.AccountID, w io.Writer, associated []byte) (io.WriteCloser, error) {
-	const op = "seal stream"
-	k, err := r.key(op, id)
+	k, err := r.key("seal stream", id)
 	if err != nil {
 		return nil, err
 	}
+	return k.sealTo(w, associated)
+}
+
+// OpenFrom returns a reader of what SealTo sealed under the same id and associated bytes. It hands out only segments
+// that it has authenticated; a stream that was cut, altered or moved ends with domicile.Invalid, never with io.EOF. A
+// caller must therefore read to io.EOF before it relies on having had all.
+func (r *Ring) OpenFrom(id domicile.AccountID, rd io.Reader, associated []byte) (io.Reader, error) {
+	k, err := r.key("open stream", id)
+	if err != nil {
+		return nil, err
+	}
+	return k.openFrom(rd, associated)
+}
+
+// SealTo and OpenFrom of a root are those of a Ring, under a key of the region for one purpose ("backup").
+func (r *Root) SealTo(purpose string, w io.Writer, associated []byte) (io.WriteCloser, error) {
+	return newAccountKey(r.derive("stream/"+purpose)).sealTo(w, associated)
+}
+
+func (r *Root) OpenFrom(purpose string, rd io.Reader, associated []byte) (io.Reader, error) {
+	return newAccountKey(r.derive("stream/"+purpose)).openFrom(rd, associated)
+}
+
+func (k *accountKey) sealTo(w io.Writer, associated []byte) (io.WriteCloser, error) {
+	const op = "seal stream"
 	s, err := k.streaming()
 	if err != nil {
 		return nil, domicile.W(op, err)
@@ -39,15 +63,8 @@ func (r *Ring) SealTo(id domicile.AccountID, w io.Writer, associated []byte) (io
 	return &sealWriter{in: in}, nil
 }
 
-// OpenFrom returns a reader of what SealTo sealed under the same id and associated bytes. It hands out only segments
-// that it has authenticated; a stream that was cut, altered or moved ends with domicile.Invalid, never with io.EOF. A
-// caller must therefore read to io.EOF before it relies on having had all.
-func (r *Ring) OpenFrom(id domicile.AccountID, rd io.Reader, associated []byte) (io.Reader, error) {
+func (k *accountKey) openFrom(rd io.Reader, associated []byte) (io.Reader, error) {
 	const op = "open stream"
-	k, err := r.key(op, id)
-	if err != nil {
-		return nil, err
-	}
 	s, err := k.streaming()
 	if err != nil {
 		return nil, domicile.W(op, err)

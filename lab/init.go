@@ -14,7 +14,6 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"domicile"
-	"domicile/audit"
 	"domicile/config"
 	"domicile/keys"
 	"domicile/region"
@@ -233,23 +232,20 @@ func (m *maker) operators() error {
 
 // catalog writes version 1, signed by every region, and the pins that follow from it.
 func (m *maker) catalog() error {
-	c := m.firstVersion()
-	text, err := c.Marshal()
+	d, err := region.Propose(m.firstVersion(), nil, m.now)
 	if err != nil {
 		return err
 	}
-	var signers []audit.Signer
 	for _, r := range m.Regions {
-		signers = append(signers, m.signers[r.Name])
+		if _, err := d.Sign(m.signers[r.Name]); err != nil {
+			return err
+		}
 	}
-	signed, err := region.SignCatalog(text, signers...)
+	m.genesis = "sha256:" + d.Catalog.Hash()
+	c, err := region.InstallDraft(m.lab.Path("catalog"), m.genesis, d.Bytes())
 	if err != nil {
 		return err
 	}
-	if err := region.WriteCatalogVersion(m.lab.Path("catalog"), c.Version, signed); err != nil {
-		return err
-	}
-	m.genesis = "sha256:" + region.CatalogHash(text)
 	pins, err := c.Pins().Marshal()
 	if err != nil {
 		return err
@@ -260,7 +256,7 @@ func (m *maker) catalog() error {
 func (m *maker) firstVersion() *region.Catalog {
 	// One cosigner is enough where no state can compel both it and the region: under one parent that is the witness, and a
 	// region that is cut off never blocks the others' lawful production.
-	c := &region.Catalog{Version: 1, Issued: m.now, Quorum: len(m.Regions)/2 + 1, Cosigners: 1,
+	c := &region.Catalog{Quorum: len(m.Regions)/2 + 1, Cosigners: 1,
 		Domains: []region.DomainInfo{{Name: labDomain, Registrar: m.Regions[0].Name}}}
 	used := map[domicile.Country]bool{}
 	owners := map[domicile.Entity]bool{}
@@ -390,7 +386,7 @@ func (m *maker) node(r RegionSpec, i int) (*config.Node, error) {
 		c.SigningKey = rel + "signing.key"
 		c.Disclosure = config.Disclosure{Registry: rel + "authorities.toml", Bundles: bundles(r.Country)}
 		if m.CoolDown > 0 {
-			c.Residence.CoolDown = m.CoolDown.String()
+			c.Residence.CoolDown, c.Residence.Between = m.CoolDown.String(), m.CoolDown.String()
 		}
 		listens = append(listens, listen{"admin", &c.Admin.Listen, &entry.Admin})
 	} else if err := m.frontKey(c); err != nil {

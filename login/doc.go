@@ -1,7 +1,7 @@
 // Package login checks who a mail client says it is. All fronts that take passwords share it, so that a guesser learns the
 // same from each of them: nothing.
 //
-//	check := login.Checker{Accounts: st, Address: placement.ParseAddress, Password: keys.CheckPassword}
+//	check := login.Checker{Accounts: st, Address: placement.ParseAddress, Password: keys.CheckPassword, Failed: writeDown}
 //	fails := login.NewFails(time.Second, 0)
 //	...
 //	began := time.Now()

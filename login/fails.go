@@ -19,8 +19,9 @@ type Fails struct {
 	step time.Duration
 	free int
 
-	mu   sync.Mutex
-	seen map[string]failures // guarded by mu
+	mu    sync.Mutex
+	seen  map[string]failures // guarded by mu
+	swept time.Time           // guarded by mu: when the old ones were last forgotten
 }
 
 type failures struct {
@@ -48,23 +49,34 @@ func (f *Fails) Wait(ctx context.Context, source string, began time.Time) {
 func (f *Fails) count(source string, now time.Time) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.seen) >= maxFailed {
-		for k, v := range f.seen {
-			if now.Sub(v.last) > memory {
-				delete(f.seen, k)
-			}
-		}
-		if len(f.seen) >= maxFailed {
-			clear(f.seen)
-		}
+	v, known := f.seen[source]
+	if !known && len(f.seen) >= maxFailed {
+		f.makeRoom(now)
 	}
-	v := f.seen[source]
 	if now.Sub(v.last) > memory {
 		v.n = 0
 	}
 	v.n, v.last = v.n+1, now
 	f.seen[source] = v
 	return min(f.step<<min(max(v.n-1-f.free, 0), 10), slowest*f.step)
+}
+
+// makeRoom forgets what is old or, if nothing is, any source: who makes up many forgets mostly its own. f.mu is held.
+func (f *Fails) makeRoom(now time.Time) {
+	if now.Sub(f.swept) > memory/10 {
+		f.swept = now
+		for k, v := range f.seen {
+			if now.Sub(v.last) > memory {
+				delete(f.seen, k)
+			}
+		}
+	}
+	for k := range f.seen {
+		if len(f.seen) < maxFailed {
+			return
+		}
+		delete(f.seen, k)
+	}
 }
 
 // Network is the source that an address counts as: without its port; of IPv6 the /64.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -52,8 +54,19 @@ func TestUnknownIsWrong(t *testing.T) {
 		{"ann@example.com", "pw", accounts{err: domicile.E("disk", domicile.Unavailable, "")}, domicile.Unavailable},
 	} {
 		checks = 0
-		check := Checker{Accounts: c.at, Address: parse, Password: password}
+		var failed []domicile.AccountID
+		check := Checker{Accounts: c.at, Address: parse, Password: password, Failed: func(_ context.Context, id domicile.AccountID) { failed = append(failed, id) }}
 		a, err := check.Account(context.Background(), c.who, c.password)
+		var want []domicile.AccountID
+		if c.kind == domicile.NotExist {
+			want = []domicile.AccountID{""}
+			if c.at != nil && c.who == "ann@example.com" {
+				want[0] = c.at.(accounts).known.ID
+			}
+		}
+		if !slices.Equal(failed, want) {
+			t.Errorf("%s %q: written down: %q, want %q", c.who, c.password, failed, want)
+		}
 		switch {
 		case c.kind == 0 && (err != nil || a.ID != ann.ID), c.kind != 0 && (domicile.KindOf(err) != c.kind || a.ID != ""):
 			t.Errorf("%s %q: %v, %v", c.who, c.password, a.ID, err)
@@ -94,6 +107,16 @@ func TestFailuresSlowDown(t *testing.T) {
 	}
 	if len(f.seen) > maxFailed {
 		t.Errorf("%d networks are remembered", len(f.seen))
+	}
+	kept := NewFails(time.Second, 0)
+	for range 8 {
+		kept.count("guesser", now)
+	}
+	for i := range maxFailed + 100 { // one who makes up networks does not wash away the others
+		kept.count("made up "+strconv.Itoa(i), now)
+	}
+	if len(kept.seen) != maxFailed {
+		t.Errorf("%d networks are remembered", len(kept.seen))
 	}
 	free := NewFails(time.Second, 2)
 	for i, want := range []time.Duration{1, 1, 1, 2, 4} {

@@ -105,7 +105,7 @@ func TestCatalogFiles(t *testing.T) {
 	if !strings.Contains(err.Error(), "version 2") {
 		t.Errorf("the gap is not named: %v", err)
 	}
-	if err := WriteCatalogVersion(w.dir, 3, []byte("x")); domicile.KindOf(err) != domicile.Exist {
+	if err := writeVersion(w.dir, 3, []byte("x")); domicile.KindOf(err) != domicile.Exist {
 		t.Errorf("a version was replaced: %v", err)
 	}
 
@@ -120,7 +120,7 @@ func TestCatalogFiles(t *testing.T) {
 			was = "serves = ['US']"
 		}
 		bad := strings.Replace(string(text), was, change, 1)
-		os.WriteFile(filepath.Join(dir, "1.toml"), must(SignCatalog([]byte(bad), one.signer["us-east"])), 0o644)
+		os.WriteFile(filepath.Join(dir, "1.toml"), must(signCatalog([]byte(bad), one.signer["us-east"])), 0o644)
 		_, err := LoadCatalog(dir, "sha256:"+CatalogHash([]byte(bad)))
 		if domicile.KindOf(err) != domicile.Invalid {
 			t.Errorf("%s: %v", name, err)

@@ -136,7 +136,7 @@ func InstallDraft(dir, genesis string, raw []byte) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, WriteCatalogVersion(dir, v, raw)
+	return c, writeVersion(dir, v, raw)
 }
 
 // ParseEntries reads a part of a catalog that somebody contributes to a draft: tables of entities, regions, domains and

@@ -8,13 +8,12 @@ import (
 	"strconv"
 
 	"github.com/pelletier/go-toml/v2"
-	"golang.org/x/mod/sumdb/note"
 
 	"domicile"
 	"domicile/audit"
 )
 
-// Marshal returns the text of c, as SignCatalog wants it. It refuses, as Invalid, content that LoadCatalog would refuse.
+// Marshal returns the text of c, to be proposed and signed. It refuses, as Invalid, content that LoadCatalog would refuse.
 func (c *Catalog) Marshal() ([]byte, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -26,16 +25,6 @@ func (c *Catalog) Marshal() ([]byte, error) {
 	return text, nil
 }
 
-// SignCatalog returns text as a note signed by each signer.
-func SignCatalog(text []byte, signers ...audit.Signer) ([]byte, error) {
-	adapted := make([]note.Signer, len(signers))
-	for i, s := range signers {
-		adapted[i] = noteSigner{s}
-	}
-	signed, err := note.Sign(&note.Note{Text: string(text)}, adapted...)
-	return signed, domicile.W("sign the catalog", err)
-}
-
 // noteSigner is an audit.Signer as package note wants one.
 type noteSigner struct{ audit.Signer }
 
@@ -45,8 +34,8 @@ func (s noteSigner) KeyHash() uint32 {
 	return binary.BigEndian.Uint32(sum[:])
 }
 
-// WriteCatalogVersion writes a signed version into dir under its number, durably. A version that exists is never replaced.
-func WriteCatalogVersion(dir string, version uint64, signed []byte) error {
+// writeVersion writes a signed version into dir under its number, durably. A version that exists is never replaced.
+func writeVersion(dir string, version uint64, signed []byte) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return domicile.W("write the catalog", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,6 +31,7 @@ type cosignAnswer struct {
 	Line     []byte `json:"line,omitempty"`
 	Conflict bool   `json:"conflict,omitempty"`
 	Size     uint64 `json:"size,omitempty"`
+	Fork     bool   `json:"fork,omitempty"` // no proof leads from what it knows to this
 }
 
 // ServeCosigner registers the witness's answer, before Start.
@@ -43,6 +45,10 @@ func (n *Node) ServeCosigner(w *audit.Witness) {
 		var size *audit.ConflictSize
 		if errors.As(err, &size) {
 			return cosignAnswer{Conflict: true, Size: size.Size}, nil
+		}
+		var fork *audit.BadProof
+		if errors.As(err, &fork) {
+			return cosignAnswer{Fork: true}, nil
 		}
 		return cosignAnswer{Line: line}, err
 	})
@@ -111,6 +117,46 @@ func (n *Node) CosignNow(ctx context.Context, log *audit.Log) (int, error) {
 	return did, domicile.W("cosign", errors.Join(errs...))
 }
 
+// Confirm asks every witness and every other region whether log, as it is, is the newest that they know of: each must cosign its
+// checkpoint. It is for a log that was restored, before anything is added to it. One that knows a newer log, or another, refuses
+// it (LogRolledBack); as long as one does not answer it is Unavailable, which names it, and may be asked again.
+func (n *Node) Confirm(ctx context.Context, log *audit.Log) error {
+	const op = "confirm the restored log"
+	checkpoint, err := log.Checkpoint()
+	if err != nil {
+		return domicile.W(op, err)
+	}
+	all := n.cosigners()
+	type answer struct {
+		who domicile.Region
+		err error
+	}
+	answers := make(chan answer, len(all))
+	for who, vkey := range all {
+		go func() {
+			ctx, cancel := context.WithTimeout(ctx, cosignTimeout)
+			defer cancel()
+			answers <- answer{who, n.cosignBy(ctx, log, checkpoint, who, vkey)}
+		}()
+	}
+	var waiting []string
+	for range all {
+		switch a := <-answers; domicile.KindOf(a.err) {
+		case domicile.Conflict: // a newer size, another root, or no proof from one to the other
+			err = domicile.Refuse(op, domicile.LogRolledBack, "house/restored-log", string(a.who)+" has cosigned a log that this one is not the continuation of: "+a.err.Error())
+		default:
+			if a.err != nil {
+				waiting = append(waiting, string(a.who))
+			}
+		}
+	}
+	if err == nil && len(waiting) > 0 {
+		slices.Sort(waiting)
+		err = domicile.E(op, domicile.Unavailable, "no answer yet of "+strings.Join(waiting, ", "))
+	}
+	return err
+}
+
 // cosignBy asks one cosigner. It asks again, twice at most, if that one knows another size than was thought: an older one
 // than was remembered, or a newer one, because another call had the log cosigned meanwhile.
 func (n *Node) cosignBy(ctx context.Context, log *audit.Log, checkpoint []byte, who domicile.Region, vkey string) error {
@@ -127,6 +173,9 @@ func (n *Node) cosignBy(ctx context.Context, log *audit.Log, checkpoint []byte, 
 		var a cosignAnswer
 		if err := n.Ask(ctx, domicile.Checkpoint, who, methodCosign, cosignCall{body}, &a); err != nil {
 			return err
+		}
+		if a.Fork {
+			return domicile.E("cosign", domicile.Conflict, string(who)+" knows another log: this one does not continue it")
 		}
 		if !a.Conflict {
 			if err := log.AddCosignature(checkpoint, a.Line, vkey); err != nil {

@@ -97,9 +97,13 @@ func (c *Conn) attach(p *Permit) (*permit, error) {
 	return in, err
 }
 
-// Write sends b, or nothing of it if that would pass what may leave: PermitExceeded.
+// Write sends b, or nothing of it if that would pass what may leave: PermitExceeded. While the journal cannot be written nothing may,
+// and the connection is closed: its client would wait for an answer that cannot come.
 func (c *Conn) Write(b []byte) (int, error) {
 	p, err := c.take(int64(len(b)))
+	if domicile.ReasonOf(err) == domicile.JournalUnavailable {
+		c.Close()
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -68,6 +68,8 @@ type Record struct {
 	Digest  string               `json:"sha256,omitempty"`  // of them, in hex, where one permit carries one message
 	Unknown bool                 `json:"unknown,omitempty"` // a crash came between: at most Ceiling bytes left (standing: at least Bytes)
 	Last    uint64               `json:"last,omitempty"`    // of a commitment: newest record that it covers
+
+	Chain [32]byte `json:"-"` // the chain hash behind this record; set by ReadJournal
 }
 
 const (

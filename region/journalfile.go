@@ -150,6 +150,7 @@ func (j *Journal) readFile(name string, last bool, visit func(Record) error) (cu
 			return 0, fmt.Errorf("record %d is not what it should be", j.seq+1)
 		}
 		if visit != nil {
+			rec.Chain = next
 			if err := visit(rec); err != nil {
 				return 0, err
 			}

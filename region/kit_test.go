@@ -220,7 +220,7 @@ func (w *world) write(v uint64, text []byte, by ...domicile.Region) {
 	for _, r := range by {
 		signers = append(signers, w.signer[r])
 	}
-	if err := WriteCatalogVersion(w.dir, v, must(SignCatalog(text, signers...))); err != nil {
+	if err := writeVersion(w.dir, v, must(signCatalog(text, signers...))); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -291,4 +291,14 @@ func knows(n *Node, names ...domicile.Node) func() bool {
 func deliveryTo(to domicile.Region, ceiling int64) Request {
 	return Request{Crossing: placement.Crossing{Class: domicile.Delivery, Kind: placement.Stream, Party: placement.ToRegion,
 		To: to, Account: "a1", Home: to, Ceiling: ceiling}}
+}
+
+// signCatalog returns text as a note signed by each signer.
+func signCatalog(text []byte, signers ...audit.Signer) ([]byte, error) {
+	adapted := make([]note.Signer, len(signers))
+	for i, s := range signers {
+		adapted[i] = noteSigner{s}
+	}
+	signed, err := note.Sign(&note.Note{Text: string(text)}, adapted...)
+	return signed, domicile.W("sign the catalog", err)
 }

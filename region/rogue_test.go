@@ -191,3 +191,22 @@ func TestFrontBehindTLS(t *testing.T) {
 		t.Error("a byte left behind the end of the permit")
 	}
 }
+
+// TestFrontIsClosedUnwritten: a client of a node whose journal cannot be written gets no answer, and no silence either.
+func TestFrontIsClosedUnwritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "us-east")
+	n := w.unstarted("us-1", "us-east", []string{RoleFront}, nil)
+	l := must(n.ListenFront("127.0.0.1:0", 1000))
+	n.cfg.Guard.journal.broken.Store(true)
+	client := must(net.Dial("tcp", l.Addr().String()))
+	defer client.Close()
+	server := must(l.Accept())
+	if _, err := server.Write([]byte("220 hello\r\n")); domicile.ReasonOf(err) != domicile.JournalUnavailable {
+		t.Errorf("%v", err)
+	}
+	client.SetReadDeadline(time.Now().Add(30 * time.Second))
+	if got, err := client.Read(make([]byte, 100)); err != io.EOF {
+		t.Errorf("the client gets %d bytes and %v", got, err)
+	}
+}

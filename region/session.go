@@ -2,6 +2,8 @@ package region
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net"
@@ -22,11 +24,13 @@ const sessionPrefix = "session/"
 const (
 	maxTunnels     = 2048
 	maxTunnelsEach = 1024     // with one region
-	maxPending     = 128      // of one region, served and not logged in
-	maxPendingEach = 16       // of those, of one client network
+	maxVerified    = 64       // of one region, whose login is being verified here
+	maxPassed      = 256      // of one region, passed through and not logged in yet
+	maxPendingEach = 16       // of either, of one client network
 	sessionHeader  = 16 << 10 // bytes of the request's header
 	sessionLogin   = 64 << 10 // bytes each way before login
 	maxClientText  = 64       // bytes of a client's network
+	frameHead      = 5        // bytes of a frame's kind and length
 )
 
 // Credential is what a client logs in with.
@@ -109,7 +113,7 @@ func (n *Node) OpenSession(ctx context.Context, to domicile.Region, front string
 	}
 	last := domicile.E(op, domicile.Unavailable, "gossip knows no living node of it")
 	for _, addr := range n.candidates(to) {
-		if err := standing.message(int64(len(header))); err != nil {
+		if err := standing.message(frameHead + int64(len(header))); err != nil {
 			return nil, domicile.W(op, err)
 		}
 		o := &opening{node: n, op: op, to: to, addr: addr, front: front, header: header, leave: leave}
@@ -143,6 +147,7 @@ type opening struct {
 
 // run returns the tunnel. begun: something was sent, so that no other node is tried.
 func (o *opening) run(ctx context.Context) (_ *tunnel, begun bool, err error) {
+	caller := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	pr, pw := io.Pipe()
 	end := func() { cancel(); pw.CloseWithError(io.ErrUnexpectedEOF) }
@@ -164,11 +169,14 @@ func (o *opening) run(ctx context.Context) (_ *tunnel, begun bool, err error) {
 	if err != nil {
 		pr.CloseWithError(err)
 		begun = <-sent == nil
-		o.node.reached.note(o.addr, begun, time.Now())
+		if begun || caller.Err() == nil { // a caller that gave up says nothing of the address
+			o.node.reached.note(o.addr, begun, time.Now())
+		}
 		return nil, begun, gone(o.op, domicile.Unavailable, err)
 	}
 	o.node.reached.note(o.addr, true, time.Now())
 	t := newTunnel(res.Body, pw, func() { end(); res.Body.Close(); o.leave() }, o.node.pace, tunnelAddr(o.node.cfg.Region), tunnelAddr(o.to))
+	t.trusted = func() bool { return o.node.stillTrusted(res.TLS, x509.ExtKeyUsageServerAuth) }
 	if err := o.answer(res, t); err != nil {
 		res.Body.Close()
 		return nil, res.StatusCode == http.StatusOK, err
@@ -225,7 +233,7 @@ func (n *Node) serveSession(w http.ResponseWriter, r *http.Request, from Peer, f
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	pending, ok := n.sessions.wait(from.Region, s.Client)
+	pending, ok := n.sessions.wait(pendingKey{from.Region, s.Login == nil, s.Client})
 	if !ok {
 		w.WriteHeader(http.StatusTooManyRequests)
 		return
@@ -239,9 +247,11 @@ func (n *Node) serveSession(w http.ResponseWriter, r *http.Request, from Peer, f
 // runSession has the handler serve the session, and ends the tunnel behind it.
 func (n *Node) runSession(w http.ResponseWriter, r *http.Request, front string, h SessionHandler, s *Session) {
 	s.out = &responseFrames{w, http.NewResponseController(w)}
+	w.Header().Set("Content-Type", "application/octet-stream")
 	var t *tunnel
 	s.accept = func() *tunnel {
 		t = newTunnel(r.Body, s.out, func() {}, n.pace, tunnelAddr(n.cfg.Region), tunnelAddr(string(s.From.Region)+"/"+s.Client))
+		t.trusted = func() bool { return n.stillTrusted(r.TLS, x509.ExtKeyUsageClientAuth) }
 		t.onDrain = func() { s.once.Do(func() { close(s.drained) }) }
 		return t
 	}
@@ -267,6 +277,15 @@ func (n *Node) runSession(w http.ResponseWriter, r *http.Request, front string, 
 		t.wmu.Lock()
 	}
 	t.wmu.Unlock()
+}
+
+// stillTrusted asks the catalog in force about the other side of a connection that lasts: one that leaves it ends open sessions too.
+func (n *Node) stillTrusted(cs *tls.ConnectionState, usage x509.ExtKeyUsage) bool {
+	if cs == nil {
+		return false
+	}
+	_, err := n.trust.peer(cs.PeerCertificates, caNodes, usage)
+	return err == nil
 }
 
 // Crossing describes what the session of an account that rests in home sends, for Guard.Permit.
@@ -332,13 +351,13 @@ func (s *Session) tell(t *tunnel, a domicile.AccountID) error {
 	return t.frame(lengthFrame(frameLogin, raw))
 }
 
-// small lets n bytes that are no mail out, to the region of the front.
+// small lets a frame of n bytes that are no mail out, to the region of the front.
 func (s *Session) small(n int) error {
 	p, err := s.node.cfg.Guard.standingFor(context.Background(), s.to)
 	if err != nil {
 		return err
 	}
-	return p.message(int64(n))
+	return p.message(frameHead + int64(n))
 }
 
 // responseFrames sends frames at once.

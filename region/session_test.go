@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,6 +141,24 @@ func FuzzTunnel(f *testing.F) {
 			t.Errorf("%d bytes out of %d", len(got), len(raw))
 		}
 	})
+}
+
+// A peer that the catalog in force does not know any more is cut off, also in the middle of a session.
+func TestTunnelEndsWithTrust(t *testing.T) {
+	p := usualPace
+	p.pulse = 5 * time.Millisecond
+	front, home := pipePair(t, p)
+	var left atomic.Bool
+	home.trusted = func() bool { return !left.Load() }
+	start(front, home)
+	if _, err := front.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	left.Store(true)
+	front.SetReadDeadline(time.Now().Add(patience))
+	if _, err := front.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the session goes on: %v", err)
+	}
 }
 
 // A silent peer is given up; one that lives and has nothing to say is not.
@@ -383,15 +402,25 @@ func TestPendingSessionsAreBounded(t *testing.T) {
 		wantKind(t, <-answers, domicile.NotExist)
 	}
 	var s sessions
-	for i := range maxPending {
-		if _, ok := s.wait("us-east", string(rune('a'+i))); !ok {
+	var leave func()
+	for i := range maxVerified {
+		var ok bool
+		if leave, ok = s.wait(pendingKey{"us-east", false, string(rune('a' + i))}); !ok {
 			t.Fatal("too few places")
 		}
 	}
-	if _, ok := s.wait("us-east", "another"); ok {
+	if _, ok := s.wait(pendingKey{"us-east", false, "another"}); ok {
 		t.Error("a region takes more places than it has")
 	}
-	if _, ok := s.wait("eu-ireland", "another"); !ok {
+	leave()
+	leave()
+	if _, ok := s.wait(pendingKey{"us-east", false, "another"}); !ok {
+		t.Error("a place is not given back")
+	}
+	if _, ok := s.wait(pendingKey{"us-east", true, "another"}); !ok {
+		t.Error("logins take the places of connections passed through")
+	}
+	if _, ok := s.wait(pendingKey{"eu-ireland", false, "another"}); !ok {
 		t.Error("one region takes the places of another")
 	}
 	for range maxTunnelsEach {
@@ -448,4 +477,24 @@ func TestRelayMisuse(t *testing.T) {
 	err = g.Refuse(t.Context(), relay, domicile.EgressNotAllowed, "house/test", "no")
 	wantReason(t, err, domicile.EgressNotAllowed)
 	wantKind(t, err, domicile.Refused)
+}
+
+// What the layer above refuses is in the journal like the guard's own refusals; if it cannot be, the answer is no all the same.
+func TestRefuseIsWrittenDown(t *testing.T) {
+	g, _, dir := testGuard(t, "eu-ireland", nil)
+	r := Request{Crossing: placement.Crossing{Class: domicile.Relay, Kind: placement.Stream, Party: placement.ToRegion, To: "us-east",
+		Account: "a1", Home: "eu-ireland", Ceiling: 100}}
+	wantReason(t, g.Refuse(t.Context(), r, domicile.AbroadRefused, "house/abroad", "no"), domicile.AbroadRefused)
+	g.Close()
+	g.journal.Close()
+	found := false
+	for _, rec := range readJournal(t, dir) {
+		found = found || rec.Type == recRefused && rec.Reason == domicile.AbroadRefused && rec.Account == "a1" && rec.To == "us-east" && rec.Rule == "house/abroad"
+	}
+	if !found {
+		t.Error("no record of the refusal")
+	}
+	err := g.Refuse(t.Context(), r, domicile.AbroadRefused, "house/abroad", "no")
+	wantKind(t, err, domicile.Unavailable)
+	wantReason(t, err, domicile.JournalUnavailable)
 }

@@ -14,13 +14,15 @@ type sessions struct {
 	mu      sync.Mutex
 	open    [2]int                     // guarded by mu: served, and opened
 	each    [2]map[domicile.Region]int // guarded by mu
-	pending map[domicile.Region]int    // guarded by mu: served, not logged in
-	clients map[pendingKey]int         // guarded by mu: of those, by network
+	pending map[pendingKey]int         // guarded by mu: served, not logged in
 	ended   map[SessionOutcome]uint64  // guarded by mu
 }
 
+// pendingKey is whose places are taken: those of logins that are being verified, which is soon over, and of connections passed
+// through, which may wait for their client, apart. client is "" for all of a region.
 type pendingKey struct {
 	from   domicile.Region
+	passed bool
 	client string
 }
 
@@ -67,26 +69,29 @@ func (s *sessions) enter(out bool, with domicile.Region) (leave func(), ok bool)
 }
 
 // wait counts a session in that is not logged in yet, or returns false: these are the places of those who guess passwords.
-func (s *sessions) wait(from domicile.Region, client string) (leave func(), ok bool) {
+func (s *sessions) wait(k pendingKey) (leave func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k := pendingKey{from, client}
-	if s.pending[from] >= maxPending || s.clients[k] >= maxPendingEach {
+	all, most := pendingKey{from: k.from, passed: k.passed}, maxVerified
+	if k.passed {
+		most = maxPassed
+	}
+	k.client = "network " + k.client
+	if s.pending[all] >= most || s.pending[k] >= maxPendingEach {
 		return nil, false
 	}
 	if s.pending == nil {
-		s.pending, s.clients = map[domicile.Region]int{}, map[pendingKey]int{}
+		s.pending = map[pendingKey]int{}
 	}
-	s.pending[from]++
-	s.clients[k]++
+	s.pending[all]++
+	s.pending[k]++
 	return sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.pending[from]--; s.pending[from] == 0 {
-			delete(s.pending, from)
-		}
-		if s.clients[k]--; s.clients[k] == 0 {
-			delete(s.clients, k)
+		for _, k := range []pendingKey{all, k} {
+			if s.pending[k]--; s.pending[k] == 0 {
+				delete(s.pending, k)
+			}
 		}
 	}), true
 }

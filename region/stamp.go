@@ -16,6 +16,7 @@ import (
 const (
 	stampFile = "domicile.stamp"
 	seenFile  = "catalog.seen"
+	LockFile  = "node.lock" // held by the process that uses the folder; says nothing
 )
 
 // stamp is the content of stampFile, one JSON object.
@@ -38,6 +39,22 @@ func CheckStamp(dir string, r domicile.Region, n domicile.Node) error {
 		return nil
 	}
 	return unmarked(op, dir)
+}
+
+// ReadStamp tells whose data folder dir is. NotExist if nobody has marked it.
+func ReadStamp(dir string) (domicile.Region, domicile.Node, error) {
+	const op = "look at the data folder"
+	raw, err := readBounded(filepath.Join(dir, stampFile), 4096)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", "", domicile.E(op, domicile.NotExist, dir+" has no stamp: it is no data folder of a node")
+	} else if err != nil {
+		return "", "", domicile.W(op, err)
+	}
+	var got stamp
+	if err := json.Unmarshal(raw, &got); err != nil || got.Format != 1 {
+		return "", "", domicile.E(op, domicile.Invalid, dir+" has a stamp that this release cannot read")
+	}
+	return got.Region, got.Node, nil
 }
 
 // Stamp marks dir as belonging to region r (for a witness "") and node n when it is new (absent or empty; it is made),
@@ -96,6 +113,23 @@ func makeStamp(dir string, want stamp) error {
 		return err
 	}
 	return writeOnce(filepath.Join(dir, stampFile), append(raw, '\n'), 0o600)
+}
+
+// Lock makes this process the only one that uses a data folder, until release is called or it ends. Unavailable if another does.
+func Lock(dir string) (release func() error, err error) {
+	const op = "lock the data folder"
+	f, err := os.OpenFile(filepath.Join(dir, LockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, domicile.E(op, domicile.Unavailable, "another node uses "+dir+" already; stop it first")
+		}
+		return nil, domicile.W(op, err)
+	}
+	return f.Close, nil
 }
 
 // seen is the content of seenFile.

@@ -106,6 +106,46 @@ func TestCosigned(t *testing.T) {
 	}
 }
 
+// TestConfirm: a log that was restored is confirmed if nobody has cosigned a newer one, and refused if somebody has, be it
+// longer, as long, or overtaken since.
+func TestConfirm(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "us-east", "eu-ireland")
+	us := w.place("us-1", "us-east", nil, nil)
+	ie := w.place("ie-1", "eu-ireland", []string{us.node.GossipAddr()}, nil)
+	witness := w.place("w1-1", "witness/w1", []string{us.node.GossipAddr()}, nil)
+	waitFor(t, "join", knows(ie.node, "us-1", "w1-1"))
+	must(ie.log.Append(t.Context(), audit.Entry{Kind: "test.one"}))
+	if n, err := ie.node.CosignNow(t.Context(), ie.log); n != 2 {
+		t.Fatal(err)
+	}
+	restored := func(leaves int) *audit.Log { // another log of the same key, as far as it goes
+		l := must(audit.Open(audit.Config{Dir: filepath.Join(t.TempDir(), "log"), Origin: w.signer["eu-ireland"].name, Signer: w.signer["eu-ireland"], Sealer: testSealer{}}))
+		t.Cleanup(func() { l.Close() })
+		for range leaves {
+			must(l.Append(t.Context(), audit.Entry{Kind: "test.other"}))
+		}
+		return l
+	}
+	for leaves := range 4 { // shorter, as long but another, overtaken
+		ie.node.cosigned = cosigned{} // a node that comes up remembers nothing
+		wantReason(t, ie.node.Confirm(t.Context(), restored(leaves)), domicile.LogRolledBack)
+	}
+	if err := ie.node.Confirm(t.Context(), ie.log); err != nil {
+		t.Errorf("the log itself: %v", err)
+	}
+	must(ie.log.Append(t.Context(), audit.Entry{Kind: "backup.created"})) // what nobody has cosigned yet is no obstacle
+	if err := ie.node.Confirm(t.Context(), ie.log); err != nil {
+		t.Errorf("the log with a leaf more: %v", err)
+	}
+	witness.node.Close()
+	err := ie.node.Confirm(t.Context(), ie.log)
+	wantKind(t, err, domicile.Unavailable)
+	if err == nil || !strings.Contains(err.Error(), "witness/w1") {
+		t.Errorf("it does not say who is waited for: %v", err)
+	}
+}
+
 // memTable is placement.Table in memory.
 type memTable struct {
 	mu   sync.Mutex

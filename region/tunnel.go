@@ -39,6 +39,7 @@ type tunnel struct {
 	remote  net.Addr
 	onLogin func(domicile.AccountID) error // at the front; nil elsewhere: the frame is then an error
 	onDrain func()                         // at home; nil elsewhere
+	trusted func() bool                    // asked now and then whether the other side still may; nil = always
 
 	wmu  sync.Mutex // held while a frame is written
 	fin  bool       // guarded by wmu: this side has said that no more will come
@@ -90,7 +91,7 @@ func (t *tunnel) run() {
 	}
 }
 
-// pulse tells the other side now and then that this one lives.
+// pulse tells the other side now and then that this one lives, and asks whether it is still to be trusted.
 func (t *tunnel) pulse() {
 	tick := time.NewTicker(t.pace.pulse)
 	defer tick.Stop()
@@ -99,6 +100,10 @@ func (t *tunnel) pulse() {
 		case <-t.over:
 			return
 		case <-tick.C:
+			if t.trusted != nil && !t.trusted() {
+				t.stop(io.ErrUnexpectedEOF)
+				return
+			}
 			t.wmu.Lock()
 			rested := time.Since(t.last) >= t.pace.pulse/2
 			t.wmu.Unlock()

@@ -69,6 +69,9 @@ func fromRegion(c *region.Call, header any) error {
 // quotaRule marks the error of a full mailbox, which only the kind would not tell from a message that is too large.
 const quotaRule = "house/quota"
 
+// movedRule marks the error of an account that is on its way, or gone, to another region: the front looks its home up again.
+const movedRule = "house/moved"
+
 // deliver stores a copy for each recipient: all are on disk when it returns nil, but for those of an Each delivery that its answer
 // names. After an error some may be, under tokens that make a repetition safe. A body that breaks off gives Unavailable, and
 // nothing is kept of it.
@@ -93,7 +96,7 @@ func (h *Home) deliver(ctx context.Context, d delivery, body io.Reader) (_ *acce
 	if err := h.receive(all, digest, body); err != nil {
 		return nil, domicile.W(op, err)
 	}
-	out := &accepted{V: wireVersion, Tokens: tokens(key, d, digest)}
+	out := &accepted{V: wireVersion, Tokens: tokens(all.keys(key, d), d, digest)}
 	h.commit(ctx, d, all, out.Tokens)
 	if err := all.err(); err != nil {
 		return nil, domicile.W(op, err)
@@ -110,8 +113,42 @@ type copies struct {
 
 type copyIn struct {
 	in  store.Incoming // nil if it failed before there was one
+	key []byte         // of the account's tokens, if it came with one
 	err error
 }
+
+// keys are those of the recipients' tokens.
+func (c *copies) keys(region []byte, d delivery) [][]byte {
+	out := make([][]byte, len(d.Recipients))
+	for i, id := range d.Recipients {
+		if out[i] = deriveKey(region, id); c.list[i].key != nil {
+			out[i] = c.list[i].key
+		}
+	}
+	return out
+}
+
+// deriveKey makes the key of an account's tokens of that of its region. The account keeps it for life.
+func deriveKey(region []byte, id domicile.AccountID) []byte {
+	mac := hmac.New(sha256.New, region)
+	io.WriteString(mac, "domicile/delivery/key/v1\x00"+string(id))
+	return mac.Sum(nil)
+}
+
+// TokenKey returns the key of an account's tokens, which goes with it when it moves.
+func (h *Home) TokenKey(a store.Account) ([]byte, error) {
+	if a.TokenKey != nil {
+		return a.TokenKey, nil
+	}
+	key, err := h.key.get()
+	if err != nil {
+		return nil, domicile.W("key of an account's tokens", err)
+	}
+	return deriveKey(key, a.ID), nil
+}
+
+// Settled reports whether no delivery to an account is between its commit and the word on its answer.
+func (h *Home) Settled(id domicile.AccountID) bool { return h.waiting.free(string(id) + "smtp-") }
 
 // fail ends one copy.
 func (c *copyIn) fail(err error) {
@@ -173,7 +210,7 @@ func (h *Home) stage(ctx context.Context, d delivery) *copies {
 	for _, id := range d.Recipients {
 		one := &copyIn{}
 		out.list = append(out.list, one)
-		if one.in, one.err = h.open(ctx, id, h.maxSize+int64(len(head))); one.err == nil {
+		if one.err = h.open(ctx, one, id, h.maxSize+int64(len(head))); one.err == nil {
 			if _, err := io.WriteString(one.in, head); err != nil {
 				one.fail(err)
 			}
@@ -186,16 +223,17 @@ func (h *Home) stage(ctx context.Context, d delivery) *copies {
 }
 
 // open opens a copy for one recipient, of at most limit bytes.
-func (h *Home) open(ctx context.Context, id domicile.AccountID, limit int64) (store.Incoming, error) {
+func (h *Home) open(ctx context.Context, one *copyIn, id domicile.AccountID, limit int64) error {
 	a, err := h.store.Account(ctx, id)
 	if domicile.KindOf(err) == domicile.NotExist || err == nil && a.State == store.Moving {
-		return nil, domicile.E("", domicile.Unavailable, "an account is not served here now; look its home up again")
+		return &domicile.Error{Kind: domicile.Unavailable, Rule: movedRule, Detail: "an account is not served here now; look its home up again"}
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	in, err := h.store.Incoming(ctx, id, limit)
-	return in, markQuota(err)
+	one.key = a.TokenKey
+	one.in, err = h.store.Incoming(ctx, id, limit)
+	return markQuota(err)
 }
 
 // receive copies the body, counted and digested, into all copies.
@@ -321,14 +359,14 @@ func markQuota(err error) error {
 
 // tokens returns, for each recipient, a keyed hash of what a repetition would repeat: sender, account and body; or account and
 // name, if the sender gave the delivery one.
-func tokens(key []byte, d delivery, body hash.Hash) []string {
+func tokens(keys [][]byte, d delivery, body hash.Hash) []string {
 	sum := body.Sum(nil)
 	out := make([]string, len(d.Recipients))
 	for i, id := range d.Recipients {
 		if d.Once != "" {
-			out[i] = token(key, "domicile/delivery/once/v1", string(id), d.Once)
+			out[i] = token(keys[i], "domicile/delivery/once/v1", string(id), d.Once)
 		} else {
-			out[i] = token(key, "domicile/delivery/v1", d.Sender, string(id), string(sum))
+			out[i] = token(keys[i], "domicile/delivery/v1", d.Sender, string(id), string(sum))
 		}
 	}
 	return out

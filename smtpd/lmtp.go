@@ -69,6 +69,7 @@ func (s *lmtpSession) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 		err := sh.result(to.account)
 		if answers[i] = reply(250, smtp.EnhancedCode{2, 0, 0}, "Stored at home as "+sh.d.ID); err != nil {
 			s.srv.cfg.Log.Warn("a message was not delivered", "id", sh.d.ID, "home", string(to.home), "kind", domicile.KindOf(err).String(), "reason", string(domicile.ReasonOf(err)))
+			s.lookAgain(err, to.account)
 			answers[i] = refusal(err, 1)
 		}
 		s.srv.counted("DATA", answers[i])

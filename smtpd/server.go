@@ -69,6 +69,7 @@ type Server struct {
 	cfg     Config
 	route   route
 	resolve func(context.Context, domicile.Address) (placement.Location, error)
+	moved   func(domicile.Address) // has the next question about an address asked anew; nil = no answer is remembered
 	now     func() time.Time
 	tarpit  time.Duration
 	fails   *login.Fails
@@ -112,7 +113,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Door == Submission && (cfg.Check == nil || cfg.Guard == nil || cfg.Home != nil && cfg.Queue == nil) {
 		return nil, domicile.E("smtp front", domicile.Invalid, "submission needs a check of logins, a guard, and where accounts rest a queue")
 	}
-	return newServer(cfg, cfg.Directory.Resolve), nil
+	s := newServer(cfg, cfg.Directory.Resolve)
+	s.moved = cfg.Directory.Moved
+	return s, nil
 }
 
 func newServer(cfg Config, resolve func(context.Context, domicile.Address) (placement.Location, error)) *Server {
@@ -124,7 +127,8 @@ func newServer(cfg Config, resolve func(context.Context, domicile.Address) (plac
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.attach = s.underPermit
 	if cfg.Check != nil {
-		s.nobody = login.Checker{Address: cfg.Check.Address, Password: cfg.Check.Password}
+		s.nobody = *cfg.Check
+		s.nobody.Accounts = nil
 	}
 	if cfg.Node != nil && cfg.Guard != nil {
 		s.open, s.relay = cfg.Node.OpenSession, cfg.Guard.Relay

@@ -34,11 +34,12 @@ type session struct {
 	sender     string
 	home       domicile.Region
 	recipients []domicile.AccountID
-	rcpts      int // RCPT commands accepted
+	asked      map[domicile.AccountID]domicile.Address // by which accounts were found
+	rcpts      int                                     // RCPT commands accepted
 }
 
 func (s *session) Reset() {
-	s.mail, s.sender, s.home, s.recipients, s.rcpts = false, "", "", nil, 0
+	s.mail, s.sender, s.home, s.recipients, s.asked, s.rcpts = false, "", "", nil, nil, 0
 }
 
 func (s *session) Logout() error { return nil }
@@ -98,6 +99,12 @@ func (s *session) find(to string) (placement.Location, *smtp.SMTPError) {
 	if no == errOutside {
 		no = reply(550, smtp.EnhancedCode{5, 7, 1}, "Relaying denied")
 	}
+	if no == nil {
+		if s.asked == nil {
+			s.asked = map[domicile.AccountID]domicile.Address{}
+		}
+		s.asked[loc.Account] = addr
+	}
 	return loc, no
 }
 
@@ -119,6 +126,27 @@ func lookup(ctx context.Context, resolve func(context.Context, domicile.Address)
 		return loc, reply(451, smtp.EnhancedCode{4, 4, 1}, "The recipient cannot be looked up now; try again later")
 	}
 	return loc, nil
+}
+
+// lookAgain has the homes of recipients looked up anew, if one of them was not served where it was said to be: the retry of a
+// sender then goes the right way.
+func (s *session) lookAgain(err error, ids ...domicile.AccountID) {
+	if s.srv.moved == nil || !hasRule(err, movedRule) {
+		return
+	}
+	for _, id := range ids {
+		s.srv.moved(s.asked[id])
+	}
+}
+
+// hasRule reports whether an error, or a cause of it, names a rule.
+func hasRule(err error, rule string) bool {
+	for e := (*domicile.Error)(nil); errors.As(err, &e); err = e.Err {
+		if e.Rule == rule {
+			return true
+		}
+	}
+	return false
 }
 
 // stranger counts a recipient that is not ours, and slows its finder down.
@@ -150,6 +178,7 @@ func (s *session) Data(r io.Reader) (answer error) {
 	}
 	if err != nil {
 		s.srv.cfg.Log.Warn("a message was not delivered", "id", id, "home", string(home), "kind", domicile.KindOf(err).String(), "reason", string(domicile.ReasonOf(err)))
+		s.lookAgain(err, d.Recipients...)
 		return refusal(err, len(d.Recipients))
 	}
 	s.gate.commands = 0

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"crypto/rand"
+	"strings"
 	"sync"
 	"time"
 
@@ -71,6 +72,18 @@ func (w *waiting) settle(token string) {
 		close(held)
 		delete(w.held, token)
 	}
+}
+
+// free reports whether no token that begins so is held.
+func (w *waiting) free(prefix string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for token := range w.held {
+		if strings.HasPrefix(token, prefix) {
+			return false
+		}
+	}
+	return true
 }
 
 // tokenKey is the region's key for tokens of deliveries, made at first use.

@@ -35,7 +35,7 @@ type Account struct {
 	Recipient string // public key of an e2e account
 	Password  string // PHC string of argon2id; "" = no password login
 	State     AccountState
-	Abroad    Abroad // "" = relay
+	Abroad    Abroad
 	Epoch     uint64 // of ownership, from 1; it never goes down
 	Quota     int64  // bytes; 0 = none
 	Created   time.Time

@@ -45,6 +45,7 @@ type Item struct {
 type ExportedAccount struct {
 	Account
 	UIDValidity uint32 // the greatest that any of its mailboxes was ever given
+	Bytes       int64  // of its bodies, for whoever watches the move
 }
 
 // ExportedMessage is a message in a mailbox. Its dates are numbers, since clients give zones that JSON's times do not carry.

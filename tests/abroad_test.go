@@ -168,3 +168,139 @@ func tlsTo(t *testing.T, c *harness.Cluster, addr string, r domicile.Region, hos
 	roots.AppendCertsFromPEM(ca)
 	return tls.DialWithDialer(&net.Dialer{Timeout: 30 * time.Second}, "tcp", addr, &tls.Config{RootCAs: roots, ServerName: host})
 }
+
+// TestAbroadChoice sets what an owner wants of fronts of other regions. It is asked at home, only when the owner is known
+// to ask, and never by fronts of the home region or of those who name the home's host.
+func TestAbroadChoice(t *testing.T) {
+	t.Parallel()
+	c := harness.New(t, append([]string{"--nodes", "2"}, harness.TwoRegions...)...)
+	c.StartAll(t)
+	password := c.Account(t, ireland, "aoife@example.com", "IE")
+	c.Deliver(t, usNode, "aoife@example.com", letter("abroad", "once"))
+	choose := func(choice string) {
+		t.Helper()
+		if r := c.Ctl(t, ireland, "operator", nil, "account", "abroad", "aoife@example.com", choice); r.Code != 0 || r.Get("abroad") != choice {
+			t.Fatalf("account abroad %s: %s", choice, r)
+		}
+		if r := c.Ctl(t, ireland, "operator", nil, "account", "show", "aoife@example.com"); r.Get("abroad") != choice {
+			t.Errorf("account show: %s", r)
+		}
+	}
+	for choice, want := range map[string]string{
+		"refuse": "NO [AUTHORIZATIONFAILED] Refused (abroad_refused)",
+		"refer":  "NO [REFERRAL imap://aoife%40example.com;AUTH=*@eu-ireland.example.com/]",
+		"relay":  "OK [CAPABILITY ",
+	} {
+		choose(choice)
+		for _, node := range []domicile.Node{usNode, "us-east-2"} {
+			k := dialIMAP(t, c.Node(node).IMAP)
+			k.want("LOGIN aoife@example.com wrong", "NO [AUTHENTICATIONFAILED]")
+			k.want("LOGIN aoife@example.com "+password, want)
+		}
+		for _, node := range []domicile.Node{ieNode, "eu-ireland-2"} {
+			dialIMAP(t, c.Node(node).IMAP).want("LOGIN aoife@example.com "+password, "OK")
+		}
+		conn, err := tlsTo(t, c, c.Node(usNode).IMAPS, ireland, "eu-ireland.example.com")
+		if err != nil {
+			t.Fatal(err)
+		}
+		newReader(t, conn).want("LOGIN aoife@example.com "+password, "OK")
+	}
+	if r := c.Ctl(t, ireland, "operator", nil, "account", "abroad", "aoife@example.com", "perhaps"); r.Code == 0 {
+		t.Errorf("a choice that is none: %s", r)
+	}
+	choose("refuse")
+	k := dialIMAP(t, c.Node(usNode).IMAP)
+	k.want("CAPABILITY", "OK")
+	k.want("LOGIN aoife@example.com "+password, "NO [AUTHORIZATIONFAILED]")
+	counted(t, c.Home(ireland).HTTP, `domicile_relayed_sessions_total{front="imap",result="abroad_refused",side="home"} 3`)
+}
+
+// TestPassedThrough connects at us-east by the names of regions. Who names Ireland speaks TLS with Ireland, under Ireland's
+// certificate, also through a front without a store; us-east sees no word of it. Accounts of other regions look unknown there.
+func TestPassedThrough(t *testing.T) {
+	t.Parallel()
+	c := harness.New(t, append([]string{"--nodes", "2"}, harness.TwoRegions...)...)
+	c.StartAll(t)
+	aoife := c.Account(t, ireland, "aoife@example.com", "IE")
+	sam := c.Account(t, usEast, "sam@example.com", "US")
+	text := letter("unread", strings.Repeat("passed through\n", 30000))
+	c.Deliver(t, usNode, "aoife@example.com", text)
+	for _, node := range []domicile.Node{usNode, "us-east-2", ieNode, "eu-ireland-2"} {
+		conn, err := tlsTo(t, c, c.Node(node).IMAPS, ireland, "eu-ireland.example.com")
+		if err != nil {
+			t.Fatalf("%s: %v", node, err)
+		}
+		k := newReader(t, conn)
+		k.want("LOGIN aoife@example.com "+aoife, "OK [CAPABILITY IMAP4rev1 ")
+		k.want("SELECT INBOX", "OK [READ-WRITE]")
+		expect(t, [][]byte{k.read(1)}, text)
+		if got := k.upload("Drafts", text); !strings.HasPrefix(got, "OK [APPENDUID") {
+			t.Fatalf("%s: APPEND: %q", node, got)
+		}
+		k.want("LOGOUT", "OK")
+	}
+	conn, err := tlsTo(t, c, c.Node(usNode).IMAPS, ireland, "eu-ireland.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	newReader(t, conn).want("LOGIN sam@example.com "+sam, "NO [AUTHENTICATIONFAILED]")
+	conn, err = tlsTo(t, c, c.Node(usNode).IMAPS, usEast, "us-east.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	newReader(t, conn).want("LOGIN sam@example.com "+sam, "OK")
+	if _, err := tlsTo(t, c, c.Node(usNode).IMAPS, usEast, "eu-ireland.example.com"); err == nil {
+		t.Error("us-east shows a certificate for Ireland's host")
+	}
+	c.Halt(t, ieNode)
+	if _, err := tlsTo(t, c, c.Node(usNode).IMAPS, ireland, "eu-ireland.example.com"); err == nil {
+		t.Error("TLS to a home that is down")
+	}
+}
+
+// TestAbroadDrains closes nodes down under sessions that idle abroad: the client is told BYE, whichever end it is, and no session
+// outlives a node.
+func TestAbroadDrains(t *testing.T) {
+	t.Parallel()
+	c := harness.New(t, append([]string{"--nodes", "2"}, harness.TwoRegions...)...)
+	c.StartAll(t)
+	password := c.Account(t, ireland, "aoife@example.com", "IE")
+	enter := func(node domicile.Node) []*reader {
+		var all []*reader
+		conn, err := tlsTo(t, c, c.Node(node).IMAPS, ireland, "eu-ireland.example.com")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, k := range []*reader{dialIMAP(t, c.Node(node).IMAP), newReader(t, conn), dialIMAP(t, c.Node(node).IMAP)} {
+			if i < 2 {
+				k.want("LOGIN aoife@example.com "+password, "OK")
+				k.want("SELECT INBOX", "OK")
+			}
+			if i == 0 {
+				io.WriteString(k, "i IDLE\r\n")
+				if got := k.line(); !strings.HasPrefix(got, "+ ") {
+					t.Fatalf("IDLE: %q", got)
+				}
+			}
+			all = append(all, k)
+		}
+		return all
+	}
+	for _, x := range []struct{ at, ends domicile.Node }{{"us-east-2", "us-east-2"}, {usNode, ieNode}} {
+		sessions := enter(x.at)
+		c.Halt(t, x.ends)
+		for i, k := range sessions {
+			if i == 2 && x.at != x.ends { // not logged in, at a front that stays
+				k.want("NOOP", "OK")
+				continue
+			}
+			if got := k.line(); !strings.HasPrefix(got, "* BYE [UNAVAILABLE]") {
+				t.Errorf("session %d at %s, when %s closes down: %q", i, x.at, x.ends, got)
+			}
+			if rest, _ := io.ReadAll(k.r); i != 0 && len(rest) > 0 || strings.Contains(string(rest), "*") { // IDLE may still have its answer
+				t.Errorf("behind BYE: %q", rest)
+			}
+		}
+	}
+}

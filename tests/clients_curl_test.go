@@ -61,3 +61,36 @@ func TestCurlAtEveryDoor(t *testing.T) {
 		t.Errorf("a wrong password: %q", out)
 	}
 }
+
+// TestCurlAbroad reads and uploads at us-east: where TLS ends there, and where it names Ireland's host and is passed through, and so believes
+// nothing but Ireland's authority.
+func TestCurlAbroad(t *testing.T) {
+	curl := harness.Need(t, "curl", "apt-get install curl")
+	p := newPerson(t, "curl-abroad")
+	sent := letters()
+	p.Deliver(t, usNode, p.address, sent...)
+	stored := p.mailbox("INBOX")
+	irish := p.ca
+	p.abroad()
+	host := "eu-ireland.example.com"
+	for i, door := range [][]string{
+		{"imap://localhost:$IMAP", "--ssl-reqd", "--cacert", "$CA"},
+		{"imaps://localhost:$IMAPS", "--cacert", "$CA"},
+		{"imaps://" + host + ":$IMAPS", "--cacert", irish, "--resolve", host + ":$IMAPS:127.0.0.1"},
+	} {
+		do := func(path string, args ...string) string {
+			args = append(append([]string{"-sS", "--user", p.address + ":" + p.password, door[0] + path}, door[1:]...), args...)
+			return p.run(nil, curl, args...)
+		}
+		if got := do("/INBOX;MAILINDEX=[1-5]"); got != string(bytes.Join(stored, nil)) {
+			t.Errorf("%s: INBOX is %.3000q, want %.3000q", door[0], got, bytes.Join(stored, nil))
+		}
+		box := "up" + strconv.Itoa(i)
+		do("", "-X", "CREATE "+box)
+		do("/"+box, "-T", p.file("upload", string(sent[3])))
+		same(t, door[0]+": uploaded", p.mailbox(box), sent[3:4])
+	}
+	if out, err := p.try(nil, curl, "-sS", "--user", p.address+":"+p.password, "imaps://"+host+":$IMAPS/", "--cacert", "$CA", "--resolve", host+":$IMAPS:127.0.0.1"); err == nil {
+		t.Errorf("us-east answers for Ireland: %q", out)
+	}
+}

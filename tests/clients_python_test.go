@@ -14,9 +14,13 @@ import (
 var pythonClient string
 
 // TestPython runs clients_python.py: smtplib with STARTTLS; imaplib over IMAPS and over STARTTLS.
-func TestPython(t *testing.T) {
+func TestPython(t *testing.T) { runPython(t, newPerson(t, "python")) }
+
+// TestPythonAbroad does the same at us-east, which relays it all.
+func TestPythonAbroad(t *testing.T) { runPython(t, newPerson(t, "python-abroad").abroad()) }
+
+func runPython(t *testing.T, p *person) {
 	python := harness.Need(t, "python3", "apt-get install python3")
-	p := newPerson(t, "python")
 	script := p.file("client.py", "")
 	write(t, script, []byte(pythonClient))
 	sent := letters()

@@ -21,23 +21,30 @@ import (
 )
 
 // The tests of clients_*_test.go drive ordinary mail programs, each with its own settings and folder, against a lab with TLS,
-// in which they know the region's CA certificate and nothing else. Mail goes in at us-east and is read in Ireland.
+// in which they know the region's CA certificate and nothing else. Mail goes in at us-east and is read in Ireland, or abroad.
 
 // person is an account in Ireland and the folder of one mail program.
 type person struct {
 	*harness.Cluster
 	t                 *testing.T
 	address, password string
-	dir               string // the program's HOME
-	ca                string // the CA certificate of Ireland
+	dir               string    // the program's HOME
+	ca                string    // the CA certificate of Ireland, or of where it connects to
+	at                *lab.Node // where it connects to: Ireland's node
 }
 
 func newPerson(t *testing.T, name string) *person {
 	t.Helper()
 	t.Parallel()
 	c := harness.Shared(t)
-	p := &person{Cluster: c, t: t, address: name + "@example.com", dir: t.TempDir(), ca: c.Path(c.CA[string(ireland)])}
+	p := &person{Cluster: c, t: t, address: name + "@example.com", dir: t.TempDir(), ca: c.Path(c.CA[string(ireland)]), at: c.Home(ireland)}
 	p.password = c.Account(t, ireland, p.address, "IE")
+	return p
+}
+
+// abroad has the program connect to us-east from now on, which it knows by that region's CA certificate.
+func (p *person) abroad() *person {
+	p.at, p.ca = p.Node(usNode), p.Path(p.CA[string(usEast)])
 	return p
 }
 
@@ -64,9 +71,8 @@ func (p *person) file(name, text string) string {
 	return path
 }
 
-// fill replaces $ADDRESS, $PASSWORD, $DIR, $CA, $IMAP, $IMAPS, $SMTP, $LMTP, $SUBMISSION and $SUBMISSIONS (ports of Ireland's node).
+// fill replaces $ADDRESS, $PASSWORD, $DIR, $CA, $IMAP, $IMAPS, $SMTP, $LMTP, $SUBMISSION and $SUBMISSIONS (ports of the node that it connects to).
 func (p *person) fill(text string) string {
-	home := p.Home(ireland)
 	return os.Expand(text, func(word string) string {
 		switch word {
 		case "ADDRESS":
@@ -78,17 +84,17 @@ func (p *person) fill(text string) string {
 		case "CA":
 			return p.ca
 		case "IMAP":
-			return p.port(home.IMAP)
+			return p.port(p.at.IMAP)
 		case "IMAPS":
-			return p.port(home.IMAPS)
+			return p.port(p.at.IMAPS)
 		case "SMTP":
-			return p.port(home.SMTP)
+			return p.port(p.at.SMTP)
 		case "SUBMISSION":
-			return p.port(home.Submission)
+			return p.port(p.at.Submission)
 		case "SUBMISSIONS":
-			return p.port(home.Submissions)
+			return p.port(p.at.Submissions)
 		case "LMTP":
-			return p.port(home.LMTP)
+			return p.port(p.at.LMTP)
 		}
 		return "$" + word
 	})

@@ -183,6 +183,7 @@ func TestHostileRegion(t *testing.T) {
 		}
 	})
 	t.Run("names", func(t *testing.T) { hostileNames(t, c, aoife) })
+	t.Run("moves", func(t *testing.T) { hostileMoves(t, c, us, aoife) })
 	t.Run("checkpoints", func(t *testing.T) { hostileCheckpoints(t, c, us) })
 	t.Run("every place taken", func(t *testing.T) { everyPlace(t, c, us, good) })
 	t.Run("told of orders", func(t *testing.T) {
@@ -310,6 +311,28 @@ func hostileDeliveries(t *testing.T, c *harness.Cluster, us *rogue, aoife domici
 	us.ask("delivery/answered", "", said)
 }
 
+// nameDigest is what stands for an address between regions.
+func nameDigest(t *testing.T, c *harness.Cluster, address string) placement.NameDigest {
+	t.Helper()
+	raw, err := os.ReadFile(c.Path("names.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := hex.DecodeString(strings.TrimSpace(string(raw)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := placement.NewDigester(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := placement.ParseAddress(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Digest(a)
+}
+
 // hostileNames has Ireland's node claim at us-east, the registrar.
 func hostileNames(t *testing.T, c *harness.Cluster, aoife domicile.AccountID) {
 	ie := rogueOf(t, c, "eu-ireland-1/identity.pem", usNode)
@@ -317,25 +340,7 @@ func hostileNames(t *testing.T, c *harness.Cluster, aoife domicile.AccountID) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	digest := func(address string) placement.NameDigest {
-		raw, err := os.ReadFile(c.Path("names.key"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, err := hex.DecodeString(strings.TrimSpace(string(raw)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, err := placement.NewDigester(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := placement.ParseAddress(address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return d.Digest(a)
-	}
+	digest := func(address string) placement.NameDigest { return nameDigest(t, c, address) }
 	record := func(change func(*placement.Ownership)) placement.Ownership {
 		o := placement.Ownership{Name: digest("sam@example.com"), Domain: "example.com", Account: "evil", Home: ireland, Epoch: 1, Issued: time.Now().UTC()}
 		if change != nil {

@@ -32,13 +32,15 @@ var mayImport = map[string][]string{
 	"region":       {"domicile", "placement", "audit"},
 	"disclosure":   {"domicile", "keys", "store", "residence", "placement", "audit", "region"},
 	"login":        {"domicile", "store"},
+	"backup":       {"domicile", "keys", "audit", "region"},
+	"move":         {"domicile", "keys", "store", "residence", "placement", "audit", "region"},
 	"smtpd":        {"domicile", "message", "store", "placement", "region", "login"},
 	"imapd":        {"domicile", "message", "store", "placement", "region", "login"},
-	"admin":        {"domicile", "keys", "store", "residence", "placement", "audit", "region", "disclosure"},
-	"lab":          {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "login", "smtpd", "imapd", "admin", "metrics"},
-	"cmd/mailctl":  {"domicile", "config", "keys", "audit", "residence", "store", "placement", "region", "disclosure", "admin", "lab"},
-	"cmd/mailnode": {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
-	"tests":        {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
+	"admin":        {"domicile", "keys", "store", "residence", "placement", "audit", "region", "disclosure", "move"},
+	"lab":          {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "metrics"},
+	"cmd/mailctl":  {"domicile", "config", "keys", "audit", "residence", "store", "placement", "region", "disclosure", "backup", "move", "admin", "lab"},
+	"cmd/mailnode": {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
+	"tests":        {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
 }
 
 // whyNot gives the reason of the edges that somebody is most likely to want one day.

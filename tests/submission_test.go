@@ -184,7 +184,9 @@ func TestSubmissionAbroad(t *testing.T) {
 	marker := strings.ToLower(domicile.NewID("mk")[:18])
 	const own, to = "travels@example.com", "stays@example.com"
 	password, reader := c.Account(t, ireland, own, "IE"), c.Account(t, ireland, to, "IE")
-	text := func(n int) []byte { return from(own, fmt.Sprint(marker, n), marker+"\n.\n"+strings.Repeat(marker+"\n", 1000*n)) }
+	text := func(n int) []byte {
+		return from(own, fmt.Sprint(marker, n), marker+"\n.\n"+strings.Repeat(marker+"\n", 1000*n))
+	}
 	var sent [][]byte
 	for i, at := range []domicile.Node{usNode, "us-east-2", "eu-ireland-2", usNode} { // a store node abroad, a front abroad, a front at home
 		s := submission(t, c, at, own, password)

@@ -3,6 +3,8 @@ package tests
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"os"
 	"path/filepath"
@@ -25,13 +27,20 @@ import (
 type tapped struct {
 	c      *harness.Cluster
 	people []string // words of addresses
-	secret []string // passwords
+	secret []secret
 	mails  []tappedMail
 }
 
-// tappedMail is one message, by its marker, and the one link that it may be seen on; none if it arrived at its home.
+// secret is a password, and the node that may check it.
+type secret struct {
+	text string
+	home domicile.Node
+}
+
+// tappedMail is one message, by its marker: its home, and the one link that it may be delivered on; none if it arrived there.
 type tappedMail struct {
 	marker string
+	home   domicile.Node
 	link   netlink.Link
 }
 
@@ -43,6 +52,8 @@ var tapStory = []struct {
 }{
 	{"accounts", (*tapped).accounts},
 	{"mail", (*tapped).mail},
+	{"submission", (*tapped).submission},
+	{"reading abroad", (*tapped).abroad},
 	{"doors that stay shut", (*tapped).shut},
 	{"an order served on the parent", (*tapped).parent},
 	{"the treaty path", (*tapped).treaty},
@@ -86,7 +97,7 @@ func (s *tapped) accounts(t *testing.T) {
 		address string
 		country string
 	}{{ireland, "aoife@example.com", "IE"}, {ireland, "niamh-leaves@example.com", "DE"}, {usEast, "samuel@example.com", "US"}} {
-		s.secret = append(s.secret, s.c.Account(t, a.r, a.address, a.country))
+		s.secret = append(s.secret, secret{s.c.Account(t, a.r, a.address, a.country), s.c.Home(a.r).Name})
 		local, _, _ := strings.Cut(a.address, "@")
 		s.people = append(s.people, local)
 	}
@@ -111,15 +122,54 @@ func (s *tapped) mail(t *testing.T) {
 			t.Fatal(err)
 		}
 		sender.Close()
-		kept := tappedMail{marker: marker}
+		kept := tappedMail{marker: marker, home: home[m.to]}
 		if home[m.to] != m.at {
 			kept.link = netlink.Link{From: m.at, To: home[m.to]}
 		}
 		s.mails = append(s.mails, kept)
 	}
-	if got := s.c.Inbox(t, ireland, "aoife@example.com", s.secret[0]); len(got) != 4 {
+	if got := s.c.Inbox(t, ireland, "aoife@example.com", s.secret[0].text); len(got) != 4 {
 		t.Errorf("%d messages at home", len(got))
 	}
+}
+
+// submission sends from an Irish account to one of each region: one copy stays, the other goes home from the queue.
+func (s *tapped) submission(t *testing.T) {
+	const own = "aoife@example.com"
+	out := submission(t, s.c, ieNode, own, s.secret[0].text)
+	for to, m := range map[string]tappedMail{own: {home: ieNode}, "samuel@example.com": {home: usNode, link: netlink.Link{From: ieNode, To: usNode}}} {
+		m.marker = strings.ToLower(domicile.NewID("tap")[:18])
+		if err := out.Send(own, from(own, m.marker, "The word is "+m.marker+"."), to); err != nil {
+			t.Fatal(err)
+		}
+		s.mails = append(s.mails, m)
+	}
+	harness.Eventually(t, 30*time.Second, "both copies", func() bool {
+		return len(s.c.Inbox(t, ireland, own, s.secret[0].text)) == 5 && len(s.c.Inbox(t, usEast, "samuel@example.com", s.secret[2].text)) == 4
+	})
+}
+
+// abroad reads Irish mail through us-east, which sees it in memory; by TLS to the home's name, which it cannot; and mail of us-east
+// through that region's front.
+func (s *tapped) abroad(t *testing.T) {
+	read := func(got [][]byte, err error, want int) {
+		t.Helper()
+		if err != nil || len(got) != want {
+			t.Errorf("%d messages, want %d: %v", len(got), want, err)
+		}
+	}
+	got, err := lab.ReadMail(t.Context(), s.c.Home(usEast).IMAP, "aoife@example.com", s.secret[0].text, "INBOX")
+	read(got, err, 5)
+	got, err = lab.ReadMail(t.Context(), s.c.Node("us-east-2").IMAP, "samuel@example.com", s.secret[2].text, "INBOX")
+	read(got, err, 4)
+	pem, err := os.ReadFile(s.c.Path(s.c.CA[string(ireland)]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	got, err = lab.ReadMailTLS(t.Context(), s.c.Home(usEast).IMAPS, &tls.Config{RootCAs: roots, ServerName: "eu-ireland.example.com"}, "aoife@example.com", s.secret[0].text, "INBOX")
+	read(got, err, 5)
 }
 
 // shut tries what is refused, and asks for a name that nobody has.
@@ -176,14 +226,18 @@ func (s *tapped) removal(t *testing.T) {
 // content holds what each call carried against what it may carry.
 func (s *tapped) content(t *testing.T, net *netlink.Net, calls []netlink.Call) {
 	t.Helper()
-	seen := map[string][]netlink.Link{}
+	seen, abroad := map[string][]netlink.Link{}, map[string]bool{}
 	methods := map[string]int{}
 	for _, k := range calls {
 		methods[k.Method]++
-		where := map[string][]byte{"header": k.Header, "body": k.Body, "answer": k.Answer, "fields": []byte(strings.Join(append(k.Fields, k.Method, k.Case, k.Status), "\n"))}
+		where := map[string][]byte{"header": k.Header, "body": k.Body, "answer": k.Answer, "back": k.Back, "fields": []byte(strings.Join(append(k.Fields, k.Method, k.Case, k.Status), "\n"))}
 		for part, data := range where {
 			for _, m := range s.mails {
 				if len(scan.Bytes(data, m.marker)) == 0 {
+					continue
+				}
+				if k.Method == "session/imap" && k.To == m.home && (part == "back" || part == "answer") {
+					abroad[m.marker] = true // its owner reads it
 					continue
 				}
 				if part == "body" {
@@ -193,8 +247,13 @@ func (s *tapped) content(t *testing.T, net *netlink.Net, calls []netlink.Call) {
 					t.Errorf("mail is in the %s of a call of %s, %s to %s", part, k.Method, k.From, k.To)
 				}
 			}
-			hits := scan.Bytes(data, s.secret...)
-			if !mayName(k.Method, part) {
+			var hits []scan.Hit
+			for _, p := range s.secret {
+				if k.Method != "session/imap" || part != "header" || k.To != p.home { // not a login on its way home
+					hits = append(hits, scan.Bytes(data, p.text)...)
+				}
+			}
+			if !mayName(k.Method, part) || k.Method == "directory/own" && net.Owner(k.From) != net.Owner(k.To) {
 				hits = append(hits, scan.Bytes(data, s.people...)...)
 			}
 			for _, h := range hits {
@@ -206,6 +265,9 @@ func (s *tapped) content(t *testing.T, net *netlink.Net, calls []netlink.Call) {
 		if m.link.From == "" && len(seen[m.marker]) > 0 || m.link.From != "" && !slices.Equal(seen[m.marker], []netlink.Link{m.link}) {
 			t.Errorf("a message that may be seen on %v was seen on %v", m.link, seen[m.marker])
 		}
+		if !abroad[m.marker] {
+			t.Error("a message that was read abroad was not seen: the taps see nothing in sessions")
+		}
 	}
 	for method := range netlink.Methods {
 		if methods[method] == 0 {
@@ -215,10 +277,16 @@ func (s *tapped) content(t *testing.T, net *netlink.Net, calls []netlink.Call) {
 	t.Logf("calls: %v", methods)
 }
 
-// mayName reports whether a part of a call may hold an address: the message on its way home, and the notice of an order, which
-// is about one.
+// mayName reports whether a part of a call may hold an address: the message on its way home and who sent it, the notice of an order, which is
+// about one, the question of a front to the store of its own region, and a session of the address's owner.
 func mayName(method, part string) bool {
-	return method == "delivery/store" && part == "body" || method == "order/told" && part == "header"
+	switch method {
+	case "delivery/store":
+		return part == "body" || part == "header"
+	case "order/told", "directory/own":
+		return part == "header"
+	}
+	return method == "session/imap" && part != "fields"
 }
 
 // digests are what would give a person or an owner away without an address: ids of accounts, and hashes of addresses.
@@ -251,7 +319,10 @@ func (s *tapped) digests(t *testing.T) []string {
 // gossip wants nothing of anybody in gossip; that each message is of the known shape, netlink has seen to.
 func (s *tapped) gossip(t *testing.T, all []netlink.Gossip, digests []string) {
 	t.Helper()
-	words := slices.Concat(s.people, s.secret, digests)
+	words := slices.Concat(s.people, digests)
+	for _, p := range s.secret {
+		words = append(words, p.text)
+	}
 	for _, m := range s.mails {
 		words = append(words, m.marker)
 	}
@@ -296,6 +367,12 @@ func (s *tapped) account(t *testing.T, net *netlink.Net, taken netlink.Taken, r 
 	}
 	if len(balances) < 5 {
 		t.Errorf("%s: only %d balances: %v", r, len(balances), balances)
+	}
+	data := s.c.Path(s.c.Home(r).Data)
+	checked := s.c.Run(t, nil, "audit", "journal", "--dir", filepath.Join(data, "journal"), "--root-key", s.c.Path(string(r)+"/root.key"),
+		"--log", filepath.Join(data, "audit"), "--pins", s.c.Path(s.c.Pins), "--output", "json")
+	if checked.Code != 0 || checked.Get("commitments") == "0" {
+		t.Errorf("%s: the log's commitments to the journal: %s", r, checked)
 	}
 }
 

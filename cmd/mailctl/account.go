@@ -12,7 +12,7 @@ import (
 
 func (a *app) accountCommand() *cobra.Command {
 	group := &cobra.Command{Use: "account", Short: "Accounts of a region", Example: "  mailctl account create anna@example.com --residence IE --password-stdin"}
-	group.AddCommand(a.accountCreate(), a.accountList(), a.accountShow(), a.accountWhere(), a.accountPassword(), a.accountQuota(), a.accountExport(),
+	group.AddCommand(a.accountCreate(), a.accountList(), a.accountShow(), a.accountWhere(), a.accountPassword(), a.accountQuota(), a.accountAbroad(), a.accountExport(),
 		a.accountRemove(),
 		a.accountAct("suspend", "End logins; mail is still accepted", "suspended", (*admin.Client).SuspendAccount),
 		a.accountAct("resume", "Allow logins again", "resumed", (*admin.Client).ResumeAccount))
@@ -64,6 +64,7 @@ func (a *app) showAccount(v admin.Account) error {
 		t.field("residence", v.Residence)
 		t.field("class", v.Class)
 		t.field("state", v.State)
+		t.field("abroad", v.Abroad)
 		t.field("epoch", v.Epoch)
 		t.field("created", v.Created.Format("2006-01-02 15:04:05 MST"))
 		t.field("quota", quota(v.Quota))
@@ -191,6 +192,33 @@ func (a *app) accountQuota() *cobra.Command {
 	}
 	cmd.Flags().Int64Var(&set, "set", 0, "most `bytes` that it may hold; 0 = no limit")
 	return cmd
+}
+
+func (a *app) accountAbroad() *cobra.Command {
+	return &cobra.Command{
+		Use:   "abroad ADDR relay|refer|refuse",
+		Short: "Say what happens where the owner logs in at a front of another region",
+		Long: `Set the owner's choice for logins at fronts of other regions, once the home has verified the password:
+
+  relay   the session goes on through that region, in its memory only (this is so unless another is chosen)
+  refer   the client is told its home's host (RFC 2221), which few mail programs follow by themselves
+  refuse  the login is refused
+
+Whoever names the home's host is at home from wherever they connect: their TLS ends there, and no choice is asked.`,
+		Example: "  mailctl account abroad anna@example.com refuse", Args: args("ADDR", "relay|refer|refuse"),
+		RunE: func(cmd *cobra.Command, words []string) error {
+			c, err := a.client(cmd)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			v, err := c.SetAbroad(cmd.Context(), admin.SetAbroad{Address: words[0], Abroad: words[1]})
+			if err != nil {
+				return err
+			}
+			return a.showAccount(v)
+		},
+	}
 }
 
 func (a *app) accountWhere() *cobra.Command {

@@ -19,7 +19,7 @@ import (
 
 func (a *app) auditCommand() *cobra.Command {
 	group := &cobra.Command{Use: "audit", Short: "The region's append-only log", Example: "  mailctl audit verify --dir copied/audit --pins lab/pins.toml"}
-	group.AddCommand(a.auditVerify(), a.auditTail(), a.auditProve())
+	group.AddCommand(a.auditVerify(), a.auditTail(), a.auditProve(), a.auditJournal())
 	return group
 }
 

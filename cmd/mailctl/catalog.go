@@ -113,9 +113,9 @@ func (a *app) showCatalog(v admin.CatalogView) error {
 		t.field("quorum", c.Quorum)
 		t.field("cosigners", c.Cosigners)
 		t.row()
-		t.row("REGION", "IN", "ENTITY", "SERVES")
+		t.row("REGION", "IN", "ENTITY", "SERVES", "HOSTS")
 		for _, r := range c.Regions {
-			t.row(r.Name, r.Country, r.Entity, countries(r.Serves))
+			t.row(r.Name, r.Country, r.Entity, countries(r.Serves), strings.Join(r.Hosts, " "))
 		}
 		t.row()
 		t.row("ENTITY", "IN", "NAME", "OWNERS")

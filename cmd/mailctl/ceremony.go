@@ -15,7 +15,7 @@ import (
 // entryFlags are what a region or a witness says of itself.
 type entryFlags struct {
 	country, entity, key, serves, compellable, to string
-	owners, cas                                   []string
+	owners, cas, hosts                            []string
 }
 
 func (a *app) catalogEntry() *cobra.Command {
@@ -27,7 +27,7 @@ func (a *app) catalogEntry() *cobra.Command {
 carried to whoever proposes the next version. The fingerprint is that of --root; give it twice while an authority is
 rotated.`,
 		Example: `  mailctl catalog entry eu-ireland --country IE --serves IE,DE,FR --entity 'example-ie,IE,Example Ireland Ltd' \
-    --owner 'example-inc,US,Example Inc.' --signing-key signing.key --root ca/root.pem --to eu-ireland.toml
+    --owner 'example-inc,US,Example Inc.' --host imap.eu.example.com --signing-key signing.key --root ca/root.pem --to eu-ireland.toml
   mailctl catalog entry witness/witness-1 --compellable-by IS --signing-key signing.key --root ca/root.pem --to witness-1.toml`,
 		Args: args("OWNER"),
 		RunE: func(cmd *cobra.Command, owner []string) error {
@@ -53,6 +53,7 @@ rotated.`,
 	f.StringVar(&in.serves, "serves", "", "whose residents it serves, `CC,CC...`")
 	f.StringVar(&in.entity, "entity", "", "the legal entity that runs it, `ID,CC,NAME`")
 	f.StringArrayVar(&in.owners, "owner", nil, "an entity that owns that one, `ID,CC,NAME`; may be given again")
+	f.StringArrayVar(&in.hosts, "host", nil, "a `name` at which its customers are at home, which its nodes' certificates carry; may be given again")
 	f.StringVar(&in.compellable, "compellable-by", "", "of a witness: the states that can compel it, `CC,CC...`; empty if none of concern can")
 	f.StringVar(&in.key, "signing-key", "", "the signing key, a `file`; only its public side is written")
 	f.StringArrayVar(&in.cas, "root", nil, "the root certificate of its authority, a `file`; may be given again")
@@ -122,7 +123,7 @@ func (in *entryFlags) region(cmd *cobra.Command, owner string, signer *keys.Sign
 		c.Entities = append(c.Entities, o)
 	}
 	c.Entities = append(c.Entities, entity)
-	c.Regions = []region.RegionInfo{{Name: name, Country: country, Entity: entity.ID, Serves: serves, Key: signer.VKey(), Cosign: signer.CosignVKey(), CA: prints}}
+	c.Regions = []region.RegionInfo{{Name: name, Country: country, Entity: entity.ID, Serves: serves, Key: signer.VKey(), Cosign: signer.CosignVKey(), CA: prints, Hosts: in.hosts}}
 	return c, nil
 }
 

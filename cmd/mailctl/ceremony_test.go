@@ -48,7 +48,7 @@ func TestCeremonyByHand(t *testing.T) {
 	}
 	h.do(1, "ca init us-east --dir @/us-east/ca") // never over one that is there
 	h.do(0, "catalog entry us-east --country US --serves US --signing-key @/us-east/signing.key --root @/us-east/ca/root.pem --to @/us.toml", "--entity", "example-inc,US,Example Inc.")
-	ireland := "catalog entry eu-ireland --country IE --serves IE,DE --signing-key @/eu-ireland/signing.key --root @/eu-ireland/ca/root.pem"
+	ireland := "catalog entry eu-ireland --country IE --serves IE,DE --host imap.eu.example.com --signing-key @/eu-ireland/signing.key --root @/eu-ireland/ca/root.pem"
 	irish := []string{"--entity", "example-ie,IE,Example Ireland Ltd", "--owner", "example-inc,US,Example Inc."}
 	h.do(0, ireland+" --to @/ie.toml", irish...)
 	h.do(0, "catalog entry witness/witness-1 --signing-key @/witness-1/signing.key --root @/witness-1/ca/root.pem --to @/w.toml", "--compellable-by", "IS")

@@ -35,10 +35,11 @@ type app struct {
 	out, errOut      io.Writer
 	cmd              *cobra.Command // the one that runs
 	now              func() time.Time
+	every            time.Duration // between two looks at what is watched
 }
 
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
-	a := &app{in: in, out: out, errOut: errOut, now: time.Now}
+	a := &app{in: in, out: out, errOut: errOut, now: time.Now, every: watchEvery}
 	root := a.command()
 	root.SetArgs(args)
 	return a.report(root.ExecuteContext(ctx))
@@ -73,8 +74,8 @@ are by --identity or DOMICILE_IDENTITY. Exit codes: 0 done, 1 failed, 2 the word
 		}
 		return nil
 	}
-	root.AddCommand(a.accountCommand(), a.residenceCommand(), a.orderCommand(), a.bundleCommand(), a.authorityCommand(), a.tokenCommand(),
-		a.receiptCommand(), a.auditCommand(), a.queueCommand(), a.catalogCommand(), a.regionCommand(), a.nodeCommand(), a.caCommand(), a.keysCommand(), a.labCommand(), a.versionCommand())
+	root.AddCommand(a.accountCommand(), a.residenceCommand(), a.moveCommand(), a.orderCommand(), a.bundleCommand(), a.authorityCommand(), a.tokenCommand(),
+		a.receiptCommand(), a.auditCommand(), a.queueCommand(), a.catalogCommand(), a.regionCommand(), a.nodeCommand(), a.caCommand(), a.keysCommand(), a.backupCommand(), a.fsckCommand(), a.labCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
 		strictGroup(c)
 	}

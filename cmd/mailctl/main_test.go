@@ -105,6 +105,7 @@ func TestVerbs(t *testing.T) {
 		{"account resume a@example.com", "account/resume", `{"address":"a@example.com"}`, `{"state":"active"}`},
 		{"account quota a@example.com", "account/quota", `{"address":"a@example.com"}`, `{"quota":7}`},
 		{"account quota a@example.com --set 0", "account/quota", `{"address":"a@example.com","quota":0}`, `{"quota":0}`},
+		{"account abroad a@example.com refuse", "account/abroad", `{"address":"a@example.com","abroad":"refuse"}`, `{"abroad":"refuse"}`},
 		{"account where a@example.com", "account/where", `{"address":"a@example.com"}`, `{"home":"eu-ireland","why":"so"}`},
 		{"residence declare a@example.com --country DE --evidence bank=DE", "residence/declare", `{"address":"a@example.com","country":"DE","evidence":["bank=DE"]}`, `{"id":"x.1"}`},
 		{"residence reassign a@example.com --country DE", "residence/declare", `{"address":"a@example.com","country":"DE","evidence":null}`, `{"id":"x.1"}`},

@@ -110,7 +110,11 @@ func (a *app) reportRefusal(err error) int {
 	if e, ok := errors.AsType[*domicile.Error](err); ok {
 		r.Rule, r.Detail = e.Rule, e.Detail
 	}
-	r.Receipt = a.keepReceipt(string(r.Refused), admin.ReceiptOf(err))
+	receipt := admin.ReceiptOf(err)
+	if here, ok := errors.AsType[*recorded](err); ok {
+		receipt = here.receipt
+	}
+	r.Receipt = a.keepReceipt(string(r.Refused), receipt)
 	if a.output == "json" {
 		a.json(r)
 	} else {

@@ -50,6 +50,9 @@ func (n *node) reloadCatalog(ctx context.Context) {
 	n.log.Info("catalog in force", "version", now.Version)
 }
 
+// recordFirst makes a leaf of the catalog in force at the start.
+func (n *node) recordFirst() error { return n.recordCatalog(context.Background(), n.catalog.Load()) }
+
 // recordCatalog makes a leaf of a catalog that comes into force, at a start too. A witness has no log.
 func (n *node) recordCatalog(ctx context.Context, c *region.Catalog) error {
 	if n.audit == nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"domicile"
+	"domicile/backup"
 	"domicile/config"
 	"domicile/disclosure"
 	"domicile/keys"
@@ -34,7 +35,7 @@ user that the node runs as; the node may be running. What is not wrong yet is a 
 				return fmt.Errorf("%w\n%w", err, errConfig)
 			}
 			if f.Node != nil {
-				(&inspection{File: f, n: f.Node, now: time.Now()}).run()
+				(&inspection{File: f, n: f.Node, now: f.Node.Now()}).run()
 			}
 			for _, w := range f.Warnings() {
 				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", w)
@@ -187,8 +188,15 @@ func (i *inspection) lookData() {
 		return
 	}
 	err := region.CheckStamp(i.n.Data, domicile.Region(i.n.Region), domicile.Node(i.n.Name))
-	if i.must("data", err) && i.catalog != nil {
+	if !i.must("data", err) {
+		return
+	}
+	if i.catalog != nil {
 		i.must("catalog.dir", region.CheckCatalog(i.n.Data, i.catalog))
+	}
+	mark, err := backup.ReadMark(i.n.Data)
+	if i.must("data", err) && mark != nil {
+		i.Warn("data", "it was restored from a backup of %s: nothing is served before all who cosign its log know no newer one", stamp(mark.Made))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"domicile"
 	"domicile/audit"
 	"domicile/metrics"
+	"domicile/move"
 	"domicile/region"
 	"domicile/smtpd"
 )
@@ -85,6 +86,7 @@ func (n *node) measure() {
 	if n.store != nil {
 		n.measureQueue()
 		n.measureCosigners()
+		n.measureMoves()
 	}
 }
 
@@ -128,6 +130,22 @@ func (n *node) measureBorder() {
 	}, "side", "front", "result")
 	orders := &orderSteps{log: n.audit, next: n.audit.Head().Size, steps: map[[2]string]int{}}
 	s.Total("domicile_order_steps_total", "Steps of cases since the node started, by state reached and reason code.", orders.read, "step", "code")
+}
+
+// measureMoves adds the accounts on their way out of and into this region.
+func (n *node) measureMoves() {
+	s := n.counts.set
+	s.Gauge("domicile_moves", "Moves of accounts out of and into this region, by state of this region's side.", func(is metrics.Sample) {
+		// An error of the store shows in others of these numbers; here it leaves the series out.
+		if counts, err := n.moves.Counts(); err == nil {
+			for _, state := range move.States {
+				is(float64(counts[state]), string(state))
+			}
+		}
+	}, "state")
+	s.Total("domicile_moved_bytes_total", "Bytes of bodies that other regions took of accounts that moved, since the node started.", func(is metrics.Sample) {
+		is(float64(n.moves.Moved()))
+	})
 }
 
 // measureCosigners adds how far each cosigner is behind the log.

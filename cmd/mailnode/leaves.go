@@ -14,7 +14,26 @@ import (
 // local answers for this region's own accounts.
 func (n *node) local(ctx context.Context, a domicile.Address) (domicile.AccountID, uint64, error) {
 	acct, err := n.store.AccountByAddress(ctx, a)
+	if err == nil && n.handedOver(acct.ID) {
+		err = domicile.E("account", domicile.NotExist, "it was handed over to another region")
+	}
 	return acct.ID, acct.Epoch, err
+}
+
+func (n *node) handedOver(id domicile.AccountID) bool {
+	_, _, gone := n.moves.HandedOver(id)
+	return gone
+}
+
+// quiet ends what a frozen account's move has to wait for: its sessions, and deliveries whose sender waits for an answer.
+func (n *node) quiet(_ context.Context, id domicile.AccountID) error {
+	if err := n.reading.End(id); err != nil {
+		return err
+	}
+	if !n.home.Settled(id) {
+		return domicile.E("quiet an account", domicile.Unavailable, "a sender of mail to it has not been answered yet")
+	}
+	return nil
 }
 
 // recordName makes a leaf of a claim or release at this region's registrar. The name, even as a digest, is for those
@@ -47,5 +66,7 @@ func (n *node) clock(ctx context.Context) error { return n.net.ClockSure(ctx, n.
 
 // freeze keeps a residence as it is while a case is open. The machine acts, on no person's word.
 func (n *node) freeze(ctx context.Context, account domicile.AccountID, caseID string) error {
-	return n.residence.Freeze(ctx, account, caseID, residence.Actor{Name: n.cfg.Name, Region: n.region(), Legal: true})
+	return n.moves.Freeze(ctx, account, func() error {
+		return n.residence.Freeze(ctx, account, caseID, residence.Actor{Name: n.cfg.Name, Region: n.region(), Legal: true})
+	})
 }

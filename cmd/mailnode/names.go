@@ -38,6 +38,9 @@ func (w *nameWatch) round(ctx context.Context) {
 		return
 	}
 	for _, a := range all {
+		if a.State == store.Moving { // its name is about to be another region's
+			continue
+		}
 		err := w.confirm(ctx, a.Address, a.ID, a.Epoch)
 		switch found := finding(err); {
 		case ctx.Err() != nil:

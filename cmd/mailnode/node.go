@@ -15,10 +15,12 @@ import (
 
 	"domicile"
 	"domicile/audit"
+	"domicile/backup"
 	"domicile/config"
 	"domicile/disclosure"
 	"domicile/imapd"
 	"domicile/keys"
+	"domicile/move"
 	"domicile/placement"
 	"domicile/region"
 	"domicile/residence"
@@ -50,6 +52,7 @@ type node struct {
 	registrar *placement.Registrar
 	residence *residence.Ledger
 	orders    *disclosure.Engine
+	moves     *move.Machine
 	home      *smtpd.Home
 	ring      *keys.Ring
 	queue     *smtpd.Queue
@@ -66,6 +69,7 @@ type node struct {
 	work     sync.WaitGroup
 	failed   chan error
 	draining atomic.Bool
+	restored *backup.Mark          // of a folder that was restored, confirmed, and not settled yet
 	at       atomic.Pointer[ready] // where it serves, once it does
 	counts   *counts
 }
@@ -96,10 +100,27 @@ func (n *node) region() domicile.Region { return domicile.Region(n.cfg.Region) }
 
 // build makes every part and joins them. Nothing listens yet.
 func (n *node) build() error {
+	if err := n.open(); err != nil {
+		return err
+	}
+	steps := []func() error{n.buildNetwork, n.buildCosigner}
+	if !n.cfg.Witness() {
+		steps = []func() error{n.buildBorder, n.recordFirst, n.buildNetwork, n.buildCosigner, n.buildStore, n.buildDirectory, n.buildQueue, n.buildCases, n.settleRestored}
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open takes the data folder and reads what is needed first.
+func (n *node) open() error {
 	if err := region.Stamp(n.cfg.Data, n.region(), domicile.Node(n.cfg.Name)); err != nil {
 		return err
 	}
-	release, err := lock(n.cfg.Data)
+	release, err := region.Lock(n.cfg.Data)
 	if err != nil {
 		return err
 	}
@@ -109,19 +130,8 @@ func (n *node) build() error {
 		return err
 	}
 	n.catalog.Store(catalog)
-	if n.signer, err = keys.LoadSigner(n.cfg.SigningKey); err != nil {
-		return err
-	}
-	if n.cfg.Witness() {
-		return n.buildNetwork()
-	}
-	steps := []func() error{n.buildBorder, n.buildNetwork, n.buildStore, n.buildDirectory, n.buildQueue, n.buildCases}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	return nil
+	n.signer, err = keys.LoadSigner(n.cfg.SigningKey)
+	return err
 }
 
 // buildBorder opens the log, the journal and the guard that writes to both.
@@ -134,9 +144,6 @@ func (n *node) buildBorder() (err error) {
 		return err
 	}
 	n.opened(n.audit.Close)
-	if err := n.recordCatalog(context.Background(), n.catalog.Load()); err != nil {
-		return err
-	}
 	n.journal, err = region.OpenJournal(n.data("journal"), n.root.Box("journal"), journalKeep, n.cfg.Now)
 	if err != nil {
 		return err
@@ -167,10 +174,12 @@ func (n *node) buildNetwork() error {
 		FrontLimits:    region.Limits{Open: int(c.Limits.Connections), OpenEach: int(c.Limits.PerNetwork), NewEachMinute: int(c.Limits.NewPerMinute)},
 		GossipListen:   c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log, Now: n.cfg.Now,
 	})
-	if err != nil {
-		return err
-	}
-	if !c.Witness() && !c.Has("store") {
+	return err
+}
+
+// buildCosigner answers other regions that want their logs cosigned.
+func (n *node) buildCosigner() (err error) {
+	if !n.cfg.Witness() && !n.cfg.Has("store") {
 		return nil
 	}
 	n.cosigner, err = audit.OpenWitness(n.data("cosigner"), n.signer, n.otherLogs(n.catalog.Load()), n.cfg.Now)
@@ -219,6 +228,11 @@ func (n *node) buildStore() error {
 		return err
 	}
 	n.opened(s.Close)
+	if n.restored != nil {
+		if err := s.Renumber(context.Background()); err != nil {
+			return err
+		}
+	}
 	n.store = s
 	n.home = smtpd.NewHome(s, n.cfg.SMTP.MaxSize, n.log)
 	n.home.Count = n.counts.delivery
@@ -228,8 +242,8 @@ func (n *node) buildStore() error {
 
 // buildReading makes what serves the sessions of this node's accounts, whichever front they come in by.
 func (n *node) buildReading() (err error) {
-	n.reading, err = imapd.NewHome(imapd.HomeConfig{Region: n.region(), Store: n.store, Guard: n.guard, TLS: n.frontTLS(), MaxSize: n.cfg.IMAP.MaxSize,
-		Address: placement.ParseAddress, Password: keys.CheckPassword, Log: n.log, Count: func(result string) { n.counts.login("imaps", result) }})
+	n.reading, err = imapd.NewHome(imapd.HomeConfig{Region: n.region(), Hostname: n.cfg.IMAPS.Hostname, Store: n.store, Guard: n.guard, TLS: n.frontTLS(), MaxSize: n.cfg.IMAP.MaxSize,
+		Check: n.check(), Log: n.log, Count: func(result string) { n.counts.login("imaps", result) }})
 	if err != nil {
 		return err
 	}
@@ -327,8 +341,15 @@ func (n *node) buildCases() error {
 	if err != nil {
 		return err
 	}
-	n.residence, err = residence.Open(residence.Config{Region: n.region(), Table: entries, Record: n.recordResidence, Now: n.cfg.Now, CoolDown: coolDown})
+	between, err := time.ParseDuration(n.cfg.Residence.Between)
 	if err != nil {
+		return err
+	}
+	n.residence, err = residence.Open(residence.Config{Region: n.region(), Table: entries, Record: n.recordResidence, Now: n.cfg.Now, CoolDown: coolDown, Between: between})
+	if err != nil {
+		return err
+	}
+	if err := n.buildMoves(); err != nil {
 		return err
 	}
 	n.orders, err = disclosure.Open(disclosure.Config{
@@ -341,5 +362,20 @@ func (n *node) buildCases() error {
 		return err
 	}
 	n.opened(n.orders.Close)
+	return nil
+}
+
+// buildMoves opens the moves out of and into this region. It comes before anything that asks where an account rests.
+func (n *node) buildMoves() (err error) {
+	n.moves, err = move.Open(move.Config{Region: n.region(), Node: domicile.Node(n.cfg.Name), Store: n.store, Residence: n.residence, Directory: n.directory,
+		Place: func(c domicile.Country) (domicile.Region, error) {
+			return placement.Place(c, n.catalog.Load().Placement())
+		},
+		Network: n.net, Guard: n.guard, Log: n.audit, TokenKey: n.home.TokenKey, Quiet: n.quiet, Logger: n.log, Now: n.cfg.Now,
+		Pending: func(_ context.Context, id domicile.AccountID) (bool, error) { return n.queue.Waiting(id) > 0, nil }})
+	if err != nil {
+		return err
+	}
+	n.moves.Register(n.net)
 	return nil
 }

@@ -75,6 +75,9 @@ func serve(ctx context.Context, cfg *config.Node, out, errOut io.Writer) error {
 	log := slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: level}))
 	n := &node{cfg: cfg, log: log, failed: make(chan error, 8), counts: newCounts()}
 	defer n.closeAll()
+	if err := n.confirmRestored(ctx); err != nil || ctx.Err() != nil {
+		return err
+	}
 	if err := n.build(); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"domicile/keys"
 	"domicile/login"
 	"domicile/placement"
+	"domicile/region"
 	"domicile/smtpd"
 )
 
@@ -41,6 +42,7 @@ func (n *node) start(ctx context.Context) (ready, error) {
 		n.work.Go(func() { n.net.KeepCosigned(background, n.audit) })
 		n.work.Go(func() { n.nameWatch().run(background) })
 		n.work.Go(func() { n.queue.Run(background) })
+		n.work.Go(func() { n.moves.Run(background) })
 	}
 	if err = n.startSMTP(&at); err != nil {
 		return at, err
@@ -84,10 +86,24 @@ func (n *node) startSMTP(at *ready) error {
 func (n *node) smtpServer(name string, door smtpd.Door, conf config.Front) (*smtpd.Server, error) {
 	return smtpd.New(smtpd.Config{Door: door, Region: n.region(), Hostname: conf.Hostname, MaxSize: conf.MaxSize, Lab: n.cfg.Lab,
 		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, TLS: n.frontTLS(), Log: n.log, Now: n.cfg.Now,
-		Check: &login.Checker{Accounts: n.store, Address: placement.ParseAddress, Password: keys.CheckPassword}, Queue: n.queue,
+		Check: n.check(), Queue: n.queue,
 		Login:  func(result string) { n.counts.login(name, result) },
 		HostOf: func(r domicile.Region) string { return n.catalog.Load().HostOf(r) },
 		Count:  func(command string, code int) { n.counts.reply(name, command, code) }})
+}
+
+// check is the check of names and passwords. A failure is in the region's journal before it is answered; one that cannot be written
+// down is answered all the same, as it lets nobody in.
+func (n *node) check() *login.Checker {
+	return &login.Checker{Accounts: n.store, Address: placement.ParseAddress, Password: keys.CheckPassword, Failed: func(ctx context.Context, id domicile.AccountID) {
+		c := placement.Crossing{Class: domicile.ClientSession, Kind: placement.Stream, Party: placement.ToClient, Account: id, Ceiling: placement.Ceiling(domicile.ClientSession, placement.Stream)}
+		if id != "" {
+			c.Home = n.region()
+		}
+		if err := n.guard.Refuse(ctx, region.Request{Crossing: c}, domicile.LoginFailed, "house/password", "unknown name or wrong password"); domicile.KindOf(err) != domicile.Refused {
+			n.log.Error("a failed login is not on record", "error", err)
+		}
+	}}
 }
 
 // startIMAP opens the IMAP fronts, in the clear and within TLS by the node's certificate: one server each, before one home.
@@ -102,8 +118,8 @@ func (n *node) startIMAP(at *ready) error {
 			continue
 		}
 		s, err := imapd.New(imapd.Config{Region: n.region(), Hostname: f.conf.Hostname, Lab: n.cfg.Lab, Home: n.reading, Guard: n.guard, TLS: n.frontTLS(),
-			Implicit: f.tls, MaxSize: f.conf.MaxSize, Address: placement.ParseAddress, Password: keys.CheckPassword, Log: n.log,
-			Resolve: n.directory.Resolve, Network: n.net,
+			Implicit: f.tls, MaxSize: f.conf.MaxSize, Check: n.check(), Log: n.log,
+			Resolve: n.directory.Resolve, Moved: n.directory.Moved, Network: n.net,
 			HostOf:   func(r domicile.Region) string { return n.catalog.Load().HostOf(r) },
 			RegionOf: func(host string) (domicile.Region, bool) { return n.catalog.Load().RegionOfHost(host) },
 			Count:    func(result string) { n.counts.login(f.name, result) }})
@@ -123,7 +139,7 @@ func (n *node) startAdmin() (string, error) {
 		return "", nil
 	}
 	s, err := admin.New(admin.Config{Region: n.region(), Node: domicile.Node(n.cfg.Name), Network: n.net, Catalog: n.catalog.Load, Store: n.store,
-		Directory: n.directory, Residence: n.residence, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Queue: operatorsQueue{n.queue}, Hash: keys.HashPassword, Log: n.log, Now: n.cfg.Now, Clock: n.clock})
+		Directory: n.directory, Residence: n.residence, Moves: n.moves, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Queue: operatorsQueue{n.queue}, Hash: keys.HashPassword, Log: n.log, Now: n.cfg.Now, Clock: n.clock})
 	if err != nil {
 		return "", err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -100,6 +101,7 @@ type exporter struct {
 	acct   domicile.AccountID
 	at     cursor
 	left   int64 // bytes of bodies
+	weight int   // bytes of the rest, more or less
 	items  []store.Item
 	bodies []wantedBody // of this part
 	more   bool         // there are bodies behind these
@@ -110,11 +112,34 @@ type wantedBody struct {
 	size int64
 }
 
-func (x *exporter) full() bool { return len(x.items) >= store.MaxPartItems }
+// maxWeight keeps a part of messages with many long keywords to a size that crosses.
+const maxWeight = 1 << 20
+
+func (x *exporter) full() bool { return len(x.items) >= store.MaxPartItems || x.weight >= maxWeight }
 
 func (x *exporter) add(i store.Item, next cursor) {
 	x.items = append(x.items, i)
 	x.at = next
+	x.weight += weigh(i)
+}
+
+// weigh is about how many bytes an item takes, those of a body aside.
+func weigh(i store.Item) int {
+	n := 256
+	flags := func(m store.ExportedMessage) {
+		for _, f := range m.Flags {
+			n += len(f) + 3
+		}
+	}
+	switch {
+	case i.Mailbox != nil:
+		n += len(i.Mailbox.Name)
+	case i.Message != nil:
+		flags(*i.Message)
+	case i.Token != nil:
+		flags(i.Token.Made)
+	}
+	return n
 }
 
 // index collects items until the part is full, and which bodies follow if there is room for them.
@@ -153,7 +178,7 @@ func (x *exporter) step(a account) error {
 }
 
 func (x *exporter) account(a account) error {
-	out := &store.ExportedAccount{UIDValidity: uint32(readNumber(a.b.Get(kValidity)))}
+	out := &store.ExportedAccount{UIDValidity: uint32(readNumber(a.b.Get(kValidity))), Bytes: int64(readNumber(a.b.Get(kUsage)))}
 	if err := x.s.openRecord(a.id, a.b.Get(kRecord), accountPlace(a.id), &out.Account); err != nil {
 		return err
 	}
@@ -314,8 +339,8 @@ func (x *exporter) piece(b wantedBody, offset int64) (*store.Piece, error) {
 		return nil, err
 	}
 	if offset+int64(len(data)) == b.size {
-		if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-			return nil, fmt.Errorf("a body is not as long as the index says: run fsck")
+		if n, err := io.Copy(io.Discard, io.LimitReader(r, 1)); n != 0 || err != nil {
+			return nil, errors.Join(fmt.Errorf("a body is not as long as the index says: run fsck"), err)
 		}
 	}
 	return &store.Piece{ID: b.id, Offset: offset, Size: b.size, Length: len(data), Data: data}, nil

@@ -42,8 +42,16 @@ func (c counters) full(id domicile.MailboxID, rec mailboxRecord) store.Mailbox {
 		Messages: c.messages, Unseen: c.unseen, Size: c.size}
 }
 
-// makeMailbox makes one mailbox. Its UIDVALIDITY is the time in seconds, or one
-// more than the account's last if that is not less: never the same twice.
+// nextValidity is the time in seconds, or one more than the account's last if that is not less: never the same twice.
+func (a account) nextValidity() uint64 {
+	validity := readNumber(a.b.Get(kValidity)) + 1
+	if now := a.s.cfg.Now().Unix(); now > int64(validity) && now < 1<<32 { // a wrong clock does no harm
+		validity = uint64(now)
+	}
+	return validity
+}
+
+// makeMailbox makes one mailbox.
 func (a account) makeMailbox(rec mailboxRecord) (*mailbox, error) {
 	all := a.b.Bucket(bMailboxes)
 	if all.Sequence() >= store.MaxMailboxes {
@@ -53,10 +61,7 @@ func (a account) makeMailbox(rec mailboxRecord) (*mailbox, error) {
 		return nil, domicile.E("mailbox", domicile.Exist, "there is a mailbox of that name")
 	}
 	m := &mailbox{account: a, id: domicile.MailboxID(domicile.NewID("b"))}
-	validity := readNumber(a.b.Get(kValidity)) + 1
-	if now := a.s.cfg.Now().Unix(); now > int64(validity) && now < 1<<32 { // a wrong clock does no harm
-		validity = uint64(now)
-	}
+	validity := a.nextValidity()
 	m.counters = counters{validity: uint32(validity), next: 1, modseq: 1}
 	var err error
 	if m.b, err = all.CreateBucket([]byte(m.id)); err != nil {

@@ -11,7 +11,7 @@ import (
 
 func accounts(r *Rig) {
 	a := store.Account{ID: "a1", Address: "zoe@example.com", Residence: "IE", Class: "e2e", Recipient: "age1key",
-		Password: "$argon2id$x", State: store.Suspended, Epoch: 3, Quota: 5000, Created: r.At.Now()}
+		Password: "$argon2id$x", State: store.Suspended, Abroad: store.AbroadRefuse, Epoch: 3, Quota: 5000, Created: r.At.Now()}
 	r.no(r.CreateAccount(ctx, "", a))
 	r.no(r.CreateAccount(ctx, "", store.Account{ID: "a2", Address: "adam@example.com", Residence: "FR"}))
 	r.is(domicile.Exist, r.CreateAccount(ctx, "", store.Account{ID: "a1", Address: "other@example.com"}))

@@ -93,7 +93,7 @@ func TestFsyncFails(t *testing.T) {
 
 // TestFullDisk has the disk full for a while, from each of several moments on. What is acknowledged before, meanwhile and
 // afterwards is there; somebody says that the disk is full; and the store takes mail again once there is room, without being
-// opened anew. (Log, journal and witness refuse until they are: see their comments.)
+// opened anew. (Log and journal try once a second, which a life is too short for: see audit/TestLogMends.)
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	secrets := newSecrets(t)

@@ -4,14 +4,18 @@ package disk
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"domicile"
 	"domicile/audit"
@@ -110,6 +114,7 @@ func TestNodeOnFailingDisk(t *testing.T) {
 	c.StartAll(t)
 	p := &post{c: c, password: c.Account(t, home, to, "IE"), accepted: map[string][]byte{}}
 	fillDisk(t, p, disk)
+	fillAll(t, p, disk)
 
 	cuts := 2
 	if long() {
@@ -156,6 +161,48 @@ func fillDisk(t *testing.T, p *post, disk *faultfs.FS) {
 			t.Errorf("message %d, disk full: %v: %v", i+1, fault != nil, err)
 		}
 	}
+	p.check(t)
+}
+
+// fillAll has the whole disk full, log, journal and cosigner included: an act of an operator is refused, and so is mail. When there is
+// room again the node does all of it, without a restart, and is cosigned and cosigns.
+func fillAll(t *testing.T, p *post, disk *faultfs.FS) {
+	t.Helper()
+	create := func(name string) harness.Result {
+		return p.c.Ctl(t, home, "operator", []byte("a-password\n"), "account", "create", name+"@example.com", "--residence", "IE", "--password-stdin")
+	}
+	disk.SetFault(func(o faultfs.Op) syscall.Errno {
+		if strings.HasSuffix(o.Path, ".db") && o.Off < 2*4096 {
+			return 0 // a meta page has had its place from the beginning
+		}
+		switch o.Kind {
+		case faultfs.Write, faultfs.Create, faultfs.Mkdir, faultfs.Truncate:
+			return syscall.ENOSPC
+		}
+		return 0
+	})
+	if r := create("while-full"); r.Code == 0 {
+		t.Errorf("the disk is full, and an account was made: %s", r)
+	}
+	if err := p.send(t); err == nil || lab.Code(err)/100 == 5 {
+		t.Errorf("the disk is full: %v", err)
+	} else if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		t.Errorf("the disk is full, and the sender waits in vain: %v", err)
+	}
+	disk.SetFault(nil)
+	n := 0
+	harness.Eventually(t, 30*time.Second, "the node to take accounts and mail again", func() bool {
+		n++
+		return create(fmt.Sprintf("again-%d", n)).Code == 0 && p.send(t) == nil
+	})
+	harness.Eventually(t, 30*time.Second, "the node to be ready", func() bool {
+		res, err := http.Get("http://" + p.c.Node(node).HTTP + "/readyz")
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
 	p.check(t)
 }
 

@@ -13,21 +13,26 @@ import (
 )
 
 // Method is how a method's bytes leave: of which class, and whether its request is a stream under a permit of its own or a
-// small message under a standing one. Answers are small messages.
+// small message under a standing one. Answers are small messages. Of a session both directions are under permits of the
+// class, standing ones before the login.
 type Method struct {
-	Class  domicile.EgressClass
-	Stream bool
+	Class   domicile.EgressClass
+	Stream  bool
+	Session bool
 }
 
 // Methods are all calls between nodes. A call that is not here is an error: whoever adds one says here of which class it is.
 var Methods = map[string]Method{
-	"delivery/store":    {domicile.Delivery, true},
-	"delivery/answered": {domicile.Delivery, false},
-	"registrar/lookup":  {domicile.Lookup, false},
-	"registrar/claim":   {domicile.Claim, false},
-	"registrar/release": {domicile.Claim, false},
-	"cosign":            {domicile.Checkpoint, false},
-	"order/told":        {domicile.OrderNotice, false},
+	"delivery/store":    {Class: domicile.Delivery, Stream: true},
+	"delivery/answered": {Class: domicile.Delivery},
+	"directory/own":     {Class: domicile.Lookup},
+	"registrar/lookup":  {Class: domicile.Lookup},
+	"registrar/claim":   {Class: domicile.Claim},
+	"registrar/release": {Class: domicile.Claim},
+	"cosign":            {Class: domicile.Checkpoint},
+	"order/told":        {Class: domicile.OrderNotice},
+	"session/imap":      {Class: domicile.Relay, Session: true},
+	"session/imaps":     {Class: domicile.Relay, Session: true},
 }
 
 // Balance is what crossed of one class from a region to another (or a witness), beside what its journal has.
@@ -127,6 +132,10 @@ func (b *books) call(k *Call, from, to domicile.Region) {
 		}
 		return
 	}
+	if m.Session {
+		b.session(k, m.Class, from, to)
+		return
+	}
 	if from == b.from && m.Stream {
 		b.stream(k, m.Class, to)
 	} else if from == b.from {
@@ -135,6 +144,41 @@ func (b *books) call(k *Call, from, to domicile.Region) {
 	if to == b.from && len(k.Answer) > 0 {
 		b.small(k, m.Class, from, int64(len(k.Answer)), k.Answered)
 	}
+}
+
+// session enters what of a session left the region. Small words and a session's bytes are summed together, as the permit under
+// which bytes go changes with the login.
+func (b *books) session(k *Call, class domicile.EgressClass, from, to domicile.Region) {
+	if from == b.from {
+		b.small(k, class, to, framedSize(k.Header), k.At)
+		b.carried(k, class, to, int64(len(k.Body)), k.BodyAt)
+	}
+	if to == b.from && k.Status == "200" {
+		b.small(k, class, from, framedSize(k.Reply), k.Answered)
+		b.carried(k, class, from, framedSize(k.Note)+int64(len(k.Back)), k.BackAt)
+	}
+}
+
+// framedSize is that of a whole frame, 0 for one that did not cross.
+func framedSize(b []byte) int64 {
+	if len(b) == 0 {
+		return 0
+	}
+	return 5 + int64(len(b))
+}
+
+// carried enters bytes of a session, which had a permit before the first of them.
+func (b *books) carried(k *Call, class domicile.EgressClass, to domicile.Region, size int64, at time.Time) {
+	if size == 0 {
+		return
+	}
+	b.line(class, to, "standing").Crossed += size
+	for _, p := range b.permits {
+		if p.Class == class && p.To == to && p.Party == "region" && !p.opened.After(at) {
+			return
+		}
+	}
+	b.fail("%s to %s: %d bytes left under no permit for them", k.Method, to, size)
 }
 
 // small enters a message that left under a standing permit.
@@ -187,8 +231,12 @@ func (b *books) close() ([]Balance, error) {
 		if p.Class == domicile.Gossip {
 			to = ""
 		}
+		kind := p.Kind
+		if p.Class == domicile.Relay {
+			kind = "standing"
+		}
 		if p.Party == "region" || p.Party == "witness" {
-			b.line(p.Class, to, p.Kind).Written += p.Bytes
+			b.line(p.Class, to, kind).Written += p.Bytes
 		}
 	}
 	var out []Balance

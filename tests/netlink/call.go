@@ -33,7 +33,17 @@ type Call struct {
 	Answer   []byte
 	Answered time.Time // when the answer's first byte crossed
 	Whole    bool      // request and answer crossed to their ends
+
+	// Of a session between nodes Body is what the client sent; Back what home sent to it, behind Reply; and Note who logged in on
+	// a connection that was passed through.
+	Back, Reply, Note []byte
+	BodyAt, BackAt    time.Time // when the first byte of each crossed
+
+	requestAt, answerAt stamps
 }
+
+// Session reports whether the call is a session between nodes.
+func (c *Call) Session() bool { return strings.HasPrefix(c.Method, "session/") }
 
 // Digest is the SHA-256 of Body.
 func (c *Call) Digest() [32]byte { return sha256.Sum256(c.Body) }
@@ -43,7 +53,7 @@ var fieldForms = map[string]*regexp.Regexp{
 	":method": regexp.MustCompile(`^POST$`), ":scheme": regexp.MustCompile(`^https$`), ":authority": regexp.MustCompile(`^[0-9.]+:[0-9]+$`),
 	":path": regexp.MustCompile(`^/rpc/1/[a-z/-]{1,64}$`), ":status": regexp.MustCompile(`^[0-9]{3}$`),
 	"domicile-case": regexp.MustCompile(`^[a-z0-9-]{1,64}$`), "user-agent": regexp.MustCompile(`^Go-http-client/2\.0$`),
-	"content-type": regexp.MustCompile(`^application/json$`), "content-length": regexp.MustCompile(`^[0-9]{1,9}$`),
+	"content-type": regexp.MustCompile(`^application/(json|octet-stream)$`), "content-length": regexp.MustCompile(`^[0-9]{1,9}$`),
 	"date": regexp.MustCompile(`^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT$`),
 }
 
@@ -128,8 +138,10 @@ func (r *callReader) frame(frame http2.Frame, request bool, at time.Time) error 
 			return errors.New("bytes of no call")
 		}
 		if request {
+			k.requestAt = append(k.requestAt, mark{len(k.Request), at})
 			k.Request = append(k.Request, x.Data()...)
 		} else {
+			k.answerAt = append(k.answerAt, mark{len(k.Answer), at})
 			k.Answer = append(k.Answer, x.Data()...)
 		}
 		if x.StreamEnded() {
@@ -186,6 +198,9 @@ func (r *callReader) headers(x *http2.MetaHeadersFrame, request bool, at time.Ti
 
 // open takes the request's frames apart, as docs/FORMATS.md has them.
 func (k *Call) open() error {
+	if k.Session() {
+		return k.openSession()
+	}
 	rest := k.Request
 	for first := true; len(rest) > 0; first = false {
 		kind := rest[0]

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"domicile"
+	"domicile/backup"
+	"domicile/config"
+	"domicile/keys"
+)
+
+func (a *app) backupCommand() *cobra.Command {
+	group := &cobra.Command{Use: "backup", Short: "One sealed copy of a stopped node's data folder",
+		Long: `Copy the data folder of a stopped node into one sealed file, and put it back, in its own region only. It runs on the node's
+machine, as the node's user, without any network. What this form does not do yet is told in OPERATING.`,
+		Example: `  mailctl backup create --config /etc/domicile/node.toml --to monday.backup
+  mailctl backup restore monday.backup --config /etc/domicile/node.toml`}
+	group.AddCommand(a.backupCreate(), a.backupRestore(), a.backupShow())
+	return group
+}
+
+// backupNode is the node of a configuration, with its keys.
+func backupNode(path string) (n backup.Node, err error) {
+	c, err := config.Load(path)
+	if err != nil {
+		return n, err
+	}
+	if !c.Has("store") {
+		return n, domicile.E("backup", domicile.Invalid, c.Name+" holds no mail. A witness or a front that is lost is replaced by a new one, under a new name: "+
+			"a witness that went back in time could cosign a forged log")
+	}
+	n = backup.Node{Data: c.Data, Region: domicile.Region(c.Region), Name: domicile.Node(c.Name)}
+	if n.Root, err = keys.LoadRoot(c.RootKey); err != nil {
+		return n, err
+	}
+	n.Signer, err = keys.LoadSigner(c.SigningKey)
+	return n, err
+}
+
+func (a *app) backupCreate() *cobra.Command {
+	var conf, to string
+	cmd := &cobra.Command{
+		Use:   "create --config node.toml --to F",
+		Short: "Copy the data folder of a stopped node into a sealed file",
+		Long: `Copy the data folder of a stopped node, sealed under a key of the region's root key, which is not in the file. That it was
+made is a leaf of the log, and in the copy.`,
+		Example: "  mailctl backup create --config /etc/domicile/node.toml --to /var/backups/eu-ireland.backup",
+		Args:    args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := needs(cmd, "config", "to"); err != nil {
+				return err
+			}
+			n, err := backupNode(conf)
+			if err != nil {
+				return err
+			}
+			info, err := createBackup(n, to, a)
+			if err != nil {
+				return err
+			}
+			return a.showBackup(info, to)
+		},
+	}
+	cmd.Flags().StringVar(&conf, "config", "", "the node's configuration, a `file`")
+	cmd.Flags().StringVar(&to, "to", "", "the backup, a new `file`")
+	return cmd
+}
+
+// createBackup writes the file whole or not at all.
+func createBackup(n backup.Node, to string, a *app) (info backup.Info, err error) {
+	const op = "backup create"
+	if _, err := os.Lstat(to); !errors.Is(err, os.ErrNotExist) {
+		return info, errors.Join(err, domicile.E(op, domicile.Exist, to+" exists already; a backup is never overwritten"))
+	}
+	f, err := os.CreateTemp(filepath.Dir(to), ".tmp-*")
+	if err != nil {
+		return info, domicile.W(op, err)
+	}
+	defer os.Remove(f.Name())
+	info, err = backup.Create(n, f, a.now)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), to)
+	}
+	if err == nil {
+		err = syncFolder(filepath.Dir(to))
+	}
+	return info, domicile.W(op, err)
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func (a *app) backupRestore() *cobra.Command {
+	var conf string
+	cmd := &cobra.Command{
+		Use:   "restore F --config node.toml",
+		Short: "Put a backup into the empty data folder of the same node, in the same region",
+		Long: `Restore a backup. In another region, and at another node, it is refused (wrong_region); if that one's own log is here, the
+refusal is a leaf in it, with a receipt. The node then serves nothing until all who cosign its log have said that they
+know no newer one, and gives every mailbox a new UIDVALIDITY, so that mail programs read their mailboxes anew.`,
+		Example: "  mailctl backup restore /var/backups/eu-ireland.backup --config /etc/domicile/node.toml",
+		Args:    args("F"),
+		RunE: func(cmd *cobra.Command, file []string) error {
+			if err := needs(cmd, "config"); err != nil {
+				return err
+			}
+			n, err := backupNode(conf)
+			if err != nil {
+				return err
+			}
+			f, err := os.Open(file[0])
+			if err != nil {
+				return &domicile.Error{Op: "backup restore", Kind: domicile.Invalid, Err: err}
+			}
+			defer f.Close()
+			info, err := backup.Restore(n, f)
+			if domicile.ReasonOf(err) == domicile.WrongRegion {
+				return a.refusedBackup(n, info, err)
+			}
+			if err != nil {
+				return err
+			}
+			return a.showBackup(info, n.Data)
+		},
+	}
+	cmd.Flags().StringVar(&conf, "config", "", "the node's configuration, a `file`")
+	return cmd
+}
+
+// refusedBackup puts the refusal on the record of the node at which it was tried, where it has one.
+func (a *app) refusedBackup(n backup.Node, info backup.Info, why error) error {
+	receipt, err := backup.RecordRefusal(n, info, why)
+	switch {
+	case err != nil:
+		a.note("mailctl: the refusal could not be recorded here: %v", err)
+	case receipt == nil:
+		a.note("mailctl: the refusal is not on record: this node has no log yet")
+	}
+	return &recorded{why, receipt}
+}
+
+// recorded is a refusal with the receipt of its leaf, made here and not by a node that was asked.
+type recorded struct {
+	error
+	receipt []byte
+}
+
+func (r *recorded) Unwrap() error { return r.error }
+
+func (a *app) backupShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show F", Short: "Show what a backup says of itself; nothing of it is proven before it is restored",
+		Example: "  mailctl backup show /var/backups/eu-ireland.backup", Args: args("F"),
+		RunE: func(_ *cobra.Command, file []string) error {
+			f, err := os.Open(file[0])
+			if err != nil {
+				return &domicile.Error{Op: "backup show", Kind: domicile.Invalid, Err: err}
+			}
+			defer f.Close()
+			info, _, err := backup.Read(f)
+			if err != nil {
+				return err
+			}
+			return a.showBackup(info, file[0])
+		},
+	}
+}
+
+func (a *app) showBackup(info backup.Info, where string) error {
+	v := struct {
+		backup.Info
+		Where string `json:"where"`
+	}{info, where}
+	return a.show(v, func(t *table) {
+		t.field("backup of", string(info.Node)+" in "+string(info.Region))
+		t.field("made", when(info.Made))
+		t.field("where", where)
+	})
+}

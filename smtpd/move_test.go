@@ -1,0 +1,103 @@
+package smtpd
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"domicile"
+	"domicile/store"
+	"domicile/store/storetest"
+)
+
+// The retry of a message that was not answered is known at the next home, whose own key is another: the account brings its key.
+func TestTokenKeyMovesAlong(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	far := NewHome(newStore(t, storetest.NewSealer("far"), useast, "ann"), maxSize, quiet())
+	d := delivery{V: 1, ID: "q1", Sender: "a@b.example", Recipients: []domicile.AccountID{"a-ann"}, Trace: "Received: from x\r\n\tby y; now\r\n"}
+	send := func(h *Home, d delivery) string {
+		t.Helper()
+		out, err := h.deliver(ctx, d, strings.NewReader("Subject: once\r\n\r\nonce\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Tokens[0]
+	}
+	once := d
+	once.Once = "word"
+	for _, d := range []delivery{d, once} {
+		first, other := send(w.home, d), send(far, d)
+		if first == other {
+			t.Fatal("two regions make the same tokens by themselves")
+		}
+		a, err := w.home.store.Account(ctx, "a-ann")
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := w.home.TokenKey(a)
+		if err == nil {
+			err = far.store.UpdateAccount(ctx, "a-ann", func(a *store.Account) error { a.TokenKey = key; return nil })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		far.waiting.settle("a-ann" + other)
+		if moved := send(far, d); moved != first {
+			t.Errorf("behind the move the token is %s, before it was %s", moved, first)
+		}
+		a.TokenKey = key
+		if again, err := far.TokenKey(a); err != nil || !bytes.Equal(again, key) {
+			t.Errorf("the next move takes another key: %v", err)
+		}
+		if err := far.store.UpdateAccount(ctx, "a-ann", func(a *store.Account) error { a.TokenKey = nil; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A freeze waits until the sender of a delivery was answered.
+func TestSettled(t *testing.T) {
+	w := newWorld(t)
+	if !w.home.Settled("a-ann") {
+		t.Error("nothing is under way, and it is not settled")
+	}
+	if err := w.home.waiting.claim(context.Background(), "a-ann"+"smtp-x"); err != nil {
+		t.Fatal(err)
+	}
+	if w.home.Settled("a-ann") || !w.home.Settled("a-an") || !w.home.Settled("a-joe") {
+		t.Error("a delivery is under way for one account")
+	}
+	w.home.waiting.settle("a-ann" + "smtp-x")
+	if !w.home.Settled("a-ann") {
+		t.Error("it does not settle")
+	}
+}
+
+// Mail for an account that is not served where it was said to be is put off, never bounced, and its home is looked up again.
+func TestHomeIsLookedUpAgain(t *testing.T) {
+	w := newWorld(t)
+	srv := w.door(MX, useast, nil)
+	asked := make(chan domicile.Address, 10)
+	srv.moved = func(a domicile.Address) { asked <- a }
+	addr := w.serve(srv)
+	if err := w.store.UpdateAccount(context.Background(), "a-ann", func(a *store.Account) error { a.State = store.Moving; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, addr)
+	c.do("EHLO x", "250")
+	c.do("MAIL FROM:<a@b.example>", "250")
+	c.do("RCPT TO:<Ann+list@example.com>", "250")
+	c.do("DATA", "354")
+	c.do("Subject: x\r\n\r\nx\r\n.", "451 4.4.1")
+	select {
+	case a := <-asked:
+		if a != "ann@example.com" {
+			t.Errorf("asked anew for %s", a)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("nobody asks anew")
+	}
+}

@@ -1,0 +1,54 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+
+	bbolt "go.etcd.io/bbolt"
+
+	"domicile"
+)
+
+// Renumber gives every mailbox of every account a UIDVALIDITY that it never had: clients then forget what UIDs and mod-sequences
+// they knew (RFC 9051 2.3.1.1). For a store that was restored, and cannot know which UIDs it gave out after its backup was
+// made. Call it before the store is served; a second call does it again, which does no harm.
+func (s *Store) Renumber(ctx context.Context) error {
+	const op = "renumber mailboxes"
+	var ids []domicile.AccountID
+	err := s.view(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bAccounts).ForEachBucket(func(id []byte) error {
+			ids = append(ids, domicile.AccountID(bytes.Clone(id)))
+			return nil
+		})
+	})
+	for _, id := range ids {
+		if err == nil {
+			err = s.update(ctx, id, func(tx *bbolt.Tx) error { return s.renumber(tx, id) })
+		}
+	}
+	return domicile.W(op, err)
+}
+
+func (s *Store) renumber(tx *bbolt.Tx, id domicile.AccountID) error {
+	a, err := s.account(tx, id)
+	if err != nil {
+		return err
+	}
+	var all []*mailbox // a bucket is not changed while it is walked
+	err = a.b.Bucket(bMailboxes).ForEachBucket(func(name []byte) error {
+		m, err := a.mailbox(domicile.MailboxID(bytes.Clone(name)))
+		all = append(all, m)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		validity := a.nextValidity()
+		m.validity = uint32(validity)
+		if err := firstError(m.save(), a.b.Put(kValidity, number(validity))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
