@@ -167,9 +167,14 @@ func (q *Queue) claim(ctx context.Context, id string) (*item, error) {
 	}
 }
 
-// Waiting returns how many messages of an account rest in the queue. Whoever moves an account away waits until it is 0, or
-// discards them: the key under which they rest does not go with it.
-func (q *Queue) Waiting(account domicile.AccountID) int { return len(q.of(account)) }
+// Waiting returns how many messages of an account rest in the queue, or are on their way into it. Whoever moves an account away waits
+// until it is 0, once nothing more is taken, or discards them: the key under which they rest does not go with it.
+func (q *Queue) Waiting(account domicile.AccountID) int {
+	q.mu.Lock()
+	drafts := q.drafts[account]
+	q.mu.Unlock()
+	return drafts + len(q.of(account))
+}
 
 // HoldAll keeps an account's messages from being tried, or ends that.
 func (q *Queue) HoldAll(ctx context.Context, account domicile.AccountID, on bool) error {

@@ -82,6 +82,9 @@ func (s *submitSession) Data(r io.Reader) (answer error) {
 		return s.queueAnswer(err)
 	}
 	defer d.abort()
+	if no := s.checkNow(s.srv.ctx); no != nil { // with the draft open: see there
+		return no
+	}
 	body := &bodyReader{r: r, left: s.srv.cfg.MaxSize}
 	err = s.copy(d, body)
 	if fault := s.fault(body); fault != nil {
