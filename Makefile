@@ -1,7 +1,7 @@
 # The ten minutes with a fresh clone: make, make demo, make test.
 GO ?= go
 
-.PHONY: all bin demo test race e2e fuzz bench check vuln images up down
+.PHONY: all bin demo test race e2e containers fuzz bench check vuln images up down
 
 all: bin
 
@@ -19,6 +19,9 @@ race:
 
 e2e: ## whole nodes as processes only
 	$(GO) test -count=1 ./tests/...
+
+containers: ## docker-compose.yml under stress; as root, some minutes
+	DOMICILE_CONTAINERS=1 $(GO) test -count=1 -v -timeout 20m ./tests/containers
 
 fuzz: ## every fuzz target for FUZZTIME
 	./.ci/fuzz $(or $(FUZZTIME),10s)

@@ -88,7 +88,6 @@ type Queue struct {
 	items   map[string]*item
 	due     dueHeap
 	usage   map[domicile.AccountID]int64
-	drafts  map[domicile.AccountID]int // on their way into the queue
 	total   int64
 	rates   map[domicile.AccountID]*bucket
 	homes   map[domicile.Region]int // deliveries under way to each
@@ -128,7 +127,7 @@ func openQueue(cfg QueueConfig, deliver func(context.Context, domicile.Region, d
 		return nil, domicile.W(op, err)
 	}
 	q := &Queue{cfg: cfg, table: table, deliver: deliver, resolve: resolve, now: cfg.Now, pause: pause, crowded: crowdedPause, step: step,
-		items: map[string]*item{}, usage: map[domicile.AccountID]int64{}, drafts: map[domicile.AccountID]int{}, rates: map[domicile.AccountID]*bucket{}, homes: map[domicile.Region]int{},
+		items: map[string]*item{}, usage: map[domicile.AccountID]int64{}, rates: map[domicile.AccountID]*bucket{}, homes: map[domicile.Region]int{},
 		wake: make(chan struct{}, 1)}
 	q.freed = sync.NewCond(&q.mu)
 	if err := makeFolder(cfg.Dir); err != nil {
@@ -229,16 +228,12 @@ type draft struct {
 	done    bool
 }
 
-// draft opens room for a message of an account. Commit or abort it. It counts as Waiting: who asks whether the account may still
-// send once a draft is open, and then does, sends nothing behind the back of somebody who moves the account away.
+// draft opens room for a message of an account, which is not Idle from here on. Commit or abort it.
 func (q *Queue) draft(account domicile.AccountID) (*draft, error) {
 	d := &draft{q: q, id: domicile.NewID("q"), account: account}
 	if err := q.take(account, entryCost); err != nil {
 		return nil, err
 	}
-	q.mu.Lock()
-	q.drafts[account]++
-	q.mu.Unlock()
 	d.taken = entryCost
 	err := q.step("create", func() (err error) {
 		d.file, err = os.OpenFile(q.path(d.id), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -320,7 +315,7 @@ func (d *draft) commit(e *entry) error {
 	}
 	d.done = true
 	q.mu.Lock()
-	q.closed(d)
+	q.give(d.account, d.taken)
 	q.add(&item{id: d.id, account: d.account, size: d.size + entryCost, queued: e.Queued, next: e.Next, held: e.Held, place: -1})
 	q.mu.Unlock()
 	q.nudge()
@@ -346,15 +341,7 @@ func (d *draft) release() {
 	d.done = true
 	d.q.mu.Lock()
 	defer d.q.mu.Unlock()
-	d.q.closed(d)
-}
-
-// closed counts a draft out. q.mu is held.
-func (q *Queue) closed(d *draft) {
-	q.give(d.account, d.taken)
-	if q.drafts[d.account]--; q.drafts[d.account] == 0 {
-		delete(q.drafts, d.account)
-	}
+	d.q.give(d.account, d.taken)
 }
 
 // load reads an entry; its item must be busy.

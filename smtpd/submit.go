@@ -82,7 +82,8 @@ func (s *submitSession) Data(r io.Reader) (answer error) {
 		return s.queueAnswer(err)
 	}
 	defer d.abort()
-	if no := s.checkNow(s.srv.ctx); no != nil { // with the draft open: see there
+	// A move that began since MAIL waits for drafts that it knows of, and must not miss one.
+	if no := s.checkNow(s.srv.ctx); no != nil {
 		return no
 	}
 	body := &bodyReader{r: r, left: s.srv.cfg.MaxSize}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,9 +14,7 @@ import (
 	"time"
 
 	"domicile"
-	"domicile/keys"
 	"domicile/lab"
-	"domicile/store/bolt"
 	"domicile/tests/harness"
 )
 
@@ -60,7 +57,7 @@ func TestKills(t *testing.T) {
 	c.Halt(t, usNode)
 	c.Halt(t, ieNode)
 	for _, n := range c.Nodes {
-		checkStore(t, c.Path(n.Data), n.Region, c.Path(string(n.Region)+"/root.key"))
+		c.CheckStore(t, n)
 	}
 } // the harness verifies the audit logs
 
@@ -170,26 +167,5 @@ func (d *driver) judge(t *testing.T) {
 	t.Logf("%d messages answered, %d tried again, %d copies doubled", answered, again, twice)
 	if answered < 5 {
 		t.Error("too few to prove anything")
-	}
-}
-
-// checkStore opens the store of a region whose nodes are down, and checks it whole.
-func checkStore(t *testing.T, data string, r domicile.Region, rootKey string) {
-	t.Helper()
-	root, err := keys.LoadRoot(rootKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := keys.OpenRing(root, filepath.Join(data, "keys"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := bolt.Open(bolt.Config{Dir: filepath.Join(data, "store"), Region: r, Sealer: ring})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if err := s.Check(t.Context()); err != nil {
-		t.Error(err)
 	}
 }

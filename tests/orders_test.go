@@ -1,8 +1,6 @@
 package tests
 
 import (
-	"encoding/json"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -124,46 +122,15 @@ func answers(t *testing.T, more ...string) map[string]string {
 
 // warrantToken is a warrant of the US court on the Irish entity.
 func warrantToken(t *testing.T, c *harness.Cluster) string {
-	return newToken(t, c, map[string]any{"iss": "us-district-court", "order_type": "us.sca.warrant", "regime": "us.sca",
-		"issued_under": "18 U.S.C. 2703(a)"}, "us-district-court", "--key", c.AuthorityFile("us-district-court", "key.pem"))
+	return c.WarrantToken(t, "aoife@example.com")
 }
 
-// treatyToken has the three authorities of the lab sign a request, by mailctl token new, and returns the token's file.
+// treatyToken is a request under the treaty, with all its signatures.
 func treatyToken(t *testing.T, c *harness.Cluster) string {
-	return newToken(t, c, map[string]any{"iss": "us-central-authority", "order_type": "mlat.request", "regime": "mlat",
-		"issued_under": "treaty:us-ie-mlat", "agreement": "us-ie-mlat",
-		"domestic_order": map[string]string{"sha256": strings.Repeat("ab", 32), "court": "Example District", "docket": "2026/1"}},
-		"ie-central-authority", "--key", c.AuthorityFile("us-central-authority", "key.pem"), "--role", "central",
-		"--add-signature", c.AuthorityFile("ie-central-authority", "key.pem")+"=validating",
-		"--add-signature", c.AuthorityFile("ie-court", "key.pem")+"=executing")
+	return c.TreatyToken(t, "aoife@example.com")
 }
 
-// newToken completes the claims, unless they say otherwise for content of aoife's account until now, and signs them with mailctl token new and these flags.
+// newToken completes the claims, unless they say otherwise for content of aoife's account until now, and signs them.
 func newToken(t *testing.T, c *harness.Cluster, claims map[string]any, deliverTo string, flags ...string) string {
-	t.Helper()
-	recipient, err := os.ReadFile(c.AuthorityFile(deliverTo, "age.pub"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now().Unix()
-	all := map[string]any{"jti": domicile.NewID("jti-"), "case": map[string]string{"court": "D. Example", "docket": "1"},
-		"aud": map[string]string{"entity": "example-eu-ireland", "region": "eu-ireland"},
-		"scope": map[string]any{"targets": []string{"aoife@example.com"}, "categories": []string{"content"},
-			"window": map[string]int64{"from": now - 86400, "to": now}, "max_items": 100, "max_bytes": 1 << 20},
-		"iat": now, "nbf": now - 1, "exp": now + 86400, "delivery_to": strings.TrimSpace(string(recipient)),
-		"order_document_sha256": strings.Repeat("cd", 32)}
-	maps.Copy(all, claims)
-	raw, err := json.Marshal(all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	file, token := filepath.Join(dir, "claims.json"), filepath.Join(dir, "order.token")
-	if err := os.WriteFile(file, raw, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if r := c.Run(t, nil, append([]string{"token", "new", "--claims", file, "--to", token}, flags...)...); r.Code != 0 {
-		t.Fatalf("token new: %s", r)
-	}
-	return token
+	return c.Token(t, "aoife@example.com", claims, deliverTo, flags...)
 }

@@ -68,8 +68,7 @@ func TestSubmissionKills(t *testing.T) {
 	}
 	for _, n := range []domicile.Node{usNode, ieNode} {
 		c.Halt(t, n)
-		at := c.Node(n)
-		checkStore(t, c.Path(at.Data), at.Region, c.Path(string(at.Region)+"/root.key"))
+		c.CheckStore(t, *c.Node(n))
 	}
 }
 
