@@ -2,6 +2,7 @@ package audit
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,7 +51,7 @@ func (d *disk) put(files ...file) error {
 		dirs[filepath.Dir(f.path)] = true
 	}
 	for dir := range dirs {
-		if err := d.step("sync "+dir, func() error { return syncDir(filepath.Join(d.dir, dir)) }); err != nil {
+		if err := d.sync("sync "+dir, filepath.Join(d.dir, dir)); err != nil {
 			return err
 		}
 	}
@@ -86,12 +87,22 @@ func (d *disk) mkdirs(dir string) error {
 	if err := d.step("mkdir "+dir, func() error { return mkdir(full) }); err != nil {
 		return err
 	}
-	if err := d.step("sync above "+dir, func() error { return syncDir(filepath.Dir(full)) }); err != nil {
+	if err := d.sync("sync above "+dir, filepath.Dir(full)); err != nil {
 		return err
 	}
 	d.known[dir] = true
 	return nil
 }
+
+// sync flushes a folder. Its error is errNames: names that were seen may be lost, and no later flush brings them back.
+func (d *disk) sync(step, dir string) error {
+	if err := d.step(step, func() error { return syncDir(dir) }); err != nil {
+		return fmt.Errorf("%w: %w", errNames, err)
+	}
+	return nil
+}
+
+var errNames = errors.New("which names are on disk is not known")
 
 func mkdir(path string) error {
 	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {

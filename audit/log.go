@@ -65,9 +65,10 @@ type Config struct {
 // Log is a region's append-only Merkle log. Safe for concurrent use; one process
 // holds it open.
 //
-// An error of the disk while leaves are put into the tree leaves the log refusing further entries (domicile.Unavailable) until
-// the disk takes writes again, which the next call tries, by the code of recovery, at most once a second. After a commit of
-// log.db of which nobody knows whether it is on disk it refuses until it is opened again. Reading goes on.
+// A write that fails while leaves are put into the tree leaves the log refusing further entries (domicile.Unavailable) until
+// the disk takes writes again, which the next call tries, by the code of recovery, at most once a second. After a failed
+// flush of a folder, or a commit of log.db of which nobody knows whether it is on disk, it refuses until it is opened
+// again. Reading goes on.
 type Log struct {
 	cfg   Config
 	key   verifier

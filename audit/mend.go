@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"errors"
 	"time"
 
 	"domicile"
@@ -42,8 +43,12 @@ func tryUpdate(db *bolt.DB, step func(func() error) error, fn func(tx *bolt.Tx) 
 	return seen >= id, err
 }
 
-// halt notes that pending leaves could not be put into the tree.
+// halt notes that pending leaves could not be put into the tree. Where a folder could not be flushed that is for good: what was
+// written cannot be trusted to be there, nor be written again.
 func (l *Log) halt(err error) {
+	if errors.Is(err, errNames) {
+		l.fail(err)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stuck = err
@@ -65,6 +70,9 @@ func (l *Log) mend() error {
 	if try {
 		stuck = l.recover()
 		l.halt(stuck)
+	}
+	if err := l.usable(); err != nil {
+		return err
 	}
 	if stuck == nil {
 		return nil

@@ -3,18 +3,19 @@ package audit
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"domicile"
 )
 
-// fullDisk refuses some steps in a row.
+// fullDisk refuses some steps in a row, but not to flush folders: that needs no room.
 type fullDisk struct{ from, to, n int }
 
-func (f *fullDisk) step(_ string, do func() error) error {
+func (f *fullDisk) step(name string, do func() error) error {
 	f.n++
-	if f.n > f.from && f.n <= f.to {
+	if f.n > f.from && f.n <= f.to && !strings.HasPrefix(name, "sync ") {
 		return errDisk
 	}
 	return do()
@@ -101,5 +102,49 @@ func TestLogStuckIsNotHammered(t *testing.T) {
 	}
 	if f.n != before {
 		t.Errorf("%d more acts on the disk", f.n-before)
+	}
+}
+
+// TestLogDoesNotMendNames fails each flush of a folder: what the log wrote there may be gone, though it can be read, so it takes no
+// entry until it is opened again.
+func TestLogDoesNotMendNames(t *testing.T) {
+	t.Parallel()
+	for k := 0; ; k++ {
+		failed, syncs := false, 0
+		dir := t.TempDir()
+		l, err := openSteps(testConfig(dir), func(name string, do func() error) error {
+			if strings.HasPrefix(name, "sync ") {
+				if syncs++; syncs == k+2 { // the first is that of the empty log
+					failed = true
+					return errDisk
+				}
+			}
+			return do()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := context.Background()
+		l.Append(ctx, Entry{Kind: "test.one"})
+		l.Append(ctx, Entry{Kind: "test.two"})
+		l.tried = time.Time{}
+		_, err = l.Append(ctx, Entry{Kind: "test.three"})
+		if refused := domicile.KindOf(err) == domicile.Unavailable; refused != failed && !(failed && domicile.KindOf(err) == domicile.Unknown) {
+			t.Errorf("flush %d of a folder failed: %v", k, err)
+		}
+		l.Close()
+		if l, err = Open(testConfig(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Append(ctx, Entry{Kind: "test.four"}); err != nil {
+			t.Errorf("opened again: %v", err)
+		}
+		l.Close()
+		if !failed {
+			if k < 4 {
+				t.Errorf("only %d folders are flushed", k)
+			}
+			return
+		}
 	}
 }

@@ -55,7 +55,7 @@ func (l *Log) loadHead() error {
 		return err
 	}
 	// A rename that was seen but not flushed before a crash is flushed now.
-	if err := l.disk.step("sync .", func() error { return syncDir(l.disk.dir) }); err != nil {
+	if err := l.disk.sync("sync .", l.disk.dir); err != nil {
 		return err
 	}
 	l.become(head, signed)

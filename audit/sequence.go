@@ -109,7 +109,7 @@ func (l *Log) round(group []*request) {
 	if err == nil && len(leaves) > 0 {
 		if err = l.publish(leaves); err != nil { // they are pending, and will be put into the tree by mend
 			l.halt(err)
-			err = &domicile.Error{Op: "record leaf", Kind: domicile.Unknown, Detail: "the disk failed; the leaf is recorded when the disk takes writes again", Err: err}
+			err = &domicile.Error{Op: "record leaf", Kind: domicile.Unknown, Detail: "the disk failed; whether the leaf is recorded shows when the log records again", Err: err}
 		}
 	}
 	for _, r := range group {

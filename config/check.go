@@ -277,11 +277,6 @@ func (c *checker) region() {
 	if ap, err := netip.ParseAddrPort(n.LMTP.Listen); err == nil && !ap.Addr().IsLoopback() && !ap.Addr().IsPrivate() {
 		c.problem("lmtp.listen", "%s is open to strangers, and LMTP takes mail from whoever reaches it; name an address on loopback or a private network", ap.Addr())
 	}
-	for _, f := range []struct{ key, listen string }{{"submission.listen", n.Submission.Listen}, {"submissions.listen", n.Submissions.Listen}} {
-		if f.listen != "" && !n.Has("store") && !c.wrong["roles"] {
-			c.problem(f.key, `needs the role "store": what customers send waits at home`)
-		}
-	}
 	c.queue(n.Queue)
 	if n.Has("front") && n.LMTP.Listen == "" && n.Submission.Listen == "" && n.Submissions.Listen == "" && n.SMTP.Listen == "" && n.IMAP.Listen == "" && n.IMAPS.Listen == "" {
 		c.problem("roles", `"front" needs smtp.listen, lmtp.listen, submission.listen, submissions.listen, imap.listen or imaps.listen`)

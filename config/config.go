@@ -37,8 +37,8 @@ type Node struct {
 	// LMTP takes mail from a mail server of the house (RFC 2033), which filters or archives in front of this node. Danger: LMTP knows no
 	// login, so whoever reaches the address delivers past that server's filters; loopback and private networks only.
 	LMTP Front `toml:"lmtp,omitempty"`
-	// Submission takes mail that the region's customers send (RFC 6409), on port 587 with STARTTLS; Submissions the same within TLS, on
-	// port 465 (RFC 8314). They log in, within TLS alone. Both need the role "store".
+	// Submission takes mail that customers send (RFC 6409), on port 587 with STARTTLS; Submissions the same within TLS, on
+	// port 465 (RFC 8314). They log in, within TLS alone. A customer of another region is handed to the home, through memory.
 	Submission  Front      `toml:"submission,omitempty"`
 	Submissions Front      `toml:"submissions,omitempty"`
 	Queue       Queue      `toml:"queue,omitempty"` // what was submitted and is not delivered yet

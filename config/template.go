@@ -67,7 +67,11 @@ func (w *templateWriter) table(prefix string, v reflect.Value, hidden bool) {
 	for _, i := range tables {
 		t := v.Field(i)
 		w.out.WriteString("\n")
-		w.comment(w.words[t.Type().Name()])
+		if own := w.field(v, i).Doc.Text(); own != "" {
+			w.comment(own)
+		} else {
+			w.comment(w.words[t.Type().Name()])
+		}
 		w.comment(w.field(v, i).Comment.Text())
 		empty := t.IsZero()
 		if empty {

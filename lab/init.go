@@ -506,11 +506,8 @@ func (m *maker) later(c *config.Node) error {
 	if err := m.take(loopback, c, []listen{{"http", &c.HTTP.Listen, &n.HTTP}}); err != nil {
 		return err
 	}
-	h, mail := m.host(name), []listen{{"lmtp", &c.LMTP.Listen, &n.LMTP}}
-	if c.Has("store") {
-		c.Submission.Hostname, c.Submissions.Hostname = c.SMTP.Hostname, c.SMTP.Hostname
-		mail = append(mail, listen{"submission", &c.Submission.Listen, &n.Submission}, listen{"submissions", &c.Submissions.Listen, &n.Submissions})
-	}
+	c.Submission.Hostname, c.Submissions.Hostname = c.SMTP.Hostname, c.SMTP.Hostname
+	h, mail := m.host(name), []listen{{"lmtp", &c.LMTP.Listen, &n.LMTP}, {"submission", &c.Submission.Listen, &n.Submission}, {"submissions", &c.Submissions.Listen, &n.Submissions}}
 	if err := m.take(h.IP, c, mail); err != nil || h.Inside == "" {
 		return err
 	}

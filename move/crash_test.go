@@ -28,10 +28,7 @@ func (w *world) both(doomed domicile.Region, n int, after bool, id string) (hit 
 		return false
 	}
 	time.Sleep(5 * time.Millisecond) // the other side notices, or not
-	w.sides[doomed].halt()
-	w.sides[doomed].life.arm(0, false)
-	w.sides[doomed].born()
-	w.sides[doomed].run()
+	w.sides[doomed].again()
 	w.until("the end", over)
 	return true
 }
@@ -137,16 +134,14 @@ func TestCutAtTheHandover(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	from.halt()
-	from.born() // a start finds it handed over
-	from.run()
-	if _, _, gone := from.machine.HandedOver(ann); !gone || from.serves() {
+	from.again() // a start finds it handed over
+	if _, _, gone := from.machine().HandedOver(ann); !gone || from.serves() {
 		t.Error("after a start the source would serve")
 	}
-	if err := from.machine.Freeze(ctx, ann, func() error { t.Error("frozen behind the handover"); return nil }); domicile.ReasonOf(err) != domicile.ContentStoredAbroad {
+	if err := from.machine().Freeze(ctx, ann, func() error { t.Error("frozen behind the handover"); return nil }); domicile.ReasonOf(err) != domicile.ContentStoredAbroad {
 		t.Errorf("a case behind the handover: %v", err)
 	}
-	if _, err := from.machine.Cancel(ctx, id, "ops"); domicile.ReasonOf(err) != domicile.MovePastHandover {
+	if _, err := from.machine().Cancel(ctx, id, "ops"); domicile.ReasonOf(err) != domicile.MovePastHandover {
 		t.Errorf("cancelled behind the handover: %v", err)
 	}
 	w.mu.Lock()
@@ -173,9 +168,7 @@ func TestRegistrarOutOfReach(t *testing.T) {
 	if to.portrait() != want {
 		t.Error("it serves something else")
 	}
-	to.halt()
-	to.born()
-	to.run()
+	to.again()
 	w.mu.Lock()
 	w.cut = nil
 	w.mu.Unlock()
@@ -208,31 +201,32 @@ func TestStopped(t *testing.T) {
 				from.run()
 				to.run()
 				w.until("the stage", func() bool {
-					list, err := from.machine.Moves(ctx)
+					list, err := from.machine().Moves(ctx)
 					return err == nil && len(list) == 1 && list[0].State == stage.state && list[0].Code != ""
 				})
 				switch by {
 				case "case":
 					legal := residence.Actor{Name: "law", Region: ie, Legal: true}
-					if err := from.machine.Freeze(ctx, ann, func() error { return from.ledger.Freeze(ctx, ann, "case-1", legal) }); err != nil {
+					if err := from.machine().Freeze(ctx, ann, func() error { return from.ledger.Freeze(ctx, ann, "case-1", legal) }); err != nil {
 						t.Fatal(err)
 					}
 				default:
-					if _, err := from.machine.Cancel(ctx, id, "ops"); err != nil {
+					if _, err := from.machine().Cancel(ctx, id, "ops"); err != nil {
 						t.Fatal(err)
 					}
 				}
 				if !from.serves() || from.portrait() != want {
 					t.Error("it does not serve as before, at once")
 				}
-				from.halt()
-				from.born()
-				from.run()
+				from.again()
 				w.mu.Lock()
 				w.cut = nil
 				w.mu.Unlock()
-				w.until("the target to know", func() bool { i, err := from.machine.Move(ctx, id); return err == nil && i.Done && i.State == Cancelled })
-				if i, _ := from.machine.Move(ctx, id); i.Code != string(domicile.CoolingDown) {
+				w.until("the target to know", func() bool {
+					i, err := from.machine().Move(ctx, id)
+					return err == nil && i.Done && i.State == Cancelled
+				})
+				if i, _ := from.machine().Move(ctx, id); i.Code != string(domicile.CoolingDown) {
 					t.Errorf("%+v", i)
 				}
 				if _, err := to.store.Imported(ctx, ann); domicile.KindOf(err) != domicile.NotExist {
@@ -252,7 +246,7 @@ func TestStopped(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				from.machine.Wake()
+				from.machine().Wake()
 				second := id + "-2"
 				w.until("the second try", func() bool { return from.state(second) == Erased && to.state(second) == Erased })
 				w.arrived(want, 2)
@@ -273,7 +267,7 @@ func TestTargetRefuses(t *testing.T) {
 	}
 	from.run()
 	to.run()
-	w.until("the end", func() bool { i, err := from.machine.Move(ctx, id); return err == nil && i.Done })
+	w.until("the end", func() bool { i, err := from.machine().Move(ctx, id); return err == nil && i.Done })
 	if from.state(id) != Cancelled || !from.serves() || from.portrait() != want {
 		t.Errorf("%s, serves %v", from.state(id), from.serves())
 	}
@@ -290,7 +284,7 @@ func TestFrozenBefore(t *testing.T) {
 	}
 	from.run()
 	to.run()
-	w.until("the end", func() bool { i, err := from.machine.Move(ctx, id); return err == nil && i.Done })
+	w.until("the end", func() bool { i, err := from.machine().Move(ctx, id); return err == nil && i.Done })
 	if from.state(id) != Cancelled || !from.serves() {
 		t.Errorf("%s, serves %v", from.state(id), from.serves())
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,7 +145,7 @@ type side struct {
 	life    *life
 	logged  lines
 	ledger  *residence.Ledger
-	machine *Machine
+	running atomic.Pointer[Machine]
 	calls   sync.RWMutex // held by calls that are being answered, and to end them all
 	stop    context.CancelFunc
 	done    chan struct{}
@@ -271,14 +272,14 @@ func (w *world) newSide(r domicile.Region) *side {
 func (s *side) local(ctx context.Context, a domicile.Address) (domicile.AccountID, uint64, error) {
 	acct, err := s.store.AccountByAddress(ctx, a)
 	if err == nil {
-		if _, _, gone := s.machine.HandedOver(acct.ID); gone {
+		if _, _, gone := s.machine().HandedOver(acct.ID); gone {
 			err = domicile.E("account", domicile.NotExist, "handed over")
 		}
 	}
 	return acct.ID, acct.Epoch, err
 }
 
-// born makes a machine and a ledger over what the side has on disk, and lets it run if run.
+// born makes a machine and a ledger over what the side has on disk.
 func (s *side) born() {
 	s.w.t.Helper()
 	st := mortal{s.store, s.life}
@@ -288,7 +289,8 @@ func (s *side) born() {
 			Record: func(context.Context, residence.Entry) error { return nil }})
 	}
 	if err == nil {
-		s.machine, err = Open(Config{Region: s.region, Node: domicile.Node(s.region) + "-1", Store: st, Residence: s.ledger, Directory: s.names, Place: place,
+		var m *Machine
+		m, err = Open(Config{Region: s.region, Node: domicile.Node(s.region) + "-1", Store: st, Residence: s.ledger, Directory: s.names, Place: place,
 			Network: link{s.w, s.region}, Guard: s.guard, Log: mortalLog{s.log, s.life}, Now: s.w.clock, Logger: slog.New(slog.NewTextHandler(&s.logged, nil)),
 			TokenKey: func(a store.Account) ([]byte, error) {
 				if a.TokenKey != nil {
@@ -299,17 +301,34 @@ func (s *side) born() {
 			Quiet: func(context.Context, domicile.AccountID) error {
 				return s.life.step("quiet", func() error { return nil })
 			}})
+		if err == nil {
+			m.pause = func(int) time.Duration { return time.Millisecond }
+			s.running.Store(m)
+		}
 	}
 	if err != nil {
 		s.w.t.Fatal(err)
 	}
-	s.machine.pause = func(int) time.Duration { return time.Millisecond }
 }
+
+// machine is the one that lives now.
+func (s *side) machine() *Machine { return s.running.Load() }
 
 func (s *side) run() {
 	run, stop := context.WithCancel(ctx)
 	s.stop, s.done = stop, make(chan struct{})
-	go func() { defer close(s.done); s.machine.Run(run) }()
+	go func() { defer close(s.done); s.machine().Run(run) }()
+}
+
+// again ends what runs and begins anew, as a process does: nobody is answered by the old one any more.
+func (s *side) again() {
+	s.w.t.Helper()
+	s.halt()
+	s.calls.Lock()
+	s.life.arm(0, false)
+	s.born()
+	s.calls.Unlock()
+	s.run()
 }
 
 func (s *side) halt() {
@@ -397,7 +416,7 @@ func (l link) call(ctx context.Context, to domicile.Region, method string, in an
 	}
 	other.calls.RLock()
 	defer other.calls.RUnlock()
-	reply, err := other.machine.handlers()[method](ctx, &region.Call{From: region.Peer{Region: l.from, Node: "n"}, Header: header, Body: bytes.NewReader(body)})
+	reply, err := other.machine().handlers()[method](ctx, &region.Call{From: region.Peer{Region: l.from, Node: "n"}, Header: header, Body: bytes.NewReader(body)})
 	if me.life.isDead() || other.life.isDead() || l.w.isLost(l.from, to, method) {
 		return domicile.E(method, domicile.Unknown, "the answer was lost")
 	}
@@ -463,7 +482,7 @@ func (s *side) serves() bool {
 	if err != nil || a.State == store.Moving {
 		return false
 	}
-	_, _, gone := s.machine.HandedOver(ann)
+	_, _, gone := s.machine().HandedOver(ann)
 	return !gone
 }
 
@@ -510,7 +529,7 @@ func (w *world) until(what string, ok func() bool) {
 func (w *world) rows() string {
 	var b strings.Builder
 	for _, r := range []domicile.Region{ie, us} {
-		list, err := w.sides[r].machine.Moves(ctx)
+		list, err := w.sides[r].machine().Moves(ctx)
 		fmt.Fprintf(&b, "%s: %+v %v\n", r, list, err)
 		w.sides[r].logged.mu.Lock()
 		for _, l := range w.sides[r].logged.last {
@@ -522,7 +541,7 @@ func (w *world) rows() string {
 }
 
 func (s *side) state(id string) State {
-	i, err := s.machine.Move(ctx, id)
+	i, err := s.machine().Move(ctx, id)
 	if err != nil {
 		return ""
 	}

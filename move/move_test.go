@@ -1,7 +1,6 @@
 package move
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,7 +43,7 @@ func (w *world) arrived(want string, epoch uint64) {
 		}
 	}
 	left := 0
-	if err := to.machine.rows.table.Each(func(key string, _ []byte) error {
+	if err := to.machine().rows.table.Each(func(key string, _ []byte) error {
 		if isHistory(key) {
 			left++
 		}
@@ -69,15 +68,15 @@ func TestMove(t *testing.T) {
 	if got := to.kinds(); !slices.Equal(got, []string{"receiving", "received", "handed-over", "serving", "erased"}) {
 		t.Errorf("the target's log has %v", got)
 	}
-	left, err := from.machine.Move(ctx, id)
-	came, err2 := to.machine.Move(ctx, id)
+	left, err := from.machine().Move(ctx, id)
+	came, err2 := to.machine().Move(ctx, id)
 	if err != nil || err2 != nil || left.Receipt == nil || came.Receipt == nil || *left.Receipt != *came.Receipt || !left.Done || !came.Done || left.Bytes != left.Total || left.Total != 5<<20+3010 {
 		t.Errorf("%+v\n%+v", left, came)
 	}
-	if n := from.machine.Moved(); n != left.Total {
+	if n := from.machine().Moved(); n != left.Total {
 		t.Errorf("%d bytes are counted", n)
 	}
-	if _, err := from.machine.Cancel(ctx, id, "ops"); domicile.ReasonOf(err) != domicile.MovePastHandover {
+	if _, err := from.machine().Cancel(ctx, id, "ops"); domicile.ReasonOf(err) != domicile.MovePastHandover {
 		t.Errorf("cancelled behind the handover: %v", err)
 	}
 
@@ -94,7 +93,7 @@ func TestMove(t *testing.T) {
 	if back != string(ann)+".2" {
 		t.Errorf("the change back is %s", back)
 	}
-	to.machine.Wake()
+	to.machine().Wake()
 	w.until("the way back", func() bool { return to.state(back) == Erased && from.state(back) == Erased })
 	if got := from.portrait(); got != want {
 		t.Errorf("there and back:\n%s\nbefore:\n%s", got, want)
@@ -123,30 +122,22 @@ func TestStays(t *testing.T) {
 	if a, err := from.store.Account(ctx, ann); err != nil || a.Residence != "DE" || a.Epoch != 1 || a.State != store.Active {
 		t.Errorf("%+v, %v", a, err)
 	}
-	if list, err := from.machine.Moves(ctx); err != nil || len(list) > 0 {
+	if list, err := from.machine().Moves(ctx); err != nil || len(list) > 0 {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
 
-// A suspended account arrives suspended, and one from which mail waits to be sent waits too.
-func TestSuspendedAndPending(t *testing.T) {
+// A suspended account arrives suspended.
+func TestSuspended(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.settle(true)
 	from, to := w.sides[ie], w.sides[us]
 	if err := from.store.UpdateAccount(ctx, ann, func(a *store.Account) error { a.State = store.Suspended; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	asked := make(chan bool)
-	from.machine.cfg.Pending = func(context.Context, domicile.AccountID) (bool, error) { return <-asked, nil }
 	from.run()
 	to.run()
-	for range 3 {
-		asked <- true
-		if s := from.state(id); s != Planned {
-			t.Errorf("it is %s while mail waits", s)
-		}
-	}
-	asked <- false
 	w.until("the end", func() bool { return from.state(id) == Erased && to.state(id) == Erased })
 	if a, err := to.store.Account(ctx, ann); err != nil || a.State != store.Suspended || a.Epoch != 2 {
 		t.Errorf("%+v, %v", a, err)

@@ -17,7 +17,7 @@ func TestMailThatWaitsToBeSent(t *testing.T) {
 	from, to := w.sides[ie], w.sides[us]
 	var asked atomic.Int64
 	var drained atomic.Bool
-	from.machine.cfg.Pending = func(context.Context, domicile.AccountID) (bool, error) {
+	from.machine().cfg.Pending = func(context.Context, domicile.AccountID) (bool, error) {
 		n := asked.Add(1)
 		return n <= 3 || n > 4 && !drained.Load(), nil // three times before the freeze, not at it, and then again
 	}

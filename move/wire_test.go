@@ -63,7 +63,7 @@ func FuzzItems(f *testing.F) {
 
 // Only nodes of regions are heard, in this version, and with an id that can be one.
 func TestHeaders(t *testing.T) {
-	m := newWorld(t).sides[us].machine
+	m := newWorld(t).sides[us].machine()
 	from := region.Peer{Region: ie, Node: "n"}
 	for name, c := range map[string]struct {
 		from   region.Peer

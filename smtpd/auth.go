@@ -10,7 +10,6 @@ import (
 
 	"domicile"
 	"domicile/login"
-	"domicile/placement"
 	"domicile/region"
 	"domicile/store"
 )
@@ -23,15 +22,11 @@ const (
 	LoginUnavailable = "unavailable" // not now
 )
 
-const (
-	maxFails     = 3       // failed logins on one connection
-	sessionBytes = 1 << 40 // ceiling of one session
-)
+const maxFails = 3 // failed logins on one connection
 
-// The answers of RFC 4954 4 and 6. The first is the same for a name that is unknown, one that lives in another region, and a wrong
-// password.
+// The answers of RFC 4954 4 and 6. The first is the same for a name that is unknown and for a wrong password.
 var (
-	errWrongLogin    = reply(535, smtp.EnhancedCode{5, 7, 8}, "No such account in this region, or the wrong password; an account logs in at its home region")
+	errWrongLogin    = reply(535, smtp.EnhancedCode{5, 7, 8}, "No such account, or the wrong password")
 	errLoginRefused  = reply(535, smtp.EnhancedCode{5, 7, 13}, "The account is suspended")
 	errLoginNow      = reply(454, smtp.EnhancedCode{4, 7, 0}, "Not now; try again later")
 	errLoginWithin   = reply(503, smtp.EnhancedCode{5, 5, 1}, "AUTH stands before MAIL")
@@ -77,56 +72,74 @@ func (s *submitSession) Auth(mechanism string) (sasl.Server, error) {
 	return nil, errMechanism
 }
 
-// login checks a password and puts the connection under a permit of its own. Unknown and wrong look alike, in words and in time.
-func (s *submitSession) login(name, password string) (answer error) {
-	result := LoginUnavailable
-	defer func() {
-		if s.srv.cfg.Login != nil {
-			s.srv.cfg.Login(result)
-		}
-	}()
+// login checks a password at the account's home, and before anything is taken puts the connection under a permit. Unknown and wrong
+// look alike, in words and in time.
+func (s *submitSession) login(name, password string) error {
 	began := time.Now()
-	a, err := s.srv.cfg.Check.Account(s.srv.ctx, name, password)
+	loc, err := s.srv.locate(name)
+	switch {
+	case domicile.KindOf(err) == domicile.NotExist, err == nil && loc.Home != s.srv.cfg.Region && s.srv.open == nil:
+		_, err = s.srv.nobody.Account(s.srv.ctx, name, password) // the same work as for an account that rests here
+	case err == nil && loc.Home == s.srv.cfg.Region && s.srv.cfg.Home != nil:
+		err = s.here(name, password)
+	case err == nil:
+		err = s.away(region.Credential{Name: name, Password: password}, loc)
+	}
+	if s.srv.cfg.Login != nil {
+		s.srv.cfg.Login(loginResult(err))
+	}
+	if err == nil {
+		return nil
+	}
 	if domicile.KindOf(err) == domicile.NotExist {
-		result = LoginWrong
 		s.srv.fails.Wait(s.srv.ctx, login.Network(s.gate.RemoteAddr()), began)
 		if s.fails++; s.fails >= maxFails {
 			s.gate.finish = true
 			return errTooManyLogins
 		}
-		return errWrongLogin
+	}
+	return s.srv.loginAnswer(err, loc.Home)
+}
+
+func loginResult(err error) string {
+	switch domicile.KindOf(err) {
+	case domicile.NotExist:
+		return LoginWrong
+	case domicile.Refused:
+		return LoginRefused
 	}
 	if err != nil {
-		return errLoginNow
+		return LoginUnavailable
 	}
-	if no := stateAnswer(a); no != nil {
-		if a.State == store.Suspended {
-			result = LoginRefused
-		}
-		return no
+	return LoginOK
+}
+
+// here logs in to an account of this node.
+func (s *submitSession) here(name, password string) error {
+	a, err := s.srv.cfg.Check.Account(s.srv.ctx, name, password)
+	if err == nil {
+		err = mayServe(a)
+	}
+	if err != nil {
+		return err
 	}
 	if err := s.srv.attach(s.gate, a); err != nil {
 		s.srv.cfg.Log.Warn("a session was refused", "account", string(a.ID), "reason", string(domicile.ReasonOf(err)))
-		if domicile.KindOf(err) == domicile.Refused && domicile.ReasonOf(err) != domicile.JournalUnavailable {
-			result = LoginRefused
-			return reply(535, smtp.EnhancedCode{5, 7, 8}, "Refused ("+string(domicile.ReasonOf(err))+")")
-		}
-		return errLoginNow
+		return err
 	}
-	result = LoginOK
 	s.account = a
 	return nil
 }
 
-// stateAnswer says why an account may not send, nil if it may.
-func stateAnswer(a store.Account) error {
+// mayServe says why an account may not send, nil if it may.
+func mayServe(a store.Account) error {
 	switch a.State {
 	case store.Active:
 		return nil
 	case store.Suspended:
-		return errLoginRefused
+		return domicile.Refuse("login", domicile.AccountSuspended, "house/suspended", "the account is suspended")
 	}
-	return errLoginNow // it is on its way to another region
+	return domicile.E("login", domicile.Unavailable, "the account is on its way to another region")
 }
 
 // underPermit puts a connection under a stream permit for the account, so that the session is on record.
@@ -135,10 +148,7 @@ func (s *Server) underPermit(c net.Conn, a store.Account) error {
 	if !ok {
 		return domicile.Refuse("session", domicile.NoPermit, "house/one-door", "the connection is not one of the region's front")
 	}
-	p, err := s.cfg.Guard.Permit(s.ctx, region.Request{Crossing: placement.Crossing{
-		Class: domicile.ClientSession, Kind: placement.Stream, From: s.cfg.Region, Party: placement.ToClient,
-		Account: a.ID, Home: s.cfg.Region, Ceiling: min(sessionBytes, placement.Ceiling(domicile.ClientSession, placement.Stream)),
-	}})
+	p, err := s.cfg.Guard.Permit(s.ctx, region.Request{Crossing: front.Crossing(a.ID, s.cfg.Region)})
 	if err != nil {
 		return err
 	}
@@ -178,5 +188,8 @@ func (s *submitSession) checkNow(ctx context.Context) error {
 	if err != nil {
 		return errLoginNow
 	}
-	return stateAnswer(a)
+	if err := mayServe(a); err != nil {
+		return s.srv.loginAnswer(err, s.srv.cfg.Region)
+	}
+	return nil
 }

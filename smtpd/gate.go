@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"domicile/store"
 )
 
 // Limits of one connection. Times are until the next byte, unless said otherwise.
@@ -52,8 +54,14 @@ type gate struct {
 	replied  []func(sent error) // each called once, after one of the next lines was written
 	auth     authPolicy
 	saying   bool        // the next line is an answer to a challenge of AUTH, no command
-	mute     bool        // keep back the next line: a greeting (RFC 3207 4.2)
-	handed   atomic.Bool // the connection is another gate's now
+	mute     int         // answers to keep back: a greeting (RFC 3207 4.2), or what was said by another front already
+	handed   atomic.Bool // the connection is another gate's now, or a tunnel's
+
+	// Of a connection that another node's front has handed over: who logged in there, the word of the trace field, and what tells
+	// that it has ended.
+	account store.Account
+	word    string
+	gone    chan struct{}
 
 	mu       sync.Mutex
 	idle     bool // waiting for a command
@@ -67,6 +75,7 @@ const (
 	authNever  authPolicy = iota // this front knows no logins
 	authWithin                   // within TLS
 	authHere                     // on this connection
+	authDone                     // another front has seen to it
 )
 
 func newGate(c net.Conn, maxSize int64) *gate {
@@ -154,6 +163,8 @@ func (g *gate) readCommand() {
 			g.say("502 5.5.1 AUTH is not offered here\r\n")
 		case authWithin:
 			g.say("538 5.7.11 AUTH only within TLS; STARTTLS first\r\n")
+		case authDone:
+			g.say("503 5.5.1 Already logged in\r\n")
 		case authHere:
 			g.hand(text)
 		}
@@ -245,8 +256,10 @@ func (g *gate) Write(p []byte) (int, error) {
 	switch {
 	case g.handed.Load():
 		return 0, net.ErrClosed
-	case g.mute:
-		g.mute = false
+	case g.mute > 0:
+		if len(p) > 3 && p[3] == ' ' { // the last line of an answer
+			g.mute--
+		}
 		return n, nil
 	case bytes.HasPrefix(p, []byte("334 ")):
 		g.saying = true

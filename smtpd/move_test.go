@@ -101,3 +101,29 @@ func TestHomeIsLookedUpAgain(t *testing.T) {
 		t.Error("nobody asks anew")
 	}
 }
+
+// A message that a customer is sending when the freeze comes is waited for; one that begins behind it is put off.
+func TestSubmissionAtTheFreeze(t *testing.T) {
+	o := newOffice(t, false)
+	first, late := o.login("ann"), o.login("ann")
+	for _, c := range []*client{first, late} {
+		c.do("MAIL FROM:<ann@example.com>", "250")
+		c.do("RCPT TO:<bob@example.com>", "250")
+	}
+	first.do("DATA", "354")
+	first.send("From: <ann@example.com>\r\nSubject: under way\r\n\r\n")
+	for deadline := time.Now().Add(30 * time.Second); o.q.Idle("a-ann"); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a message comes in, and nobody waits for it")
+		}
+	}
+	if err := o.store.UpdateAccount(t.Context(), "a-ann", func(a *store.Account) error { a.State = store.Moving; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	late.do("DATA", "354")
+	late.do("From: <ann@example.com>\r\nSubject: late\r\n\r\nx\r\n.", "454")
+	first.do("x\r\n.", "250")
+	if list, err := o.q.List(10); err != nil || len(list) != 1 || o.q.Idle("a-ann") {
+		t.Errorf("%d messages, %v", len(list), err)
+	}
+}

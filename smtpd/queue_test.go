@@ -417,10 +417,10 @@ func TestQueueDiscard(t *testing.T) {
 		}
 	}
 	r.run()
-	if n := r.q.Waiting("a-ann"); n != 3 {
+	if n := len(r.q.of("a-ann")); n != 3 || r.q.Idle("a-ann") {
 		t.Errorf("%d wait", n)
 	}
-	if n := r.q.Waiting("a-bob"); n != 0 {
+	if n := len(r.q.of("a-bob")); n != 0 || !r.q.Idle("a-bob") {
 		t.Errorf("bob has %d", n)
 	}
 	if err := r.q.HoldAll(t.Context(), "a-ann", true); err != nil {
@@ -433,7 +433,7 @@ func TestQueueDiscard(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.empty()
-	if n := len(r.got("ann")); n != 0 || r.q.Waiting("a-ann") != 0 {
+	if n := len(r.got("ann")); n != 0 || !r.q.Idle("a-ann") {
 		t.Errorf("%d notices", n)
 	}
 }

@@ -167,9 +167,13 @@ func (q *Queue) claim(ctx context.Context, id string) (*item, error) {
 	}
 }
 
-// Waiting returns how many messages of an account rest in the queue. Whoever moves an account away waits until it is 0, or
-// discards them: the key under which they rest does not go with it.
-func (q *Queue) Waiting(account domicile.AccountID) int { return len(q.of(account)) }
+// Idle reports whether no message of an account rests in the queue or is coming in. Whoever moves an account away waits for that,
+// before the freeze and before the erasure: the key under which they rest does not go with it.
+func (q *Queue) Idle(account domicile.AccountID) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.usage[account] == 0
+}
 
 // HoldAll keeps an account's messages from being tried, or ends that.
 func (q *Queue) HoldAll(ctx context.Context, account domicile.AccountID, on bool) error {

@@ -56,6 +56,9 @@ type Config struct {
 	Queue *Queue
 	Login func(result string)
 
+	// HostOf, if not nil, names the host of a home region, for those who want to log in there alone.
+	HostOf func(domicile.Region) string
+
 	// Count, if not nil, is told of every answer to RCPT and to the end of DATA: the command and the reply's code. It must be
 	// quick and safe for concurrent use.
 	Count func(command string, code int)
@@ -71,6 +74,13 @@ type Server struct {
 	tarpit  time.Duration
 	fails   *login.Fails
 	attach  func(net.Conn, store.Account) error // underPermit
+	nobody  login.Checker                       // does the work of a check for names that rest nowhere
+	open    func(ctx context.Context, to domicile.Region, front string, r region.SessionRequest) (*region.Conn, error)
+	relay   func(ctx context.Context, client net.Conn, tunnel *region.Conn, a domicile.AccountID, home domicile.Region) error
+
+	handed                 *feed        // connections that other nodes hand over; nil before Register
+	fromRegion, fromClient *login.Fails // wrong logins among them
+	joins                  sync.WaitGroup
 	// patience is how long the home of one recipient may hold up those of others.
 	patience time.Duration
 
@@ -83,6 +93,7 @@ type Server struct {
 	listeners []net.Listener
 	gates     map[*gate]struct{}
 	draining  bool
+	tunnels   map[*region.Conn]net.Conn // guarded by mu: sessions that go on at their homes, and their clients
 }
 
 // New checks cfg.
@@ -99,8 +110,8 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Home == nil && (cfg.Guard == nil || cfg.Node == nil) {
 		return nil, domicile.E("smtp front", domicile.Invalid, "a node without a store needs a guard and a node to send mail home")
 	}
-	if cfg.Door == Submission && (cfg.Check == nil || cfg.Queue == nil || cfg.Guard == nil) {
-		return nil, domicile.E("smtp front", domicile.Invalid, "submission needs a check of logins, a queue and a guard")
+	if cfg.Door == Submission && (cfg.Check == nil || cfg.Guard == nil || cfg.Home != nil && cfg.Queue == nil) {
+		return nil, domicile.E("smtp front", domicile.Invalid, "submission needs a check of logins, a guard, and where accounts rest a queue")
 	}
 	s := newServer(cfg, cfg.Directory.Resolve)
 	s.moved = cfg.Directory.Moved
@@ -111,9 +122,17 @@ func newServer(cfg Config, resolve func(context.Context, domicile.Address) (plac
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, route: route{cfg, border{cfg}}, resolve: resolve, now: cfg.Now, tarpit: tarpitStep, patience: fanPatience, fails: login.NewFails(time.Second, 0), gates: map[*gate]struct{}{}}
+	s := &Server{cfg: cfg, route: route{cfg, border{cfg}}, resolve: resolve, now: cfg.Now, tarpit: tarpitStep, patience: fanPatience, fails: login.NewFails(frontDelay, 0),
+		fromRegion: login.NewFails(homeDelay, regionFree), fromClient: login.NewFails(homeDelay, 0), tunnels: map[*region.Conn]net.Conn{}, gates: map[*gate]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.attach = s.underPermit
+	if cfg.Check != nil {
+		s.nobody = *cfg.Check
+		s.nobody.Accounts = nil
+	}
+	if cfg.Node != nil && cfg.Guard != nil {
+		s.open, s.relay = cfg.Node.OpenSession, cfg.Guard.Relay
+	}
 	s.smtp, s.secure = s.engine(), s.engine()
 	s.smtp.TLSConfig = cfg.TLS // makes go-smtp offer STARTTLS, which the gate then answers
 	return s
@@ -146,7 +165,7 @@ func (s *Server) session(c *smtp.Conn) (smtp.Session, error) {
 	case LMTP:
 		return &lmtpSession{session: base}, nil
 	case Submission:
-		return &submitSession{session: base}, nil
+		return &submitSession{session: base, account: g.account}, nil
 	}
 	return &base, nil
 }
@@ -184,6 +203,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		g.drain()
 	}
 	s.mu.Unlock()
+	s.drainTunnels(ctx)
 	s.smtp.Shutdown(ctx)
 	s.secure.Shutdown(ctx) // their errors are those of closing a listener twice; what counts is whether all ended in time
 	s.cancel()
@@ -222,7 +242,7 @@ func (l *listener) plain(c net.Conn) net.Conn {
 	if l.srv.cfg.TLS != nil {
 		g.upgrade = func() {
 			next := l.srv.admit(tls.Server(c, l.srv.cfg.TLS))
-			next.mute = true
+			next.mute = 1
 			l.up.put(next)
 		}
 	}

@@ -27,6 +27,9 @@ func (g *gate) startTLS(line string) {
 
 // protocol is the word of the trace field (RFC 3848) for ESMTP or LMTP.
 func (g *gate) protocol(word string) string {
+	if g.word != "" {
+		return g.word
+	}
 	if g.within() {
 		word += "S"
 	}

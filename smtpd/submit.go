@@ -82,6 +82,10 @@ func (s *submitSession) Data(r io.Reader) (answer error) {
 		return s.queueAnswer(err)
 	}
 	defer d.abort()
+	// A move that began since MAIL waits for drafts that it knows of, and must not miss one.
+	if no := s.checkNow(s.srv.ctx); no != nil {
+		return no
+	}
 	body := &bodyReader{r: r, left: s.srv.cfg.MaxSize}
 	err = s.copy(d, body)
 	if fault := s.fault(body); fault != nil {

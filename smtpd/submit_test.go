@@ -44,6 +44,7 @@ func newOffice(t *testing.T, lab bool) *office {
 	o.srv.cfg.Queue, o.srv.cfg.Lab = o.open(), lab
 	o.srv.cfg.Check = &login.Checker{Accounts: o.store, Address: placement.ParseAddress,
 		Password: func(phc, password string) (bool, error) { return phc == "hash of "+password, nil }}
+	o.srv.nobody = login.Checker{Address: o.srv.cfg.Check.Address, Password: o.srv.cfg.Check.Password}
 	o.srv.cfg.Login = func(result string) { o.logins <- result }
 	o.srv.fails = login.NewFails(time.Microsecond, 0)
 	o.srv.attach = func(net.Conn, store.Account) error { return nil }
@@ -214,6 +215,44 @@ func TestSubmissionStates(t *testing.T) {
 	o.within().do("AUTH PLAIN "+plain("ann@example.com", "secret-ann"), "535 5.7.8 Refused (egress_not_allowed)")
 	o.srv.attach = func(net.Conn, store.Account) error { return domicile.E("x", domicile.Unavailable, "") }
 	o.within().do("AUTH PLAIN "+plain("ann@example.com", "secret-ann"), "454 4.7.0")
+}
+
+// An account that begins to move, or is suspended, between MAIL and DATA sends nothing more; a message on its way in counts as waiting.
+func TestSubmissionWhileMoving(t *testing.T) {
+	o := newOffice(t, false)
+	state := func(s store.AccountState) {
+		t.Helper()
+		if err := o.store.UpdateAccount(t.Context(), "a-ann", func(a *store.Account) error { a.State = s; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := o.login("ann")
+	for s, want := range map[store.AccountState]string{store.Moving: "454 4.7.0", store.Suspended: "535 5.7.13"} {
+		state(store.Active)
+		c.do("MAIL FROM:<ann@example.com>", "250")
+		c.do("RCPT TO:<bob@example.com>", "250")
+		state(s)
+		c.do("DATA", "354")
+		c.send("From: ann@example.com\r\n\r\nx\r\n.\r\n")
+		c.want(want)
+	}
+	state(store.Active)
+	c.do("MAIL FROM:<ann@example.com>", "250")
+	c.do("RCPT TO:<bob@example.com>", "250")
+	c.do("DATA", "354")
+	c.send("From: ann@example.com\r\n")
+	o.until("a draft", func() bool { return !o.q.Idle("a-ann") })
+	state(store.Moving) // too late for this one: it is seen to wait
+	c.send("\r\nx\r\n.\r\n")
+	c.want("250")
+	if o.q.Idle("a-ann") {
+		t.Error("it does not wait")
+	}
+	o.run()
+	o.empty()
+	if n := len(o.got("bob")); n != 1 || !o.q.Idle("a-ann") {
+		t.Errorf("bob has %d", n)
+	}
 }
 
 // The front of a real node puts each session on record; a connection that is none of the region's is refused.

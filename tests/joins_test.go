@@ -117,7 +117,7 @@ func nodeOf(t *testing.T, c *harness.Cluster, name domicile.Node, address, genes
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := regexp.MustCompile(`(?m)^(listen = '[0-9.]+):(25|993)'`).ReplaceAllString(string(raw), "$1:0'")
+	text := regexp.MustCompile(`(?m)^(listen = '[0-9.]+):(25|465|587|993)'`).ReplaceAllString(string(raw), "$1:0'")
 	text = strings.Replace(text, "dir = 'catalog'", "dir = '../catalog'", 1)
 	if err := os.WriteFile(c.Path(conf), []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -208,7 +208,7 @@ func lowPorts(t *testing.T) {
 	t.Helper()
 	manyLoopbacks(t)
 	if os.Geteuid() != 0 {
-		absent(t, "ports 25 and 993 are needed; run it as root")
+		absent(t, "the ports of mail are needed; run it as root")
 	}
 }
 

@@ -51,10 +51,15 @@ func second(t *testing.T, c *harness.Cluster, r domicile.Region, words ...string
 	return harness.Result{}
 }
 
-// approved declares a residence and has it approved after its cool-down. It returns the change.
+// approved declares the mover's residence and has it approved after its cool-down. It returns the change.
 func approved(t *testing.T, c *harness.Cluster, at domicile.Region, country string) string {
 	t.Helper()
-	declared := c.Ctl(t, at, "operator", nil, "residence", "declare", mover, "--country", country, "--evidence", "bank="+country, "--evidence", "tax="+country)
+	return approvedFor(t, c, at, mover, country)
+}
+
+func approvedFor(t *testing.T, c *harness.Cluster, at domicile.Region, address, country string) string {
+	t.Helper()
+	declared := c.Ctl(t, at, "operator", nil, "residence", "declare", address, "--country", country, "--evidence", "bank="+country, "--evidence", "tax="+country)
 	if declared.Code != 0 || declared.Get("state") != "cooling" {
 		t.Fatalf("residence declare: %s", declared)
 	}

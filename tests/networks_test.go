@@ -1,6 +1,10 @@
 package tests
 
 import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -252,5 +256,112 @@ func TestStalledLink(t *testing.T) {
 	p.deliver(t, ieNode, "aoife@example.com", 10)
 	p.net.Heal()
 	p.again(t, usNode, "aoife@example.com", text)
+	p.judge(t)
+}
+
+// TestSessionOnBadLink reads and appends through the wrong region over a link that is slow, is cut in the middle and falls silent: the
+// client's connection ends where the link does, an APPEND that was cut off is not there and one that was answered is, and a
+// login over the link that is well again works.
+func TestSessionOnBadLink(t *testing.T) {
+	t.Parallel()
+	p := badNetwork(t)
+	login := func() *reader {
+		k := dialIMAP(t, p.c.Node(usNode).IMAP)
+		k.want("LOGIN aoife@example.com "+p.passwords["aoife@example.com"], "OK")
+		k.want("SELECT INBOX", "OK")
+		return k
+	}
+	slow := netlink.Fault{Delay: 200 * time.Millisecond, Rate: 128 << 10}
+	p.net.Both(usNode, ieNode, slow)
+	p.deliver(t, usNode, "aoife@example.com", 150<<10)
+	k := login()
+	if err := lab.BehindTrace(k.read(1), p.sent["aoife@example.com"][0]); err != nil {
+		t.Error(err)
+	}
+	appended := p.write("aoife@example.com", 100<<10)
+	if got := k.upload("INBOX", appended); !strings.HasPrefix(got, "OK") {
+		t.Errorf("APPEND over a slow link: %q", got)
+	}
+
+	cut := slow
+	cut.CutAfter = 60 << 10
+	p.net.Set(toUS, cut)
+	fmt.Fprintf(k, "x UID FETCH 1 BODY.PEEK[]\r\n")
+	if n, err := io.Copy(io.Discard, k.r); n > 100<<10 || err != nil && isTimeout(err) {
+		t.Errorf("the link was cut in the middle of a message, and the client got %d bytes and %v", n, err)
+	}
+	k = login()
+	p.net.Set(toIreland, cut)
+	if got := k.upload("INBOX", letter("cut off", strings.Repeat("never whole\n", 20000))); strings.HasPrefix(got, "OK") {
+		t.Errorf("an APPEND that was cut off: %q", got)
+	}
+
+	p.net.Heal()
+	k = login()
+	p.net.Both(usNode, ieNode, netlink.Fault{Silent: true})
+	io.WriteString(k, "y NOOP\r\n")
+	if n, err := io.Copy(io.Discard, k.r); err != nil && isTimeout(err) {
+		t.Errorf("the link is silent, and the client's connection stays: %d bytes, %v", n, err)
+	}
+	k = dialIMAP(t, p.c.Node(usNode).IMAP)
+	k.want("LOGIN aoife@example.com "+p.passwords["aoife@example.com"], "NO [UNAVAILABLE]")
+	p.net.Heal()
+	p.c.Met(t, 3)
+	harness.Eventually(t, 60*time.Second, "a login by the wrong region", func() bool {
+		k := dialIMAP(t, p.c.Node(usNode).IMAP)
+		got, _ := k.ask("LOGIN aoife@example.com " + p.passwords["aoife@example.com"])
+		return strings.HasPrefix(got, "OK")
+	})
+	p.judge(t)
+}
+
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
+}
+
+// TestCutOff cuts Ireland off from everybody: mail for it is put off elsewhere, at home mail and logins go on, an order served abroad is
+// kept until it can be told, and a release waits for its cosigners and says so. Joined again, all of it happens, once.
+func TestCutOff(t *testing.T) {
+	t.Parallel()
+	p := badNetwork(t)
+	p.deliver(t, usNode, "aoife@example.com", 10)
+	legal := func(args ...string) harness.Result { return p.c.Ctl(t, ireland, "legal", nil, args...) }
+	opened := legal("order", "submit", "--token", treatyToken(t, p.c), "--target", "aoife@example.com")
+	id := opened.Get("case")
+	if opened.Get("decision") != "execute" {
+		t.Fatalf("submit: %s", opened)
+	}
+
+	p.net.Alone(ieNode, netlink.Fault{Cut: true})
+	out := p.putOff(t, usNode, "aoife@example.com", 10)
+	back := p.putOff(t, ieNode, "samuel@example.com", 10)
+	p.deliver(t, ieNode, "aoife@example.com", 10)
+	p.deliver(t, usNode, "samuel@example.com", 10)
+	for to, texts := range map[string]int{"aoife@example.com": 2, "samuel@example.com": 1} { // what was put off is not there
+		if got := p.c.Inbox(t, homes[to], to, p.passwords[to]); len(got) != texts {
+			t.Errorf("%s has %d messages, want %d", to, len(got), texts)
+		}
+	}
+	if r := legal("order", "produce", id, "--to", filepath.Join(p.c.Root, "production")); r.Code != 0 {
+		t.Errorf("produce, which needs nobody else: %s", r)
+	}
+	if r := legal("order", "release", id); r.Code != 4 || r.Get("code") != "quorum_not_reached" {
+		t.Errorf("release without cosigners: %s", r)
+	}
+	token := newToken(t, p.c, map[string]any{"iss": "us-district-court", "order_type": "us.sca.warrant", "regime": "us.sca",
+		"issued_under": "18 U.S.C. 2703(a)", "aud": map[string]string{"entity": "example-inc", "region": "us-east"}},
+		"us-district-court", "--key", p.c.AuthorityFile("us-district-court", "key.pem"))
+	told := p.c.Ctl(t, usEast, "legal", nil, "order", "submit", "--token", token, "--target", "aoife@example.com")
+	if told.Get("code") != "content_stored_abroad" || !strings.Contains(told.Get("detail"), "could not be told yet") {
+		t.Errorf("a warrant on the parent: %s", told)
+	}
+
+	p.net.Heal()
+	p.c.Met(t, 3)
+	p.again(t, usNode, "aoife@example.com", out)
+	p.again(t, ieNode, "samuel@example.com", back)
+	harness.Eventually(t, 60*time.Second, "the release", func() bool { return legal("order", "release", id).Code == 0 })
+	harness.Eventually(t, 60*time.Second, "Ireland to be told", func() bool { return strings.Count(string(legal("order", "ls").Out), `"refer"`) == 1 })
 	p.judge(t)
 }

@@ -173,3 +173,132 @@ func TestSubmissionWaits(t *testing.T) {
 		}
 	}
 }
+
+// TestSubmissionAbroad: a customer in Ireland logs in and sends at us-east. The password is checked in Ireland, what is sent is queued there,
+// and us-east has it in memory alone, also when it is killed in the middle. A wrong password, an unknown name and one that rests
+// elsewhere sound alike. The owner may refuse it.
+func TestSubmissionAbroad(t *testing.T) {
+	t.Parallel()
+	c := harness.New(t, append([]string{"--nodes", "2"}, harness.TwoRegions...)...)
+	c.StartAll(t)
+	marker := strings.ToLower(domicile.NewID("mk")[:18])
+	const own, to = "travels@example.com", "stays@example.com"
+	password, reader := c.Account(t, ireland, own, "IE"), c.Account(t, ireland, to, "IE")
+	text := func(n int) []byte {
+		return from(own, fmt.Sprint(marker, n), marker+"\n.\n"+strings.Repeat(marker+"\n", 1000*n))
+	}
+	var sent [][]byte
+	for i, at := range []domicile.Node{usNode, "us-east-2", "eu-ireland-2", usNode} { // a store node abroad, a front abroad, a front at home
+		s := submission(t, c, at, own, password)
+		if i == 0 {
+			if caps, err := s.Command(250, "EHLO again.example"); err != nil || strings.Contains(caps, "AUTH") || strings.Contains(caps, "STARTTLS") || !strings.Contains(caps, "SIZE") {
+				t.Errorf("EHLO behind the login: %q, %v", caps, err)
+			}
+			if _, err := s.Command(235, "AUTH PLAIN AGEAYg=="); lab.Code(err) != 503 {
+				t.Errorf("a second login: %v", err)
+			}
+			if err := s.Begin(to, to); lab.Code(err) != 550 {
+				t.Errorf("in another's name: %v", err)
+			}
+			s.Command(250, "RSET")
+		}
+		sent = append(sent, text(i))
+		if err := s.Send(own, sent[i], to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	arrive := func() {
+		t.Helper()
+		harness.Eventually(t, 30*time.Second, "all that was sent", func() bool { return len(c.Inbox(t, ireland, to, reader)) >= len(sent) })
+		got := c.Inbox(t, ireland, to, reader)
+		for i, text := range sent { // the queue keeps no order
+			n := 0
+			for _, m := range got {
+				if lab.BehindTrace(m, text) == nil {
+					n++
+				}
+			}
+			if n != 1 {
+				t.Errorf("message %d is there %d times", i, n)
+			}
+		}
+		if len(got) != len(sent) {
+			t.Errorf("%d messages, %d were sent", len(got), len(sent))
+		}
+	}
+	arrive()
+
+	answers := map[string]bool{}
+	for _, who := range []string{own, "nobody@example.com", "x@elsewhere.example"} {
+		s, err := lab.DialSMTP(t.Context(), c.Node(usNode).Submission)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Command(235, "AUTH PLAIN %s", base64.StdEncoding.EncodeToString([]byte("\x00"+who+"\x00wrong")))
+		if lab.Code(err) != 535 {
+			t.Errorf("%s: %v", who, err)
+		}
+		answers[fmt.Sprint(err)] = true
+		s.Close()
+	}
+	if len(answers) != 1 {
+		t.Errorf("answers differ: %v", answers)
+	}
+
+	s := submission(t, c, usNode, own, password) // the front dies in the middle
+	if err := s.Begin(own, to); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(bytes.Repeat([]byte("From: <"+own+">\r\n\r\n"+strings.Repeat(marker+"\r\n", 20)), 200)); err != nil {
+		t.Fatal(err)
+	}
+	c.Kill9(t, usNode)
+	hits, files, err := scan.Tree(c.Root, marker)
+	if err != nil || files < 30 || len(hits) > 0 {
+		t.Errorf("%d files, %v: %v", files, err, hits)
+	}
+	c.Launch(t, usNode)
+	c.Met(t, 5)
+	if left := queueOf(t, c); left != 0 {
+		t.Errorf("%d messages are queued: half a message among them", left)
+	}
+	s = submission(t, c, usNode, own, password)
+	sent = append(sent, text(9))
+	if err := s.Send(own, sent[len(sent)-1], to); err != nil {
+		t.Fatal(err)
+	}
+	arrive()
+
+	login := func(at domicile.Node, want int, reason string) {
+		t.Helper()
+		s, err := lab.DialSMTP(t.Context(), c.Node(at).Submission)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		_, err = s.Command(235, "AUTH PLAIN %s", base64.StdEncoding.EncodeToString([]byte("\x00"+own+"\x00"+password)))
+		if code := lab.Code(err); err == nil && want != 235 || err != nil && (code != want || !strings.Contains(err.Error(), reason)) {
+			t.Errorf("at %s: %v, want %d %s", at, err, want, reason)
+		}
+	}
+	login(usNode, 235, "")
+	if r := c.Ctl(t, ireland, "operator", nil, "account", "suspend", own); r.Code != 0 {
+		t.Fatal(r)
+	}
+	login(usNode, 535, "5.7.13")
+	if r := c.Ctl(t, ireland, "operator", nil, "account", "resume", own); r.Code != 0 {
+		t.Fatal(r)
+	}
+	c.Halt(t, ieNode)
+	login(usNode, 454, "")
+}
+
+// queueOf returns how many messages wait in Ireland.
+func queueOf(t *testing.T, c *harness.Cluster) int {
+	t.Helper()
+	var list []any
+	if r := c.Ctl(t, ireland, "operator", nil, "queue", "ls"); r.Code != 0 || json.Unmarshal(r.Out, &list) != nil {
+		t.Fatal(r)
+	}
+	return len(list)
+}

@@ -42,6 +42,7 @@ type tappedMail struct {
 	marker string
 	home   domicile.Node
 	link   netlink.Link
+	moves  netlink.Link // on which its account moves later
 }
 
 // tapStory is what is done over the tapped links, act by act. What crosses in an act that is added here is held against guard and
@@ -57,6 +58,7 @@ var tapStory = []struct {
 	{"doors that stay shut", (*tapped).shut},
 	{"an order served on the parent", (*tapped).parent},
 	{"the treaty path", (*tapped).treaty},
+	{"a move", (*tapped).move},
 	{"an account that ends", (*tapped).removal},
 }
 
@@ -66,7 +68,7 @@ var tapStory = []struct {
 // behind a permit that was on disk before, within what its journal says.
 func TestTaps(t *testing.T) {
 	t.Parallel()
-	c := harness.New(t, append([]string{"--nodes", "2"}, harness.TwoRegions...)...)
+	c := harness.New(t, append([]string{"--nodes", "2", "--cool-down", "1s"}, harness.TwoRegions...)...)
 	net := netlink.Lay(t, c, netlink.Tapped)
 	c.StartAll(t)
 	s := &tapped{c: c}
@@ -96,7 +98,8 @@ func (s *tapped) accounts(t *testing.T) {
 		r       domicile.Region
 		address string
 		country string
-	}{{ireland, "aoife@example.com", "IE"}, {ireland, "niamh-leaves@example.com", "DE"}, {usEast, "samuel@example.com", "US"}} {
+	}{{ireland, "aoife@example.com", "IE"}, {ireland, "niamh-leaves@example.com", "DE"}, {usEast, "samuel@example.com", "US"},
+		{ireland, "siobhan@example.com", "IE"}} {
 		s.secret = append(s.secret, secret{s.c.Account(t, a.r, a.address, a.country), s.c.Home(a.r).Name})
 		local, _, _ := strings.Cut(a.address, "@")
 		s.people = append(s.people, local)
@@ -214,6 +217,22 @@ func (s *tapped) treaty(t *testing.T) {
 	harness.Eventually(t, 30*time.Second, "the release", func() bool { return legal("order", "release", id).Code == 0 })
 }
 
+// move takes an account with mail in it to its next home.
+func (s *tapped) move(t *testing.T) {
+	m := tappedMail{marker: strings.ToLower(domicile.NewID("tap")[:18]), home: usNode, moves: netlink.Link{From: ieNode, To: usNode}}
+	s.c.Deliver(t, ieNode, "siobhan@example.com", marked(m.marker, "siobhan@example.com", 30))
+	s.mails = append(s.mails, m)
+	id := approvedFor(t, s.c, ireland, "siobhan@example.com", "US")
+	harness.Eventually(t, 2*time.Minute, "the move to end", func() bool {
+		return moveOf(t, s.c, ireland, id).Done && moveOf(t, s.c, usEast, id).Done
+	})
+	s.secret[3].home = usNode // who has logged in before the move, has done so at home
+	got, err := lab.ReadMail(t.Context(), s.c.Node("us-east-2").IMAP, "siobhan@example.com", s.secret[3].text, "INBOX")
+	if err != nil || len(got) != 1 {
+		t.Errorf("%d messages at the new home: %v", len(got), err)
+	}
+}
+
 // removal gives a name up at the registrar, which is another region's.
 func (s *tapped) removal(t *testing.T) {
 	for _, role := range []string{"operator", "legal"} {
@@ -226,7 +245,7 @@ func (s *tapped) removal(t *testing.T) {
 // content holds what each call carried against what it may carry.
 func (s *tapped) content(t *testing.T, net *netlink.Net, calls []netlink.Call) {
 	t.Helper()
-	seen, abroad := map[string][]netlink.Link{}, map[string]bool{}
+	seen, abroad, moved := map[string][]netlink.Link{}, map[string]bool{}, map[string]bool{}
 	methods := map[string]int{}
 	for _, k := range calls {
 		methods[k.Method]++
@@ -238,6 +257,10 @@ func (s *tapped) content(t *testing.T, net *netlink.Net, calls []netlink.Call) {
 				}
 				if k.Method == "session/imap" && k.To == m.home && (part == "back" || part == "answer") {
 					abroad[m.marker] = true // its owner reads it
+					continue
+				}
+				if k.Method == "move/part" && part == "body" && k.Link == m.moves {
+					moved[m.marker] = true
 					continue
 				}
 				if part == "body" {
@@ -265,6 +288,9 @@ func (s *tapped) content(t *testing.T, net *netlink.Net, calls []netlink.Call) {
 		if m.link.From == "" && len(seen[m.marker]) > 0 || m.link.From != "" && !slices.Equal(seen[m.marker], []netlink.Link{m.link}) {
 			t.Errorf("a message that may be seen on %v was seen on %v", m.link, seen[m.marker])
 		}
+		if (m.moves.From != "") != moved[m.marker] {
+			t.Errorf("a message whose account moves on %v was seen to: %v", m.moves, moved[m.marker])
+		}
 		if !abroad[m.marker] {
 			t.Error("a message that was read abroad was not seen: the taps see nothing in sessions")
 		}
@@ -283,6 +309,8 @@ func mayName(method, part string) bool {
 	switch method {
 	case "delivery/store":
 		return part == "body" || part == "header"
+	case "move/part": // an account on its way to its next home
+		return part == "body"
 	case "order/told", "directory/own":
 		return part == "header"
 	}

@@ -56,6 +56,7 @@ type node struct {
 	home      *smtpd.Home
 	ring      *keys.Ring
 	queue     *smtpd.Queue
+	sending   *smtpd.Server // serves the submissions of this node's accounts that other nodes hand over
 	reading   *imapd.Home
 
 	cosigner *audit.Witness // of others' logs; nil on a node that is neither witness nor store
@@ -310,7 +311,21 @@ func (n *node) buildQueue() error {
 		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, Store: n.store, Sealer: n.ring, Log: n.log,
 		Expire: expire, MaxBytes: n.cfg.Queue.MaxBytes, AccountBytes: n.cfg.Queue.AccountBytes, Rate: n.cfg.Queue.Rate, Now: n.cfg.Now, Count: n.counts.queue,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	n.sending, err = n.smtpServer("submission", smtpd.Submission, n.cfg.Submission)
+	if err != nil {
+		return err
+	}
+	n.opened(func() error {
+		ctx, cut := context.WithCancel(context.Background())
+		cut()
+		n.sending.Shutdown(ctx)
+		return nil
+	})
+	n.sending.Register(n.net)
+	return nil
 }
 
 // buildCases opens what rests on accounts: the residence ledger and the cases.
@@ -357,7 +372,7 @@ func (n *node) buildMoves() (err error) {
 			return placement.Place(c, n.catalog.Load().Placement())
 		},
 		Network: n.net, Guard: n.guard, Log: n.audit, TokenKey: n.home.TokenKey, Quiet: n.quiet, Logger: n.log, Now: n.cfg.Now,
-		Pending: func(_ context.Context, id domicile.AccountID) (bool, error) { return n.queue.Waiting(id) > 0, nil }})
+		Pending: func(_ context.Context, id domicile.AccountID) (bool, error) { return !n.queue.Idle(id), nil }})
 	if err != nil {
 		return err
 	}

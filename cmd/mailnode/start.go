@@ -67,10 +67,7 @@ func (n *node) startSMTP(at *ready) error {
 		if f.conf.Listen == "" {
 			continue
 		}
-		s, err := smtpd.New(smtpd.Config{Door: f.door, Region: n.region(), Hostname: f.conf.Hostname, MaxSize: f.conf.MaxSize, Lab: n.cfg.Lab,
-			Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, TLS: n.frontTLS(), Log: n.log, Now: n.cfg.Now,
-			Check: n.check(), Queue: n.queue, Login: func(result string) { n.counts.login(f.name, result) },
-			Count: func(command string, code int) { n.counts.reply(f.name, command, code) }})
+		s, err := n.smtpServer(f.name, f.door, f.conf)
 		if err != nil {
 			return err
 		}
@@ -83,6 +80,16 @@ func (n *node) startSMTP(at *ready) error {
 		}
 	}
 	return nil
+}
+
+// smtpServer makes the server of one front.
+func (n *node) smtpServer(name string, door smtpd.Door, conf config.Front) (*smtpd.Server, error) {
+	return smtpd.New(smtpd.Config{Door: door, Region: n.region(), Hostname: conf.Hostname, MaxSize: conf.MaxSize, Lab: n.cfg.Lab,
+		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, TLS: n.frontTLS(), Log: n.log, Now: n.cfg.Now,
+		Check: n.check(), Queue: n.queue,
+		Login:  func(result string) { n.counts.login(name, result) },
+		HostOf: func(r domicile.Region) string { return n.catalog.Load().HostOf(r) },
+		Count:  func(command string, code int) { n.counts.reply(name, command, code) }})
 }
 
 // check is the check of names and passwords. A failure is in the region's journal before it is answered; one that cannot be written
@@ -164,7 +171,7 @@ func (n *node) drain() error {
 		ends = append(ends, f.Shutdown)
 	}
 	if n.reading != nil {
-		ends = append(ends, n.reading.Shutdown)
+		ends = append(ends, n.reading.Shutdown, n.sending.Shutdown)
 	}
 	var work sync.WaitGroup
 	errs := make([]error, len(ends))

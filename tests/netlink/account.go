@@ -12,18 +12,18 @@ import (
 	"domicile/region"
 )
 
-// Method is how a method's bytes leave: of which class, and whether its request is a stream under a permit of its own or a
-// small message under a standing one. Answers are small messages. Of a session both directions are under permits of the
-// class, standing ones before the login.
+// Method is how a method's bytes leave: of which class, and whether its request goes under a permit of its own, of kind "stream" or
+// "sealed", or is a small message under a standing one. Answers are small messages. Of a session both directions are under
+// permits of the class, standing ones before the login.
 type Method struct {
 	Class   domicile.EgressClass
-	Stream  bool
+	Own     string
 	Session bool
 }
 
 // Methods are all calls between nodes. A call that is not here is an error: whoever adds one says here of which class it is.
 var Methods = map[string]Method{
-	"delivery/store":    {Class: domicile.Delivery, Stream: true},
+	"delivery/store":    {Class: domicile.Delivery, Own: "stream"},
 	"delivery/answered": {Class: domicile.Delivery},
 	"directory/own":     {Class: domicile.Lookup},
 	"registrar/lookup":  {Class: domicile.Lookup},
@@ -31,6 +31,12 @@ var Methods = map[string]Method{
 	"registrar/release": {Class: domicile.Claim},
 	"cosign":            {Class: domicile.Checkpoint},
 	"order/told":        {Class: domicile.OrderNotice},
+	"move/offer":        {Class: domicile.Move},
+	"move/residence":    {Class: domicile.Move, Own: "sealed"},
+	"move/part":         {Class: domicile.Move, Own: "sealed"},
+	"move/prepare":      {Class: domicile.Move},
+	"move/handover":     {Class: domicile.Move},
+	"move/erased":       {Class: domicile.Move},
 	"session/imap":      {Class: domicile.Relay, Session: true},
 	"session/imaps":     {Class: domicile.Relay, Session: true},
 }
@@ -136,8 +142,8 @@ func (b *books) call(k *Call, from, to domicile.Region) {
 		b.session(k, m.Class, from, to)
 		return
 	}
-	if from == b.from && m.Stream {
-		b.stream(k, m.Class, to)
+	if from == b.from && m.Own != "" {
+		b.own(k, m, to)
 	} else if from == b.from {
 		b.small(k, m.Class, to, int64(len(k.Request)), k.At)
 	}
@@ -194,13 +200,17 @@ func (b *books) small(k *Call, class domicile.EgressClass, to domicile.Region, s
 	b.fail("%s to %s: %d bytes left under no permit for them", k.Method, to, size)
 }
 
-// stream enters a request that left under a permit of its own.
-func (b *books) stream(k *Call, class domicile.EgressClass, to domicile.Region) {
-	l, sum := b.line(class, to, "stream"), k.Digest()
+// own enters a request that left under a permit of its own. What is around the body, a header of at most 64 KiB and the frames, goes within
+// a stream's ceiling; that of a sealed permit is the body's very size.
+func (b *books) own(k *Call, m Method, to domicile.Region) {
+	l, sum := b.line(m.Class, to, m.Own), k.Digest()
 	l.Messages++
 	l.Crossed += int64(len(k.Body))
 	for _, p := range b.permits {
-		if p.matched || p.Class != class || p.To != to || p.Kind != "stream" || p.opened.After(k.At) || int64(len(k.Request)) > p.Ceiling {
+		if p.matched || p.Class != m.Class || p.To != to || p.Kind != m.Own || p.opened.After(k.At) {
+			continue
+		}
+		if m.Own == "stream" && int64(len(k.Request)) > p.Ceiling || m.Own == "sealed" && k.Ended && int64(len(k.Body)) != p.Ceiling {
 			continue
 		}
 		if k.Ended && p.Bytes == int64(len(k.Body)) && p.Digest == hex.EncodeToString(sum[:]) || !k.Ended && p.Bytes >= int64(len(k.Body)) {

@@ -1,0 +1,215 @@
+package smtpd
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"domicile"
+	"domicile/login"
+	"domicile/placement"
+	"domicile/region"
+	"domicile/store"
+)
+
+// A customer may submit at any front. The front hands name and password to the account's home, which alone can check them, and then
+// the connection: what is said behind the login is said between customer and home, and passes the front in memory.
+
+// sessionSubmission is the name under which a session is handed over. The request's tag is the word of the trace field.
+const sessionSubmission = "submission"
+
+// Delays of wrong logins that other nodes hand over: half of those of the fronts, which honest nodes wait for in any case, so that
+// they do not show there, and a node that does not wait must.
+const (
+	frontDelay = time.Second
+	homeDelay  = frontDelay / 2
+	regionFree = 200 // failures of a whole region within ten minutes that are no sign of guessing
+)
+
+// locate finds the home of a login's name; NotExist for what is no name here.
+func (s *Server) locate(name string) (placement.Location, error) {
+	a, err := placement.ParseAddress(name)
+	if err != nil {
+		return placement.Location{}, login.Wrong()
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, resolveTime)
+	defer cancel()
+	loc, err := s.resolve(ctx, a)
+	switch {
+	case domicile.ReasonOf(err) == domicile.DomainNotServed, domicile.KindOf(err) == domicile.NotExist:
+		return loc, login.Wrong()
+	case err != nil:
+		return loc, domicile.E("login", domicile.Unavailable, "it cannot be known now where the account rests")
+	}
+	return loc, nil
+}
+
+// away hands login and connection to the account's home: the latter once the client has been told that it is logged in.
+func (s *submitSession) away(c region.Credential, loc placement.Location) error {
+	srv := s.srv
+	t, err := srv.open(srv.ctx, loc.Home, sessionSubmission, region.SessionRequest{
+		Client: login.Network(s.gate.RemoteAddr()), Login: &c, Tag: s.gate.protocol("ESMTP")})
+	if err != nil {
+		return err
+	}
+	if err := srv.relay(srv.ctx, s.gate, t, loc.Account, loc.Home); err != nil {
+		t.Close()
+		return err
+	}
+	s.gate.replied = append(s.gate.replied, func(sent error) {
+		if sent != nil || !srv.join(s.gate, t) {
+			t.Close()
+		}
+	})
+	return nil
+}
+
+// join takes the connection from go-smtp and carries bytes between it and the tunnel; false if the front closes down.
+func (s *Server) join(g *gate, t *region.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	g.handed.Store(true)
+	g.end()
+	s.tunnels[t] = g.Conn
+	s.joins.Go(func() {
+		t.Join(ahead{g.Conn, g.br})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.tunnels, t)
+	})
+	return true
+}
+
+// ahead is a connection of which some bytes were read already.
+type ahead struct {
+	net.Conn
+	br *bufio.Reader
+}
+
+func (a ahead) Read(p []byte) (int, error) { return a.br.Read(p) }
+
+// drainTunnels has the homes of relayed sessions end them between two commands, and cuts those that are left when ctx ends.
+func (s *Server) drainTunnels(ctx context.Context) {
+	cut := func(end func(t *region.Conn, client net.Conn)) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for t, client := range s.tunnels {
+			end(t, client)
+		}
+	}
+	cut(func(t *region.Conn, _ net.Conn) { go t.Drain() })
+	stop := context.AfterFunc(ctx, func() { cut(func(t *region.Conn, client net.Conn) { t.Close(); client.Close() }) })
+	defer stop()
+	s.joins.Wait()
+}
+
+// Register serves, on n, the submissions that fronts of other nodes hand over. Call it before n starts.
+func (s *Server) Register(n *region.Node) {
+	s.handed = newFeed(nil)
+	s.mu.Lock()
+	s.listeners = append(s.listeners, s.handed)
+	s.mu.Unlock()
+	go s.secure.Serve(s.handed)
+	n.ServeSessions(sessionSubmission, s.serveSession)
+}
+
+// serveSession verifies a login that a front of another node hands over, and serves the session behind it.
+func (s *Server) serveSession(ctx context.Context, in *region.Session) error {
+	const op = "login"
+	if in.Login == nil || in.Tag != "ESMTP" && in.Tag != "ESMTPS" {
+		return domicile.E(op, domicile.Invalid, "a login and the protocol are needed")
+	}
+	began := time.Now()
+	a, err := s.cfg.Check.Account(ctx, in.Login.Name, in.Login.Password)
+	if domicile.KindOf(err) == domicile.NotExist {
+		s.delay(in, began)
+	}
+	if err == nil {
+		err = s.maySend(ctx, in, a)
+	}
+	if err != nil {
+		return err
+	}
+	p, err := s.cfg.Guard.Permit(ctx, region.Request{Crossing: in.Crossing(a.ID, s.cfg.Region)})
+	if err != nil {
+		return err
+	}
+	c, err := in.Accept(p)
+	if err != nil {
+		p.Close()
+		return err
+	}
+	g := s.takeOver(c, a, in.Tag)
+	select {
+	case <-in.Draining():
+		g.drain()
+	case <-g.gone:
+	}
+	<-g.gone
+	return nil
+}
+
+// delay holds the place of a wrong login, also when the node that handed it over is gone: how often a region can guess is bounded by
+// its places and these delays. The right password is never delayed.
+func (s *Server) delay(in *region.Session, began time.Time) {
+	from := string(in.From.Region)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.fromRegion.Wait(s.ctx, from, began)
+	}()
+	s.fromClient.Wait(s.ctx, from+"/"+in.Client, began)
+	<-done
+}
+
+// maySend holds an account's state, and its owner's choice of being served through another region.
+func (s *Server) maySend(ctx context.Context, in *region.Session, a store.Account) error {
+	if err := mayServe(a); err != nil {
+		return err
+	}
+	if in.From.Region == s.cfg.Region || a.Abroad == store.AbroadRelay {
+		return nil
+	}
+	r := region.Request{Crossing: in.Crossing(a.ID, s.cfg.Region)}
+	if a.Abroad == store.AbroadRefer {
+		return s.cfg.Guard.Refuse(ctx, r, domicile.ReadAtHome, "house/abroad", "the owner wants to be referred to the home")
+	}
+	return s.cfg.Guard.Refuse(ctx, r, domicile.AbroadRefused, "house/abroad", "the owner wants no sessions through another region")
+}
+
+// takeOver serves a connection on which an account has logged in elsewhere. The client has been greeted and has said EHLO there; here
+// the gate says it in the client's place, and keeps back what is answered.
+func (s *Server) takeOver(c net.Conn, a store.Account, word string) *gate {
+	g := s.admit(c)
+	g.auth, g.account, g.word, g.mute, g.gone = authDone, a, word, 2, make(chan struct{})
+	g.hand([]byte("EHLO relayed"))
+	leave := g.closed
+	g.closed = func() {
+		leave()
+		close(g.gone)
+	}
+	s.handed.put(g)
+	return g
+}
+
+// loginAnswer is what the client is told of a login that failed.
+func (s *Server) loginAnswer(err error, home domicile.Region) *smtp.SMTPError {
+	reason := domicile.ReasonOf(err)
+	switch {
+	case domicile.KindOf(err) == domicile.NotExist:
+		return errWrongLogin
+	case reason == domicile.AccountSuspended:
+		return errLoginRefused
+	case domicile.KindOf(err) != domicile.Refused || reason == domicile.JournalUnavailable || reason == domicile.PeerUnverified:
+		return errLoginNow
+	case reason == domicile.ReadAtHome && s.cfg.HostOf != nil && s.cfg.HostOf(home) != "":
+		return reply(535, smtp.EnhancedCode{5, 7, 8}, "Log in at "+s.cfg.HostOf(home)+" ("+string(reason)+")")
+	}
+	return reply(535, smtp.EnhancedCode{5, 7, 8}, "Refused ("+string(reason)+")")
+}
