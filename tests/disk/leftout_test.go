@@ -3,6 +3,7 @@
 package disk
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,6 +41,17 @@ func init() {
 		redundant["folder /data/store: "+names+", left by a killed process"] = "opening syncs the store's folder twice"
 	}
 }
+
+// apart are the acts whose fsyncs are told apart from those of others that come from the same lines.
+var apart = []string{"arrive", "give up"}
+
+// reason says why a site may be left out, "" if it must be missed. What may be left out anywhere may be in each act.
+func reason(site string) string {
+	anywhere, _, _ := strings.Cut(site, inAct)
+	return cmp.Or(redundant[site], redundant[anywhere])
+}
+
+const inAct = ", in the act "
 
 const unnamed = "the process was killed before a meta page named them, so that nobody reads them"
 
@@ -101,10 +113,22 @@ func site(s faultfs.Saved) string {
 func sites(h history) map[string][]int {
 	out := map[string][]int{}
 	saves := h.trace.Saves()
-	for _, i := range slices.Sorted(maps.Keys(saves)) {
-		name := site(saves[i])
-		if i >= h.from && saves[i].Newest < h.from {
+	now := ""
+	for i, o := range h.trace {
+		if i == h.from {
+			now = ""
+		}
+		now = cmp.Or(act(o), now)
+		s, saved := saves[i]
+		if !saved {
+			continue
+		}
+		name := site(s)
+		switch {
+		case i >= h.from && s.Newest < h.from:
 			name += ", left by a killed process"
+		case slices.Contains(apart, now):
+			name += inAct + now
 		}
 		out[name] = append(out[name], i)
 	}
@@ -167,7 +191,7 @@ func TestLeftOut(t *testing.T) {
 		}
 		for _, name := range slices.Sorted(maps.Keys(all)) {
 			seen[name] += len(all[name])
-			if missed[name] == "" && (redundant[name] == "" || long()) {
+			if missed[name] == "" && (reason(name) == "" || long()) {
 				q := doubts(h.trace, all[name])
 				missed[name] = c.first(t, q[:min(len(q), limit)])
 			}
@@ -175,7 +199,7 @@ func TestLeftOut(t *testing.T) {
 	}
 	found := 0
 	for _, name := range slices.Sorted(maps.Keys(seen)) {
-		switch why := redundant[name]; {
+		switch why := reason(name); {
 		case missed[name] != "":
 			found++
 			t.Logf("%s (%d times): left out, and missed: %.300s", name, seen[name], missed[name])

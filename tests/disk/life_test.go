@@ -33,7 +33,7 @@ const (
 
 // claim is one thing that was acknowledged. What must be true of a disk is the list of claims made before the power failed.
 type claim struct {
-	Kind string // see life.live
+	Kind string // see life.live; "act" claims nothing, and tells which act begins
 	ID   string
 	In   string // an account, or a file's path
 	N    uint64
@@ -50,13 +50,14 @@ type life struct {
 	journal      *region.Journal
 	guard        *region.Guard
 	store        *bolt.Store
+	moving       moving
 	closers      []func() error
 }
 
-// makeSecrets makes the keys that lie outside the data folder.
+// makeSecrets makes the keys that lie outside the data folder, and what another region exported.
 func makeSecrets(dir string) error {
 	_, err := keys.CreateSigner(filepath.Join(dir, "signing.key"), logName)
-	return errors.Join(err, keys.CreateRoot(filepath.Join(dir, "root.key")))
+	return errors.Join(err, keys.CreateRoot(filepath.Join(dir, "root.key")), makeMoving(dir))
 }
 
 // open opens the parts in the order of a node. first, if not nil, is called after each, before the next is opened: what is
@@ -73,6 +74,9 @@ func open(dir, secrets string, first func(l *life, part string) error) (l *life,
 	}()
 	root, err := keys.LoadRoot(filepath.Join(secrets, "root.key"))
 	if err != nil {
+		return l, err
+	}
+	if l.moving, err = loadMoving(secrets); err != nil {
 		return l, err
 	}
 	if l.signer, err = keys.LoadSigner(filepath.Join(secrets, "signing.key")); err != nil {
@@ -153,9 +157,12 @@ func (l *life) live(name string, rounds int, say func(claim), failed func(act st
 		{"witness", func(i int) error { return l.cosign(ctx, say) }},
 		{"expunge", func(i int) error { return l.expunge(ctx, name, i, say) }},
 		{"delete", func(i int) error { return l.delete(ctx, name, i, say) }},
+		{"arrive", func(i int) error { return l.arrive(ctx, name, i, say) }},
+		{"give up", func(i int) error { return l.giveUp(ctx, name, i, say) }},
 	}
 	for i := range rounds {
 		for _, a := range acts {
+			say(claim{Kind: "act", ID: a.name})
 			if err := a.do(i); err != nil {
 				if err := failed(a.name, err); err != nil {
 					return err
@@ -163,6 +170,7 @@ func (l *life) live(name string, rounds int, say func(claim), failed func(act st
 			}
 		}
 	}
+	say(claim{Kind: "act", ID: "close"})
 	return nil
 }
 
@@ -431,7 +439,7 @@ func check(dir, nameless, secrets string, claims []claim) error {
 	defer l.close()
 	ctx := context.Background()
 	for _, c := range claims {
-		if byKind["deleting"][c.ID] && c.Kind == "account" || byKind["deleting"][c.In] || byKind["expunging"][c.ID] && c.Kind == "mail" {
+		if byKind["deleting"][c.ID] && (c.Kind == "account" || c.Kind == "imported") || byKind["deleting"][c.In] || byKind["expunging"][c.ID] && c.Kind == "mail" {
 			continue
 		}
 		if err := l.holds(ctx, c); err != nil {
@@ -493,6 +501,13 @@ func (l *life) holds(ctx context.Context, c claim) error {
 		if _, err := l.store.Account(ctx, domicile.AccountID(c.ID)); domicile.KindOf(err) != domicile.NotExist {
 			return fmt.Errorf("it is there: %w", err)
 		}
+		if _, err := l.store.Imported(ctx, domicile.AccountID(c.ID)); domicile.KindOf(err) != domicile.NotExist {
+			return fmt.Errorf("it comes in: %w", err)
+		}
+	case "imported":
+		return l.holdsImport(ctx, c)
+	case "activated":
+		return l.holdsArrived(ctx, domicile.AccountID(c.ID))
 	case "mail", "flagged", "expunged":
 		return l.holdsMail(ctx, c)
 	case "record":

@@ -137,7 +137,7 @@ func (r *rig) run(t *testing.T, does string, words ...string) (string, error) {
 func claims(t testing.TB, trace faultfs.Trace, n int) (list []claim) {
 	t.Helper()
 	for _, o := range trace[:n] {
-		if o.Kind != faultfs.Note {
+		if o.Kind != faultfs.Note || act(o) != "" {
 			continue
 		}
 		var c claim
@@ -147,6 +147,15 @@ func claims(t testing.TB, trace faultfs.Trace, n int) (list []claim) {
 		list = append(list, c)
 	}
 	return list
+}
+
+// act is the name of the act of a life that begins at an operation, "" if none does.
+func act(o faultfs.Op) string {
+	var c claim
+	if o.Kind != faultfs.Note || json.Unmarshal(o.Data, &c) != nil || c.Kind != "act" {
+		return ""
+	}
+	return c.ID
 }
 
 // question is one power cut, to be held against what was acknowledged before it.
@@ -327,10 +336,13 @@ func (c *checker) all(list []question) (wrong []string, err error) {
 }
 
 // points are the places of a trace, from one on, where a power cut differs from one a step earlier: bytes that follow one
-// another into one file count once.
+// another into one file count once, and the beginning of an act changes nothing.
 func points(trace faultfs.Trace, from int) (list []int) {
 	for n := from; n <= len(trace); n++ {
 		if n > 0 && n < len(trace) && trace[n].Kind == faultfs.Write && trace[n-1].Kind == faultfs.Write && trace[n].Inode == trace[n-1].Inode {
+			continue
+		}
+		if n > from && act(trace[n-1]) != "" {
 			continue
 		}
 		list = append(list, n)
