@@ -39,10 +39,11 @@ func bad(t *testing.T, c *checker, secrets string, rounds int, fault func(o faul
 		return trace, out, last
 	}
 	at := points(trace, first)
-	step := 1
+	cuts := 40
 	if !long() {
-		step = max(1, len(at)/6)
+		cuts = 6
 	}
+	step := max(1, len(at)/cuts)
 	q := []question{{trace: trace, n: len(trace), way: keeps(0)[0]}}
 	for i := 0; i < len(at); i += step {
 		q = append(q, question{trace: trace, n: at[i], way: keeps(i)[i%3]})

@@ -21,7 +21,6 @@ var redundant = map[string]string{
 	"file /data/store/index.db, its size":      grown,
 	"folder /data/audit/tile: +entries":        "the same folder is synced again for the tiles, before the checkpoint that covers both",
 	"folder /data/audit: +tmp -tmp":            "the folder for temporary files, which is made anew at every opening",
-	"file /data/journal/*.journal, its header": "the first record's flush keeps it too, and a file without a whole header is made anew",
 	"folder /data/store: +bodies +staging":     "the same folder is synced again for index.db, before the store is open",
 	"folder /data/keys: +.new-*":               "the same folder is synced again when the file has its name, before the key is used",
 	"folder /data/keys: +.new-* -.new-*":       "the same, when a killed process had left such a file",
@@ -34,8 +33,11 @@ var redundant = map[string]string{
 }
 
 func init() {
-	for _, part := range []string{"audit -.tmp-*", "cosigner", "keys", "store", "journal"} {
+	for _, part := range []string{"audit -.tmp-*", "cosigner", "keys", "store", "journal", "outbound"} {
 		redundant["folder /data: +"+part+", left by a killed process"] = "each part that is opened syncs the data folder again"
+	}
+	for _, names := range []string{"+*", "-*", "+* -*"} {
+		redundant["folder /data/outbound: "+names+", left by a killed process"] = "no entry of the queue names the file yet, or any more: opening removes it"
 	}
 	for _, names := range []string{"+bodies +staging", "+index.db.new", "+index.db +index.db.new"} {
 		redundant["folder /data/store: "+names+", left by a killed process"] = "opening syncs the store's folder twice"
@@ -43,7 +45,7 @@ func init() {
 }
 
 // apart are the acts whose fsyncs are told apart from those of others that come from the same lines.
-var apart = []string{"arrive", "give up"}
+var apart = []string{"arrive", "give up", "submit", "send"}
 
 // reason says why a site may be left out, "" if it must be missed. What may be left out anywhere may be in each act.
 func reason(site string) string {
@@ -59,7 +61,7 @@ const grown = "bbolt sets a file's size and syncs it, then writes pages and sync
 
 // words are the names that mean something in a path; every other is replaced by a star.
 var words = strings.Fields(`data audit log.db log.db.new tmp checkpoint tile entries cosigner witness.db witness.db.new keys store
-	index.db index.db.new bodies staging journal lock secrets domicile.stamp`)
+	index.db index.db.new bodies staging journal lock secrets domicile.stamp outbound`)
 
 // pattern is a path without what differs from run to run.
 func pattern(path string) string {

@@ -276,7 +276,8 @@ func (c *checker) ask(q question) (wrong string, err error) {
 	stuck.Stop()
 	if err != nil { // it crashed: that is an answer too
 		a.end()
-		text, _, _ := strings.Cut(a.err.String(), "\n\n")
+		text := a.err.String()
+		text, _, _ = strings.Cut(text[max(0, strings.LastIndex(text, "panic: ")):], "\n\n")
 		a = nil
 		return "whoever opens it crashes: " + text, nil
 	}
@@ -285,15 +286,16 @@ func (c *checker) ask(q question) (wrong string, err error) {
 
 // serveChecks answers questions until its standard input ends.
 func serveChecks(secrets string) {
+	g, given := loadGiven(secrets)
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		var list []claim
 		raw, err := os.ReadFile(filepath.Join(lines.Text(), "claims"))
-		if err == nil {
+		if err = errors.Join(given, err); err == nil {
 			err = json.Unmarshal(raw, &list)
 		}
 		if err == nil {
-			err = check(filepath.Join(lines.Text(), "tree"), filepath.Join(lines.Text(), "nameless"), secrets, list)
+			err = check(filepath.Join(lines.Text(), "tree"), filepath.Join(lines.Text(), "nameless"), g, list)
 		}
 		if err == nil {
 			fmt.Println("ok")
