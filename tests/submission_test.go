@@ -282,6 +282,16 @@ func TestSubmissionAbroad(t *testing.T) {
 		}
 	}
 	login(usNode, 235, "")
+	for choice, reason := range map[string]domicile.Reason{"refuse": domicile.AbroadRefused, "refer": domicile.ReadAtHome} {
+		if r := c.Ctl(t, ireland, "operator", nil, "account", "abroad", own, choice); r.Code != 0 {
+			t.Fatal(r)
+		}
+		login(usNode, 535, string(reason))
+		login("eu-ireland-2", 235, "") // a front of the home region is not abroad
+	}
+	if r := c.Ctl(t, ireland, "operator", nil, "account", "abroad", own, "relay"); r.Code != 0 {
+		t.Fatal(r)
+	}
 	if r := c.Ctl(t, ireland, "operator", nil, "account", "suspend", own); r.Code != 0 {
 		t.Fatal(r)
 	}
