@@ -15,7 +15,7 @@ import (
 	"domicile/tests/scan"
 )
 
-// DialSubmission opens a session with a region's node, logged in as an account.
+// submission opens a session with a region's node, logged in as an account.
 func submission(t *testing.T, c *harness.Cluster, at domicile.Node, address, password string) *lab.Sender {
 	t.Helper()
 	s, err := lab.DialSMTP(t.Context(), c.Node(at).Submission)
