@@ -281,16 +281,16 @@ func TestSubmissionAbroad(t *testing.T) {
 			t.Errorf("at %s: %v, want %d %s", at, err, want, reason)
 		}
 	}
-	login(usNode, 235, "")
-	for choice, reason := range map[string]domicile.Reason{"refuse": domicile.AbroadRefused, "refer": domicile.ReadAtHome} {
-		if r := c.Ctl(t, ireland, "operator", nil, "account", "abroad", own, choice); r.Code != 0 {
+	for _, choice := range []struct {
+		how, reason string
+		code        int
+	}{{"refuse", "abroad_refused", 535}, {"refer", "read_at_home", 535}, {"relay", "", 235}} {
+		if r := c.Ctl(t, ireland, "operator", nil, "account", "abroad", own, choice.how); r.Code != 0 {
 			t.Fatal(r)
 		}
-		login(usNode, 535, string(reason))
+		login(usNode, choice.code, choice.reason)
+		login(ieNode, 235, "")
 		login("eu-ireland-2", 235, "") // a front of the home region is not abroad
-	}
-	if r := c.Ctl(t, ireland, "operator", nil, "account", "abroad", own, "relay"); r.Code != 0 {
-		t.Fatal(r)
 	}
 	if r := c.Ctl(t, ireland, "operator", nil, "account", "suspend", own); r.Code != 0 {
 		t.Fatal(r)
