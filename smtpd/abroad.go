@@ -47,6 +47,20 @@ func (s *Server) locate(name string) (placement.Location, error) {
 	return loc, nil
 }
 
+// movedOn asks anew where an account rests whose remembered home does not know it, or not now: it may have moved meanwhile.
+func (s *Server) movedOn(name string, was placement.Location, err error) (now placement.Location, moved bool) {
+	if k := domicile.KindOf(err); err == nil || s.moved == nil || s.open == nil || s.isHome(was) || k != domicile.NotExist && k != domicile.Unavailable {
+		return was, false
+	}
+	a, err := placement.ParseAddress(name)
+	if err != nil {
+		return was, false
+	}
+	s.moved(a)
+	now, err = s.locate(name)
+	return now, err == nil && (now.Home != was.Home || now.Epoch != was.Epoch)
+}
+
 // away hands login and connection to the account's home: the latter once the client has been told that it is logged in.
 func (s *submitSession) away(c region.Credential, loc placement.Location) error {
 	srv := s.srv
