@@ -137,7 +137,7 @@ func loginResult(err error) string {
 func (s *submitSession) here(name, password string) error {
 	a, err := s.srv.cfg.Check.Account(s.srv.ctx, name, password)
 	if err == nil {
-		err = mayServe(a)
+		err = login.MayServe(a)
 	}
 	if err != nil {
 		return err
@@ -148,17 +148,6 @@ func (s *submitSession) here(name, password string) error {
 	}
 	s.account = a
 	return nil
-}
-
-// mayServe says why an account may not send, nil if it may.
-func mayServe(a store.Account) error {
-	switch a.State {
-	case store.Active:
-		return nil
-	case store.Suspended:
-		return domicile.Refuse("login", domicile.AccountSuspended, "house/suspended", "the account is suspended")
-	}
-	return domicile.E("login", domicile.Unavailable, "the account is on its way to another region")
 }
 
 // underPermit puts a connection under a stream permit for the account, so that the session is on record.
@@ -207,7 +196,7 @@ func (s *submitSession) checkNow(ctx context.Context) error {
 	if err != nil {
 		return errLoginNow
 	}
-	if err := mayServe(a); err != nil {
+	if err := login.MayServe(a); err != nil {
 		return s.srv.loginAnswer(err, s.srv.cfg.Region)
 	}
 	return nil
