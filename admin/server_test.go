@@ -141,6 +141,13 @@ func TestReadOnlyCalls(t *testing.T) {
 	}
 	_, err = c.ProveLeaf(ctx, ProveLeaf{Leaf: leaves[0].Index, Reveal: true})
 	k.wantRefusal(err, domicile.WrongRole)
+	if n := len(k.leaves("operator.audit.reveal")); n != 0 {
+		t.Errorf("%d leaves say that something was revealed", n)
+	}
+	opened, err := k.client("eu-ireland", "legal").ProveLeaf(ctx, ProveLeaf{Leaf: leaves[0].Index, Reveal: true})
+	if n := len(k.leaves("operator.audit.reveal")); err != nil || n != 1 || len(opened.Receipt) <= len(p.Receipt) {
+		t.Errorf("%d leaves of what was revealed, receipts of %d and %d bytes, %v", n, len(p.Receipt), len(opened.Receipt), err)
+	}
 	if _, err := c.ProveLeaf(ctx, ProveLeaf{Leaf: 1 << 40}); err == nil {
 		t.Error("a leaf that is not there was proved")
 	}
