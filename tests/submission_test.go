@@ -210,21 +210,7 @@ func TestSubmissionAbroad(t *testing.T) {
 	arrive := func() {
 		t.Helper()
 		harness.Eventually(t, 30*time.Second, "all that was sent", func() bool { return len(c.Inbox(t, ireland, to, reader)) >= len(sent) })
-		got := c.Inbox(t, ireland, to, reader)
-		for i, text := range sent { // the queue keeps no order
-			n := 0
-			for _, m := range got {
-				if lab.BehindTrace(m, text) == nil {
-					n++
-				}
-			}
-			if n != 1 {
-				t.Errorf("message %d is there %d times", i, n)
-			}
-		}
-		if len(got) != len(sent) {
-			t.Errorf("%d messages, %d were sent", len(got), len(sent))
-		}
+		onceEach(t, to, c.Inbox(t, ireland, to, reader), sent)
 	}
 	arrive()
 
