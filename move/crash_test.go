@@ -151,6 +151,43 @@ func TestCutAtTheHandover(t *testing.T) {
 	w.arrived(want, 2)
 }
 
+// TestCosignedBeforeTold: the target hears of the handover when it has cosigned the log that has it, and not before: what a restored
+// source forgets is then missed. The kit holds it in every move.
+func TestCosignedBeforeTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.settle(true)
+	from, to := w.sides[ie], w.sides[us]
+	want := from.portrait()
+	tried := make(chan struct{}, 100)
+	w.cut = func(_, _ domicile.Region, method string) bool {
+		if method == "cosign" {
+			select {
+			case tried <- struct{}{}:
+			default:
+			}
+		}
+		return method == "cosign"
+	}
+	from.run()
+	to.run()
+	for range 3 {
+		select {
+		case <-tried:
+		case <-time.After(30 * time.Second):
+			t.Fatal("the target was not asked to cosign")
+		}
+	}
+	if from.state(id) != HandedOver || to.state(id) != Received || from.serves() || to.serves() {
+		t.Errorf("without a cosignature: %s, %s", from.state(id), to.state(id))
+	}
+	w.mu.Lock()
+	w.cut = nil
+	w.mu.Unlock()
+	w.until("the end", func() bool { return from.state(id) == Erased && to.state(id) == Erased })
+	w.arrived(want, 2)
+}
+
 // TestRegistrarOutOfReach: the target serves with the record in hand, and says that it does once the name is claimed.
 func TestRegistrarOutOfReach(t *testing.T) {
 	t.Parallel()

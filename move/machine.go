@@ -49,6 +49,8 @@ type Config struct {
 	// Quiet ends the sessions of a frozen account, and returns when none is left and no delivery is between its commit and its
 	// answer. Safe to repeat.
 	Quiet func(ctx context.Context, id domicile.AccountID) error
+	// Cosign has another region cosign this region's log as it is, or fails.
+	Cosign func(ctx context.Context, by domicile.Region) error
 	// Pending reports whether mail from the account waits to be sent: its home does that before it freezes the account, and before it
 	// erases it. nil = none ever does.
 	Pending func(ctx context.Context, id domicile.AccountID) (bool, error)
@@ -85,7 +87,7 @@ type Machine struct {
 func Open(cfg Config) (*Machine, error) {
 	const op = "open moves"
 	if cfg.Region == "" || cfg.Store == nil || cfg.Residence == nil || cfg.Directory == nil || cfg.Place == nil || cfg.Network == nil ||
-		cfg.Guard == nil || cfg.Log == nil || cfg.TokenKey == nil || cfg.Quiet == nil {
+		cfg.Guard == nil || cfg.Log == nil || cfg.TokenKey == nil || cfg.Quiet == nil || cfg.Cosign == nil {
 		return nil, domicile.E(op, domicile.Invalid, "a part is missing in its configuration")
 	}
 	if cfg.Logger == nil {
