@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"domicile"
 	"domicile/region"
@@ -198,18 +199,27 @@ func (m *Machine) mayTake(ctx context.Context, from domicile.Region, in offer) e
 		return err
 	}
 	all, err := m.list()
-	incoming := 0
+	incoming, theirs, ended := 0, 0, 0
 	for _, r := range all {
-		if r.Side != Target || r.done() || r.State == Abandoned && r.Settled {
+		if r.Side == Target && r.From == from && r.State == Abandoned && m.cfg.Now().Sub(r.Changed) < time.Hour {
+			ended++
+		}
+		if r.Side != Target || r.done() {
 			continue
 		}
 		incoming++
+		if r.From == from {
+			theirs++
+		}
 		if r.Account == in.Account {
 			return domicile.E("move", domicile.Unavailable, "another move of the account is not cancelled yet")
 		}
 	}
-	if incoming >= maxIncoming {
+	if incoming >= maxIncoming || theirs >= maxIncomingEach {
 		return domicile.E("move", domicile.Unavailable, "as many accounts come in as may at a time")
+	}
+	if ended >= maxEnded { // each leaves a row, and leaves in the log
+		return domicile.E("move", domicile.Unavailable, "that region has cancelled as many moves as it may within an hour")
 	}
 	return err
 }
