@@ -149,3 +149,15 @@ func TestOnceIsOfItsRegion(t *testing.T) {
 		t.Errorf("%d messages under %d tokens, want 2 under 2: %v", inbox.Messages, len(seen), err)
 	}
 }
+
+// What a recipient's home says of its copy is quoted to clients and in notices: it can bring no words of its own.
+func TestVerdictSpeaksInTheClosedList(t *testing.T) {
+	v := verdict{Kind: domicile.Refused.String(), Reason: "x)\r\n250 2.0.0 (y"}
+	if err := v.err(); domicile.KindOf(err) != domicile.Refused || domicile.ReasonOf(err) != "" || refusal(err, 1).Message != "Refused ()" {
+		t.Errorf("%v: %q", err, refusal(err, 1).Message)
+	}
+	known := verdictOf(domicile.Refuse("x", domicile.AccountSuspended, "r", ""))
+	if err := known.err(); domicile.ReasonOf(err) != domicile.AccountSuspended {
+		t.Error(err)
+	}
+}
