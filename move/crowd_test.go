@@ -1,11 +1,14 @@
 package move
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"domicile"
+	"domicile/residence"
 	"domicile/store"
 )
 
@@ -49,5 +52,41 @@ func TestOneRegionTakesNotAllRoom(t *testing.T) {
 		case n == maxIncomingEach && domicile.KindOf(err) != domicile.Unavailable:
 			t.Errorf("one more than a region may: %v", err)
 		}
+	}
+}
+
+// TestHalfALedgerIsForgotten: a ledger of which an entry cannot be kept leaves nothing behind when its move is cancelled.
+func TestHalfALedgerIsForgotten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.settle(true)
+	entries, err := w.sides[ie].ledger.Carry(ann)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := &entries[len(entries)-1]
+	last.Evidence = append(last.Evidence, residence.Evidence{Kind: residence.Bank, Country: "US", Source: strings.Repeat("x", store.MaxRecord)})
+	body, err := json.Marshal(entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := w.sides[us].machine()
+	if _, err := m.offered(ctx, ie, offer{head: head{wireVersion, id}, Change: id, Account: ann, Name: w.digester.Digest(annAt), Domain: annAt.Domain(), Country: "US", Epoch: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.residence(ctx, ie, head{wireVersion, id}, body); domicile.KindOf(err) != domicile.TooLarge {
+		t.Fatalf("an entry that no record holds: %v", err)
+	}
+	if err := m.abandon(ctx, ie, head{wireVersion, id}); err != nil {
+		t.Fatal(err)
+	}
+	err = m.rows.table.Each(func(key string, _ []byte) error {
+		if isHistory(key) {
+			t.Errorf("%s is left", key)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

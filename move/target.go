@@ -295,9 +295,18 @@ func (m *Machine) history(r row) (out []residence.Entry, err error) {
 	return out, nil
 }
 
-// forget removes the ledger that rested aside, the last entry first, so that what is left is never taken for the whole.
+// forget removes the ledger that rested aside, the last entry first, so that what is left is never taken for the whole. Of one that did not come
+// whole the row counts nothing, but entries may be there.
 func (m *Machine) forget(r row) error {
-	for n := r.Residence - 1; n >= 0; n-- {
+	n := r.Residence
+	for ; ; n++ {
+		if _, ok, err := m.rows.table.Get(historyKey(r.ID, n)); err != nil {
+			return err
+		} else if !ok {
+			break
+		}
+	}
+	for n--; n >= 0; n-- {
 		raw, ok, err := m.rows.table.Get(historyKey(r.ID, n))
 		if err == nil && ok {
 			_, err = m.rows.table.CompareAndSwap(historyKey(r.ID, n), raw, nil)
