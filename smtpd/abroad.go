@@ -47,6 +47,23 @@ func (s *Server) locate(name string) (placement.Location, error) {
 	return loc, nil
 }
 
+// movedOn asks anew where an account rests whose remembered home does not know it, or not now, and says whether that is elsewhere:
+// it may have moved meanwhile.
+func (s *Server) movedOn(name string, loc *placement.Location, err error) bool {
+	k := domicile.KindOf(err)
+	a, bad := placement.ParseAddress(name)
+	if err == nil || bad != nil || s.moved == nil || loc.Home == s.cfg.Region || k != domicile.NotExist && k != domicile.Unavailable {
+		return false
+	}
+	s.moved(a)
+	now, err := s.locate(name)
+	if err != nil || now.Home == loc.Home && now.Epoch == loc.Epoch {
+		return false
+	}
+	*loc = now
+	return true
+}
+
 // away hands login and connection to the account's home: the latter once the client has been told that it is logged in.
 func (s *submitSession) away(c region.Credential, loc placement.Location) error {
 	srv := s.srv

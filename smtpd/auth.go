@@ -10,6 +10,7 @@ import (
 
 	"domicile"
 	"domicile/login"
+	"domicile/placement"
 	"domicile/region"
 	"domicile/store"
 )
@@ -80,10 +81,10 @@ func (s *submitSession) login(name, password string) error {
 	switch {
 	case domicile.KindOf(err) == domicile.NotExist, err == nil && loc.Home != s.srv.cfg.Region && s.srv.open == nil:
 		_, err = s.srv.nobody.Account(s.srv.ctx, name, password) // the same work as for an account that rests here
-	case err == nil && loc.Home == s.srv.cfg.Region && s.srv.cfg.Home != nil:
-		err = s.here(name, password)
 	case err == nil:
-		err = s.away(region.Credential{Name: name, Password: password}, loc)
+		if err = s.at(loc, name, password); s.srv.movedOn(name, &loc, err) {
+			err = s.at(loc, name, password)
+		}
 	}
 	if s.srv.cfg.Login != nil {
 		s.srv.cfg.Login(loginResult(err))
@@ -99,6 +100,14 @@ func (s *submitSession) login(name, password string) error {
 		}
 	}
 	return s.srv.loginAnswer(err, loc.Home)
+}
+
+// at logs in where an account rests.
+func (s *submitSession) at(loc placement.Location, name, password string) error {
+	if loc.Home == s.srv.cfg.Region && s.srv.cfg.Home != nil {
+		return s.here(name, password)
+	}
+	return s.away(region.Credential{Name: name, Password: password}, loc)
 }
 
 func loginResult(err error) string {

@@ -2,18 +2,21 @@ package smtpd
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"io"
 	"net"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"domicile"
 	"domicile/login"
 	"domicile/placement"
+	"domicile/region"
 	"domicile/store"
 )
 
@@ -513,4 +516,38 @@ func FuzzSubmittedHeader(f *testing.F) {
 			t.Fatalf("%d Bcc", n)
 		}
 	})
+}
+
+// A front that remembers the last home of an account asks anew before it says that the password is wrong.
+func TestSubmissionFollowsAMove(t *testing.T) {
+	o := newOffice(t, false)
+	var mu sync.Mutex
+	moved, asked := false, 0
+	resolve := o.srv.resolve
+	o.srv.resolve = func(ctx context.Context, a domicile.Address) (placement.Location, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !moved {
+			return placement.Location{Account: "a-ann", Home: berlin, Epoch: 1}, nil
+		}
+		return resolve(ctx, a)
+	}
+	o.srv.moved = func(domicile.Address) {
+		mu.Lock()
+		defer mu.Unlock()
+		moved = true
+	}
+	o.srv.open = func(_ context.Context, to domicile.Region, _ string, _ region.SessionRequest) (*region.Conn, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked++
+		return nil, login.Wrong()
+	}
+	c := o.within()
+	c.do("AUTH PLAIN "+plain("ann@example.com", "secret-ann"), "235")
+	mu.Lock()
+	defer mu.Unlock()
+	if asked != 1 {
+		t.Errorf("the last home was asked %d times", asked)
+	}
 }
