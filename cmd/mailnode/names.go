@@ -13,11 +13,13 @@ import (
 const namesEvery = time.Hour
 
 // nameWatch finds names of this region's accounts that their registrar has lost or given away. It reports and changes
-// nothing: what a registrar says against a home region's own records is for people to look into.
+// nothing: what a registrar says against a home region's own records is for people to look into. But an account whose handover this
+// region itself has signed is frozen: its folder is an older copy, and another region serves the account.
 type nameWatch struct {
 	accounts func(ctx context.Context) ([]store.Account, error)
 	confirm  func(ctx context.Context, a domicile.Address, id domicile.AccountID, epoch uint64) error
 	report   func(ctx context.Context, id domicile.AccountID, err error) error
+	freeze   func(ctx context.Context, a store.Account) error
 	reported map[domicile.AccountID]string // what is in the log already: the finding
 }
 
@@ -42,6 +44,9 @@ func (w *nameWatch) round(ctx context.Context) {
 			continue
 		}
 		err := w.confirm(ctx, a.Address, a.ID, a.Epoch)
+		if domicile.ReasonOf(err) == domicile.MovePastHandover && w.freeze(ctx, a) != nil {
+			continue // in the next round
+		}
 		switch found := finding(err); {
 		case ctx.Err() != nil:
 			return
@@ -65,8 +70,18 @@ func finding(err error) string {
 // nameWatch joins the watch to this node's store, directory and log.
 func (n *node) nameWatch() *nameWatch {
 	return &nameWatch{
-		accounts: n.store.Accounts, confirm: n.directory.Confirm, report: n.recordUnconfirmed, reported: map[domicile.AccountID]string{},
+		accounts: n.store.Accounts, confirm: n.directory.Confirm, report: n.recordUnconfirmed, freeze: n.freezeForgotten, reported: map[domicile.AccountID]string{},
 	}
+}
+
+// freezeForgotten keeps an account from being served here that another region has.
+func (n *node) freezeForgotten(ctx context.Context, a store.Account) error {
+	return n.store.UpdateAccount(ctx, a.ID, func(now *store.Account) error {
+		if now.Epoch == a.Epoch {
+			now.State = store.Moving
+		}
+		return nil
+	})
 }
 
 func (n *node) recordUnconfirmed(ctx context.Context, id domicile.AccountID, found error) error {
