@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -499,5 +500,38 @@ func TestOrderStopsMove(t *testing.T) {
 	bodies, _ := filepath.Glob(filepath.Join(data, "store", "bodies", "*", "*"))
 	if len(keyFiles)+len(bodies) > 0 {
 		t.Errorf("the US keeps %v %v", keyFiles, bodies)
+	}
+}
+
+// TestSnapshotForgetsAMove: a region whose disk comes back as it was before an account moved away, by no restore that anybody could
+// hold up, finds its own signature on the handover and does not go on serving the account.
+func TestSnapshotForgetsAMove(t *testing.T) {
+	t.Parallel()
+	c := harness.New(t, append(slices.Clone(harness.TwoRegions), "--cool-down", "1s")...)
+	c.StartAll(t)
+	c.Account(t, ireland, mover, "IE")
+	data, old := c.Path(c.Node(ieNode).Data), filepath.Join(t.TempDir(), "snapshot")
+	c.Halt(t, ieNode)
+	if out, err := exec.Command("cp", "-a", data, old).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c.Launch(t, ieNode)
+	id := approved(t, c, ireland, "US")
+	harness.Eventually(t, 2*time.Minute, "the move", func() bool {
+		return moveOf(t, c, ireland, id).State == move.Erased && serving(t, c, usEast)
+	})
+	c.Halt(t, ieNode)
+	if err := os.RemoveAll(data); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", "-a", old, data).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c.Launch(t, ieNode)
+	harness.Eventually(t, time.Minute, "the freeze of what another region serves", func() bool {
+		return c.Ctl(t, ireland, "operator", nil, "account", "show", mover).Get("state") == "moving"
+	})
+	if !serving(t, c, usEast) {
+		t.Error("its home does not serve the account")
 	}
 }

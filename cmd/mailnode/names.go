@@ -12,6 +12,9 @@ import (
 // namesEvery is how often a region asks the registrars whether its names are still its own.
 const namesEvery = time.Hour
 
+// namesAgain is how long it waits where a registrar did not answer, as at a start.
+const namesAgain = 10 * time.Second
+
 // nameWatch finds names of this region's accounts that their registrar has lost or given away. It reports and changes
 // nothing: what a registrar says against a home region's own records is for people to look into. But an account whose handover this
 // region itself has signed is frozen: its folder is an older copy, and another region serves the account.
@@ -25,38 +28,46 @@ type nameWatch struct {
 
 func (w *nameWatch) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		w.round(ctx)
+		wait := namesEvery
+		if !w.round(ctx) {
+			wait = namesAgain
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(namesEvery):
+		case <-time.After(wait):
 		}
 	}
 }
 
-// round asks once for every account. What cannot be known now is asked again in the next round.
-func (w *nameWatch) round(ctx context.Context) {
+// round asks once for every account, and says whether all is known. What is not is asked again in the next round.
+func (w *nameWatch) round(ctx context.Context) (known bool) {
 	all, err := w.accounts(ctx)
 	if err != nil {
-		return
+		return false
 	}
+	known = true
 	for _, a := range all {
 		if a.State == store.Moving { // its name is about to be another region's
 			continue
 		}
 		err := w.confirm(ctx, a.Address, a.ID, a.Epoch)
 		if domicile.ReasonOf(err) == domicile.MovePastHandover && w.freeze(ctx, a) != nil {
-			continue // in the next round
+			known = false
+			continue
 		}
 		switch found := finding(err); {
 		case ctx.Err() != nil:
-			return
+			return false
 		case err == nil:
 			delete(w.reported, a.ID)
-		case domicile.KindOf(err) == domicile.Unavailable || w.reported[a.ID] == found:
+		case domicile.KindOf(err) == domicile.Unavailable:
+			known = false
+		case w.reported[a.ID] == found:
 		case w.report(ctx, a.ID, err) == nil:
 			w.reported[a.ID] = found
 		}
 	}
+	return known
 }
 
 // finding is the reason, or else the kind, of what is wrong with a name.
