@@ -71,7 +71,7 @@ func Demo(ctx context.Context, o DemoOptions) (failed int, err error) {
 	defer s.stop()
 	telling, cancel := context.WithTimeout(ctx, storyTime)
 	defer cancel()
-	for _, chapter := range []func(context.Context) error{s.regions, s.accounts, s.mail, s.orders, s.treaty, s.proofs} {
+	for _, chapter := range []func(context.Context) error{s.regions, s.accounts, s.mail, s.journey, s.orders, s.treaty, s.moves, s.proofs} {
 		if err := chapter(telling); err != nil {
 			s.tell(act{Step: "the story was cut short", Code: failureCode(err), Detail: err.Error()})
 			s.end()
@@ -105,7 +105,7 @@ func (s *story) prepare() (err error) {
 	if err := Remove(s.opts.Dir); err != nil {
 		return err
 	}
-	s.lab, err = Init(InitOptions{Dir: s.opts.Dir, BasePort: s.opts.BasePort, Regions: []RegionSpec{
+	s.lab, err = Init(InitOptions{Dir: s.opts.Dir, BasePort: s.opts.BasePort, CoolDown: demoCoolDown, Regions: []RegionSpec{
 		{Name: us, Country: "US", Serves: []domicile.Country{"US"}},
 		{Name: ie, Country: "IE", Serves: []domicile.Country{"IE", "AT", "BE", "DE", "ES", "FR", "IT", "NL", "PT"}}}})
 	if err != nil {
@@ -154,18 +154,22 @@ func (s *story) refused(receipt, detail string, err error) (string, string, erro
 
 // client returns a connection to a region's admin address, as its first operator with the role.
 func (s *story) client(r domicile.Region, role string) (*admin.Client, error) {
-	key := string(r) + " " + role
-	if c := s.clients[key]; c != nil {
+	return s.clientAs(s.lab.Who(r, role).Name)
+}
+
+// clientAs is client as the operator of a name.
+func (s *story) clientAs(name string) (*admin.Client, error) {
+	if c := s.clients[name]; c != nil {
 		return c, nil
 	}
-	who := s.lab.Who(r, role)
+	who := s.lab.Operators[slices.IndexFunc(s.lab.Operators, func(o Operator) bool { return o.Name == name })]
 	id, err := os.ReadFile(s.lab.Path(who.Identity))
 	if err != nil {
 		return nil, err
 	}
-	c, err := admin.NewClient(s.lab.Home(r).Admin, id)
+	c, err := admin.NewClient(s.lab.Home(who.Region).Admin, id)
 	if err == nil {
-		s.clients[key] = c
+		s.clients[name] = c
 	}
 	return c, err
 }

@@ -136,7 +136,7 @@ func (s *story) mail(ctx context.Context) error {
 	}
 	s.do("search us-east", us, "ok", func() (string, string, error) { return s.search("us-east-1") })
 	s.do("read at home", ie, "ok", func() (string, string, error) {
-		err := s.readBack(ctx)
+		err := s.readBack(ctx, ie)
 		return "ok", fmt.Sprintf("Read over IMAP in Ireland: %s, byte for byte what was accepted, behind the trace fields.", count(len(s.mails), "message")), err
 	})
 	s.do("sealed at rest", ie, "ok", func() (string, string, error) {
@@ -172,8 +172,9 @@ func (s *story) send(ctx context.Context, at domicile.Region, to domicile.Addres
 	return size, nil
 }
 
-func (s *story) readBack(ctx context.Context) error {
-	got, err := ReadMail(ctx, s.lab.Home(ie).IMAP, string(aoife), s.passwords[aoife], "INBOX")
+// readBack reads all of the mail by a region's front, and wants it to be what was sent.
+func (s *story) readBack(ctx context.Context, at domicile.Region) error {
+	got, err := ReadMail(ctx, s.lab.Home(at).IMAP, string(aoife), s.passwords[aoife], "INBOX")
 	if err != nil {
 		return err
 	}

@@ -92,10 +92,10 @@ func (s *story) invite() {
 	s.say(`
 The nodes stay up until Ctrl-C. A mail program can connect (user name: the whole address; on loopback a lab needs no TLS):
 
-   %-22s IMAP %s   SMTP %s   password %s
-   %-22s IMAP %s   SMTP %s   password %s
+   %-22s IMAP %s   submission %s   password %s
+   %-22s IMAP %s   submission %s   password %s
 
-Commands to paste, in the project's folder:`, aoife, home.IMAP, home.SMTP, s.passwords[aoife], sam, east.IMAP, east.SMTP, s.passwords[sam])
+Commands to paste, in the project's folder:`, aoife, home.IMAP, home.Submission, s.passwords[aoife], sam, east.IMAP, east.Submission, s.passwords[sam])
 	if s.opts.JSON {
 		return
 	}

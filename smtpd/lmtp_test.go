@@ -98,12 +98,12 @@ func TestLMTPNamedTwice(t *testing.T) {
 // A home that takes the call and then does not move holds the others up for so long and no longer.
 func TestLMTPStuckHome(t *testing.T) {
 	w, second, srv := lmtpWorld(t)
-	srv.patience = 10 * time.Millisecond
+	srv.patience = 2 * time.Second
 	w.away.stuck = true
 	c := dial(t, w.serve(srv))
 	c.do("LHLO there", "250")
 	c.transact("dora", "ann")
-	body := strings.Repeat(strings.Repeat("x", 1022)+"\r\n", maxSize/1024)
+	body := strings.Repeat(strings.Repeat("x", 1022)+"\r\n", 2*(fanAhead+1)*fanPiece/1024) // more than may be under way
 	c.send(body + ".\r\n")
 	c.want("451 4.4.1 <dora@example.com>")
 	c.want("250 2.0.0 <ann@example.com>")

@@ -3,11 +3,14 @@ package smtpd
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"domicile"
+	"domicile/placement"
+	"domicile/region"
 	"domicile/store"
 	"domicile/store/storetest"
 )
@@ -99,6 +102,28 @@ func TestHomeIsLookedUpAgain(t *testing.T) {
 		}
 	case <-time.After(30 * time.Second):
 		t.Error("nobody asks anew")
+	}
+}
+
+// A customer who submits at a front that still remembers the last home logs in at the next; one who is refused is not asked for anew.
+func TestSubmissionFollowsAMove(t *testing.T) {
+	for kind, want := range map[domicile.Kind][]domicile.Region{
+		domicile.NotExist: {"us-east", "ap-sydney"}, domicile.Unavailable: {"us-east", "ap-sydney"}, domicile.Refused: {"us-east"}} {
+		o := newOffice(t, false)
+		at := placement.Location{Account: "a-joe", Home: "us-east", Epoch: 1}
+		var asked []domicile.Region
+		o.srv.resolve = func(context.Context, domicile.Address) (placement.Location, error) { return at, nil }
+		o.srv.moved = func(domicile.Address) { at = placement.Location{Account: "a-joe", Home: "ap-sydney", Epoch: 2} }
+		o.srv.open = func(_ context.Context, to domicile.Region, _ string, _ region.SessionRequest) (*region.Conn, error) {
+			if asked = append(asked, to); to == "ap-sydney" {
+				return nil, domicile.Refuse("login", domicile.AbroadRefused, "house/abroad", "")
+			}
+			return nil, domicile.E("open session", kind, "")
+		}
+		answer := o.within().do("AUTH PLAIN "+plain("joe@example.com", "pw"), "535")
+		if !slices.Equal(asked, want) || strings.Contains(answer, string(domicile.AbroadRefused)) != (len(want) == 2) {
+			t.Errorf("%v: homes asked %v, want %v; %s", kind, asked, want, answer)
+		}
 	}
 }
 

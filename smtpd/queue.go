@@ -228,7 +228,7 @@ type draft struct {
 	done    bool
 }
 
-// draft opens room for a message of an account. Commit or abort it.
+// draft opens room for a message of an account, which is not Idle from here on. Commit or abort it.
 func (q *Queue) draft(account domicile.AccountID) (*draft, error) {
 	d := &draft{q: q, id: domicile.NewID("q"), account: account}
 	if err := q.take(account, entryCost); err != nil {

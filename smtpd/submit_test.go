@@ -2,21 +2,18 @@ package smtpd
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"io"
 	"net"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"domicile"
 	"domicile/login"
 	"domicile/placement"
-	"domicile/region"
 	"domicile/store"
 )
 
@@ -220,8 +217,8 @@ func TestSubmissionStates(t *testing.T) {
 	o.within().do("AUTH PLAIN "+plain("ann@example.com", "secret-ann"), "454 4.7.0")
 }
 
-// An account that begins to move, or is suspended, between MAIL and DATA sends nothing more; a message on its way in counts as waiting.
-func TestSubmissionWhileMoving(t *testing.T) {
+// An account that begins to move, or is suspended, between MAIL and DATA sends nothing more.
+func TestSubmissionEndsWithTheState(t *testing.T) {
 	o := newOffice(t, false)
 	state := func(s store.AccountState) {
 		t.Helper()
@@ -239,22 +236,8 @@ func TestSubmissionWhileMoving(t *testing.T) {
 		c.send("From: ann@example.com\r\n\r\nx\r\n.\r\n")
 		c.want(want)
 	}
-	state(store.Active)
-	c.do("MAIL FROM:<ann@example.com>", "250")
-	c.do("RCPT TO:<bob@example.com>", "250")
-	c.do("DATA", "354")
-	c.send("From: ann@example.com\r\n")
-	o.until("a draft", func() bool { return !o.q.Idle("a-ann") })
-	state(store.Moving) // too late for this one: it is seen to wait
-	c.send("\r\nx\r\n.\r\n")
-	c.want("250")
-	if o.q.Idle("a-ann") {
-		t.Error("it does not wait")
-	}
-	o.run()
-	o.empty()
-	if n := len(o.got("bob")); n != 1 || !o.q.Idle("a-ann") {
-		t.Errorf("bob has %d", n)
+	if !o.q.Idle("a-ann") {
+		t.Error("something is queued")
 	}
 }
 
@@ -516,38 +499,4 @@ func FuzzSubmittedHeader(f *testing.F) {
 			t.Fatalf("%d Bcc", n)
 		}
 	})
-}
-
-// A front that remembers the last home of an account asks anew before it says that the password is wrong.
-func TestSubmissionFollowsAMove(t *testing.T) {
-	o := newOffice(t, false)
-	var mu sync.Mutex
-	moved, asked := false, 0
-	resolve := o.srv.resolve
-	o.srv.resolve = func(ctx context.Context, a domicile.Address) (placement.Location, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if !moved {
-			return placement.Location{Account: "a-ann", Home: berlin, Epoch: 1}, nil
-		}
-		return resolve(ctx, a)
-	}
-	o.srv.moved = func(domicile.Address) {
-		mu.Lock()
-		defer mu.Unlock()
-		moved = true
-	}
-	o.srv.open = func(_ context.Context, to domicile.Region, _ string, _ region.SessionRequest) (*region.Conn, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		asked++
-		return nil, login.Wrong()
-	}
-	c := o.within()
-	c.do("AUTH PLAIN "+plain("ann@example.com", "secret-ann"), "235")
-	mu.Lock()
-	defer mu.Unlock()
-	if asked != 1 {
-		t.Errorf("the last home was asked %d times", asked)
-	}
 }

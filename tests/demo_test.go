@@ -60,7 +60,7 @@ func TestStory(t *testing.T) {
 		t.Errorf("the last line is %s, want %s", last, want)
 	}
 	for _, code := range []string{"unknown_country", "residence_not_served", "wrong_region", "no_token", "bad_signature", "expired", "replayed",
-		"wrong_audience", "missing_signature", "conflict_of_laws", "content_stored_abroad", "referred", "execute"} {
+		"wrong_audience", "missing_signature", "login_failed", "cooling_down", "self_approval", "conflict_of_laws", "content_stored_abroad", "referred", "execute"} {
 		if codes[code] == 0 {
 			t.Errorf("no step came out as %s", code)
 		}

@@ -136,7 +136,7 @@ func (d *doors) operators() []door {
 
 // calls are those between nodes: every method, called directly.
 func (d *doors) calls() []door {
-	methods := slices.AppendSeq([]string{"move/offer", "move/residence", "move/part", "move/prepare", "move/handover", "move/abandon", "move/erased"}, maps.Keys(netlink.Methods))
+	methods := slices.AppendSeq([]string{"move/abandon"}, maps.Keys(netlink.Methods)) // the taps see no move that is abandoned
 	ask := func(identity string, want func(answer) bool) func(*doors) string {
 		return func(d *doors) string {
 			who := rogueOf(d.t, d.Cluster, identity, ieNode)

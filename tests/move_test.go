@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -380,10 +379,7 @@ func send(t *testing.T, c *harness.Cluster, n int, stop <-chan struct{}) (sent [
 // and two operators ask who serves. DOMICILE_MOVES sets how many moves there are (default 1).
 func TestMoveUnderKills(t *testing.T) {
 	t.Parallel()
-	moves := 1
-	if n, err := strconv.Atoi(os.Getenv("DOMICILE_MOVES")); err == nil {
-		moves = n
-	}
+	moves := times("DOMICILE_MOVES", 1)
 	c := harness.New(t, append([]string{"--cool-down", "1s"}, harness.TwoRegions...)...)
 	link := netlink.Lay(t, c, netlink.Blind)
 	c.StartAll(t)

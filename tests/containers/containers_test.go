@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -428,18 +427,23 @@ func (r *run) wide(t *testing.T, n domicile.Node) string {
 // rest looks at the disks when all is over: mail of an Irish account is in no file of another region, nor of a front, and in
 // its own nowhere readable; logs hold nobody's address; audit logs and stores are sound.
 func (r *run) rest(t *testing.T) {
+	r.halt(t, r.names()...)
+	after := filepath.Join(r.dir, "after") // a copy of the lab, with what is in the volumes where a node without containers has it
+	r.must(t, "cp", "-a", r.Dir, after)
+	var err error
+	if r.Lab, err = lab.Load(after); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range r.names() {
-		r.halt(t, name)
 		text := r.must(t, "docker", "logs", r.container(name))
 		if err := os.WriteFile(r.Path(string(name)+"/node.log"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		data := r.Path(string(name) + "/data")
-		copied := data + ".copy"
-		r.must(t, "docker", "cp", r.container(name)+":/lab/"+string(name)+"/data", copied)
-		if err := errors.Join(os.Remove(data), os.Rename(copied, data)); err != nil { // in the place of the empty folder that the volume was mounted on
+		if err := os.Remove(data); err != nil { // empty: the volume was mounted on it
 			t.Fatal(err)
 		}
+		r.must(t, "docker", "cp", r.container(name)+":/lab/"+string(name)+"/data", data)
 		hits, files, err := scan.Tree(data, mark, string(ann), string(sam), string(kim), "maeve@sender")
 		if err != nil || len(hits) > 0 || files < 2 {
 			t.Errorf("%s: %v in %d files, %v", name, hits, files, err)

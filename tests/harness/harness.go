@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -36,6 +38,8 @@ var shared struct {
 
 // Main runs the tests and removes what they built. TestMain calls it.
 func Main(m *testing.M) {
+	flag.Parse()
+	sideBySide()
 	code := m.Run()
 	if shared.cluster != nil {
 		if err := shared.cluster.end(); err != nil {
@@ -48,6 +52,16 @@ func Main(m *testing.M) {
 		os.RemoveAll(programs.dir)
 	}
 	os.Exit(code)
+}
+
+// sideBySide lets more tests run at a time than there are processors, unless the command says how many: they mostly wait, for
+// nodes that start, links that stall and deadlines that pass.
+func sideBySide() {
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if !said {
+		flag.Set("test.parallel", fmt.Sprint(max(6, runtime.GOMAXPROCS(0))))
+	}
 }
 
 // Program returns the path of mailnode or mailctl, built from this tree.
