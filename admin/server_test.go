@@ -131,6 +131,13 @@ func TestReadOnlyCalls(t *testing.T) {
 	if v, err := c.Cases(ctx); err != nil || v == nil || len(v) != 0 {
 		t.Errorf("cases: %+v, %v", v, err)
 	}
+	c.Case(ctx, "c-none") // a case names somebody: who looks for one is on record, whatever is found
+	c.ExplainOrder(ctx, ExplainOrder{Target: "anna@example.com"})
+	for _, call := range []string{"ls", "show", "explain"} {
+		if l := k.leaves("operator.order." + call); len(l) != 1 || strings.Contains(l[0], "anna") || strings.Contains(l[0], "c-none") {
+			t.Errorf("leaves of order %s: %q", call, l)
+		}
+	}
 	leaves, err := c.TailLog(ctx, 1)
 	if err != nil || len(leaves) != 1 {
 		t.Fatalf("tail: %+v, %v", leaves, err)
