@@ -53,7 +53,7 @@ const (
 	DualApprovalMissing  Reason = "dual_approval_missing"     // a second person's concurrence is needed first
 	LoginFailed          Reason = "login_failed"              // an unknown name or a wrong password
 	AccountSuspended     Reason = "account_suspended"         // an operator ended logins
-	AbroadRefused        Reason = "abroad_refused"            // the owner wants no reading through another region
+	AbroadRefused        Reason = "abroad_refused"            // the owner wants no sessions through another region
 	ReadAtHome           Reason = "read_at_home"              // the owner wants clients abroad to be referred to the home
 	OrderStateWrong      Reason = "order_state_wrong"         // the case is not in a state that allows this act
 	MoveNotApproved      Reason = "move_not_approved"         // mail would move without a change of residence that both regions know to be approved

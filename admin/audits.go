@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 
 	"domicile"
 	"domicile/audit"
@@ -93,9 +94,15 @@ func (s *Server) tailLog(_ context.Context, who caller, in TailLog) ([]LoggedLea
 	return out, err
 }
 
-func (s *Server) proveLeaf(_ context.Context, who caller, in ProveLeaf) (Proof, error) {
+// proveLeaf records who has private fields revealed: they name persons.
+func (s *Server) proveLeaf(ctx context.Context, who caller, in ProveLeaf) (Proof, error) {
 	if in.Reveal && !who.HasRole("legal") {
 		return Proof{}, domicile.Refuse(who.call, domicile.WrongRole, "house/operator-roles", "to reveal the private fields of a leaf needs the role legal")
+	}
+	if in.Reveal {
+		if _, err := s.record(ctx, who, "operator.audit.reveal", "", map[string]string{"leaf": strconv.FormatUint(in.Leaf, 10)}); err != nil {
+			return Proof{}, err
+		}
 	}
 	receipt, err := s.cfg.Audit.Receipt(in.Leaf, in.Reveal)
 	if err != nil {

@@ -22,6 +22,7 @@ var rights = map[string]string{
 	"queue/ls":       "operator", "queue/show": "operator", "queue/retry": "operator", "queue/hold": "operator", "queue/drop": "operator",
 	"residence/declare": "operator", "residence/approve": "operator", "residence/reject": "operator", "residence/contest": "operator",
 	"residence/ls": "operator legal auditor", "residence/show": "operator legal auditor",
+	"move/ls": "operator legal auditor", "move/show": "operator legal auditor", "move/cancel": "operator",
 	"order/submit": "legal", "order/judge": "legal", "order/produce": "legal", "order/release": "legal", "order/deliver": "legal",
 	"order/stay": "legal", "order/lift": "legal", "order/withdraw": "legal",
 	"order/ls": "legal auditor", "order/show": "legal auditor", "order/explain": "legal auditor", "bundle/ls": "legal auditor", "authority/ls": "legal auditor",
@@ -62,9 +63,9 @@ func TestForeignOperator(t *testing.T) {
 func TestEveryCallIsInTheTable(t *testing.T) {
 	k := newKit(t)
 	c := k.client("eu-ireland", "operator")
-	for _, noun := range []string{"account", "residence", "order", "bundle", "authority", "audit", "catalog", "region", "node", "queue"} {
+	for _, noun := range []string{"account", "residence", "order", "bundle", "authority", "audit", "catalog", "region", "node", "queue", "move"} {
 		for _, verb := range []string{"create", "ls", "show", "rm", "passwd", "suspend", "resume", "quota", "abroad", "export", "where", "declare", "reassign", "approve", "reject", "contest",
-			"submit", "explain", "judge", "produce", "release", "deliver", "stay", "lift", "withdraw", "tail", "prove", "verify", "copy", "checkpoint", "retry", "hold", "drop"} {
+			"submit", "explain", "judge", "produce", "release", "deliver", "stay", "lift", "withdraw", "tail", "prove", "verify", "copy", "checkpoint", "retry", "hold", "drop", "cancel"} {
 			path := noun + "/" + verb
 			err := c.stream(t.Context(), path, struct{}{}, io.Discard)
 			absent := err != nil && strings.Contains(err.Error(), "404")
@@ -130,6 +131,13 @@ func TestReadOnlyCalls(t *testing.T) {
 	if v, err := c.Cases(ctx); err != nil || v == nil || len(v) != 0 {
 		t.Errorf("cases: %+v, %v", v, err)
 	}
+	c.Case(ctx, "c-none") // a case names somebody: who looks for one is on record, whatever is found
+	c.ExplainOrder(ctx, ExplainOrder{Target: "anna@example.com"})
+	for _, call := range []string{"ls", "show", "explain"} {
+		if l := k.leaves("operator.order." + call); len(l) != 1 || strings.Contains(l[0], "anna") || strings.Contains(l[0], "c-none") {
+			t.Errorf("leaves of order %s: %q", call, l)
+		}
+	}
 	leaves, err := c.TailLog(ctx, 1)
 	if err != nil || len(leaves) != 1 {
 		t.Fatalf("tail: %+v, %v", leaves, err)
@@ -140,6 +148,13 @@ func TestReadOnlyCalls(t *testing.T) {
 	}
 	_, err = c.ProveLeaf(ctx, ProveLeaf{Leaf: leaves[0].Index, Reveal: true})
 	k.wantRefusal(err, domicile.WrongRole)
+	if n := len(k.leaves("operator.audit.reveal")); n != 0 {
+		t.Errorf("%d leaves say that something was revealed", n)
+	}
+	opened, err := k.client("eu-ireland", "legal").ProveLeaf(ctx, ProveLeaf{Leaf: leaves[0].Index, Reveal: true})
+	if n := len(k.leaves("operator.audit.reveal")); err != nil || n != 1 || len(opened.Receipt) <= len(p.Receipt) {
+		t.Errorf("%d leaves of what was revealed, receipts of %d and %d bytes, %v", n, len(p.Receipt), len(opened.Receipt), err)
+	}
 	if _, err := c.ProveLeaf(ctx, ProveLeaf{Leaf: 1 << 40}); err == nil {
 		t.Error("a leaf that is not there was proved")
 	}

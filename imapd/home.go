@@ -44,8 +44,7 @@ type HomeConfig struct {
 type Home struct {
 	cfg     HomeConfig
 	check   *login.Checker
-	fails   *login.Fails // by region and client network, of sessions that other nodes hand over
-	regions *login.Fails // by region
+	guesses *login.Handed // wrong logins that other nodes hand over
 	memory  *semaphore.Weighted
 	permit  func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
 	refuse  func(ctx context.Context, r region.Request, reason domicile.Reason, rule, detail string) error // Guard.Refuse
@@ -84,20 +83,9 @@ func NewHome(cfg HomeConfig) (*Home, error) {
 
 func sizeFits(n int64) bool { return n > 0 && n <= math.MaxUint32 }
 
-// firstDelay is that of a wrong login at a front.
-const firstDelay = time.Second
-
-// The delays of wrong logins that other nodes hand over are half of those of the fronts, which honest nodes wait for in any
-// case: so they do not show there, and a node that does not wait must.
-const homeStep = firstDelay / 2
-
-// regionFree is how many failures of a whole region within ten minutes are no sign of guessing.
-const regionFree = 200
-
 func newHome(cfg HomeConfig) *Home {
 	h := &Home{cfg: cfg, check: cfg.Check,
-		fails: login.NewFails(homeStep, 0), regions: login.NewFails(homeStep, regionFree),
-		memory: semaphore.NewWeighted(readMemory), gates: map[*gate]struct{}{}, feed: newFeed()}
+		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), gates: map[*gate]struct{}{}, feed: newFeed()}
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.attach, h.permit, h.refuse = h.underPermit, cfg.Guard.Permit, cfg.Guard.Refuse

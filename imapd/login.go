@@ -10,7 +10,6 @@ import (
 	"domicile/login"
 	"domicile/placement"
 	"domicile/region"
-	"domicile/store"
 )
 
 // The names under which sessions are handed to other nodes.
@@ -76,7 +75,7 @@ func (s *Server) here(d *door, tag, name, password string) (func(), error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := mayServe(a); err != nil {
+	if err := login.MayServe(a); err != nil {
 		return nil, err
 	}
 	if err := h.attach(d.conn, a.ID); err != nil {
@@ -149,17 +148,6 @@ func urlUser(name string) string {
 		b.WriteByte(hex[name[i]&15])
 	}
 	return b.String()
-}
-
-// mayServe reports why an account is not served.
-func mayServe(a store.Account) error {
-	switch a.State {
-	case store.Active:
-		return nil
-	case store.Suspended:
-		return domicile.Refuse("login", domicile.AccountSuspended, "house/suspended", "the account is suspended")
-	}
-	return domicile.E("login", domicile.Unavailable, "the account is on its way to another region")
 }
 
 // loginAnswer is what stands behind NO.

@@ -33,10 +33,10 @@ func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 	began := time.Now()
 	a, err := h.check.Account(ctx, s.Login.Name, s.Login.Password)
 	if domicile.KindOf(err) == domicile.NotExist {
-		h.delay(s, began)
+		h.guesses.Wait(h.ctx, s.From.Region, s.Client, began)
 	}
 	if err == nil {
-		err = mayServe(a)
+		err = login.MayServe(a)
 	}
 	if err == nil {
 		err = h.mayReadAt(ctx, s, a)
@@ -57,18 +57,10 @@ func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 	return nil
 }
 
-// delay holds the place of a wrong login, also when the node that handed it over is gone: how often a region can guess is
-// bounded by its places and these delays. The right password is never delayed.
-func (h *Home) delay(s *region.Session, began time.Time) {
-	from := string(s.From.Region)
-	h.fails.Wait(h.ctx, from+"/"+s.Client, began)
-	h.regions.Wait(h.ctx, from, began)
-}
-
 // slow delays a wrong login on a connection passed through as those of its region are, beside the delay of its network.
 func (h *Home) slow(c net.Conn, began time.Time) {
 	from, _, _ := strings.Cut(c.RemoteAddr().String(), "/")
-	h.regions.Wait(h.ctx, from, began)
+	h.guesses.WaitRegion(h.ctx, domicile.Region(from), began)
 }
 
 // mayReadAt holds the owner's choice of how mail is read through another region, once the owner is known to ask.
@@ -76,14 +68,11 @@ func (h *Home) mayReadAt(ctx context.Context, s *region.Session, a store.Account
 	if s.From.Region == h.cfg.Region {
 		return nil
 	}
-	r := region.Request{Crossing: s.Crossing(a.ID, h.cfg.Region)}
-	switch a.Abroad {
-	case store.AbroadRelay:
+	reason, why := login.Abroad(a)
+	if reason == "" {
 		return nil
-	case store.AbroadRefer:
-		return h.refuse(ctx, r, domicile.ReadAtHome, "house/abroad", "the owner wants to be referred to the home")
 	}
-	return h.refuse(ctx, r, domicile.AbroadRefused, "house/abroad", "the owner wants no reading through another region")
+	return h.refuse(ctx, region.Request{Crossing: s.Crossing(a.ID, h.cfg.Region)}, reason, "house/abroad", why)
 }
 
 // servePassed speaks TLS, and IMAP within it, with a client whose connection a front passes through unread.

@@ -83,7 +83,7 @@ func newServer(cfg Config) *Server {
 	nobody := *cfg.Check
 	nobody.Accounts = nil
 	s := &Server{cfg: cfg, nobody: nobody,
-		fails: login.NewFails(firstDelay, 0), relay: cfg.Guard.Relay, doors: map[*door]struct{}{}}
+		fails: login.NewFails(login.FirstDelay, 0), relay: cfg.Guard.Relay, doors: map[*door]struct{}{}}
 	s.left = sync.NewCond(&s.mu)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s

@@ -2,7 +2,7 @@
 // same from each of them: nothing.
 //
 //	check := login.Checker{Accounts: st, Address: placement.ParseAddress, Password: keys.CheckPassword, Failed: writeDown}
-//	fails := login.NewFails(time.Second, 0)
+//	fails := login.NewFails(login.FirstDelay, 0)
 //	...
 //	began := time.Now()
 //	a, err := check.Account(ctx, name, password)
@@ -17,5 +17,6 @@
 // same moment, counted from when the login began. Failed logins of one network are answered later and later. A right
 // password is never delayed: nobody can lock an owner out by failing in the owner's place.
 //
-// What an account in another state than store.Active may do is for the front to say.
+// Between nodes: Handed slows wrong logins that a front of another node hands over, MayServe and Abroad say who gets a session, and
+// who gets one through another region.
 package login

@@ -8,6 +8,10 @@
 // nothing of it again. The target serves only with that record in hand. A cut between the
 // two leaves the account unavailable, never doubled.
 //
+// The target hears of the handover only when it has cosigned the source's log with the leaf of it:
+// a source that is restored from a backup of before is then refused (region.Node.Confirm), and does
+// not serve the account again.
+//
 // # States
 //
 // Each side keeps one row for each move in the table "moves" of its store.

@@ -135,20 +135,21 @@ func (g mortalLog) Append(ctx context.Context, e audit.Entry) (leaf audit.Leaf, 
 
 // side is one region with all that a machine stands on. Store and log live on when its machine dies.
 type side struct {
-	w       *world
-	region  domicile.Region
-	dir     string
-	store   *bolt.Store
-	log     *audit.Log
-	guard   *region.Guard
-	names   *placement.Directory
-	life    *life
-	logged  lines
-	ledger  *residence.Ledger
-	running atomic.Pointer[Machine]
-	calls   sync.RWMutex // held by calls that are being answered, and to end them all
-	stop    context.CancelFunc
-	done    chan struct{}
+	w        *world
+	region   domicile.Region
+	dir      string
+	store    *bolt.Store
+	log      *audit.Log
+	guard    *region.Guard
+	names    *placement.Directory
+	life     *life
+	logged   lines
+	ledger   *residence.Ledger
+	running  atomic.Pointer[Machine]
+	cosigned atomic.Uint64 // the size of log that the other side has cosigned
+	calls    sync.RWMutex  // held by calls that are being answered, and to end them all
+	stop     context.CancelFunc
+	done     chan struct{}
 }
 
 // lines keeps what a machine logs, for a test that fails.
@@ -300,6 +301,15 @@ func (s *side) born() {
 			},
 			Quiet: func(context.Context, domicile.AccountID) error {
 				return s.life.step("quiet", func() error { return nil })
+			},
+			Cosign: func(_ context.Context, by domicile.Region) error {
+				return s.life.step("cosign", func() error {
+					if s.w.isCut(s.region, by, "cosign") {
+						return domicile.E("cosign", domicile.Unavailable, "no route")
+					}
+					s.cosigned.Store(s.log.Head().Size)
+					return nil
+				})
 			}})
 		if err == nil {
 			m.pause = func(int) time.Duration { return time.Millisecond }
@@ -413,6 +423,11 @@ func (l link) call(ctx context.Context, to domicile.Region, method string, in an
 	}
 	if me.life.isDead() || other.life.isDead() || l.w.isCut(l.from, to, method) {
 		return domicile.E(method, domicile.Unavailable, "no route")
+	}
+	if in, ok := in.(handover); ok {
+		if r, _, err := me.machine().rows.get("out/" + in.Move); err != nil || r.Leaves[HandedOver] >= me.cosigned.Load() {
+			l.w.t.Errorf("%s learns of a handover whose leaf %d it has not cosigned: %v", to, r.Leaves[HandedOver], err)
+		}
 	}
 	other.calls.RLock()
 	defer other.calls.RUnlock()

@@ -49,6 +49,8 @@ type Config struct {
 	// Quiet ends the sessions of a frozen account, and returns when none is left and no delivery is between its commit and its
 	// answer. Safe to repeat.
 	Quiet func(ctx context.Context, id domicile.AccountID) error
+	// Cosign has another region cosign this region's log as it is, or fails.
+	Cosign func(ctx context.Context, by domicile.Region) error
 	// Pending reports whether mail from the account waits to be sent: its home does that before it freezes the account, and before it
 	// erases it. nil = none ever does.
 	Pending func(ctx context.Context, id domicile.AccountID) (bool, error)
@@ -64,6 +66,9 @@ const (
 	planEvery   = 5 * time.Second // how often the ledger is asked for approved changes, if nobody says that there is one
 	atOnce      = 4               // moves out of this region that are driven at a time
 	maxIncoming = 256             // accounts that come in at a time
+
+	maxIncomingEach = maxIncoming / 4 // of them from one region, so that none takes the room of the others
+	maxEnded        = 256             // moves that one region may offer and cancel within an hour
 )
 
 // Machine runs the moves of one region, out and in. Safe for concurrent use; one Machine at a time may write the table.
@@ -85,7 +90,7 @@ type Machine struct {
 func Open(cfg Config) (*Machine, error) {
 	const op = "open moves"
 	if cfg.Region == "" || cfg.Store == nil || cfg.Residence == nil || cfg.Directory == nil || cfg.Place == nil || cfg.Network == nil ||
-		cfg.Guard == nil || cfg.Log == nil || cfg.TokenKey == nil || cfg.Quiet == nil {
+		cfg.Guard == nil || cfg.Log == nil || cfg.TokenKey == nil || cfg.Quiet == nil || cfg.Cosign == nil {
 		return nil, domicile.E(op, domicile.Invalid, "a part is missing in its configuration")
 	}
 	if cfg.Logger == nil {
@@ -252,8 +257,12 @@ func (m *Machine) failed(ctx context.Context, r row, err error) {
 // errStale says that a row has left the state that a step was for; the next look finds what to do.
 var errStale = errors.New("the move went on meanwhile")
 
-// final says whether an error is an answer and not a failure.
+// final says whether an error is an answer and not a failure. That the handover has been is none before the handover: this region has
+// then forgotten it, since its folder is an older copy, and must not serve the account again.
 func final(err error) bool {
+	if domicile.ReasonOf(err) == domicile.MovePastHandover {
+		return false
+	}
 	switch domicile.KindOf(err) {
 	case domicile.Refused, domicile.Invalid, domicile.Exist, domicile.TooLarge:
 		return true

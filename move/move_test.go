@@ -1,6 +1,7 @@
 package move
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -147,5 +148,26 @@ func TestSuspended(t *testing.T) {
 func TestOpenNeedsItsParts(t *testing.T) {
 	if _, err := Open(Config{}); domicile.KindOf(err) != domicile.Invalid {
 		t.Error(err)
+	}
+}
+
+// TestNoMail: an account that has no mail moves too; its last part is empty.
+func TestNoMail(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	from, to := w.sides[ie], w.sides[us]
+	err := errors.Join(
+		from.names.Claim(ctx, annAt, ann, 1),
+		from.store.CreateAccount(ctx, "", store.Account{ID: ann, Address: annAt, Residence: "IE"}),
+		from.ledger.Declare(ctx, residence.Declaration{Account: ann, Country: "IE", Evidence: []residence.Evidence{{Kind: residence.Billing, Country: "IE"}}}, residence.Actor{Name: "ops", Region: ie}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := w.approve(ie, "US")
+	from.run()
+	to.run()
+	w.until("the end", func() bool { return from.state(id) == Cancelled || from.state(id) == Erased && to.state(id) == Erased })
+	if from.state(id) != Erased || !to.serves() {
+		t.Errorf("the move is %s: %s", from.state(id), strings.Join(from.logged.last, ""))
 	}
 }

@@ -333,8 +333,12 @@ func (m *Machine) keep(id domicile.AccountID) {
 	delete(m.gone, id)
 }
 
-// tellHandover gives the target the record with which it serves.
+// tellHandover gives the target the record with which it serves, once the target has cosigned the log with the leaf of the handover:
+// if this region is ever restored from a backup of before, the target knows a newer log, and the account is not served twice.
 func (m *Machine) tellHandover(ctx context.Context, r row) error {
+	if err := m.cfg.Cosign(ctx, r.To); err != nil {
+		return err
+	}
 	var got receipt
 	in := handover{head{wireVersion, r.ID}, *r.Ownership, r.Was}
 	if err := m.ask(ctx, r, methodHandover, in, &got); err != nil {

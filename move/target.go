@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"domicile"
 	"domicile/region"
@@ -198,18 +199,27 @@ func (m *Machine) mayTake(ctx context.Context, from domicile.Region, in offer) e
 		return err
 	}
 	all, err := m.list()
-	incoming := 0
+	incoming, theirs, ended := 0, 0, 0
 	for _, r := range all {
-		if r.Side != Target || r.done() || r.State == Abandoned && r.Settled {
+		if r.Side == Target && r.From == from && r.State == Abandoned && m.cfg.Now().Sub(r.Changed) < time.Hour {
+			ended++
+		}
+		if r.Side != Target || r.done() {
 			continue
 		}
 		incoming++
+		if r.From == from {
+			theirs++
+		}
 		if r.Account == in.Account {
 			return domicile.E("move", domicile.Unavailable, "another move of the account is not cancelled yet")
 		}
 	}
-	if incoming >= maxIncoming {
+	if incoming >= maxIncoming || theirs >= maxIncomingEach {
 		return domicile.E("move", domicile.Unavailable, "as many accounts come in as may at a time")
+	}
+	if ended >= maxEnded { // each leaves a row, and leaves in the log
+		return domicile.E("move", domicile.Unavailable, "that region has cancelled as many moves as it may within an hour")
 	}
 	return err
 }
@@ -285,9 +295,18 @@ func (m *Machine) history(r row) (out []residence.Entry, err error) {
 	return out, nil
 }
 
-// forget removes the ledger that rested aside, the last entry first, so that what is left is never taken for the whole.
+// forget removes the ledger that rested aside, the last entry first, so that what is left is never taken for the whole. Of one that did not come
+// whole the row counts nothing, but entries may be there.
 func (m *Machine) forget(r row) error {
-	for n := r.Residence - 1; n >= 0; n-- {
+	n := r.Residence
+	for ; ; n++ {
+		if _, ok, err := m.rows.table.Get(historyKey(r.ID, n)); err != nil {
+			return err
+		} else if !ok {
+			break
+		}
+	}
+	for n--; n >= 0; n-- {
 		raw, ok, err := m.rows.table.Get(historyKey(r.ID, n))
 		if err == nil && ok {
 			_, err = m.rows.table.CompareAndSwap(historyKey(r.ID, n), raw, nil)

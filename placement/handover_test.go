@@ -65,7 +65,7 @@ func TestHandover(t *testing.T) {
 	if err := o.d.Claim(ctx, anna, "a1", 1); err == nil {
 		t.Error("the last home claimed it back")
 	}
-	if err := o.d.Confirm(ctx, anna, "a1", 1); domicile.ReasonOf(err) != domicile.NameTaken {
+	if err := o.d.Confirm(ctx, anna, "a1", 1); domicile.ReasonOf(err) != domicile.MovePastHandover {
 		t.Errorf("the last home is confirmed: %v", err)
 	}
 	if err := next.Confirm(ctx, anna, "a1", 2); err != nil {

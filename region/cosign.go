@@ -117,6 +117,23 @@ func (n *Node) CosignNow(ctx context.Context, log *audit.Log) (int, error) {
 	return did, domicile.W("cosign", errors.Join(errs...))
 }
 
+// CosignBy has one other region cosign log as it is: from then on that region misses what is in it (see Confirm). Unavailable if it cannot be
+// reached now; Conflict if it knows a log that this one is not the continuation of.
+func (n *Node) CosignBy(ctx context.Context, log *audit.Log, who domicile.Region) error {
+	op := "have the log cosigned by " + string(who)
+	vkey, ok := n.cosigners()[who]
+	if !ok {
+		return domicile.E(op, domicile.Unavailable, "the catalog has no such other region")
+	}
+	checkpoint, err := log.Checkpoint()
+	if err != nil {
+		return domicile.W(op, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, cosignTimeout)
+	defer cancel()
+	return domicile.W(op, n.cosignBy(ctx, log, checkpoint, who, vkey))
+}
+
 // Confirm asks every witness and every other region whether log, as it is, is the newest that they know of: each must cosign its
 // checkpoint. It is for a log that was restored, before anything is added to it. One that knows a newer log, or another, refuses
 // it (LogRolledBack); as long as one does not answer it is Unavailable, which names it, and may be asked again.

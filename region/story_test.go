@@ -146,6 +146,31 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// TestCosignBy: one region's cosignature is enough that a log from before is missed.
+func TestCosignBy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "us-east", "eu-ireland")
+	us := w.place("us-1", "us-east", nil, nil)
+	ie := w.place("ie-1", "eu-ireland", []string{us.node.GossipAddr()}, nil)
+	waitFor(t, "join", knows(ie.node, "us-1"))
+	leaf := must(ie.log.Append(t.Context(), audit.Entry{Kind: "test.one"}))
+	if err := ie.node.CosignBy(t.Context(), ie.log, "us-east"); err != nil {
+		t.Fatal(err)
+	}
+	if who := must(ie.log.Cosigners(leaf.Index)); len(who) != 1 {
+		t.Errorf("cosigned by %v", who)
+	}
+	before := must(audit.Open(audit.Config{Dir: filepath.Join(t.TempDir(), "log"), Origin: w.signer["eu-ireland"].name, Signer: w.signer["eu-ireland"], Sealer: testSealer{}}))
+	t.Cleanup(func() { before.Close() })
+	ie.node.cosigned = cosigned{}
+	wantReason(t, ie.node.Confirm(t.Context(), before), domicile.LogRolledBack)
+	for _, nobody := range []domicile.Region{"eu-ireland", "nowhere"} {
+		wantKind(t, ie.node.CosignBy(t.Context(), ie.log, nobody), domicile.Unavailable)
+	}
+	us.node.Close()
+	wantKind(t, ie.node.CosignBy(t.Context(), ie.log, "us-east"), domicile.Unavailable)
+}
+
 // memTable is placement.Table in memory.
 type memTable struct {
 	mu   sync.Mutex

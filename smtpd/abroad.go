@@ -21,14 +21,6 @@ import (
 // sessionSubmission is the name under which a session is handed over. The request's tag is the word of the trace field.
 const sessionSubmission = "submission"
 
-// Delays of wrong logins that other nodes hand over: half of those of the fronts, which honest nodes wait for in any case, so that
-// they do not show there, and a node that does not wait must.
-const (
-	frontDelay = time.Second
-	homeDelay  = frontDelay / 2
-	regionFree = 200 // failures of a whole region within ten minutes that are no sign of guessing
-)
-
 // locate finds the home of a login's name; NotExist for what is no name here.
 func (s *Server) locate(name string) (placement.Location, error) {
 	a, err := placement.ParseAddress(name)
@@ -45,6 +37,20 @@ func (s *Server) locate(name string) (placement.Location, error) {
 		return loc, domicile.E("login", domicile.Unavailable, "it cannot be known now where the account rests")
 	}
 	return loc, nil
+}
+
+// movedOn asks anew where an account rests whose remembered home does not know it, or not now: it may have moved meanwhile.
+func (s *Server) movedOn(name string, was placement.Location, err error) (now placement.Location, moved bool) {
+	if k := domicile.KindOf(err); err == nil || s.moved == nil || s.open == nil || s.isHome(was) || k != domicile.NotExist && k != domicile.Unavailable {
+		return was, false
+	}
+	a, err := placement.ParseAddress(name)
+	if err != nil {
+		return was, false
+	}
+	s.moved(a)
+	now, err = s.locate(name)
+	return now, err == nil && (now.Home != was.Home || now.Epoch != was.Epoch)
 }
 
 // away hands login and connection to the account's home: the latter once the client has been told that it is logged in.
@@ -128,7 +134,7 @@ func (s *Server) serveSession(ctx context.Context, in *region.Session) error {
 	began := time.Now()
 	a, err := s.cfg.Check.Account(ctx, in.Login.Name, in.Login.Password)
 	if domicile.KindOf(err) == domicile.NotExist {
-		s.delay(in, began)
+		s.guesses.Wait(s.ctx, in.From.Region, in.Client, began)
 	}
 	if err == nil {
 		err = s.maySend(ctx, in, a)
@@ -155,32 +161,16 @@ func (s *Server) serveSession(ctx context.Context, in *region.Session) error {
 	return nil
 }
 
-// delay holds the place of a wrong login, also when the node that handed it over is gone: how often a region can guess is bounded by
-// its places and these delays. The right password is never delayed.
-func (s *Server) delay(in *region.Session, began time.Time) {
-	from := string(in.From.Region)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.fromRegion.Wait(s.ctx, from, began)
-	}()
-	s.fromClient.Wait(s.ctx, from+"/"+in.Client, began)
-	<-done
-}
-
 // maySend holds an account's state, and its owner's choice of being served through another region.
 func (s *Server) maySend(ctx context.Context, in *region.Session, a store.Account) error {
-	if err := mayServe(a); err != nil {
+	if err := login.MayServe(a); err != nil {
 		return err
 	}
-	if in.From.Region == s.cfg.Region || a.Abroad == store.AbroadRelay {
+	reason, why := login.Abroad(a)
+	if reason == "" || in.From.Region == s.cfg.Region {
 		return nil
 	}
-	r := region.Request{Crossing: in.Crossing(a.ID, s.cfg.Region)}
-	if a.Abroad == store.AbroadRefer {
-		return s.cfg.Guard.Refuse(ctx, r, domicile.ReadAtHome, "house/abroad", "the owner wants to be referred to the home")
-	}
-	return s.cfg.Guard.Refuse(ctx, r, domicile.AbroadRefused, "house/abroad", "the owner wants no sessions through another region")
+	return s.cfg.Guard.Refuse(ctx, region.Request{Crossing: in.Crossing(a.ID, s.cfg.Region)}, reason, "house/abroad", why)
 }
 
 // takeOver serves a connection on which an account has logged in elsewhere. The client has been greeted and has said EHLO there; here

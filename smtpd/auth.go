@@ -10,6 +10,7 @@ import (
 
 	"domicile"
 	"domicile/login"
+	"domicile/placement"
 	"domicile/region"
 	"domicile/store"
 )
@@ -76,14 +77,16 @@ func (s *submitSession) Auth(mechanism string) (sasl.Server, error) {
 // look alike, in words and in time.
 func (s *submitSession) login(name, password string) error {
 	began := time.Now()
+	c := region.Credential{Name: name, Password: password}
 	loc, err := s.srv.locate(name)
 	switch {
-	case domicile.KindOf(err) == domicile.NotExist, err == nil && loc.Home != s.srv.cfg.Region && s.srv.open == nil:
-		_, err = s.srv.nobody.Account(s.srv.ctx, name, password) // the same work as for an account that rests here
-	case err == nil && loc.Home == s.srv.cfg.Region && s.srv.cfg.Home != nil:
-		err = s.here(name, password)
 	case err == nil:
-		err = s.away(region.Credential{Name: name, Password: password}, loc)
+		err = s.at(c, loc)
+		if now, moved := s.srv.movedOn(name, loc, err); moved {
+			loc, err = now, s.at(c, now)
+		}
+	case domicile.KindOf(err) == domicile.NotExist:
+		_, err = s.srv.nobody.Account(s.srv.ctx, name, password) // the same work as for an account that rests here
 	}
 	if s.srv.cfg.Login != nil {
 		s.srv.cfg.Login(loginResult(err))
@@ -99,6 +102,22 @@ func (s *submitSession) login(name, password string) error {
 		}
 	}
 	return s.srv.loginAnswer(err, loc.Home)
+}
+
+// at logs in at the account's home: here, or through a tunnel.
+func (s *submitSession) at(c region.Credential, loc placement.Location) error {
+	switch srv := s.srv; {
+	case srv.isHome(loc):
+		return s.here(c.Name, c.Password)
+	case srv.open == nil:
+		_, err := srv.nobody.Account(srv.ctx, c.Name, c.Password)
+		return err
+	}
+	return s.away(c, loc)
+}
+
+func (s *Server) isHome(loc placement.Location) bool {
+	return loc.Home == s.cfg.Region && s.cfg.Home != nil
 }
 
 func loginResult(err error) string {
@@ -118,7 +137,7 @@ func loginResult(err error) string {
 func (s *submitSession) here(name, password string) error {
 	a, err := s.srv.cfg.Check.Account(s.srv.ctx, name, password)
 	if err == nil {
-		err = mayServe(a)
+		err = login.MayServe(a)
 	}
 	if err != nil {
 		return err
@@ -129,17 +148,6 @@ func (s *submitSession) here(name, password string) error {
 	}
 	s.account = a
 	return nil
-}
-
-// mayServe says why an account may not send, nil if it may.
-func mayServe(a store.Account) error {
-	switch a.State {
-	case store.Active:
-		return nil
-	case store.Suspended:
-		return domicile.Refuse("login", domicile.AccountSuspended, "house/suspended", "the account is suspended")
-	}
-	return domicile.E("login", domicile.Unavailable, "the account is on its way to another region")
 }
 
 // underPermit puts a connection under a stream permit for the account, so that the session is on record.
@@ -188,7 +196,7 @@ func (s *submitSession) checkNow(ctx context.Context) error {
 	if err != nil {
 		return errLoginNow
 	}
-	if err := mayServe(a); err != nil {
+	if err := login.MayServe(a); err != nil {
 		return s.srv.loginAnswer(err, s.srv.cfg.Region)
 	}
 	return nil

@@ -33,11 +33,11 @@ func TestCountsDeliveries(t *testing.T) {
 	var got []domicile.Kind
 	w.home.Count = func(err error) { got = append(got, domicile.KindOf(err)) }
 	d := delivery{V: wireVersion, ID: "d1", Sender: "s@sender.test", Recipients: []domicile.AccountID{"a-ann"}, Trace: "Received: x\r\n"}
-	if _, err := w.home.deliver(context.Background(), d, strings.NewReader("Subject: x\r\n\r\nx\r\n")); err != nil {
+	if _, err := w.home.deliver(context.Background(), ireland, d, strings.NewReader("Subject: x\r\n\r\nx\r\n")); err != nil {
 		t.Fatal(err)
 	}
 	d.Recipients = []domicile.AccountID{"a-nobody"}
-	w.home.deliver(context.Background(), d, strings.NewReader("x\r\n"))
+	w.home.deliver(context.Background(), ireland, d, strings.NewReader("x\r\n"))
 	if want := []domicile.Kind{domicile.Other, domicile.Unavailable}; !slices.Equal(got, want) { // nil is of kind Other
 		t.Errorf("counted %v, want %v", got, want)
 	}

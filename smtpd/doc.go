@@ -18,7 +18,9 @@
 //
 // # Submission
 //
-// A customer logs in within TLS, at home or through the front of another node ([Server.Register]), and writes in no name but their own (envelope, From, Sender, Resent-From). Date and
+// A customer logs in within TLS, and writes in no name but their own (envelope, From, Sender, Resent-From). The password is checked at
+// the account's home. A front elsewhere, or without a store, hands the connection over with it ([Server.Register]), and carries bytes in
+// memory from there on; the owner may refuse that ("account abroad"). Date and
 // Message-ID are added where missing; Bcc is removed. The message rests in the [Queue], sealed under the account's key, before 250
 // is said. The queue's worker takes it to each recipient's home as a front does, again and again until it is there or it has
 // expired, and tells the sender of what failed. Each step may be repeated: deliveries carry the message's id ("once"), under which
@@ -33,7 +35,7 @@
 //
 // and on the submission ports
 //
-//	530 5.7.0   not logged in                      535 5.7.8   unknown name, wrong password, or no session through here
+//	530 5.7.0   not logged in                      535 5.7.8   unknown name, wrong password; refused abroad
 //	538 5.7.11  AUTH outside TLS                   535 5.7.13  suspended
 //	550 5.7.1   another's name; other providers    450 4.7.1   too many recipients in an hour
 //	554 5.6.0   a header that can be read two ways 452 4.3.1   the queue is full

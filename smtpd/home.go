@@ -44,7 +44,7 @@ func (h *Home) Register(n *region.Node) {
 		if err := fromRegion(c, &d); err != nil {
 			return nil, err
 		}
-		return h.deliver(ctx, d, c.Body)
+		return h.deliver(ctx, c.From.Region, d, c.Body)
 	})
 	n.Handle(methodAnswered, domicile.Delivery, maxReply, func(ctx context.Context, c *region.Call) (any, error) {
 		var a answered
@@ -72,10 +72,10 @@ const quotaRule = "house/quota"
 // movedRule marks the error of an account that is on its way, or gone, to another region: the front looks its home up again.
 const movedRule = "house/moved"
 
-// deliver stores a copy for each recipient: all are on disk when it returns nil, but for those of an Each delivery that its answer
+// deliver stores a copy for each recipient of what the region from sends: all are on disk when it returns nil, but for those of an Each delivery that its answer
 // names. After an error some may be, under tokens that make a repetition safe. A body that breaks off gives Unavailable, and
 // nothing is kept of it.
-func (h *Home) deliver(ctx context.Context, d delivery, body io.Reader) (_ *accepted, err error) {
+func (h *Home) deliver(ctx context.Context, from domicile.Region, d delivery, body io.Reader) (_ *accepted, err error) {
 	const op = "deliver"
 	if h.Count != nil {
 		defer func() { h.Count(err) }()
@@ -96,7 +96,7 @@ func (h *Home) deliver(ctx context.Context, d delivery, body io.Reader) (_ *acce
 	if err := h.receive(all, digest, body); err != nil {
 		return nil, domicile.W(op, err)
 	}
-	out := &accepted{V: wireVersion, Tokens: tokens(all.keys(key, d), d, digest)}
+	out := &accepted{V: wireVersion, Tokens: tokens(all.keys(key, d), from, d, digest)}
 	h.commit(ctx, d, all, out.Tokens)
 	if err := all.err(); err != nil {
 		return nil, domicile.W(op, err)
@@ -358,13 +358,14 @@ func markQuota(err error) error {
 }
 
 // tokens returns, for each recipient, a keyed hash of what a repetition would repeat: sender, account and body; or account and
-// name, if the sender gave the delivery one.
-func tokens(keys [][]byte, d delivery, body hash.Hash) []string {
+// name, if the sender gave the delivery one. A name is one of its region's: another that has seen it, as a recipient's home has, can
+// neither use it up before the message comes, nor have it forgotten.
+func tokens(keys [][]byte, from domicile.Region, d delivery, body hash.Hash) []string {
 	sum := body.Sum(nil)
 	out := make([]string, len(d.Recipients))
 	for i, id := range d.Recipients {
 		if d.Once != "" {
-			out[i] = token(keys[i], "domicile/delivery/once/v1", string(id), d.Once)
+			out[i] = token(keys[i], "domicile/delivery/once/v1", string(from), string(id), d.Once)
 		} else {
 			out[i] = token(keys[i], "domicile/delivery/v1", d.Sender, string(id), string(sum))
 		}

@@ -169,7 +169,7 @@ func (l *link) store(ctx context.Context, home domicile.Region, d delivery, body
 	if err := json.Unmarshal(text, &got); err != nil {
 		return nil, err
 	}
-	out, err := to.deliver(ctx, got, body)
+	out, err := to.deliver(ctx, useast, got, body)
 	if after != nil {
 		return nil, after
 	}

@@ -195,7 +195,7 @@ func TestLMTPTwice(t *testing.T) {
 func TestEachDelivery(t *testing.T) {
 	w := newWorld(t)
 	d := delivery{V: 1, ID: "x", Each: true, Recipients: []domicile.AccountID{"a-gone", "a-ann", "a-full"}, Trace: "Received: x\r\n"}
-	out, err := w.home.deliver(t.Context(), d, strings.NewReader(strings.Repeat("letter\r\n", 100)))
+	out, err := w.home.deliver(t.Context(), ireland, d, strings.NewReader(strings.Repeat("letter\r\n", 100)))
 	if err != nil || !out.fits(d) {
 		t.Fatalf("%+v, %v", out, err)
 	}
@@ -228,7 +228,7 @@ func TestOnce(t *testing.T) {
 	send := func(once, body string) {
 		t.Helper()
 		d := delivery{V: 1, ID: "x", Once: once, Each: true, Recipients: []domicile.AccountID{"a-ann", "a-bob"}, Trace: "Received: x\r\n"}
-		out, err := w.home.deliver(t.Context(), d, strings.NewReader(body))
+		out, err := w.home.deliver(t.Context(), ireland, d, strings.NewReader(body))
 		if err != nil || out.of(0) != nil || out.of(1) != nil {
 			t.Fatalf("%+v, %v", out, err)
 		}

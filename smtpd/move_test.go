@@ -3,11 +3,14 @@ package smtpd
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"domicile"
+	"domicile/placement"
+	"domicile/region"
 	"domicile/store"
 	"domicile/store/storetest"
 )
@@ -20,7 +23,7 @@ func TestTokenKeyMovesAlong(t *testing.T) {
 	d := delivery{V: 1, ID: "q1", Sender: "a@b.example", Recipients: []domicile.AccountID{"a-ann"}, Trace: "Received: from x\r\n\tby y; now\r\n"}
 	send := func(h *Home, d delivery) string {
 		t.Helper()
-		out, err := h.deliver(ctx, d, strings.NewReader("Subject: once\r\n\r\nonce\r\n"))
+		out, err := h.deliver(ctx, ireland, d, strings.NewReader("Subject: once\r\n\r\nonce\r\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,6 +105,28 @@ func TestHomeIsLookedUpAgain(t *testing.T) {
 	}
 }
 
+// A customer who submits at a front that still remembers the last home logs in at the next; one who is refused is not asked for anew.
+func TestSubmissionFollowsAMove(t *testing.T) {
+	for kind, want := range map[domicile.Kind][]domicile.Region{
+		domicile.NotExist: {"us-east", "ap-sydney"}, domicile.Unavailable: {"us-east", "ap-sydney"}, domicile.Refused: {"us-east"}} {
+		o := newOffice(t, false)
+		at := placement.Location{Account: "a-joe", Home: "us-east", Epoch: 1}
+		var asked []domicile.Region
+		o.srv.resolve = func(context.Context, domicile.Address) (placement.Location, error) { return at, nil }
+		o.srv.moved = func(domicile.Address) { at = placement.Location{Account: "a-joe", Home: "ap-sydney", Epoch: 2} }
+		o.srv.open = func(_ context.Context, to domicile.Region, _ string, _ region.SessionRequest) (*region.Conn, error) {
+			if asked = append(asked, to); to == "ap-sydney" {
+				return nil, domicile.Refuse("login", domicile.AbroadRefused, "house/abroad", "")
+			}
+			return nil, domicile.E("open session", kind, "")
+		}
+		answer := o.within().do("AUTH PLAIN "+plain("joe@example.com", "pw"), "535")
+		if !slices.Equal(asked, want) || strings.Contains(answer, string(domicile.AbroadRefused)) != (len(want) == 2) {
+			t.Errorf("%v: homes asked %v, want %v; %s", kind, asked, want, answer)
+		}
+	}
+}
+
 // A message that a customer is sending when the freeze comes is waited for; one that begins behind it is put off.
 func TestSubmissionAtTheFreeze(t *testing.T) {
 	o := newOffice(t, false)
@@ -125,5 +150,39 @@ func TestSubmissionAtTheFreeze(t *testing.T) {
 	first.do("x\r\n.", "250")
 	if list, err := o.q.List(10); err != nil || len(list) != 1 || o.q.Idle("a-ann") {
 		t.Errorf("%d messages, %v", len(list), err)
+	}
+}
+
+// A name under which a region delivers is used up by that region alone: another, which has the same message for recipients of its own
+// and so knows the name, cannot have it taken for delivered elsewhere.
+func TestOnceIsOfItsRegion(t *testing.T) {
+	w := newWorld(t)
+	d := delivery{V: wireVersion, ID: "q1", Once: "q1", Each: true, Sender: "a@b.example", Recipients: []domicile.AccountID{"a-ann"}, Trace: "Received: from x\r\n\tby y; now\r\n"}
+	seen := map[string]bool{}
+	for _, one := range []struct {
+		from domicile.Region
+		body string
+	}{{useast, "false\r\n"}, {ireland, "true\r\n"}, {ireland, "true\r\n"}} {
+		out, err := w.home.deliver(t.Context(), one.from, d, strings.NewReader(one.body))
+		if err != nil || out.Failed != nil {
+			t.Fatal(one.from, err, out)
+		}
+		seen[out.Tokens[0]] = true
+	}
+	inbox, err := w.home.store.MailboxByName(t.Context(), "a-ann", store.Inbox)
+	if err != nil || inbox.Messages != 2 || len(seen) != 2 {
+		t.Errorf("%d messages under %d tokens, want 2 under 2: %v", inbox.Messages, len(seen), err)
+	}
+}
+
+// What a recipient's home says of its copy is quoted to clients and in notices: it can bring no words of its own.
+func TestVerdictSpeaksInTheClosedList(t *testing.T) {
+	v := verdict{Kind: domicile.Refused.String(), Reason: "x)\r\n250 2.0.0 (y"}
+	if err := v.err(); domicile.KindOf(err) != domicile.Refused || domicile.ReasonOf(err) != "" || refusal(err, 1).Message != "Refused ()" {
+		t.Errorf("%v: %q", err, refusal(err, 1).Message)
+	}
+	known := verdictOf(domicile.Refuse("x", domicile.AccountSuspended, "r", ""))
+	if err := known.err(); domicile.ReasonOf(err) != domicile.AccountSuspended {
+		t.Error(err)
 	}
 }

@@ -34,7 +34,7 @@ type carrier interface {
 // deliver streams body home and returns when home has it on disk.
 func (r *route) deliver(ctx context.Context, home domicile.Region, d delivery, body io.Reader) (*accepted, error) {
 	if r.here(home) {
-		return r.cfg.Home.deliver(ctx, d, body)
+		return r.cfg.Home.deliver(ctx, r.cfg.Region, d, body)
 	}
 	out, err := r.other.store(ctx, home, d, body)
 	if err == nil && !out.fits(d) {

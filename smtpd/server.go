@@ -78,9 +78,9 @@ type Server struct {
 	open    func(ctx context.Context, to domicile.Region, front string, r region.SessionRequest) (*region.Conn, error)
 	relay   func(ctx context.Context, client net.Conn, tunnel *region.Conn, a domicile.AccountID, home domicile.Region) error
 
-	handed                 *feed        // connections that other nodes hand over; nil before Register
-	fromRegion, fromClient *login.Fails // wrong logins among them
-	joins                  sync.WaitGroup
+	handed  *feed         // connections that other nodes hand over; nil before Register
+	guesses *login.Handed // wrong logins among them
+	joins   sync.WaitGroup
 	// patience is how long the home of one recipient may hold up those of others.
 	patience time.Duration
 
@@ -122,8 +122,8 @@ func newServer(cfg Config, resolve func(context.Context, domicile.Address) (plac
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, route: route{cfg, border{cfg}}, resolve: resolve, now: cfg.Now, tarpit: tarpitStep, patience: fanPatience, fails: login.NewFails(frontDelay, 0),
-		fromRegion: login.NewFails(homeDelay, regionFree), fromClient: login.NewFails(homeDelay, 0), tunnels: map[*region.Conn]net.Conn{}, gates: map[*gate]struct{}{}}
+	s := &Server{cfg: cfg, route: route{cfg, border{cfg}}, resolve: resolve, now: cfg.Now, tarpit: tarpitStep, patience: fanPatience, fails: login.NewFails(login.FirstDelay, 0),
+		guesses: login.NewHanded(), tunnels: map[*region.Conn]net.Conn{}, gates: map[*gate]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.attach = s.underPermit
 	if cfg.Check != nil {

@@ -389,13 +389,13 @@ func TestDeliveryFromAPeerIsChecked(t *testing.T) {
 	} {
 		d := good
 		spoil(&d)
-		if _, err := w.home.deliver(context.Background(), d, strings.NewReader("x")); domicile.KindOf(err) != domicile.Invalid {
+		if _, err := w.home.deliver(context.Background(), ireland, d, strings.NewReader("x")); domicile.KindOf(err) != domicile.Invalid {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	d := good
 	d.Recipients = []domicile.AccountID{"a-gone"}
-	if _, err := w.home.deliver(context.Background(), d, strings.NewReader("x")); domicile.KindOf(err) != domicile.Unavailable {
+	if _, err := w.home.deliver(context.Background(), ireland, d, strings.NewReader("x")); domicile.KindOf(err) != domicile.Unavailable {
 		t.Errorf("an account that is not here: %v", err)
 	}
 }

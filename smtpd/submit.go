@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/emersion/go-smtp"
 
@@ -41,10 +42,11 @@ func (s *submitSession) Mail(from string, opts *smtp.MailOptions) error {
 	return nil
 }
 
-// own says whether an address is the account's.
+// own says whether an address is the account's. A subaddress counts for nothing there, so what must be quoted in it is refused:
+// of "ann+<bob@example.com>"@example.com many programs show bob.
 func (s *submitSession) own(address string) bool {
 	a, err := placement.ParseAddress(address)
-	return err == nil && a == s.account.Address
+	return err == nil && a == s.account.Address && !strings.ContainsAny(address[:strings.LastIndexByte(address, '@')], "()<>[]:;@\\,\" \t")
 }
 
 // Rcpt takes a recipient that lives in the cluster, or of whom that cannot be known now: the queue finds out.

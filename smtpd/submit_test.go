@@ -342,6 +342,8 @@ func TestSubmissionHeader(t *testing.T) {
 		"From: ann@example.com\r\nResent-From: ann@example.com":                       "250",
 		"Subject: no author":                                                          "550 5.7.1",
 		"From: bob@example.com":                                                       "550 5.7.1",
+		"From: \"ann+<bob@example.com>\"@example.com":                                 "550 5.7.1",
+		"From: Bob <\"ann+bob@example.com> \"@example.com>":                           "550 5.7.1",
 		"From: ann@example.com <bob@example.com>":                                     "550 5.7.1",
 		"From: \"ann@example.com\" <bob@example.com>":                                 "550 5.7.1",
 		"From: ann@example.com, bob@example.com":                                      "550 5.7.1",

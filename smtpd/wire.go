@@ -64,10 +64,14 @@ func verdictOf(err error) verdict {
 	return v
 }
 
-// err is the inverse of verdictOf.
+// err is the inverse of verdictOf. It comes from another region: a reason that is not in the closed list is dropped, since answers to clients
+// and notices to senders quote it.
 func (v verdict) err() error {
 	if v == (verdict{}) {
 		return nil
+	}
+	if !slices.Contains(domicile.Reasons, v.Reason) {
+		v.Reason = ""
 	}
 	return &domicile.Error{Op: "deliver", Kind: domicile.ParseKind(v.Kind), Reason: v.Reason, Rule: v.Rule}
 }

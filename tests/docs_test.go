@@ -235,13 +235,13 @@ func commands(t *testing.T, name string, sections ...string) string {
 	return script.String()
 }
 
-// TestOperatingByHand runs the commands of docs/OPERATING.md as they stand there, from a lab that runs on: an account, and an
-// order under the treaty up to its archive. The ports are this lab's.
+// TestOperatingByHand runs the commands of docs/OPERATING.md as they stand there, from a lab that runs on: an account, its owner's
+// choice for sessions abroad, and an order under the treaty up to its archive. The ports are this lab's.
 func TestOperatingByHand(t *testing.T) {
 	t.Parallel()
 	harness.Need(t, "sha256sum", "apt-get install coreutils")
 	c := harness.Shared(t)
-	text := strings.ReplaceAll(commands(t, "docs/OPERATING.md", "Talking to a node", "Orders"), "127.0.0.1:20010", c.Home(ireland).Admin)
+	text := strings.ReplaceAll(commands(t, "docs/OPERATING.md", "Talking to a node", "Sessions abroad", "Orders"), "127.0.0.1:20010", c.Home(ireland).Admin)
 	if _, err := exec.LookPath("age"); err != nil {
 		text = regexp.MustCompile(`(?m)^age .*$`).ReplaceAllString(text, "ls production/*.age")
 	}

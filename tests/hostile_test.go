@@ -66,7 +66,8 @@ type answer struct {
 	Error  struct{ Kind, Reason, Detail string }
 }
 
-func (r *rogue) call(method, caseID string, body io.Reader) (a answer) {
+// post makes a call, and returns its answer as it comes.
+func (r *rogue) post(method, caseID string, body io.Reader) (*http.Response, error) {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), "POST", "https://"+r.addr+"/rpc/1/"+method, body)
 	if err != nil {
@@ -75,7 +76,12 @@ func (r *rogue) call(method, caseID string, body io.Reader) (a answer) {
 	if caseID != "" {
 		req.Header.Set("Domicile-Case", caseID)
 	}
-	res, err := r.http.RoundTrip(req)
+	return r.http.RoundTrip(req)
+}
+
+func (r *rogue) call(method, caseID string, body io.Reader) (a answer) {
+	r.t.Helper()
+	res, err := r.post(method, caseID, body)
 	if err != nil {
 		return a
 	}

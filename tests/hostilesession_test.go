@@ -15,14 +15,7 @@ import (
 // session opens a session at the rogue's node, sends more behind the header, and reads how it was taken.
 func (r *rogue) session(front, caseID string, header any, more []byte) (a answer) {
 	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), "POST", "https://"+r.addr+"/rpc/1/session/"+front, bytes.NewReader(append(headerFrame(header), more...)))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if caseID != "" {
-		req.Header.Set("Domicile-Case", caseID)
-	}
-	res, err := r.http.RoundTrip(req)
+	res, err := r.post("session/"+front, caseID, bytes.NewReader(append(headerFrame(header), more...)))
 	if err != nil {
 		return a
 	}

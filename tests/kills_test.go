@@ -24,10 +24,7 @@ import (
 // the audit logs are checked whole. DOMICILE_KILLS sets the number of kills.
 func TestKills(t *testing.T) {
 	t.Parallel()
-	kills := 12
-	if n, err := strconv.Atoi(os.Getenv("DOMICILE_KILLS")); err == nil {
-		kills = n
-	}
+	kills := times("DOMICILE_KILLS", 12)
 	c := harness.New(t, harness.TwoRegions...)
 	c.StartAll(t)
 	d := &driver{c: c, ctx: t.Context(), sent: map[string]*fate{}}
@@ -67,6 +64,35 @@ type fate struct {
 	answered int // with 250
 	unsure   int // tries without an answer, or with one that leaves it open
 	found    map[string]int
+}
+
+// hand gives the body to a session in which DATA has begun, in two pieces, notes what became of it under mu, and says whether it was
+// answered with 250.
+func (f *fate) hand(s *lab.Sender, text []byte, mu *sync.Mutex) bool {
+	stuffed := []byte(strings.ReplaceAll(string(text), "\r\n.", "\r\n.."))
+	cut := rand.IntN(len(stuffed))
+	_, err1 := s.Write(stuffed[:cut])
+	_, err2 := s.Write(stuffed[cut:])
+	if errors.Join(err1, err2) != nil {
+		return false
+	}
+	_, err := s.Command(250, ".")
+	mu.Lock()
+	defer mu.Unlock()
+	if err == nil {
+		f.answered++
+		return true
+	}
+	f.unsure++
+	return false
+}
+
+// times is how often a test does what it does: as the environment says, else as given.
+func times(variable string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(variable)); err == nil {
+		return n
+	}
+	return otherwise
 }
 
 type driver struct {
@@ -111,22 +137,7 @@ func (d *driver) try(at domicile.Node, text []byte, f *fate) bool {
 	if err := s.Begin("maeve@sender.example", "aoife@example.com", "brian@example.com"); err != nil {
 		return false
 	}
-	stuffed := []byte(strings.ReplaceAll(string(text), "\r\n.", "\r\n.."))
-	cut := rand.IntN(len(stuffed))
-	_, err1 := s.Write(stuffed[:cut])
-	_, err2 := s.Write(stuffed[cut:])
-	if errors.Join(err1, err2) != nil {
-		return false
-	}
-	_, err = s.Command(250, ".")
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err == nil {
-		f.answered++
-		return true
-	}
-	f.unsure++
-	return false
+	return f.hand(s, text, &d.mu)
 }
 
 // read counts what is in a mailbox.

@@ -10,9 +10,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -379,10 +379,7 @@ func send(t *testing.T, c *harness.Cluster, n int, stop <-chan struct{}) (sent [
 // and two operators ask who serves. DOMICILE_MOVES sets how many moves there are (default 1).
 func TestMoveUnderKills(t *testing.T) {
 	t.Parallel()
-	moves := 1
-	if n, err := strconv.Atoi(os.Getenv("DOMICILE_MOVES")); err == nil {
-		moves = n
-	}
+	moves := times("DOMICILE_MOVES", 1)
 	c := harness.New(t, append([]string{"--cool-down", "1s"}, harness.TwoRegions...)...)
 	link := netlink.Lay(t, c, netlink.Blind)
 	c.StartAll(t)
@@ -503,5 +500,38 @@ func TestOrderStopsMove(t *testing.T) {
 	bodies, _ := filepath.Glob(filepath.Join(data, "store", "bodies", "*", "*"))
 	if len(keyFiles)+len(bodies) > 0 {
 		t.Errorf("the US keeps %v %v", keyFiles, bodies)
+	}
+}
+
+// TestSnapshotForgetsAMove: a region whose disk comes back as it was before an account moved away, by no restore that anybody could
+// hold up, finds its own signature on the handover and does not go on serving the account.
+func TestSnapshotForgetsAMove(t *testing.T) {
+	t.Parallel()
+	c := harness.New(t, append(slices.Clone(harness.TwoRegions), "--cool-down", "1s")...)
+	c.StartAll(t)
+	c.Account(t, ireland, mover, "IE")
+	data, old := c.Path(c.Node(ieNode).Data), filepath.Join(t.TempDir(), "snapshot")
+	c.Halt(t, ieNode)
+	if out, err := exec.Command("cp", "-a", data, old).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c.Launch(t, ieNode)
+	id := approved(t, c, ireland, "US")
+	harness.Eventually(t, 2*time.Minute, "the move", func() bool {
+		return moveOf(t, c, ireland, id).State == move.Erased && serving(t, c, usEast)
+	})
+	c.Halt(t, ieNode)
+	if err := os.RemoveAll(data); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", "-a", old, data).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c.Launch(t, ieNode)
+	harness.Eventually(t, time.Minute, "the freeze of what another region serves", func() bool {
+		return c.Ctl(t, ireland, "operator", nil, "account", "show", mover).Get("state") == "moving"
+	})
+	if !serving(t, c, usEast) {
+		t.Error("its home does not serve the account")
 	}
 }

@@ -96,19 +96,25 @@ func (p *post) count(t *testing.T) {
 	t.Helper()
 	for to, texts := range p.sent {
 		got := p.c.Inbox(t, homes[to], to, p.passwords[to])
-		if len(got) != len(texts) {
-			t.Errorf("%s has %d messages, and %d were sent", to, len(got), len(texts))
+		onceEach(t, to, got, texts)
+	}
+}
+
+// onceEach wants what a mailbox holds to be what was sent to it, each message once and unaltered, in whatever order.
+func onceEach(t *testing.T, to string, got, sent [][]byte) {
+	t.Helper()
+	if len(got) != len(sent) {
+		t.Errorf("%s has %d messages, and %d were sent", to, len(got), len(sent))
+	}
+	for i, text := range sent {
+		found := 0
+		for _, m := range got {
+			if lab.BehindTrace(m, text) == nil {
+				found++
+			}
 		}
-		for _, text := range texts {
-			found := 0
-			for _, m := range got {
-				if lab.BehindTrace(m, text) == nil {
-					found++
-				}
-			}
-			if found != 1 {
-				t.Errorf("a message for %s is there %d times", to, found)
-			}
+		if found != 1 {
+			t.Errorf("message %d for %s is there %d times", i, to, found)
 		}
 	}
 }

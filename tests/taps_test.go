@@ -37,11 +37,12 @@ type secret struct {
 	home domicile.Node
 }
 
-// tappedMail is one message, by its marker: its home, and the one link that it may be delivered on; none if it arrived there.
+// tappedMail is one message, by its marker: its home, and the one link that it may come on; none if it arrived there.
 type tappedMail struct {
 	marker string
 	home   domicile.Node
 	link   netlink.Link
+	abroad bool         // it comes in its sender's own session at a front abroad; else as a delivery
 	moves  netlink.Link // on which its account moves later
 }
 
@@ -136,7 +137,8 @@ func (s *tapped) mail(t *testing.T) {
 	}
 }
 
-// submission sends from an Irish account to one of each region: one copy stays, the other goes home from the queue.
+// submission sends from an Irish account to one of each region: one copy stays, the other goes home from the queue. A third letter is
+// handed in at us-east, and goes to Ireland in its sender's session.
 func (s *tapped) submission(t *testing.T) {
 	const own = "aoife@example.com"
 	out := submission(t, s.c, ieNode, own, s.secret[0].text)
@@ -147,8 +149,15 @@ func (s *tapped) submission(t *testing.T) {
 		}
 		s.mails = append(s.mails, m)
 	}
-	harness.Eventually(t, 30*time.Second, "both copies", func() bool {
-		return len(s.c.Inbox(t, ireland, own, s.secret[0].text)) == 5 && len(s.c.Inbox(t, usEast, "samuel@example.com", s.secret[2].text)) == 4
+	m := tappedMail{marker: strings.ToLower(domicile.NewID("tap")[:18]), home: ieNode, link: netlink.Link{From: usNode, To: ieNode}, abroad: true}
+	away := submission(t, s.c, usNode, own, s.secret[0].text)
+	if err := away.Send(own, from(own, m.marker, "The word is "+m.marker+"."), own); err != nil {
+		t.Fatal(err)
+	}
+	away.Close()
+	s.mails = append(s.mails, m)
+	harness.Eventually(t, 30*time.Second, "all copies", func() bool {
+		return len(s.c.Inbox(t, ireland, own, s.secret[0].text)) == 6 && len(s.c.Inbox(t, usEast, "samuel@example.com", s.secret[2].text)) == 4
 	})
 }
 
@@ -162,7 +171,7 @@ func (s *tapped) abroad(t *testing.T) {
 		}
 	}
 	got, err := lab.ReadMail(t.Context(), s.c.Home(usEast).IMAP, "aoife@example.com", s.secret[0].text, "INBOX")
-	read(got, err, 5)
+	read(got, err, 6)
 	got, err = lab.ReadMail(t.Context(), s.c.Node("us-east-2").IMAP, "samuel@example.com", s.secret[2].text, "INBOX")
 	read(got, err, 4)
 	pem, err := os.ReadFile(s.c.Path(s.c.CA[string(ireland)]))
@@ -172,7 +181,7 @@ func (s *tapped) abroad(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
 	got, err = lab.ReadMailTLS(t.Context(), s.c.Home(usEast).IMAPS, &tls.Config{RootCAs: roots, ServerName: "eu-ireland.example.com"}, "aoife@example.com", s.secret[0].text, "INBOX")
-	read(got, err, 5)
+	read(got, err, 6)
 }
 
 // shut tries what is refused, and asks for a name that nobody has.
@@ -266,13 +275,17 @@ func (s *tapped) content(t *testing.T, net *netlink.Net, calls []netlink.Call) {
 				if part == "body" {
 					seen[m.marker] = append(seen[m.marker], k.Link)
 				}
-				if k.Method != "delivery/store" || part != "body" && part != "header" || k.Link != m.link {
+				came := "delivery/store"
+				if m.abroad {
+					came = "session/submission"
+				}
+				if k.Method != came || part != "body" && part != "header" || k.Link != m.link {
 					t.Errorf("mail is in the %s of a call of %s, %s to %s", part, k.Method, k.From, k.To)
 				}
 			}
 			var hits []scan.Hit
 			for _, p := range s.secret {
-				if k.Method != "session/imap" || part != "header" || k.To != p.home { // not a login on its way home
+				if !ownSession(k.Method) || part != "header" || k.To != p.home { // not a login on its way home
 					hits = append(hits, scan.Bytes(data, p.text)...)
 				}
 			}
@@ -314,7 +327,12 @@ func mayName(method, part string) bool {
 	case "order/told", "directory/own":
 		return part == "header"
 	}
-	return method == "session/imap" && part != "fields"
+	return ownSession(method) && part != "fields"
+}
+
+// ownSession reports whether a call is a session whose login the front has seen.
+func ownSession(method string) bool {
+	return method == "session/imap" || method == "session/submission"
 }
 
 // digests are what would give a person or an owner away without an address: ids of accounts, and hashes of addresses.

@@ -198,13 +198,14 @@ func (a *app) accountAbroad() *cobra.Command {
 	return &cobra.Command{
 		Use:   "abroad ADDR relay|refer|refuse",
 		Short: "Say what happens where the owner logs in at a front of another region",
-		Long: `Set the owner's choice for logins at fronts of other regions, once the home has verified the password:
+		Long: `Set the owner's choice for logins at fronts of other regions, to read and to send, once the home has verified the password:
 
   relay   the session goes on through that region, in its memory only (this is so unless another is chosen)
-  refer   the client is told its home's host (RFC 2221), which few mail programs follow by themselves
+  refer   the client is told its home's host (IMAP: RFC 2221), which few mail programs follow by themselves
   refuse  the login is refused
 
-Whoever names the home's host is at home from wherever they connect: their TLS ends there, and no choice is asked.`,
+Whoever reads by IMAPS under the home's host name is at home from wherever they connect: their TLS ends there, and no choice
+is asked.`,
 		Example: "  mailctl account abroad anna@example.com refuse", Args: args("ADDR", "relay|refer|refuse"),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			c, err := a.client(cmd)

@@ -28,7 +28,7 @@ from which nodes read it at SIGHUP. None of these needs a network.`,
 type folder struct{ dir, genesis string }
 
 func (f *folder) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.dir, "dir", "", "the catalog's `folder`: 1.toml, 2.toml, ...; not for the first version")
+	cmd.Flags().StringVar(&f.dir, "dir", "", "the catalog's `folder`: 1.toml, 2.toml, ...")
 	cmd.Flags().StringVar(&f.genesis, "genesis", "", "the `pin` of its first version, sha256:...")
 }
 
@@ -49,7 +49,7 @@ func (a *app) catalogShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show [DRAFT]", Short: "Show the catalog in force, a draft and who must still sign it, or the pins that follow",
 		Long: `Show the catalog that is in force at a node; with --dir, that of a folder, offline. With a DRAFT: what it changes, who has
-signed it, and whose signature it still needs and why.`,
+signed it, and whose signature it still needs and why; a draft of the first version needs no --dir.`,
 		Example: `  mailctl catalog show
   mailctl catalog show --pins > pins.toml
   mailctl catalog show 2.draft --dir catalog --genesis sha256:...`,

@@ -306,7 +306,8 @@ func (a *app) catalogSign() *cobra.Command {
 		Use:   "sign DRAFT --key F",
 		Short: "Add a region's signature to a draft",
 		Long: `Sign a draft, after you have read what it changes: mailctl catalog show DRAFT. The key must be that of a region in this
-version or the one before; a draft that does not follow from --dir is refused. Others' signatures in it stay.`,
+version or the one before; a draft that does not follow from --dir is refused, and without --dir one that is not the first version.
+Others' signatures in it stay.`,
 		Example: `  mailctl catalog sign 1.draft --key signing.key
   mailctl catalog sign 2.draft --key signing.key --dir catalog --genesis sha256:...`,
 		Args: args("DRAFT"),

@@ -10,7 +10,11 @@ import (
 )
 
 func (a *app) queueCommand() *cobra.Command {
-	group := &cobra.Command{Use: "queue", Short: "What the region's customers sent and is not delivered yet", Example: "  mailctl queue ls"}
+	group := &cobra.Command{Use: "queue", Short: "What the region's customers sent and is not delivered yet",
+		Long: `The outbound queue of a storing node. ls says how much waits, for how long and why, and not who writes to whom; the other verbs
+take the ID that it shows, and say it. They need the role operator, and each is a leaf of the log.`,
+		Example: `  mailctl queue ls
+  mailctl queue show qexamplemessage`}
 	group.AddCommand(a.queueList(),
 		a.queueAct("show", "Show a message's sender and recipients, and what became of each", "", (*admin.Client).QueuedMessage),
 		a.queueAct("retry", "Try a message at once, and end a hold", "to be tried", (*admin.Client).RetryQueued),

@@ -12,46 +12,62 @@ import (
 // namesEvery is how often a region asks the registrars whether its names are still its own.
 const namesEvery = time.Hour
 
+// namesAgain is how long it waits where a registrar did not answer, as at a start.
+const namesAgain = 10 * time.Second
+
 // nameWatch finds names of this region's accounts that their registrar has lost or given away. It reports and changes
-// nothing: what a registrar says against a home region's own records is for people to look into.
+// nothing: what a registrar says against a home region's own records is for people to look into. But an account whose handover this
+// region itself has signed is frozen: its folder is an older copy, and another region serves the account.
 type nameWatch struct {
 	accounts func(ctx context.Context) ([]store.Account, error)
 	confirm  func(ctx context.Context, a domicile.Address, id domicile.AccountID, epoch uint64) error
 	report   func(ctx context.Context, id domicile.AccountID, err error) error
+	freeze   func(ctx context.Context, a store.Account) error
 	reported map[domicile.AccountID]string // what is in the log already: the finding
 }
 
 func (w *nameWatch) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		w.round(ctx)
+		wait := namesEvery
+		if !w.round(ctx) {
+			wait = namesAgain
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(namesEvery):
+		case <-time.After(wait):
 		}
 	}
 }
 
-// round asks once for every account. What cannot be known now is asked again in the next round.
-func (w *nameWatch) round(ctx context.Context) {
+// round asks once for every account, and says whether all is known. What is not is asked again in the next round.
+func (w *nameWatch) round(ctx context.Context) (known bool) {
 	all, err := w.accounts(ctx)
 	if err != nil {
-		return
+		return false
 	}
+	known = true
 	for _, a := range all {
 		if a.State == store.Moving { // its name is about to be another region's
 			continue
 		}
 		err := w.confirm(ctx, a.Address, a.ID, a.Epoch)
+		if domicile.ReasonOf(err) == domicile.MovePastHandover && w.freeze(ctx, a) != nil {
+			known = false
+			continue
+		}
 		switch found := finding(err); {
 		case ctx.Err() != nil:
-			return
+			return false
 		case err == nil:
 			delete(w.reported, a.ID)
-		case domicile.KindOf(err) == domicile.Unavailable || w.reported[a.ID] == found:
+		case domicile.KindOf(err) == domicile.Unavailable:
+			known = false
+		case w.reported[a.ID] == found:
 		case w.report(ctx, a.ID, err) == nil:
 			w.reported[a.ID] = found
 		}
 	}
+	return known
 }
 
 // finding is the reason, or else the kind, of what is wrong with a name.
@@ -65,8 +81,18 @@ func finding(err error) string {
 // nameWatch joins the watch to this node's store, directory and log.
 func (n *node) nameWatch() *nameWatch {
 	return &nameWatch{
-		accounts: n.store.Accounts, confirm: n.directory.Confirm, report: n.recordUnconfirmed, reported: map[domicile.AccountID]string{},
+		accounts: n.store.Accounts, confirm: n.directory.Confirm, report: n.recordUnconfirmed, freeze: n.freezeForgotten, reported: map[domicile.AccountID]string{},
 	}
+}
+
+// freezeForgotten keeps an account from being served here that another region has.
+func (n *node) freezeForgotten(ctx context.Context, a store.Account) error {
+	return n.store.UpdateAccount(ctx, a.ID, func(now *store.Account) error {
+		if now.Epoch == a.Epoch {
+			now.State = store.Moving
+		}
+		return nil
+	})
 }
 
 func (n *node) recordUnconfirmed(ctx context.Context, id domicile.AccountID, found error) error {

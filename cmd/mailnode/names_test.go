@@ -11,13 +11,14 @@ import (
 
 func TestNameWatchReportsOnce(t *testing.T) {
 	answers := map[domicile.AccountID]error{}
-	var reports []string
+	var reports, frozen []string
 	failing := false
 	w := &nameWatch{reported: map[domicile.AccountID]string{},
 		accounts: func(context.Context) ([]store.Account, error) {
 			return []store.Account{{ID: "a1", Epoch: 1}, {ID: "a2", Epoch: 1}}, nil
 		},
 		confirm: func(_ context.Context, _ domicile.Address, id domicile.AccountID, _ uint64) error { return answers[id] },
+		freeze:  func(_ context.Context, a store.Account) error { frozen = append(frozen, string(a.ID)); return nil },
 		report: func(_ context.Context, id domicile.AccountID, err error) error {
 			if failing {
 				return errors.New("the log is full")
@@ -27,7 +28,10 @@ func TestNameWatchReportsOnce(t *testing.T) {
 		}}
 	expect := func(what string, want ...string) {
 		t.Helper()
-		w.round(t.Context())
+		unknown := domicile.KindOf(answers["a1"]) == domicile.Unavailable
+		if known := w.round(t.Context()); known == unknown {
+			t.Errorf("%s: all is known: %v", what, known)
+		}
 		if len(reports) != len(want) {
 			t.Fatalf("%s: %v, want %v", what, reports, want)
 		}
@@ -52,4 +56,12 @@ func TestNameWatchReportsOnce(t *testing.T) {
 	expect("mended")
 	answers["a2"] = domicile.Refuse("", domicile.NameTaken, "", "")
 	expect("given away again", "a2 name_taken")
+	if frozen != nil {
+		t.Errorf("on a registrar's word alone %v are frozen", frozen)
+	}
+	answers["a2"] = domicile.Refuse("", domicile.MovePastHandover, "", "")
+	expect("handed over, and forgotten", "a2 move_past_handover")
+	if len(frozen) != 1 || frozen[0] != "a2" {
+		t.Errorf("frozen: %v", frozen)
+	}
 }

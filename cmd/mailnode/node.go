@@ -372,6 +372,7 @@ func (n *node) buildMoves() (err error) {
 			return placement.Place(c, n.catalog.Load().Placement())
 		},
 		Network: n.net, Guard: n.guard, Log: n.audit, TokenKey: n.home.TokenKey, Quiet: n.quiet, Logger: n.log, Now: n.cfg.Now,
+		Cosign:  func(ctx context.Context, by domicile.Region) error { return n.net.CosignBy(ctx, n.audit, by) },
 		Pending: func(_ context.Context, id domicile.AccountID) (bool, error) { return !n.queue.Idle(id), nil }})
 	if err != nil {
 		return err
