@@ -84,7 +84,7 @@ func (r *Ring) CreateAccountKey(id domicile.AccountID) error {
 	defer r.mu.Unlock()
 	switch _, err := r.load(op, id); {
 	case err == nil:
-		return domicile.W(op, syncDir(r.dir)) // the call that made it may have failed at just this
+		return domicile.W(op, syncDir(r.dir)) // who made it may have been killed before just this
 	case domicile.KindOf(err) != domicile.NotExist:
 		return err
 	}
@@ -104,7 +104,11 @@ func (r *Ring) CreateAccountKey(id domicile.AccountID) error {
 	if err := os.Rename(temp, path); err != nil {
 		return domicile.W(op, err)
 	}
-	return domicile.W(op, syncDir(r.dir))
+	if err := syncDir(r.dir); err != nil {
+		os.Remove(path) // its name may be lost for good though the next sync succeeds: the next call makes another key
+		return domicile.W(op, err)
+	}
+	return nil
 }
 
 // DestroyAccountKey overwrites and removes the key of id, on disk when it returns: whatever was sealed under it can no

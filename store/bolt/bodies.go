@@ -144,10 +144,15 @@ func (b *bodies) makeShard(name string) error {
 		return nil
 	}
 	err := b.step("make folder", func() error {
-		if err := os.Mkdir(filepath.Join(b.dir, name), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		folder := filepath.Join(b.dir, name)
+		if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
-		return syncDir(b.dir)
+		err := syncDir(b.dir)
+		if err != nil { // its name may be lost for good though the next sync succeeds: let that find it made anew
+			os.Remove(folder) // fails where a body is in it, whose folder was durable before
+		}
+		return err
 	})
 	b.shards[name] = err == nil
 	return err

@@ -33,7 +33,7 @@ const (
 
 // claim is one thing that was acknowledged. What must be true of a disk is the list of claims made before the power failed.
 type claim struct {
-	Kind string // see life.live
+	Kind string // see life.live; "act" claims nothing, and tells which act begins
 	ID   string
 	In   string // an account, or a file's path
 	N    uint64
@@ -42,49 +42,64 @@ type claim struct {
 
 // life is a region's durable parts, opened as a node opens them, in one data folder.
 type life struct {
-	dir, secrets string
-	signer       *keys.Signer
-	log          *audit.Log
-	witness      *audit.Witness
-	ring         *keys.Ring
-	journal      *region.Journal
-	guard        *region.Guard
-	store        *bolt.Store
-	closers      []func() error
+	*given
+	sending
+	dir     string
+	signer  *keys.Signer
+	audit   *audit.Log
+	witness *audit.Witness
+	ring    *keys.Ring
+	journal *region.Journal
+	guard   *region.Guard
+	store   *bolt.Store
+	closers []func() error
 }
 
-// makeSecrets makes the keys that lie outside the data folder.
+// makeSecrets makes what lies outside the data folder: keys, certificates, and what another region exported.
 func makeSecrets(dir string) error {
 	_, err := keys.CreateSigner(filepath.Join(dir, "signing.key"), logName)
-	return errors.Join(err, keys.CreateRoot(filepath.Join(dir, "root.key")))
+	return errors.Join(err, keys.CreateRoot(filepath.Join(dir, "root.key")), makeMoving(dir), makeLab(dir))
+}
+
+// given is what makeSecrets made, read once by a process.
+type given struct {
+	secrets string
+	moving  moving
+	border  border
+}
+
+func loadGiven(secrets string) (*given, error) {
+	m, err1 := loadMoving(secrets)
+	b, err2 := loadBorder(secrets)
+	return &given{secrets, m, b}, errors.Join(err1, err2)
 }
 
 // open opens the parts in the order of a node. first, if not nil, is called after each, before the next is opened: what is
 // acknowledged then must not depend on the opening of the next.
-func open(dir, secrets string, first func(l *life, part string) error) (l *life, err error) {
+func open(dir string, g *given, first func(l *life, part string) error) (l *life, err error) {
 	if first == nil {
 		first = func(*life, string) error { return nil }
 	}
-	l = &life{dir: dir, secrets: secrets}
+	l = &life{dir: dir, given: g}
 	defer func() {
 		if err != nil {
 			l.close()
 		}
 	}()
-	root, err := keys.LoadRoot(filepath.Join(secrets, "root.key"))
+	root, err := keys.LoadRoot(filepath.Join(g.secrets, "root.key"))
 	if err != nil {
 		return l, err
 	}
-	if l.signer, err = keys.LoadSigner(filepath.Join(secrets, "signing.key")); err != nil {
+	if l.signer, err = keys.LoadSigner(filepath.Join(g.secrets, "signing.key")); err != nil {
 		return l, err
 	}
 	if err := region.Stamp(dir, home, "eu-ireland-1"); err != nil {
 		return l, err
 	}
-	if l.log, err = audit.Open(audit.Config{Dir: l.in("audit"), Origin: logName, Signer: l.signer, Sealer: root.Box("audit")}); err != nil {
+	if l.audit, err = audit.Open(audit.Config{Dir: l.in("audit"), Origin: logName, Signer: l.signer, Sealer: root.Box("audit")}); err != nil {
 		return l, err
 	}
-	l.closers = append(l.closers, l.log.Close)
+	l.closers = append(l.closers, l.audit.Close)
 	if err := first(l, "log"); err != nil {
 		return l, err
 	}
@@ -112,9 +127,14 @@ func open(dir, secrets string, first func(l *life, part string) error) (l *life,
 		return l, err
 	}
 	l.closers = append(l.closers, l.journal.Close)
-	l.guard, err = region.NewGuard(region.GuardConfig{Region: home, Log: l.log, Journal: l.journal})
+	if l.guard, err = region.NewGuard(region.GuardConfig{Region: home, Log: l.audit, Journal: l.journal}); err != nil {
+		return l, err
+	}
 	l.closers = append(l.closers, l.guard.Close)
-	return l, err
+	if err := first(l, "guard"); err != nil {
+		return l, err
+	}
+	return l, l.openSending()
 }
 
 func (l *life) in(name string) string { return filepath.Join(l.dir, name) }
@@ -153,9 +173,14 @@ func (l *life) live(name string, rounds int, say func(claim), failed func(act st
 		{"witness", func(i int) error { return l.cosign(ctx, say) }},
 		{"expunge", func(i int) error { return l.expunge(ctx, name, i, say) }},
 		{"delete", func(i int) error { return l.delete(ctx, name, i, say) }},
+		{"arrive", func(i int) error { return l.arrive(ctx, name, i, say) }},
+		{"give up", func(i int) error { return l.giveUp(ctx, name, i, say) }},
+		{"send", func(int) error { return l.send(ctx, say) }}, // of the round before: the last message stays in the queue
+		{"submit", func(i int) error { return l.submit(ctx, name, i, say) }},
 	}
 	for i := range rounds {
 		for _, a := range acts {
+			say(claim{Kind: "act", ID: a.name})
 			if err := a.do(i); err != nil {
 				if err := failed(a.name, err); err != nil {
 					return err
@@ -163,13 +188,14 @@ func (l *life) live(name string, rounds int, say func(claim), failed func(act st
 			}
 		}
 	}
+	say(claim{Kind: "act", ID: "close"})
 	return nil
 }
 
 func (l *life) account(ctx context.Context, name string, i int, say func(claim)) error {
-	for _, kind := range []string{"stays", "goes"} {
+	for _, kind := range []string{"stays", "goes", "reads"} {
 		id := fmt.Sprintf("%s-%s-%d", name, kind, i)
-		if err := l.store.CreateAccount(ctx, "", store.Account{ID: domicile.AccountID(id), Address: domicile.Address(id + "@example.com"), Residence: "IE"}); err != nil {
+		if err := l.store.CreateAccount(ctx, "", store.Account{ID: domicile.AccountID(id), Address: domicile.Address(id + "@example.com"), Residence: "IE", Password: id}); err != nil {
 			return err
 		}
 		say(claim{Kind: "account", ID: id})
@@ -204,6 +230,8 @@ func (l *life) early(part, name string, say func(claim)) error {
 		return l.key(id, say)
 	case "store":
 		return l.put(name+"-early", 0, say)
+	case "guard":
+		return l.permit(context.Background(), say)
 	}
 	return nil
 }
@@ -230,7 +258,7 @@ func (l *life) deliver(ctx context.Context, name string, i int, say func(claim))
 }
 
 func (l *life) append(ctx context.Context, name string, i int, say func(claim)) error {
-	leaf, err := l.log.Append(ctx, audit.Entry{Kind: "test.append", Case: fmt.Sprintf("%s-%d", name, i), Private: map[string]string{"detail": "hidden"}})
+	leaf, err := l.audit.Append(ctx, audit.Entry{Kind: "test.append", Case: fmt.Sprintf("%s-%d", name, i), Private: map[string]string{"detail": "hidden"}})
 	if err == nil {
 		say(claim{Kind: "leaf", N: leaf.Index, Sum: hex.EncodeToString(leaf.Hash[:])})
 	}
@@ -239,7 +267,7 @@ func (l *life) append(ctx context.Context, name string, i int, say func(claim)) 
 
 func (l *life) spend(ctx context.Context, name string, i int, say func(claim)) error {
 	id := fmt.Sprintf("%s-%d", name, i)
-	leaf, err := l.log.Spend(ctx, audit.Spend{Issuer: "court", JTI: id, Max: 1}, audit.Entry{Kind: "test.spend", Case: id})
+	leaf, err := l.audit.Spend(ctx, audit.Spend{Issuer: "court", JTI: id, Max: 1}, audit.Entry{Kind: "test.spend", Case: id})
 	if err == nil {
 		say(claim{Kind: "spent", ID: id})
 		say(claim{Kind: "leaf", N: leaf.Index, Sum: hex.EncodeToString(leaf.Hash[:])})
@@ -253,6 +281,11 @@ func (l *life) permit(ctx context.Context, say func(claim)) error {
 	if domicile.ReasonOf(err) != domicile.WrongRegion {
 		return fmt.Errorf("a permit that should have been refused: %w", err)
 	}
+	return l.journaled(say)
+}
+
+// journaled says what is in the journal.
+func (l *life) journaled(say func(claim)) error {
 	files, err := filepath.Glob(l.in("journal/*.journal"))
 	if err != nil || len(files) != 1 {
 		return fmt.Errorf("files of the journal: %v, %v", files, err)
@@ -266,7 +299,7 @@ func (l *life) permit(ctx context.Context, say func(claim)) error {
 }
 
 func (l *life) put(name string, i int, say func(claim)) error {
-	table, err := l.store.Table("names")
+	table, err := l.store.Table("records")
 	if err != nil {
 		return err
 	}
@@ -279,16 +312,16 @@ func (l *life) put(name string, i int, say func(claim)) error {
 }
 
 func (l *life) cosign(ctx context.Context, say func(claim)) error {
-	signed, err := l.log.Checkpoint()
+	signed, err := l.audit.Checkpoint()
 	if err != nil {
 		return err
 	}
-	size := l.log.Head().Size
+	size := l.audit.Head().Size
 	known, err := l.witnessed(ctx)
 	if err != nil {
 		return err
 	}
-	proof, err := l.log.ConsistencyProof(known, size)
+	proof, err := l.audit.ConsistencyProof(known, size)
 	if err != nil {
 		return err
 	}
@@ -301,11 +334,11 @@ func (l *life) cosign(ctx context.Context, say func(claim)) error {
 
 // witnessed is the size that the witness knows. It tells when it is asked to cosign from another.
 func (l *life) witnessed(ctx context.Context) (uint64, error) {
-	signed, err := l.log.Checkpoint()
+	signed, err := l.audit.Checkpoint()
 	if err != nil {
 		return 0, err
 	}
-	size := l.log.Head().Size
+	size := l.audit.Head().Size
 	_, err = l.witness.AddCheckpoint(ctx, audit.WitnessRequest(size, nil, signed))
 	if conflict, ok := errors.AsType[*audit.ConflictSize](err); ok {
 		return conflict.Size, nil
@@ -382,7 +415,11 @@ func work(dir, secrets, name string, rounds int) error {
 	} else if err := survive("make a key", err); err != nil {
 		return err
 	}
-	l, err := open(filepath.Join(dir, "data"), secrets, func(l *life, part string) error {
+	g, err := loadGiven(secrets)
+	if err != nil {
+		return err
+	}
+	l, err := open(filepath.Join(dir, "data"), g, func(l *life, part string) error {
 		return survive("early "+part, l.early(part, name, say))
 	})
 	if err != nil {
@@ -405,7 +442,7 @@ func survive(act string, err error) error {
 }
 
 // check opens what a power cut left and holds it against the claims.
-func check(dir, nameless, secrets string, claims []claim) error {
+func check(dir, nameless string, g *given, claims []claim) error {
 	byKind := map[string]map[string]bool{}
 	for _, c := range claims {
 		if byKind[c.Kind] == nil {
@@ -424,14 +461,14 @@ func check(dir, nameless, secrets string, claims []claim) error {
 			}
 		}
 	}
-	l, err := open(data, secrets, nil)
+	l, err := open(data, g, nil)
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
 	defer l.close()
 	ctx := context.Background()
 	for _, c := range claims {
-		if byKind["deleting"][c.ID] && c.Kind == "account" || byKind["deleting"][c.In] || byKind["expunging"][c.ID] && c.Kind == "mail" {
+		if byKind["deleting"][c.ID] && (c.Kind == "account" || c.Kind == "imported") || byKind["deleting"][c.In] || byKind["expunging"][c.ID] && c.Kind == "mail" {
 			continue
 		}
 		if err := l.holds(ctx, c); err != nil {
@@ -493,10 +530,19 @@ func (l *life) holds(ctx context.Context, c claim) error {
 		if _, err := l.store.Account(ctx, domicile.AccountID(c.ID)); domicile.KindOf(err) != domicile.NotExist {
 			return fmt.Errorf("it is there: %w", err)
 		}
+		if _, err := l.store.Imported(ctx, domicile.AccountID(c.ID)); domicile.KindOf(err) != domicile.NotExist {
+			return fmt.Errorf("it comes in: %w", err)
+		}
+	case "imported":
+		return l.holdsImport(ctx, c)
+	case "activated":
+		return l.holdsArrived(ctx, domicile.AccountID(c.ID))
+	case "sent", "delivered":
+		return l.holdsSent(ctx, c)
 	case "mail", "flagged", "expunged":
 		return l.holdsMail(ctx, c)
 	case "record":
-		table, err := l.store.Table("names")
+		table, err := l.store.Table("records")
 		if err != nil {
 			return err
 		}
@@ -505,7 +551,7 @@ func (l *life) holds(ctx context.Context, c claim) error {
 		}
 	case "leaf":
 		found := ""
-		err := l.log.Leaves(c.N, func(i uint64, raw []byte) error {
+		err := l.audit.Leaves(c.N, func(i uint64, raw []byte) error {
 			if i == c.N {
 				s := sha256.Sum256(append([]byte{0}, raw...)) // RFC 6962
 				found = hex.EncodeToString(s[:])
@@ -516,7 +562,7 @@ func (l *life) holds(ctx context.Context, c claim) error {
 			return fmt.Errorf("the leaf is %q, %w", found, err)
 		}
 	case "spent":
-		_, err := l.log.Spend(ctx, audit.Spend{Issuer: "court", JTI: c.ID, Max: 1}, audit.Entry{Kind: "test.spend"})
+		_, err := l.audit.Spend(ctx, audit.Spend{Issuer: "court", JTI: c.ID, Max: 1}, audit.Entry{Kind: "test.spend"})
 		if domicile.ReasonOf(err) != domicile.Replayed {
 			return fmt.Errorf("the token could be used again: %w", err)
 		}
@@ -551,12 +597,7 @@ func (l *life) holdsMail(ctx context.Context, c claim) error {
 			}
 			return nil
 		}
-		r, err := l.store.Body(ctx, acct, m.ID)
-		if err != nil {
-			return err
-		}
-		defer r.Close()
-		raw, err := io.ReadAll(r)
+		raw, err := l.text(ctx, acct, m.ID)
 		if err != nil || sum(raw) != c.Sum || uint64(m.UID) != c.N {
 			return fmt.Errorf("%d bytes, other than delivered: %w", len(raw), err)
 		}

@@ -137,7 +137,7 @@ func (r *rig) run(t *testing.T, does string, words ...string) (string, error) {
 func claims(t testing.TB, trace faultfs.Trace, n int) (list []claim) {
 	t.Helper()
 	for _, o := range trace[:n] {
-		if o.Kind != faultfs.Note {
+		if o.Kind != faultfs.Note || act(o) != "" {
 			continue
 		}
 		var c claim
@@ -147,6 +147,15 @@ func claims(t testing.TB, trace faultfs.Trace, n int) (list []claim) {
 		list = append(list, c)
 	}
 	return list
+}
+
+// act is the name of the act of a life that begins at an operation, "" if none does.
+func act(o faultfs.Op) string {
+	var c claim
+	if o.Kind != faultfs.Note || json.Unmarshal(o.Data, &c) != nil || c.Kind != "act" {
+		return ""
+	}
+	return c.ID
 }
 
 // question is one power cut, to be held against what was acknowledged before it.
@@ -267,7 +276,8 @@ func (c *checker) ask(q question) (wrong string, err error) {
 	stuck.Stop()
 	if err != nil { // it crashed: that is an answer too
 		a.end()
-		text, _, _ := strings.Cut(a.err.String(), "\n\n")
+		text := a.err.String()
+		text, _, _ = strings.Cut(text[max(0, strings.LastIndex(text, "panic: ")):], "\n\n")
 		a = nil
 		return "whoever opens it crashes: " + text, nil
 	}
@@ -276,15 +286,16 @@ func (c *checker) ask(q question) (wrong string, err error) {
 
 // serveChecks answers questions until its standard input ends.
 func serveChecks(secrets string) {
+	g, given := loadGiven(secrets)
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		var list []claim
 		raw, err := os.ReadFile(filepath.Join(lines.Text(), "claims"))
-		if err == nil {
+		if err = errors.Join(given, err); err == nil {
 			err = json.Unmarshal(raw, &list)
 		}
 		if err == nil {
-			err = check(filepath.Join(lines.Text(), "tree"), filepath.Join(lines.Text(), "nameless"), secrets, list)
+			err = check(filepath.Join(lines.Text(), "tree"), filepath.Join(lines.Text(), "nameless"), g, list)
 		}
 		if err == nil {
 			fmt.Println("ok")
@@ -327,10 +338,13 @@ func (c *checker) all(list []question) (wrong []string, err error) {
 }
 
 // points are the places of a trace, from one on, where a power cut differs from one a step earlier: bytes that follow one
-// another into one file count once.
+// another into one file count once, and the beginning of an act changes nothing.
 func points(trace faultfs.Trace, from int) (list []int) {
 	for n := from; n <= len(trace); n++ {
 		if n > 0 && n < len(trace) && trace[n].Kind == faultfs.Write && trace[n-1].Kind == faultfs.Write && trace[n].Inode == trace[n-1].Inode {
+			continue
+		}
+		if n > from && act(trace[n-1]) != "" {
 			continue
 		}
 		list = append(list, n)
