@@ -423,8 +423,10 @@ func TestQueueDiscard(t *testing.T) {
 	if n := len(r.q.of("a-bob")); n != 0 || !r.q.Idle("a-bob") {
 		t.Errorf("bob has %d", n)
 	}
-	if err := r.q.HoldAll(t.Context(), "a-ann", true); err != nil {
-		t.Fatal(err)
+	for _, id := range r.q.of("a-ann") {
+		if _, err := r.q.Hold(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if s := r.q.Stats(); s.Held != 3 || s.Waiting != 0 || s.Bytes < 3*entryCost {
 		t.Errorf("%+v", s)

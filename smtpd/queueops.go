@@ -175,18 +175,6 @@ func (q *Queue) Idle(account domicile.AccountID) bool {
 	return q.usage[account] == 0
 }
 
-// HoldAll keeps an account's messages from being tried, or ends that.
-func (q *Queue) HoldAll(ctx context.Context, account domicile.AccountID, on bool) error {
-	return q.each(ctx, account, func(id string) error {
-		act := q.Retry
-		if on {
-			act = q.Hold
-		}
-		_, err := act(ctx, id)
-		return err
-	})
-}
-
 // Discard removes an account's messages without a word to anybody: for an account that is being erased.
 func (q *Queue) Discard(ctx context.Context, account domicile.AccountID) error {
 	return q.each(ctx, account, func(id string) error {
