@@ -1,244 +1,241 @@
 package bolt
 
 import (
-	"bufio"
-	"errors"
-	"fmt"
+	"encoding/binary"
 	"io"
-	"os"
-	"path/filepath"
-	"strings"
-	"sync"
+
+	"github.com/klauspost/compress/zstd"
 
 	"domicile"
 	"domicile/store"
+	"domicile/store/segment"
 )
 
-// bodies keeps one sealed file for each message, outside the index. Nothing
-// outside this file knows how a body lies on disk.
-type bodies struct {
-	dir     string // bodies/<xx>/<account>.<message>
-	staging string // what is being received
-	sealer  store.Sealer
-	step    func(string, func() error) error
+// A body rests in chunks of at most chunkSize bytes, each compressed, sealed, bound to account, body, number and whether it is the last, and
+// written as one frame of the log. The index has their places. Nothing outside of this file knows how a chunk looks.
 
-	mu     sync.Mutex
-	shards map[string]bool // guarded by mu; folders <xx> known to be durable
-}
+const chunkSize = 256 << 10
 
-func openBodies(dir string, sealer store.Sealer, step func(string, func() error) error) (*bodies, error) {
-	b := &bodies{dir: filepath.Join(dir, "bodies"), staging: filepath.Join(dir, "staging"),
-		sealer: sealer, step: step, shards: map[string]bool{}}
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		if err := errors.Join(os.MkdirAll(dir, 0o700), syncDir(filepath.Dir(dir))); err != nil {
-			return nil, err
-		}
+// How a chunk was compressed, its first byte before sealing.
+const (
+	plain      = 0
+	compressed = 1
+)
+
+var (
+	packer, _   = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(chunkSize), zstd.WithEncoderCRC(false))
+	unpacker, _ = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(chunkSize), zstd.WithDecoderConcurrency(0))
+)
+
+func chunkPlace(acct domicile.AccountID, id domicile.MessageID, n int, last bool) []byte {
+	b := binary.AppendUvarint(place("chunk", string(acct), string(id)), uint64(n))
+	if last {
+		return append(b, 1)
 	}
-	for _, d := range []string{b.dir, b.staging} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
-			return nil, err
-		}
+	return append(b, 0)
+}
+
+// sealChunk gives the payload of a chunk's frame: account, body and number, by which compaction finds whose it is, and the sealed bytes.
+func (s *Store) sealChunk(acct domicile.AccountID, id domicile.MessageID, n int, last bool, data []byte) ([]byte, error) {
+	packed := packer.EncodeAll(data, append(make([]byte, 0, len(data)/2+64), compressed))
+	if len(packed) > len(data) {
+		packed = append(append(packed[:0], plain), data...)
 	}
-	return b, syncDir(dir)
+	sealed, err := s.cfg.Sealer.SealRecord(acct, packed, chunkPlace(acct, id, n, last))
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, 0, len(acct)+len(id)+8+len(sealed))
+	b = appendString(appendString(b, string(acct)), string(id))
+	return append(binary.AppendUvarint(b, uint64(n)), sealed...), nil
 }
 
-func (b *bodies) empty() (bool, error) {
-	found := false
-	err := b.each(func(string, domicile.AccountID, domicile.MessageID) error {
-		found = true
-		return nil
-	})
-	return !found, err
-}
-
-// bodyPlace is what a body is bound to: bytes moved to another name do not open.
-func bodyPlace(acct domicile.AccountID, id domicile.MessageID) []byte {
-	return place("body", string(acct), string(id))
-}
-
-// shard spreads files over folders by the first two random characters of the id.
-func shard(id domicile.MessageID) string { return string(id[1:3]) }
-
-func (b *bodies) path(acct domicile.AccountID, id domicile.MessageID) string {
-	return filepath.Join(b.dir, shard(id), string(acct)+"."+string(id))
-}
-
-// staged is a body on its way in.
-type staged struct {
-	b    *bodies
+type chunkHead struct {
 	acct domicile.AccountID
 	id   domicile.MessageID
-	file *os.File
-	buf  *bufio.Writer
-	seal io.WriteCloser
-	at   string // where the file is now; "" = nowhere
+	n    int
 }
 
-func (b *bodies) stage(acct domicile.AccountID, id domicile.MessageID) (*staged, error) {
-	s := &staged{b: b, acct: acct, id: id, at: filepath.Join(b.staging, string(id))}
-	err := b.step("create staging", func() (err error) {
-		s.file, err = os.OpenFile(s.at, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		return err
-	})
-	if err == nil {
-		s.buf = bufio.NewWriterSize(s.file, 32<<10)
-		s.seal, err = b.sealer.SealTo(acct, s.buf, bodyPlace(acct, id))
+func parseChunk(payload []byte) (h chunkHead, sealed []byte, err error) {
+	d := decoder{b: payload}
+	h = chunkHead{acct: domicile.AccountID(d.string()), id: domicile.MessageID(d.string())}
+	n := d.number()
+	if d.bad || n > 1<<31 || !validID(string(h.acct)) || !validID(string(h.id)) {
+		return h, nil, errDamaged
 	}
+	h.n = int(n)
+	return h, d.b, nil
+}
+
+func (s *Store) openChunk(acct domicile.AccountID, id domicile.MessageID, n int, last bool, payload []byte) ([]byte, error) {
+	h, sealed, err := parseChunk(payload)
+	if err != nil || h != (chunkHead{acct, id, n}) {
+		return nil, errDamaged
+	}
+	packed, err := s.cfg.Sealer.OpenRecord(acct, sealed, chunkPlace(acct, id, n, last))
 	if err != nil {
-		s.discard()
 		return nil, err
 	}
-	return s, nil
+	switch {
+	case len(packed) > 0 && packed[0] == plain:
+		return packed[1:], nil
+	case len(packed) > 0 && packed[0] == compressed:
+		return unpacker.DecodeAll(packed[1:], make([]byte, 0, min(chunkSize, 4*len(packed))))
+	}
+	return nil, errDamaged
 }
 
-func (s *staged) Write(p []byte) (int, error) { return s.seal.Write(p) }
+// bodyRecord counts who names a body, and says where it is. It rests unsealed: numbers.
+type bodyRecord struct {
+	refs   uint32
+	size   int64
+	places []segment.Place
+}
 
-// publish makes the body durable under its final name.
-func (s *staged) publish() error {
-	final := s.b.path(s.acct, s.id)
-	if err := s.b.makeShard(shard(s.id)); err != nil {
-		return err
+func (r bodyRecord) encode() []byte {
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 12+12*len(r.places)), r.refs)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.size))
+	for _, p := range r.places {
+		b = binary.BigEndian.AppendUint32(b, p.Segment)
+		b = binary.BigEndian.AppendUint32(b, p.Offset)
+		b = binary.BigEndian.AppendUint32(b, p.Length)
 	}
-	steps := []struct {
-		name string
-		do   func() error
-	}{
-		{"write body", func() error { return errors.Join(s.seal.Close(), s.buf.Flush()) }},
-		{"sync body", s.file.Sync},
-		{"close body", s.file.Close},
-		{"rename body", func() error { return s.rename(final) }},
-		{"sync folder", func() error { return syncDir(filepath.Dir(final)) }},
+	return b
+}
+
+func decodeBody(b []byte) (r bodyRecord, err error) {
+	if len(b) < 12 || len(b)%12 != 0 {
+		return r, errDamaged
 	}
-	for _, st := range steps {
-		if err := s.b.step(st.name, st.do); err != nil {
-			return fmt.Errorf("%s: %w", st.name, err)
-		}
+	r = bodyRecord{refs: binary.BigEndian.Uint32(b), size: int64(binary.BigEndian.Uint64(b[4:]))}
+	for b = b[12:]; len(b) > 0; b = b[12:] {
+		r.places = append(r.places, segment.Place{Segment: binary.BigEndian.Uint32(b), Offset: binary.BigEndian.Uint32(b[4:]), Length: binary.BigEndian.Uint32(b[8:])})
 	}
+	return r, nil
+}
+
+func (a account) body(id domicile.MessageID) (bodyRecord, error) {
+	raw := a.b.sub(bBodies).Get([]byte(id))
+	if raw == nil {
+		return bodyRecord{}, domicile.E("body", domicile.NotExist, "no such message")
+	}
+	return decodeBody(raw)
+}
+
+func (a account) putBody(id domicile.MessageID, r bodyRecord) {
+	a.b.sub(bBodies).Put([]byte(id), r.encode())
+}
+
+// newBody counts a new body against the quota.
+func (a account) newBody(id domicile.MessageID, size int64, places []segment.Place) error {
+	quota, used := int64(readNumber(a.b.Get(kQuota))), int64(readNumber(a.b.Get(kUsage)))+size
+	if quota > 0 && used > quota {
+		return &domicile.Error{Op: "quota", Kind: domicile.TooLarge, Err: store.ErrOverQuota}
+	}
+	a.putBody(id, bodyRecord{1, size, places})
+	a.b.tx.live(places, 1)
+	a.b.Put(kUsage, number(uint64(used)))
 	return nil
 }
 
-func (s *staged) rename(final string) error {
-	if err := os.Rename(s.at, final); err != nil {
+func (a account) ref(id domicile.MessageID) error {
+	r, err := a.body(id)
+	if err != nil {
 		return err
 	}
-	s.at = final
+	r.refs++
+	a.putBody(id, r)
 	return nil
 }
 
-// discard removes the file wherever it is. What cannot be removed now is swept at the next opening.
-func (s *staged) discard() {
-	if s.file != nil {
-		s.file.Close()
+// unref drops the body with its last reference; compaction reclaims its bytes.
+func (a account) unref(id domicile.MessageID) error {
+	r, err := a.body(id)
+	if err != nil {
+		return err
 	}
-	if s.at != "" {
-		os.Remove(s.at)
-		s.at = ""
-	}
-}
-
-// makeShard makes a folder durable once, before the first file in it counts.
-func (b *bodies) makeShard(name string) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.shards[name] {
+	if r.refs > 1 {
+		r.refs--
+		a.putBody(id, r)
 		return nil
 	}
-	err := b.step("make folder", func() error {
-		folder := filepath.Join(b.dir, name)
-		if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-			return err
-		}
-		err := syncDir(b.dir)
-		if err != nil { // its name may be lost for good though the next sync succeeds: let that find it made anew
-			os.Remove(folder) // fails where a body is in it, whose folder was durable before
-		}
-		return err
-	})
-	b.shards[name] = err == nil
-	return err
+	a.b.sub(bBodies).Delete([]byte(id))
+	a.b.tx.live(r.places, -1)
+	a.b.Put(kUsage, number(readNumber(a.b.Get(kUsage))-uint64(r.size)))
+	return nil
 }
 
+// live counts the bytes of each segment that something names.
+func (tx *txn) live(places []segment.Place, sign int64) {
+	b := tx.root(bSegments)
+	for _, p := range places {
+		key := number(uint64(p.Segment))
+		if n := int64(readNumber(b.Get(key))) + sign*segment.Bytes(int(p.Length)); n > 0 {
+			b.Put(key, number(uint64(n)))
+		} else {
+			b.Delete(key)
+		}
+	}
+}
+
+// bodyReader reads a body chunk by chunk, and an error before its end unless it is exactly what was committed.
 type bodyReader struct {
-	io.Reader
-	io.Closer
+	s    *Store
+	acct domicile.AccountID
+	id   domicile.MessageID
+	rec  bodyRecord
+	n    int
+	left int64
+	buf  []byte
 }
 
-func (b *bodies) open(acct domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error) {
-	f, err := os.Open(b.path(acct, id))
-	if err != nil {
-		return nil, err
-	}
-	r, err := b.sealer.OpenFrom(acct, bufio.NewReaderSize(f, 32<<10), bodyPlace(acct, id))
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return bodyReader{r, f}, nil
+func (s *Store) openBody(acct domicile.AccountID, id domicile.MessageID, rec bodyRecord) *bodyReader {
+	return &bodyReader{s: s, acct: acct, id: id, rec: rec, left: rec.size}
 }
 
-// remove is for bodies that the index no longer names. A body that is gone already is no error.
-func (b *bodies) remove(acct domicile.AccountID, id domicile.MessageID) error {
-	return b.step("remove body", func() error {
-		if err := os.Remove(b.path(acct, id)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
+func (r *bodyReader) Read(p []byte) (int, error) {
+	for len(r.buf) == 0 {
+		if r.n == len(r.rec.places) {
+			if r.left != 0 || r.n == 0 {
+				return 0, errDamaged
+			}
+			return 0, io.EOF
 		}
-		return nil
-	})
+		var err error
+		if r.buf, err = r.chunk(); err != nil {
+			return 0, domicile.W("read body", err)
+		}
+		r.n++
+		if r.left -= int64(len(r.buf)); r.left < 0 {
+			return 0, errDamaged
+		}
+	}
+	n := copy(p, r.buf)
+	r.buf = r.buf[n:]
+	return n, nil
 }
 
-// each calls fn for every body file. A file whose name is not a body's is an error: nothing else belongs here.
-func (b *bodies) each(fn func(path string, acct domicile.AccountID, id domicile.MessageID) error) error {
-	shards, err := os.ReadDir(b.dir)
-	if err != nil {
-		return err
-	}
-	for _, d := range shards {
-		files, err := os.ReadDir(filepath.Join(b.dir, d.Name()))
+// chunk reads the next chunk. If its segment is gone, compaction has moved it, or the message was expunged.
+func (r *bodyReader) chunk() ([]byte, error) {
+	for try := 0; ; try++ {
+		payload, err := r.s.log.Read(r.rec.places[r.n])
+		if err == nil {
+			return r.s.openChunk(r.acct, r.id, r.n, r.n == len(r.rec.places)-1, payload)
+		}
+		if domicile.KindOf(err) != domicile.NotExist || try == 3 {
+			return nil, err
+		}
+		err = r.s.view(func(tx *txn) error {
+			rec, err := r.s.accountIn(tx, r.acct).body(r.id)
+			if err == nil && len(rec.places) == len(r.rec.places) {
+				r.rec = rec
+			}
+			return err
+		})
 		if err != nil {
-			return err
-		}
-		for _, f := range files {
-			path := filepath.Join(b.dir, d.Name(), f.Name())
-			acct, id, ok := strings.Cut(f.Name(), ".")
-			if !ok || len(id) < 3 || shard(domicile.MessageID(id)) != d.Name() {
-				return domicile.E("bodies", domicile.Invalid, "a file in the folder of bodies is not the store's: remove it: "+path)
-			}
-			if err := fn(path, domicile.AccountID(acct), domicile.MessageID(id)); err != nil {
-				return err
-			}
+			return nil, domicile.E("body", domicile.NotExist, "the message was expunged meanwhile")
 		}
 	}
-	return nil
 }
 
-// sweep removes staged files and bodies that known does not know.
-func (b *bodies) sweep(known func(domicile.AccountID, domicile.MessageID) (bool, error)) (removed int, err error) {
-	left, err := os.ReadDir(b.staging)
-	if err != nil {
-		return 0, err
-	}
-	for _, f := range left {
-		if err := os.Remove(filepath.Join(b.staging, f.Name())); err != nil {
-			return removed, err
-		}
-		removed++
-	}
-	err = b.each(func(path string, acct domicile.AccountID, id domicile.MessageID) error {
-		ok, err := known(acct, id)
-		if ok || err != nil {
-			return err
-		}
-		removed++
-		return os.Remove(path)
-	})
-	return removed, err
-}
-
-// syncDir makes the names in a folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+func (r *bodyReader) Close() error { return nil }

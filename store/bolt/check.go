@@ -6,40 +6,51 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	bbolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"domicile"
 	"domicile/store"
+	"domicile/store/segment"
 )
 
 // errOnlyLooked gives up the transaction of a check.
 var errOnlyLooked = errors.New("nothing to write")
 
 // Check reads the whole store and returns everything that is wrong, joined: a
-// record or body that does not open, an entry without its counterpart, a counter
-// that does not add up, a file that no entry names. Nothing may write meanwhile.
+// record, body or frame that does not open, an entry without its counterpart, a counter
+// that does not add up. Acts of callers may go on beside it: it looks at a snapshot.
 func (s *Store) Check(ctx context.Context) error {
-	c := &checker{s: s, ctx: ctx, bodies: map[bodyID]int64{}}
+	s.upkeep.Lock() // no segment goes away meanwhile
+	defer s.upkeep.Unlock()
+	c := newChecker(ctx, s)
 	// bbolt's own check holds pages against the free list of now, so no commit may run beside it: a write transaction
 	// keeps others out, and is given up.
-	err := s.db.Update(func(tx *bbolt.Tx) error {
+	err := s.index.db.Update(func(tx *bbolt.Tx) error {
 		for err := range tx.Check() {
 			c.fail("bbolt: %v", err)
 		}
-		c.accounts(tx)
-		c.imports(tx)
-		c.tables(tx)
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		return errOnlyLooked
 	})
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		err = errClosed
+	}
 	if !errors.Is(err, errOnlyLooked) {
 		return domicile.W("check store", err)
 	}
-	c.files()
+	err = s.view(func(tx *txn) error {
+		c.accounts(tx)
+		c.imports(tx)
+		c.tables(tx)
+		c.segments(tx)
+		return ctx.Err()
+	})
+	if err != nil {
+		return domicile.W("check store", err)
+	}
+	c.frames()
+	c.readBodies()
 	return domicile.W("check store", errors.Join(c.wrong...))
 }
 
@@ -49,10 +60,16 @@ type bodyID struct {
 }
 
 type checker struct {
-	s      *Store
-	ctx    context.Context
-	bodies map[bodyID]int64 // size by what the index names
-	wrong  []error
+	s       *Store
+	ctx     context.Context
+	bodies  map[bodyID]bodyRecord // by what the index names
+	partial map[bodyID]bool       // of those, what has not come whole
+	live    map[uint32]int64      // bytes of each segment that bodies are in
+	wrong   []error
+}
+
+func newChecker(ctx context.Context, s *Store) *checker {
+	return &checker{s: s, ctx: ctx, bodies: map[bodyID]bodyRecord{}, partial: map[bodyID]bool{}, live: map[uint32]int64{}}
 }
 
 func (c *checker) fail(format string, args ...any) {
@@ -66,59 +83,132 @@ func (c *checker) failIf(err error, where string, id any) {
 	}
 }
 
-func (c *checker) accounts(tx *bbolt.Tx) {
+func (c *checker) accounts(tx *txn) {
 	addresses := 0
-	c.failIf(tx.Bucket(bAddresses).ForEach(func(k, id []byte) error {
+	c.failIf(tx.root(bAddresses).ForEach(func(k, id []byte) error {
 		addresses++
-		a := tx.Bucket(bAccounts).Bucket(id)
-		if a == nil || !bytes.Equal(a.Get(kAddress), k) {
+		if a, err := c.s.account(tx, domicile.AccountID(id)); err != nil || !bytes.Equal(a.b.Get(kAddress), k) {
 			c.fail("an address entry names account %s, which does not answer to it", id)
 		}
 		return nil
 	}), "bucket", "addresses")
-	c.failIf(tx.Bucket(bErasing).ForEachBucket(func(id []byte) error {
+	c.failIf(tx.root(bErasing).ForEach(func(id, _ []byte) error {
 		c.fail("account %s: its erasure was not finished", id)
 		return nil
 	}), "bucket", "erasing")
-	accounts := 0
-	c.failIf(tx.Bucket(bAccounts).ForEachBucket(func(id []byte) error {
-		accounts++
-		a, err := c.s.account(tx, domicile.AccountID(id))
-		if err == nil {
+	ids := c.s.accountIDs(tx)
+	for _, id := range ids {
+		a, err := c.s.account(tx, id)
+		if c.failIf(err, "account", id); err == nil {
 			c.account(a)
 		}
-		return err
-	}), "bucket", "accounts")
-	if accounts != addresses {
-		c.fail("%d accounts have %d addresses", accounts, addresses)
+	}
+	if len(ids) != addresses {
+		c.fail("%d accounts have %d addresses", len(ids), addresses)
 	}
 }
 
-// imports looks at what has come in of accounts that are not whole yet: that it opens, and which files it has.
-func (c *checker) imports(tx *bbolt.Tx) {
-	c.failIf(tx.Bucket(bImporting).ForEachBucket(func(key []byte) error {
+// imports looks at what has come in of accounts that are not whole yet: that it opens, and which bodies it has.
+func (c *checker) imports(tx *txn) {
+	c.failIf(tx.root(bAccounts).ForEachBucket(func(key []byte) error {
 		id := domicile.AccountID(key)
-		a, _ := c.s.arrival(tx, id)
+		a, coming := c.s.arrival(tx, id)
+		if !coming {
+			if _, err := c.s.account(tx, id); err != nil {
+				c.fail("account %s: has entries and is not there", id)
+			}
+			return nil
+		}
 		var rec store.Account
 		if err := c.s.openRecord(id, a.b.Get(kRecord), accountPlace(id), &rec); err != nil {
 			return err
 		}
-		if len(a.notes.Get(kPosition)) == 0 || tx.Bucket(bAccounts).Bucket(key) != nil {
-			c.fail("account %s: it comes in, and has no position or is here already", id)
+		if len(a.notes.Get(kPosition)) == 0 {
+			c.fail("account %s: it comes in, and has no position", id)
 		}
-		return firstError(
-			a.b.Bucket(bBodies).ForEach(func(k, v []byte) error {
-				r, err := decodeBody(v)
-				if err == nil && a.notes.Bucket(bMissing).Get(k) == nil {
-					c.bodies[bodyID{id, domicile.MessageID(k)}] = r.size
-				}
-				return err
-			}),
-			a.notes.Bucket(bPieces).ForEach(func(k, v []byte) error {
-				c.bodies[bodyID{id, domicile.MessageID(k)}] = int64(readNumber(v))
-				return nil
-			}))
-	}), "bucket", "importing")
+		return a.b.sub(bBodies).ForEach(func(k, v []byte) error {
+			r, err := decodeBody(v)
+			if err == nil {
+				c.name(bodyID{id, domicile.MessageID(k)}, r, a.notes.sub(bMissing).Get(k) != nil)
+			}
+			return err
+		})
+	}), "bucket", "accounts")
+}
+
+// name notes a body that the index has.
+func (c *checker) name(id bodyID, r bodyRecord, partial bool) {
+	c.bodies[id] = r
+	c.partial[id] = partial
+	for _, p := range r.places {
+		c.live[p.Segment] += segment.Bytes(int(p.Length))
+	}
+}
+
+// segments holds what is counted of each segment against what is named.
+func (c *checker) segments(tx *txn) {
+	files := map[uint32]int64{}
+	for _, i := range c.s.log.List() {
+		files[i.Number] = i.Size
+	}
+	counted := 0
+	c.failIf(tx.root(bSegments).ForEach(func(k, v []byte) error {
+		counted++
+		n := uint32(readNumber(k))
+		if have := int64(readNumber(v)); have != c.live[n] {
+			c.fail("segment %d: %d bytes are named, counted as %d", n, c.live[n], have)
+		}
+		return nil
+	}), "bucket", "segments")
+	if counted != len(c.live) {
+		c.fail("%d segments have bodies, %d are counted", len(c.live), counted)
+	}
+	for n, live := range c.live {
+		if size, ok := files[n]; !ok || live > size {
+			c.fail("segment %d: it has %d bytes, bodies of %d are in it", n, size, live)
+		}
+	}
+}
+
+// frames reads the log.
+func (c *checker) frames() {
+	before := c.s.log.Damaged()
+	c.failIf(c.s.log.Scan(0, func(f segment.Frame) error {
+		switch f.Kind {
+		case frameChunk:
+			_, _, err := parseChunk(f.Payload)
+			c.failIf(err, "frame", f.LSN)
+		case frameChange:
+			c.failIf(eachEntry(f.Payload, func(_, _ []byte) error { return nil }), "frame", f.LSN)
+		default:
+			c.fail("frame %d is of no kind that this release knows", f.LSN)
+		}
+		return c.ctx.Err()
+	}), "folder", segmentsDir)
+	if n := c.s.log.Damaged() - before; n > 0 {
+		c.fail("%d frames of the log are damaged", n)
+	}
+}
+
+// readBodies reads every body to its end, which proves it whole.
+func (c *checker) readBodies() {
+	for id, r := range c.bodies {
+		if c.ctx.Err() != nil {
+			c.fail("%w", c.ctx.Err())
+			return
+		}
+		if c.partial[id] {
+			continue
+		}
+		n, err := io.Copy(io.Discard, c.s.openBody(id.acct, id.id, r))
+		if domicile.KindOf(err) == domicile.NotExist {
+			continue // expunged since the snapshot
+		}
+		if err == nil && n != r.size {
+			err = fmt.Errorf("%d bytes, the index says %d", n, r.size)
+		}
+		c.failIf(err, "body of message", id.id)
+	}
 }
 
 func (c *checker) account(a account) {
@@ -130,12 +220,12 @@ func (c *checker) account(a account) {
 	if rec.ID != a.id || !bytes.Equal(c.s.addressKey(rec.Address), a.b.Get(kAddress)) {
 		c.fail("account %s: its record is of another account or address", a.id)
 	}
-	if (rec.State == store.Moving) != (a.b.Get(kMoving) != nil) {
-		c.fail("account %s: its record and its mark differ on whether it moves", a.id)
+	if (rec.State == store.Moving) != (a.b.Get(kState) != nil) || rec.Quota != int64(readNumber(a.b.Get(kQuota))) {
+		c.fail("account %s: its record and its marks differ on whether it moves, or its quota", a.id)
 	}
 	refs := map[domicile.MessageID]bodyRecord{}
 	mailboxes, validities := 0, map[uint32]bool{}
-	c.failIf(a.b.Bucket(bMailboxes).ForEachBucket(func(id []byte) error {
+	c.failIf(a.b.sub(bMailboxes).ForEachBucket(func(id []byte) error {
 		mailboxes++
 		m, err := a.mailbox(domicile.MailboxID(id))
 		if err != nil {
@@ -148,8 +238,8 @@ func (c *checker) account(a account) {
 		c.mailbox(m, refs)
 		return nil
 	}), "mailboxes of account", a.id)
-	if names := count(a.b.Bucket(bNames)); mailboxes != names || uint64(mailboxes) != a.b.Bucket(bMailboxes).Sequence() {
-		c.fail("account %s: %d mailboxes, %d names, %d counted", a.id, mailboxes, names, a.b.Bucket(bMailboxes).Sequence())
+	if names, counted := a.b.sub(bNames).count(), readNumber(a.b.Get(kBoxes)); mailboxes != names || uint64(mailboxes) != counted {
+		c.fail("account %s: %d mailboxes, %d names, %d counted", a.id, mailboxes, names, counted)
 	}
 	c.references(a, refs)
 	c.tokens(a)
@@ -158,13 +248,13 @@ func (c *checker) account(a account) {
 func (c *checker) mailbox(m *mailbox, refs map[domicile.MessageID]bodyRecord) {
 	rec, err := m.record()
 	c.failIf(err, "mailbox", m.id)
-	if !bytes.Equal(m.account.b.Bucket(bNames).Get(m.nameKey(rec.Name)), []byte(m.id)) {
+	if !bytes.Equal(m.account.b.sub(bNames).Get(m.nameKey(rec.Name)), []byte(m.id)) {
 		c.fail("mailbox %s: its name leads elsewhere", m.id)
 	}
 	records, err := m.all()
 	c.failIf(err, "messages of mailbox", m.id)
 	sum := counters{validity: m.validity, next: m.next, modseq: m.modseq}
-	changes := m.b.Bucket(bChanges)
+	changes := m.b.sub(bChanges)
 	for _, r := range records {
 		sum.messages++
 		sum.size += r.Size
@@ -175,7 +265,7 @@ func (c *checker) mailbox(m *mailbox, refs map[domicile.MessageID]bodyRecord) {
 		if ref.refs > 0 && ref.size != r.Size {
 			c.fail("message %s: its copies differ in size", r.ID)
 		}
-		refs[r.ID] = bodyRecord{ref.refs + 1, r.Size}
+		refs[r.ID] = bodyRecord{refs: ref.refs + 1, size: r.Size}
 		if r.UID >= m.next || r.ModSeq > m.modseq || !bytes.Equal(changes.Get(changeKey(r.ModSeq, r.UID)), isLive) {
 			c.fail("mailbox %s: UID %d has a number not given out or no entry in the list of changes", m.id, r.UID)
 		}
@@ -188,7 +278,7 @@ func (c *checker) mailbox(m *mailbox, refs map[domicile.MessageID]bodyRecord) {
 
 func (c *checker) changes(m *mailbox, messages int) {
 	live, seen := 0, map[store.UID]bool{}
-	c.failIf(m.b.Bucket(bChanges).ForEach(func(k, v []byte) error {
+	c.failIf(m.b.sub(bChanges).ForEach(func(k, v []byte) error {
 		uid := readUID(k[8:])
 		if seen[uid] || uid >= m.next || readNumber(k[:8]) > uint64(m.modseq) {
 			c.fail("mailbox %s: change of UID %d is doubled or of a number not given out", m.id, uid)
@@ -196,7 +286,7 @@ func (c *checker) changes(m *mailbox, messages int) {
 		seen[uid] = true
 		if bytes.Equal(v, isLive) {
 			live++
-		} else if m.b.Bucket(bMessages).Get(uidKey(uid)) != nil {
+		} else if m.b.sub(bMessages).Get(uidKey(uid)) != nil {
 			c.fail("mailbox %s: UID %d has vanished and is there", m.id, uid)
 		}
 		return nil
@@ -211,12 +301,13 @@ func (c *checker) references(a account, refs map[domicile.MessageID]bodyRecord) 
 	var used int64
 	for id, r := range refs {
 		used += r.size
-		c.bodies[bodyID{a.id, id}] = r.size
-		if have, err := decodeBody(a.b.Bucket(bBodies).Get([]byte(id))); err != nil || have != r {
+		have, err := a.body(id)
+		if err != nil || have.refs != r.refs || have.size != r.size || len(have.places) == 0 {
 			c.fail("message %s: %d copies of %d bytes, counted as %+v", id, r.refs, r.size, have)
 		}
+		c.name(bodyID{a.id, id}, have, false)
 	}
-	if n := count(a.b.Bucket(bBodies)); n != len(refs) {
+	if n := a.b.sub(bBodies).count(); n != len(refs) {
 		c.fail("account %s: %d bodies counted, %d named by a message", a.id, n, len(refs))
 	}
 	if have := readNumber(a.b.Get(kUsage)); have != uint64(used) {
@@ -225,66 +316,26 @@ func (c *checker) references(a account, refs map[domicile.MessageID]bodyRecord) 
 }
 
 func (c *checker) tokens(a account) {
-	c.failIf(a.b.Bucket(bTokens).ForEach(func(k, sealed []byte) error {
+	c.failIf(a.b.sub(bTokens).ForEach(func(k, sealed []byte) error {
 		var rec tokenRecord
 		if err := c.s.openRecord(a.id, sealed, a.tokenPlace(k), &rec); err != nil {
 			return err
 		}
-		if !bytes.HasPrefix(a.b.Bucket(bOrder).Get(number(rec.Seq)), k) {
+		if !bytes.HasPrefix(a.b.sub(bOrder).Get(number(rec.Seq)), k) {
 			c.fail("account %s: a token is not in the order of tokens", a.id)
 		}
 		return nil
 	}), "tokens of account", a.id)
-	if n, o := count(a.b.Bucket(bTokens)), count(a.b.Bucket(bOrder)); n != o {
+	if n, o := a.b.sub(bTokens).count(), a.b.sub(bOrder).count(); n != o {
 		c.fail("account %s: %d tokens, %d in their order", a.id, n, o)
 	}
 }
 
-func (c *checker) tables(tx *bbolt.Tx) {
-	c.failIf(tx.Bucket(bTables).ForEachBucket(func(table []byte) error {
-		return tx.Bucket(bTables).Bucket(table).ForEach(func(k, sealed []byte) error {
+func (c *checker) tables(tx *txn) {
+	c.failIf(tx.root(bTables).ForEachBucket(func(table []byte) error {
+		return tx.root(bTables).sub(table).ForEach(func(k, sealed []byte) error {
 			var rec tableRecord
 			return c.s.openRecord("", sealed, tablePlace(table, k), &rec)
 		})
 	}), "records of", "tables")
-}
-
-// files reads every body to its end, which proves it whole, and finds those that nothing names.
-func (c *checker) files() {
-	left, err := os.ReadDir(c.s.bodies.staging)
-	c.failIf(err, "folder", "staging")
-	if len(left) > 0 {
-		c.fail("%d files in the staging folder", len(left))
-	}
-	for id, size := range c.bodies {
-		c.failIf(c.ctx.Err(), "message", id.id)
-		c.failIf(c.body(id, size), "body of message", id.id)
-	}
-	c.failIf(c.s.bodies.each(func(path string, acct domicile.AccountID, id domicile.MessageID) error {
-		if _, ok := c.bodies[bodyID{acct, id}]; !ok {
-			c.fail("no message names the file %s", path)
-		}
-		return nil
-	}), "folder", "bodies")
-}
-
-func (c *checker) body(id bodyID, size int64) error {
-	r, err := c.s.bodies.open(id.acct, id.id)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	n, err := io.Copy(io.Discard, r)
-	if err == nil && n != size {
-		err = fmt.Errorf("%d bytes, the index says %d", n, size)
-	}
-	return err
-}
-
-func count(b *bbolt.Bucket) (n int) {
-	c := b.Cursor()
-	for k, _ := c.First(); k != nil; k, _ = c.Next() {
-		n++
-	}
-	return n
 }

@@ -4,24 +4,25 @@ import (
 	"context"
 	"time"
 
-	bbolt "go.etcd.io/bbolt"
-
 	"domicile"
 	"domicile/store"
+	"domicile/store/segment"
 )
 
 const actDeliver = "deliver a message"
 
-// incoming is a message on its way in. Its bytes are sealed into the staging
-// folder as they come.
+// incoming is a message on its way in. Whole chunks go to the log as they come; nothing names them before Commit, so that those of a
+// message that is given up are reclaimed by compaction.
 type incoming struct {
-	s     *Store
-	acct  domicile.AccountID
-	body  *staged
-	limit int64
-	size  int64
-	err   error // of an earlier Write; Commit returns it too
-	ended bool
+	s      *Store
+	acct   domicile.AccountID
+	id     domicile.MessageID
+	buf    []byte // of the chunk that is not full
+	places []segment.Place
+	limit  int64
+	size   int64
+	err    error // of an earlier Write; Commit returns it too
+	ended  bool
 }
 
 // Incoming opens room for a message; see store.Incoming.
@@ -33,18 +34,14 @@ func (s *Store) Incoming(ctx context.Context, acct domicile.AccountID, limit int
 	if err := ctx.Err(); err != nil {
 		return nil, domicile.W(op, unavailable(err))
 	}
-	err := s.view(func(tx *bbolt.Tx) error {
+	err := s.view(func(tx *txn) error {
 		_, err := s.served(tx, acct)
 		return err
 	})
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	body, err := s.bodies.stage(acct, domicile.MessageID(domicile.NewID("m")))
-	if err != nil {
-		return nil, domicile.W(op, unavailable(err))
-	}
-	return &incoming{s: s, acct: acct, body: body, limit: limit}, nil
+	return &incoming{s: s, acct: acct, id: domicile.MessageID(domicile.NewID("m")), limit: limit}, nil
 }
 
 func (in *incoming) Write(p []byte) (int, error) {
@@ -58,94 +55,96 @@ func (in *incoming) Write(p []byte) (int, error) {
 		in.err = domicile.E(op, domicile.TooLarge, "the message is over the limit")
 		return 0, in.err
 	}
-	n, err := in.body.Write(p)
-	in.size += int64(n)
-	if err != nil {
-		in.err = domicile.W(op, unavailable(err))
+	in.size += int64(len(p))
+	for rest := p; len(rest) > 0; {
+		if len(in.buf) == chunkSize { // and more follows: this is not the last
+			if in.err = domicile.W(op, in.flush()); in.err != nil {
+				return 0, in.err
+			}
+		}
+		n := min(len(rest), chunkSize-len(in.buf))
+		in.buf, rest = append(in.buf, rest[:n]...), rest[n:]
 	}
-	return n, in.err
+	return len(p), nil
+}
+
+// flush writes a chunk that is not the last.
+func (in *incoming) flush() error {
+	payload, err := in.s.sealChunk(in.acct, in.id, len(in.places), false, in.buf)
+	if err != nil {
+		return unavailable(err)
+	}
+	var place segment.Place
+	err = in.s.update(context.Background(), "", func(tx *txn) error { place = tx.chunk(payload); return nil })
+	if err != nil {
+		return unavailable(err)
+	}
+	in.places, in.buf = append(in.places, place), in.buf[:0]
+	return nil
 }
 
 var errEnded = domicile.E("receive message", domicile.Invalid, "it was committed or aborted already")
 
 // Abort forgets the bytes.
-func (in *incoming) Abort() {
-	if !in.ended {
-		in.ended = true
-		in.body.discard()
-	}
-}
+func (in *incoming) Abort() { in.ended, in.buf = true, nil }
 
-// Commit makes first the body durable, then index, counters and token in one
-// commit. Only an Unknown outcome leaves the body's file in place: if the commit
-// was lost, the next opening sweeps it.
+// Commit makes the last chunk, index, counters and token durable with one flush.
 func (in *incoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (store.Message, error) {
 	const op = "deliver message"
 	if in.ended {
 		return store.Message{}, errEnded
 	}
-	in.ended = true
-	rec, repeated, err := in.commit(ctx, tok, mailbox, flags, internal)
-	if repeated || (err != nil && domicile.KindOf(err) != domicile.Unknown) {
-		in.body.discard()
-	}
+	defer in.Abort()
+	rec, err := in.commit(ctx, tok, mailbox, flags, internal)
 	if err != nil {
 		return store.Message{}, domicile.W(op, err)
 	}
 	return rec.message(), nil
 }
 
-func (in *incoming) commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (rec messageRecord, repeated bool, err error) {
+func (in *incoming) commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (rec messageRecord, err error) {
 	name, err1 := store.MailboxName(mailbox)
 	flags, err2 := store.CanonicalFlags(flags)
 	if err := firstError(in.err, err1, err2, checkToken(tok)); err != nil {
-		return rec, false, err
+		return rec, err
 	}
-	err = in.s.view(func(tx *bbolt.Tx) error { // a repeated call need not wait for the disk
-		a, err := in.s.served(tx, in.acct)
-		if err == nil {
-			repeated, err = a.didBefore(tok, actDeliver, &rec)
-		}
-		return err
-	})
-	if err != nil || repeated {
-		return rec, repeated, err
-	}
-	if err := in.body.publish(); err != nil {
-		return rec, false, unavailable(err)
+	last, err := in.s.sealChunk(in.acct, in.id, len(in.places), true, in.buf)
+	if err != nil {
+		return rec, unavailable(err)
 	}
 	now := in.s.cfg.Now()
-	fresh := messageRecord{ID: in.body.id, Flags: flags, Saved: now.Unix(), Size: in.size}
+	fresh := messageRecord{ID: in.id, Flags: flags, Saved: now.Unix(), Size: in.size}
 	fresh.Internal, fresh.Zone = internalDate(internal, now)
-	err = in.s.update(ctx, in.acct, func(tx *bbolt.Tx) error {
-		rec, repeated, err = in.index(tx, tok, name, fresh)
+	err = in.s.update(ctx, in.acct, func(tx *txn) (err error) {
+		rec, err = in.index(tx, tok, name, fresh, last)
 		return err
 	})
-	return rec, repeated, err
+	return rec, err
 }
 
 // index enters the message in a transaction, unless tok did it before.
-func (in *incoming) index(tx *bbolt.Tx, tok store.Token, name string, rec messageRecord) (messageRecord, bool, error) {
+func (in *incoming) index(tx *txn, tok store.Token, name string, rec messageRecord, last []byte) (messageRecord, error) {
 	a, err := in.s.served(tx, in.acct)
 	if err != nil {
-		return rec, false, err
+		return rec, err
 	}
 	var first messageRecord
 	if done, err := a.didBefore(tok, actDeliver, &first); done || err != nil {
-		return first, done, err
+		return first, err
 	}
 	m, err := a.mailboxNamed(name)
 	if err != nil {
-		return rec, false, err
+		return rec, err
 	}
-	if err := a.newBody(rec.ID, rec.Size); err != nil {
-		return rec, false, err
+	if err := a.newBody(rec.ID, rec.Size, append(in.places[:len(in.places):len(in.places)], tx.chunk(last))); err != nil {
+		return rec, err
 	}
 	m.modseq++
 	if rec, err = m.add(rec); err != nil {
-		return rec, false, err
+		return rec, err
 	}
-	return rec, false, firstError(m.save(), a.remember(tok, actDeliver, rec))
+	m.save()
+	return rec, a.remember(tok, actDeliver, rec)
 }
 
 // internalDate gives seconds and the zone in minutes; a date that is zero, or
