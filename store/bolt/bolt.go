@@ -35,11 +35,12 @@ type Config struct {
 // Store is one region's mail in one folder, opened by one process. It
 // implements store.Store.
 type Store struct {
-	cfg    Config
-	log    *segment.Log
-	index  *index
-	writer *writer
-	hints  hints
+	cfg      Config
+	log      *segment.Log
+	index    *index
+	writer   *writer
+	hints    hints
+	arriving arriving
 
 	// lifecycle serialises the making and the erasure of accounts, which touch
 	// keys as well as the index.
@@ -225,7 +226,7 @@ func (s *Store) replay(x *index, applied uint64) error {
 			return nil
 		}
 		acts++
-		err := eachEntry(f.Payload, func(key, value []byte) error {
+		_, err := eachChange(f.Payload, func(key, value []byte) error {
 			if value != nil {
 				value = append([]byte{}, value...)
 			}

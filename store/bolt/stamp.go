@@ -19,6 +19,7 @@ var (
 	bTables    = []byte("t")
 
 	bBodies    = []byte("b")
+	bChunks    = []byte("k")
 	bMailboxes = []byte("m")
 	bNames     = []byte("n")
 	bOrder     = []byte("o")
