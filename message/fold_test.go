@@ -53,7 +53,7 @@ func TestFoldOfEveryCharacter(t *testing.T) {
 		f := Fold(string(r))
 		checkFold(t, string(r))
 		for _, other := range []rune{unicode.ToLower(r), unicode.ToUpper(r), unicode.ToTitle(r), unicode.SimpleFold(r)} {
-			if Fold(string(other)) != f {
+			if other != r && Fold(string(other)) != f {
 				t.Errorf("%U is %+q, %U is %+q", r, f, other, Fold(string(other)))
 			}
 		}
@@ -66,7 +66,7 @@ func checkFold(t *testing.T, s string) {
 	if again := Fold(f); again != f {
 		t.Fatalf("%+q folds to %+q, and that to %+q", s, f, again)
 	}
-	if !utf8.ValidString(f) || strings.Contains(f, "  ") || len(f) > 12*len(s) {
+	if !utf8.ValidString(f) || strings.Contains(f, "  ") || len(f) > 12*len(s)+12 {
 		t.Fatalf("%+q folds to %+q", s, f)
 	}
 	for _, r := range f {
