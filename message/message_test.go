@@ -242,6 +242,7 @@ func check(t *testing.T, raw []byte) {
 	}
 	walk(m.Root, 0, len(raw))
 	checkTexts(t, m)
+	checkSummary(t, m)
 	m.Envelope(m.Root)
 	h := m.Header(m.Root)
 	if n := FieldsOf(h, nil, true); len(h) > 0 && !bytes.HasPrefix(n, h) {
