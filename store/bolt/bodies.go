@@ -28,8 +28,6 @@ type bodyRecord struct {
 	chunks []digest
 }
 
-const placeSize = 12
-
 func appendPlace(b []byte, p segment.Place) []byte {
 	b = binary.BigEndian.AppendUint32(b, p.Segment)
 	b = binary.BigEndian.AppendUint32(b, p.Offset)

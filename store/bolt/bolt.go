@@ -48,6 +48,9 @@ type Store struct {
 
 	closed sync.Once
 
+	// parsing is held while a message is in memory whole that was too large to be parsed as it came.
+	parsing sync.Mutex
+
 	// upkeep serialises what runs beside the acts of callers: bases, compaction, checks.
 	upkeep  sync.Mutex
 	cleaner *cleaner

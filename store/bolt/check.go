@@ -284,7 +284,17 @@ func (c *checker) mailbox(m *mailbox, refs map[domicile.MessageID]bodyRecord) {
 	c.failIf(err, "messages of mailbox", m.id)
 	sum := counters{validity: m.validity, next: m.next, modseq: m.modseq}
 	changes := m.b.sub(bChanges)
+	summaries := map[store.UID][]byte{}
+	c.failIf(m.b.sub(bSummaries).ForEach(func(k, v []byte) error {
+		summaries[readUID(k)] = v
+		return nil
+	}), "summaries of mailbox", m.id)
 	for _, r := range records {
+		if sealed, ok := summaries[r.UID]; ok {
+			_, err := c.s.openSummary(m.account.id, r.ID, sealed)
+			c.failIf(err, "summary of message", r.ID)
+			delete(summaries, r.UID)
+		}
 		sum.messages++
 		sum.size += r.Size
 		if r.unseen() {
@@ -298,6 +308,9 @@ func (c *checker) mailbox(m *mailbox, refs map[domicile.MessageID]bodyRecord) {
 		if r.UID >= m.next || r.ModSeq > m.modseq || !bytes.Equal(changes.Get(changeKey(r.ModSeq, r.UID)), isLive) {
 			c.fail("mailbox %s: UID %d has a number not given out or no entry in the list of changes", m.id, r.UID)
 		}
+	}
+	if len(summaries) > 0 {
+		c.fail("mailbox %s: %d summaries are of no message", m.id, len(summaries))
 	}
 	if sum != m.counters {
 		c.fail("mailbox %s: counters say %+v and the messages %+v", m.id, m.counters, sum)

@@ -44,6 +44,7 @@
 //	            r                      mailboxRecord, JSON: name, special use, subscription
 //	            c                      UIDVALIDITY 4, UIDNEXT 4, HIGHESTMODSEQ 8, messages 4, unseen 4, size 8 (plain)
 //	    g       <uid 4>                messageRecord: id, flags, dates, size, ModSeq
+//	    e       <uid 4>                its message.Summary; bound to the message alone; may be absent
 //	    c       <modseq 8><uid 4>      0 = live, 1 = vanished (plain); one for each UID that ever was
 //	  b         <message>              references 4, size 8, place 12, digests of its chunks (plain)
 //	  k         <digest>               chunk: references 4, place 12 (plain)

@@ -20,6 +20,7 @@ type incoming struct {
 	cutter cutter
 	buf    []byte // of the piece under way; it is the last one if nothing follows
 	full   bool   // the piece ends here if something follows
+	raw    []byte // all of it, while that is not too much
 	chunks []written
 	limit  int64
 	size   int64
@@ -57,7 +58,11 @@ func (in *incoming) Write(p []byte) (int, error) {
 		in.err = domicile.E(op, domicile.TooLarge, "the message is over the limit")
 		return 0, in.err
 	}
-	in.size += int64(len(p))
+	if in.size += int64(len(p)); in.size <= maxSummarized {
+		in.raw = append(in.raw, p...)
+	} else {
+		in.raw = nil
+	}
 	for rest := p; len(rest) > 0; {
 		if in.full {
 			if in.err = domicile.W(op, in.flush()); in.err != nil {
@@ -96,7 +101,7 @@ var errEnded = domicile.E("receive message", domicile.Invalid, "it was committed
 // Abort forgets the bytes.
 func (in *incoming) Abort() {
 	if !in.ended {
-		in.ended, in.buf = true, nil
+		in.ended, in.buf, in.raw = true, nil, nil
 		in.s.arriving.done(in)
 	}
 }
@@ -129,18 +134,22 @@ func (in *incoming) commit(ctx context.Context, tok store.Token, mailbox string,
 	if err != nil {
 		return rec, unavailable(err)
 	}
+	summary, err := in.s.summarize(in.acct, in.id, in.size, in.raw)
+	if err != nil {
+		return rec, unavailable(err)
+	}
 	now := in.s.cfg.Now()
 	fresh := messageRecord{ID: in.id, Flags: flags, Saved: now.Unix(), Size: in.size}
 	fresh.Internal, fresh.Zone = internalDate(internal, now)
 	err = in.s.update(ctx, in.acct, func(tx *txn) (err error) {
-		rec, err = in.index(tx, tok, name, fresh, last)
+		rec, err = in.index(tx, tok, name, fresh, last, summary)
 		return err
 	})
 	return rec, err
 }
 
 // index enters the message in a transaction, unless tok did it before.
-func (in *incoming) index(tx *txn, tok store.Token, name string, rec messageRecord, last []byte) (messageRecord, error) {
+func (in *incoming) index(tx *txn, tok store.Token, name string, rec messageRecord, last, summary []byte) (messageRecord, error) {
 	a, err := in.s.served(tx, in.acct)
 	if err != nil {
 		return rec, err
@@ -159,6 +168,9 @@ func (in *incoming) index(tx *txn, tok store.Token, name string, rec messageReco
 	m.modseq++
 	if rec, err = m.add(rec); err != nil {
 		return rec, err
+	}
+	if summary != nil {
+		m.b.sub(bSummaries).Put(uidKey(rec.UID), summary)
 	}
 	m.save()
 	return rec, a.remember(tok, actDeliver, rec)

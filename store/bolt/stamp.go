@@ -26,6 +26,7 @@ var (
 	bTokens    = []byte("t")
 	bChanges   = []byte("c")
 	bMessages  = []byte("g")
+	bSummaries = []byte("e")
 	bMissing   = []byte("m")
 
 	kRecord   = []byte("r")

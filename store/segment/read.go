@@ -84,7 +84,7 @@ func (l *Log) scanFile(s Info, tail bool, fn func(Frame) error) error {
 			at += header + int(h.length)
 			continue
 		}
-		next := len(b)
+		var next int
 		if err == nil && int64(at)+Bytes(int(h.length)) <= int64(len(b)) {
 			next = at + header + int(h.length) // the header is good: its payload alone is not
 			if _, _, err := parseFrame(b[next:]); err != nil && next < len(b) {
