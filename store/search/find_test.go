@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -279,22 +280,53 @@ func TestManyWords(t *testing.T) {
 	}
 }
 
-// TestOpensWhatItNeeds counts the sections that queries and merges read.
-func TestOpensWhatItNeeds(t *testing.T) {
-	var docs []doc
+// manyDocs returns documents with so many words that a block of them has many chunks, and chunks have several sections of lists.
+func manyDocs(prefix string) (docs []doc) {
+	rnd := rand.New(rand.NewPCG(1, uint64(len(prefix))))
 	for i := range 300 {
 		var text strings.Builder
-		for j := range 500 {
-			fmt.Fprintf(&text, "w%d x%d ", j, i*500+j)
+		for j := range 400 {
+			fmt.Fprintf(&text, "w%d %s%d", j, prefix, i*400+j)
+			text.WriteString([]string{" ", ", ", "-x\r\n"}[rnd.IntN(3)])
+			if rnd.IntN(4) == 0 {
+				fmt.Fprintf(&text, "r%dr%d ", rnd.IntN(40), rnd.IntN(4000))
+			}
 		}
-		docs = append(docs, doc{name: fmt.Sprint(i), texts: [2][]string{{"h"}, {text.String()}}})
+		docs = append(docs, doc{name: fmt.Sprint(prefix, i), texts: [2][]string{{"h"}, {text.String()}}})
 	}
-	b, s := build(t, docs...)
+	return docs
+}
+
+// TestManyChunks holds answers of large blocks against texts that are read.
+func TestManyChunks(t *testing.T) {
+	docs, more := manyDocs("x"), manyDocs("yy")
+	one, s := build(t, docs...)
+	two, _ := build(t, more...)
+	merged, _ := merge(t, func(name string) bool { return strings.HasSuffix(name, "7") }, two, one)
+	left := slices.DeleteFunc(slices.Concat(more, docs), func(d doc) bool { return strings.HasSuffix(d.name, "7") })
+	if len(s.sections) < 20 {
+		t.Fatalf("only %d sections", len(s.sections))
+	}
+	rnd := rand.New(rand.NewPCG(1, 1))
+	for range 150 {
+		text := left[rnd.IntN(len(left))].texts[search.Body][0]
+		from := rnd.IntN(len(text) - 20)
+		query := text[from : from+1+rnd.IntN(20)]
+		answers(t, one, docs, query, search.Body)
+		answers(t, merged, left, query, search.Body)
+	}
+}
+
+// TestOpensWhatItNeeds counts the sections that queries and merges read.
+func TestOpensWhatItNeeds(t *testing.T) {
+	b, s := build(t, manyDocs("x")...)
 	for query, most := range map[string]int{"x77777": len(s.sections) / 2, " x77777 ": 4, "": 0, " ": 0} {
 		s.reads = nil
-		if _, _, err := b.Find(query, search.Body); err != nil || len(s.reads) > most {
+		sure, maybe, err := b.Find(query, search.Body)
+		if err != nil || len(s.reads) > most {
 			t.Errorf("%q: %v, %d of %d sections were opened, want at most %d", query, err, len(s.reads), len(s.sections), most)
 		}
+		t.Logf("%q: %d of %d sections, %d sure, %d maybe", query, len(s.reads), len(s.sections), sure.Len(), maybe.Len())
 	}
 	s.reads = nil
 	merge(t, func(string) bool { return false }, b)
