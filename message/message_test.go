@@ -158,6 +158,18 @@ func TestEnvelopeIsRaw(t *testing.T) {
 	}
 }
 
+func TestLargeHeader(t *testing.T) {
+	long := strings.Repeat("X-Filler: x\r\n", MaxHeader/13)
+	m := Parse([]byte("Subject: seen\r\n" + long + "From: a@b\r\n" + "To: c@d\r\n\r\nbody"))
+	if e := m.Envelope(m.Root); e.Subject != "seen" || len(e.To) != 0 || string(m.Body(m.Root)) != "body" {
+		t.Errorf("%+v, body %q", e, m.Body(m.Root))
+	}
+	if got := Fields(m.Header(m.Root), "To"); got != nil {
+		t.Errorf("To is %q", got)
+	}
+	check(t, m.Bytes())
+}
+
 func count(p *Part, level int) (parts, depth int) {
 	parts, depth = 1, level
 	children := p.Parts
