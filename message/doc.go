@@ -11,8 +11,22 @@
 // decoded, re-folded or re-coded: sections are cut out of the bytes by offsets, so
 // what a client reads is what was accepted, however broken its MIME is. Values for
 // ENVELOPE and BODYSTRUCTURE are unfolded, and encoded words (RFC 2047) in them stay
-// as they are, as RFC 9051 7.5.2 wants it. Only [Text] and [DecodeHeader], which serve
-// SEARCH, decode.
+// as they are, as RFC 9051 7.5.2 wants it.
+//
+// # Search
+//
+// [Message.Texts] decodes what a person could read in a message, and [Fold] brings it and
+// what is looked for into the form in which they are compared:
+//
+//	want := message.Fold(wanted)
+//	for kind, text := range m.Texts() {
+//		if strings.Contains(message.Fold(text), want) {
+//			return true
+//		}
+//	}
+//
+// What does not decode is read as far as it does: a wrong or unknown charset as UTF-8
+// where it reads like that, and else as Windows-1252.
 //
 // # Cost
 //

@@ -159,23 +159,6 @@ func TestEnvelopeIsRaw(t *testing.T) {
 	}
 }
 
-func TestText(t *testing.T) {
-	for raw, want := range map[string]string{
-		"Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\n=E9t=E9": "été",
-		"Content-Transfer-Encoding: base64\n\naGVs\nbG8=":                                                      "hello",
-		"Content-Transfer-Encoding: base64\n\n!!!":                                                             "",
-		"Content-Type: text/plain; charset=no-such\n\nx":                                                       "x",
-	} {
-		m := Parse(crlf(raw))
-		if got := m.Text(m.Root); got != want {
-			t.Errorf("%q: %q", raw, got)
-		}
-	}
-	if got := DecodeHeader("=?iso-8859-1?q?=E9?= and =?broken"); !strings.HasPrefix(got, "é and") {
-		t.Errorf("%q", got)
-	}
-}
-
 // Limits: nesting, parts and many lines cost time in proportion to the bytes.
 func TestHostileIsLinear(t *testing.T) {
 	nested := func(n int) []byte {
@@ -256,11 +239,10 @@ func check(t *testing.T, raw []byte) {
 			walk(p.Embedded, p.Body, p.End)
 			m.Envelope(p.Embedded)
 		}
-		if p.Type == "text" {
-			m.Text(p)
-		}
 	}
 	walk(m.Root, 0, len(raw))
+	checkTexts(t, m)
+	checkSummary(t, m)
 	m.Envelope(m.Root)
 	h := m.Header(m.Root)
 	if n := FieldsOf(h, nil, true); len(h) > 0 && !bytes.HasPrefix(n, h) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"domicile"
+	"domicile/message"
 )
 
 // Token makes a mutation idempotent: a second call with the same token and account does nothing and
@@ -42,6 +43,12 @@ type Message struct {
 	Internal time.Time // INTERNALDATE, to the second, in the zone it was given in
 	Saved    time.Time // when it came into this mailbox (RFC 8514), UTC
 	Size     int64     // bytes as IMAP counts them (RFC822.SIZE)
+}
+
+// Listed is a message with what its bytes say, made once when it came: enough to list, sort and thread without reading it.
+type Listed struct {
+	Message
+	Summary *message.Summary // nil if the message's bytes are damaged
 }
 
 // Changes is what happened in a mailbox after a ModSeq.

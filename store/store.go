@@ -40,6 +40,8 @@ type Store interface {
 	Incoming(ctx context.Context, acct domicile.AccountID, limit int64) (Incoming, error)
 	// Messages returns the messages of a mailbox, by UID.
 	Messages(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID) ([]Message, error)
+	// List returns at most limit messages behind a UID, by UID, with their summaries. A part of a mailbox comes from one snapshot.
+	List(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after UID, limit int) ([]Listed, error)
 	// Since returns what changed after seq, from one snapshot. A UID that came and went after seq is in Vanished.
 	Since(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, seq ModSeq) (Changes, error)
 	// Body opens the bytes of a message, exactly as they were committed. Holds no lock or transaction.

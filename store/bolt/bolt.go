@@ -35,17 +35,21 @@ type Config struct {
 // Store is one region's mail in one folder, opened by one process. It
 // implements store.Store.
 type Store struct {
-	cfg    Config
-	log    *segment.Log
-	index  *index
-	writer *writer
-	hints  hints
+	cfg      Config
+	log      *segment.Log
+	index    *index
+	writer   *writer
+	hints    hints
+	arriving arriving
 
 	// lifecycle serialises the making and the erasure of accounts, which touch
 	// keys as well as the index.
 	lifecycle sync.Mutex
 
 	closed sync.Once
+
+	// parsing is held while a message is in memory whole that was too large to be parsed as it came.
+	parsing sync.Mutex
 
 	// upkeep serialises what runs beside the acts of callers: bases, compaction, checks.
 	upkeep  sync.Mutex
@@ -225,7 +229,7 @@ func (s *Store) replay(x *index, applied uint64) error {
 			return nil
 		}
 		acts++
-		err := eachEntry(f.Payload, func(key, value []byte) error {
+		_, err := eachChange(f.Payload, func(key, value []byte) error {
 			if value != nil {
 				value = append([]byte{}, value...)
 			}

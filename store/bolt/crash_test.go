@@ -284,7 +284,7 @@ func TestIncomingEndsWithTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := in.Write(make([]byte, 2*chunkSize+1)); err != nil {
+	if _, err := in.Write(make([]byte, 2*maxChunk+1)); err != nil {
 		t.Fatal(err)
 	}
 	r.Reopen() // as after a kill: nobody called Abort

@@ -82,11 +82,23 @@ func (a account) eraseSome() (done bool, err error) {
 		}
 		r, err := decodeBody(v)
 		if err == nil {
-			tx.live(r.places, -1)
+			tx.live(r.place, -1)
 			bodies.Delete(k)
 		}
 		return err
 	})
+	chunks := a.b.sub(bChunks)
+	err = firstError(err, chunks.ForEach(func(k, v []byte) error {
+		if left--; left < 0 {
+			return errStop
+		}
+		r, err := decodeChunk(v)
+		if err == nil {
+			tx.live(r.place, -1)
+			chunks.Delete(k)
+		}
+		return err
+	}))
 	if err != nil || left <= 0 {
 		return false, err
 	}

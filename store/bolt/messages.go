@@ -134,8 +134,8 @@ func (m *mailbox) add(r messageRecord) (messageRecord, error) {
 	return r, m.put(r)
 }
 
-// addCopies adds records whose bodies the account has already, as one act.
-func (m *mailbox) addCopies(records []messageRecord) ([]messageRecord, error) {
+// addCopies adds records of another mailbox of the account, as one act.
+func (m *mailbox) addCopies(from *mailbox, records []messageRecord) ([]messageRecord, error) {
 	m.modseq++
 	made := make([]messageRecord, len(records))
 	for i, r := range records {
@@ -146,6 +146,9 @@ func (m *mailbox) addCopies(records []messageRecord) ([]messageRecord, error) {
 		var err error
 		if made[i], err = m.add(r); err != nil {
 			return nil, err
+		}
+		if summary := from.b.sub(bSummaries).Get(uidKey(r.UID)); summary != nil {
+			m.b.sub(bSummaries).Put(uidKey(made[i].UID), bytes.Clone(summary))
 		}
 	}
 	return made, nil
@@ -164,6 +167,7 @@ func (m *mailbox) drop(records []messageRecord) error {
 			m.unseen--
 		}
 		m.b.sub(bMessages).Delete(uidKey(r.UID))
+		m.b.sub(bSummaries).Delete(uidKey(r.UID))
 		m.b.sub(bChanges).Delete(changeKey(r.ModSeq, r.UID))
 		m.b.sub(bChanges).Put(changeKey(m.modseq, r.UID), isVanished)
 	}

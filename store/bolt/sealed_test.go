@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +15,7 @@ import (
 
 	"domicile"
 	"domicile/store"
+	"domicile/store/segment"
 	"domicile/store/storetest"
 )
 
@@ -127,50 +127,49 @@ func plainStore(t *testing.T) (*Store, *storetest.Rig) {
 	return s, r
 }
 
-// noise is a text that does not compress, so that a body of n bytes takes n/chunkSize chunks of that size.
-func noise(seed uint64, n int) string {
-	b := make([]byte, n)
-	from := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
-	from.Read(b)
-	return string(b)
-}
-
 // A body that was altered, cut, or put together from other chunks does not open.
 func TestSwappedBodies(t *testing.T) {
 	s, r := plainStore(t)
-	a := r.MustDeliver(person, "INBOX", noise(1, 3*chunkSize))
-	b := r.MustDeliver(person, "INBOX", noise(2, 3*chunkSize))
-	records := map[domicile.MessageID]bodyRecord{}
-	s.view(func(tx *txn) (err error) {
-		for _, m := range []store.Message{a, b} {
-			records[m.ID], err = s.accountIn(tx, person).body(m.ID)
-		}
-		return err
+	a := r.MustDeliver(person, "INBOX", noise(1, 1<<20))
+	b := r.MustDeliver(person, "INBOX", noise(2, 1<<20))
+	var good, other bodyRecord
+	var first, second chunkRecord // of a
+	edit(t, s, func(m *mailbox) {
+		good, _ = m.body(a.ID)
+		other, _ = m.body(b.ID)
+		first, _, _ = m.chunk(good.chunks[0])
+		second, _, _ = m.chunk(good.chunks[1])
 	})
-	place := func(change func(r *bodyRecord, other bodyRecord)) {
-		rec := records[a.ID]
-		rec.places = slices.Clone(rec.places)
-		change(&rec, records[b.ID])
-		edit(t, s, func(m *mailbox) { m.putBody(a.ID, rec) })
-	}
-	for name, change := range map[string]func(r *bodyRecord, other bodyRecord){
-		"another's":           func(r *bodyRecord, other bodyRecord) { r.places = other.places },
-		"partly another's":    func(r *bodyRecord, other bodyRecord) { r.places[1] = other.places[1] },
-		"in another order":    func(r *bodyRecord, _ bodyRecord) { r.places[0], r.places[1] = r.places[1], r.places[0] },
-		"cut between chunks":  func(r *bodyRecord, _ bodyRecord) { r.places, r.size = r.places[:2], 2*chunkSize },
-		"without its start":   func(r *bodyRecord, _ bodyRecord) { r.places, r.size = r.places[1:], 2*chunkSize },
-		"longer":              func(r *bodyRecord, _ bodyRecord) { r.places = append(r.places, r.places[2]) },
-		"nowhere":             func(r *bodyRecord, _ bodyRecord) { r.places = nil },
-		"in no segment":       func(r *bodyRecord, _ bodyRecord) { r.places[1].Segment = 77 },
-		"in a shorter chunk":  func(r *bodyRecord, _ bodyRecord) { r.places[1].Length-- },
-		"in a longer chunk":   func(r *bodyRecord, _ bodyRecord) { r.places[1].Length++ },
-		"beside its chunk":    func(r *bodyRecord, _ bodyRecord) { r.places[1].Offset++ },
-		"behind the file":     func(r *bodyRecord, _ bodyRecord) { r.places[1].Offset = 1 << 30 },
-		"of another size":     func(r *bodyRecord, _ bodyRecord) { r.size-- },
-		"longer than chunks":  func(r *bodyRecord, _ bodyRecord) { r.size++ },
-		"of an absurd length": func(r *bodyRecord, _ bodyRecord) { r.places[1].Length = 1<<32 - 1 },
+	for name, damage := range map[string]func(m *mailbox, r *bodyRecord){
+		"another's":             func(m *mailbox, r *bodyRecord) { r.place, r.chunks = other.place, other.chunks },
+		"with another's end":    func(m *mailbox, r *bodyRecord) { r.place = other.place },
+		"with another's chunk":  func(m *mailbox, r *bodyRecord) { r.chunks[1] = other.chunks[1] },
+		"in another order":      func(m *mailbox, r *bodyRecord) { r.chunks[0], r.chunks[1] = r.chunks[1], r.chunks[0] },
+		"without its start":     func(m *mailbox, r *bodyRecord) { r.chunks = r.chunks[1:] },
+		"without chunks":        func(m *mailbox, r *bodyRecord) { r.chunks = nil },
+		"longer":                func(m *mailbox, r *bodyRecord) { r.chunks = append(r.chunks, r.chunks[0]) },
+		"without its end":       func(m *mailbox, r *bodyRecord) { r.place = segment.Place{} },
+		"ending in a chunk":     func(m *mailbox, r *bodyRecord) { r.place = first.place },
+		"of another size":       func(m *mailbox, r *bodyRecord) { r.size-- },
+		"in no segment":         func(m *mailbox, r *bodyRecord) { r.place.Segment = 77 },
+		"in a shorter frame":    func(m *mailbox, r *bodyRecord) { r.place.Length-- },
+		"in a longer frame":     func(m *mailbox, r *bodyRecord) { r.place.Length++ },
+		"beside its frame":      func(m *mailbox, r *bodyRecord) { r.place.Offset++ },
+		"behind the file":       func(m *mailbox, r *bodyRecord) { r.place.Offset = 1 << 30 },
+		"of an absurd length":   func(m *mailbox, r *bodyRecord) { r.place.Length = 1<<32 - 1 },
+		"without a chunk's row": func(m *mailbox, r *bodyRecord) { m.account.b.sub(bChunks).Delete(r.chunks[0][:]) },
+		"with a chunk moved":    func(m *mailbox, r *bodyRecord) { m.putChunk(r.chunks[0], chunkRecord{1, second.place}) },
+		"with a chunk cut":      func(m *mailbox, r *bodyRecord) { c := first; c.place.Length--; m.putChunk(r.chunks[0], c) },
 	} {
-		place(change)
+		place := func(damage func(m *mailbox, r *bodyRecord)) {
+			edit(t, s, func(m *mailbox) {
+				r := good
+				r.chunks = slices.Clone(good.chunks)
+				damage(m, &r)
+				m.putBody(a.ID, r)
+			})
+		}
+		place(damage)
 		if _, err := r.ReadBody(person, a.ID); err == nil {
 			t.Errorf("a body that is %s opened", name)
 		}
@@ -180,8 +179,8 @@ func TestSwappedBodies(t *testing.T) {
 		if _, err := r.ReadBody(person, b.ID); err != nil {
 			t.Errorf("beside a body that is %s: %v", name, err)
 		}
+		place(func(m *mailbox, r *bodyRecord) { m.putChunk(r.chunks[0], first) })
 	}
-	place(func(*bodyRecord, bodyRecord) {})
 	if err := s.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -230,9 +229,12 @@ func TestCheckFinds(t *testing.T) {
 		"no message":        func(m *mailbox) { m.b.sub(bMessages).Delete(uidKey(1)) },
 		"no change":         func(m *mailbox) { m.b.sub(bChanges).Delete(changeKey(2, 1)) },
 		"vanished and here": func(m *mailbox) { m.b.sub(bChanges).Put(changeKey(3, 1), isVanished) },
+		"a stray summary":   func(m *mailbox) { m.b.sub(bSummaries).Put(uidKey(9), []byte("x")) },
+		"a swapped summary": func(m *mailbox) { m.b.sub(bSummaries).Put(uidKey(1), []byte("x")) },
 		"reference count":   func(m *mailbox) { m.ref(firstID(m)) },
 		"no body entry":     func(m *mailbox) { m.account.b.sub(bBodies).Delete([]byte(firstID(m))) },
-		"a body of nobody":  func(m *mailbox) { m.newBody("mnobody", 1, nil) },
+		"a body of nobody":  func(m *mailbox) { m.newBody("mnobody", 1, nil, segment.Place{}) },
+		"a chunk of nobody": func(m *mailbox) { m.addChunk(digest{}, segment.Place{}) },
 		"segment count":     func(m *mailbox) { m.b.tx.root(bSegments).Put(number(1), number(1)) },
 		"a segment's count": func(m *mailbox) { m.b.tx.root(bSegments).Put(number(9), number(1)) },
 		"no count":          func(m *mailbox) { m.b.tx.root(bSegments).Delete(number(1)) },

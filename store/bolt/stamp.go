@@ -19,12 +19,14 @@ var (
 	bTables    = []byte("t")
 
 	bBodies    = []byte("b")
+	bChunks    = []byte("k")
 	bMailboxes = []byte("m")
 	bNames     = []byte("n")
 	bOrder     = []byte("o")
 	bTokens    = []byte("t")
 	bChanges   = []byte("c")
 	bMessages  = []byte("g")
+	bSummaries = []byte("e")
 	bMissing   = []byte("m")
 
 	kRecord   = []byte("r")

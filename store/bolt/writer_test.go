@@ -45,7 +45,7 @@ func claim(key, by string, fail error) *job {
 		if b.Get([]byte(key)) != nil {
 			return fmt.Errorf("taken by another: %w", errMine)
 		}
-		tx.chunk([]byte(by))
+		tx.frame(frameChunk, []byte(by))
 		b.Put([]byte(key), []byte(by))
 		return fail
 	}}
