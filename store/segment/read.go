@@ -81,7 +81,7 @@ func (l *Log) scanFile(s Info, tail bool, fn func(Frame) error) (end int64, last
 			at += header + int(h.length)
 			continue
 		}
-		next := behindDamage(b, at)
+		next := nextFrame(b, at+1) // not what its length says: bytes may be missing
 		if tail && last >= l.cfg.Durable && !provesDurable(b[next:], last+1) {
 			break
 		}
@@ -108,19 +108,6 @@ func (l *Log) readFile(s Info) ([]byte, error) {
 		return nil, fmt.Errorf("read segment: %w", err)
 	}
 	return b, nil
-}
-
-// behindDamage returns where the next frame is that can be one.
-func behindDamage(b []byte, at int) int {
-	h, err := parseHeader(b[at:])
-	if err != nil || int64(at)+Bytes(int(h.length)) > int64(len(b)) {
-		return nextFrame(b, at+1)
-	}
-	next := at + header + int(h.length) // its payload alone is damaged
-	if _, err := parseHeader(b[next:]); err == nil {
-		return next
-	}
-	return nextFrame(b, next)
 }
 
 // provesDurable says whether a later frame was written when the one with this LSN was durable already.
