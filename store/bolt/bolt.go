@@ -201,7 +201,7 @@ func (s *Store) openLog(db *bbolt.DB) error {
 		err = errApart
 	}
 	if err == nil {
-		s.log, err = segment.Open(segment.Config{Dir: s.path(segmentsDir), Size: s.cfg.segmentSize, First: applied + 1, Log: s.cfg.Log, Step: s.cfg.step})
+		s.log, err = segment.Open(segment.Config{Dir: s.path(segmentsDir), Size: s.cfg.segmentSize, Durable: applied, Log: s.cfg.Log, Step: s.cfg.step})
 	}
 	if err != nil {
 		return err
