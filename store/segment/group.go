@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"errors"
 	"fmt"
 
 	"domicile"
@@ -77,6 +78,21 @@ func (g *Group) Commit() error {
 	l.mu.Unlock()
 	if cap(l.buf) > 16<<20 {
 		l.buf = nil
+	}
+	return nil
+}
+
+// Probe tries whether the log would take so many bytes, and leaves it as it was. An error is as of Commit. Of the one writer.
+func (l *Log) Probe(n int) error {
+	if l.broken != nil {
+		return l.broken
+	}
+	err := l.cfg.Step("write segment", func() error {
+		_, err := l.active.WriteAt(make([]byte, n), l.kept)
+		return err
+	})
+	if back := l.takeBack(err); err != nil || !errors.Is(back, ErrNotDone) {
+		return back
 	}
 	return nil
 }

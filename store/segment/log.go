@@ -27,7 +27,8 @@ type Config struct {
 	Step func(name string, do func() error) error
 }
 
-const defaultSize = 64 << 20
+// DefaultSize of a file.
+const DefaultSize = 64 << 20
 
 // Info is what List says of a file.
 type Info struct {
@@ -60,7 +61,7 @@ var ErrNotDone = errors.New("nothing was written")
 // Open opens the log in a folder, or makes one, and cuts off what was not flushed.
 func Open(cfg Config) (*Log, error) {
 	if cfg.Size == 0 {
-		cfg.Size = defaultSize
+		cfg.Size = DefaultSize
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
