@@ -152,12 +152,12 @@ func (w *writer) try(j *job, gather bool) (group []*job, err error) {
 	}
 	done()
 	err = g.Commit()
-	if err != nil && !errors.Is(err, segment.ErrNotDone) {
+	if w.s.log.Broken() != nil {
 		w.broken = err
 	}
 	w.s.tally.committed(group, err, w.broken)
 	if err != nil {
-		if w.broken == nil {
+		if errors.Is(err, segment.ErrNotDone) {
 			return group, unavailable(err)
 		}
 		return group, &domicile.Error{Op: "commit", Kind: domicile.Unknown, Detail: "ask again with the same token after a restart of the node", Err: err}
@@ -189,11 +189,7 @@ func (w *writer) probe() {
 	if _, refused := w.s.tally.errors(); refused == nil || w.broken != nil {
 		return
 	}
-	err := w.s.log.Probe(probeBytes)
-	if err != nil && !errors.Is(err, segment.ErrNotDone) {
-		w.broken = err
-	}
-	w.s.tally.probed(err, w.broken)
+	w.s.tally.probed(w.s.log.Probe(probeBytes), nil)
 }
 
 // commitFailed says what became of a bbolt commit that failed. bbolt writes data pages, then one meta page that makes them count: if no

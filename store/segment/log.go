@@ -18,7 +18,7 @@ import (
 
 // Config says what Open needs.
 type Config struct {
-	Dir   string       // made if absent
+	Dir   string       // made if absent, in a folder that is there
 	Size  int64        // a file that reached it is followed by a new one; 0 = 64 MiB
 	First uint64       // the LSN that a log without files begins with; 0 = 1
 	Log   *slog.Logger // discarded if nil
@@ -52,6 +52,7 @@ type Log struct {
 	broken  error
 	buf     []byte
 	kept    int64 // bytes of the active file that count
+	dirty   bool  // there may be others behind
 	durable uint64
 }
 
@@ -71,7 +72,7 @@ func Open(cfg Config) (*Log, error) {
 	}
 	l := &Log{cfg: cfg, next: max(cfg.First, 1)}
 	l.files.dir = cfg.Dir
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+	if err := makeDir(cfg.Dir, cfg.Step); err != nil {
 		return nil, err
 	}
 	if err := l.load(); err != nil {
@@ -79,6 +80,18 @@ func Open(cfg Config) (*Log, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// makeDir makes a folder whose name is durable. Its parent is there.
+func makeDir(dir string, step func(string, func() error) error) error {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		err = step("sync folder", func() error { return syncDir(filepath.Dir(dir)) })
+	}
+	return err
 }
 
 func name(number uint32) string { return fmt.Sprintf("%08x.seg", number) }
