@@ -25,7 +25,14 @@ func (s *Store) makeIndex() error {
 	}
 	lsn := bases[len(bases)-1]
 	s.cfg.Log.Warn("store: makes a new index from the base and the log", "lsn", lsn)
-	return s.loadIndex(lsn, func(put func(k, v []byte) error) error { return readBase(s.basePath(lsn), put) })
+	p, n := s.pace("reads the base of the index, entries", 0), int64(0)
+	return s.loadIndex(lsn, func(put func(k, v []byte) error) error {
+		return readBase(s.basePath(lsn), func(k, v []byte) error {
+			n++
+			p.at(n)
+			return put(k, v)
+		})
+	})
 }
 
 // mayMake refuses to make an index where one of an earlier format is lost.
