@@ -181,7 +181,26 @@ func (h *history) String() string {
 	var b strings.Builder
 	slices.SortFunc(h.ops, func(x, y porcupine.Operation) int { return int(x.Call - y.Call) })
 	for _, o := range h.ops {
-		fmt.Fprintf(&b, "%d [%d,%d] %+v -> %+v\n", o.ClientId, o.Call, o.Return, o.Input, o.Output)
+		fmt.Fprintf(&b, "client %d at %d to %d: %v: %v\n", o.ClientId, o.Call, o.Return, o.Input, o.Output)
+	}
+	return b.String()
+}
+
+func (a act) String() string {
+	return fmt.Sprint(a.kind, " in ", linearBoxes[a.box], " uids ", a.uids, " flags ", a.op, a.flags, " size ", a.size, " since ", a.seq)
+}
+
+func (o told) String() string {
+	var b strings.Builder
+	if o.lost {
+		return "no answer"
+	}
+	fmt.Fprint(&b, o.from)
+	for _, m := range append(o.made, o.all.Changed...) {
+		fmt.Fprintf(&b, " %d/%d%v", m.UID, m.ModSeq, m.Flags)
+	}
+	if o.all.Mailbox.ID != "" {
+		fmt.Fprint(&b, " gone ", o.all.Vanished, " of ", o.all.Mailbox)
 	}
 	return b.String()
 }

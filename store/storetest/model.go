@@ -17,7 +17,7 @@ import (
 func model(r *Rig) {
 	budget := 5 * time.Second
 	if long() {
-		budget = 5 * time.Minute
+		budget = 2 * time.Minute
 	}
 	var next fault // what becomes of the next call
 	r.wrap = func(s store.Store) store.Store {
@@ -31,7 +31,7 @@ func model(r *Rig) {
 	}
 	r.Reopen()
 	round, far, end, failed := 0, r.other(), time.Now().Add(budget), false
-	rapid.Check(r.T.(rapid.TB), func(t *rapid.T) {
+	play := func(t *rapid.T) {
 		if time.Now().After(end) && !failed { // which is no result: some checks less
 			return
 		}
@@ -68,7 +68,10 @@ func model(r *Rig) {
 			m.changesAgree()
 		}
 		failed = was
-	})
+	}
+	for once := true; once || long() && time.Now().Before(end); once = false {
+		rapid.Check(r.T.(rapid.TB), play)
+	}
 }
 
 type modelMessage struct {
