@@ -56,6 +56,7 @@ var suite = []struct {
 	{"Follow", follow, true},
 	{"Torn", torn, false},
 	{"Closed", closed, false},
+	{"Killed", killed, false},
 	{"AtOnce", atOnce, true},
 	{"Linear", linear, false},
 	{"Model", model, false},
