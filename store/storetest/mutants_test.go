@@ -65,10 +65,10 @@ func TestMutants(t *testing.T) {
 
 // runMutant runs one test of the suite in a process of its own, several times if it passes, since some depend on what meets when.
 func runMutant(t *testing.T, bug, test string) (out string, failed bool) {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	run := "^TestPlain$/^" + strings.ReplaceAll(test, "/", "$/^") + "$"
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run="+run, "-test.count=5", "-test.failfast", "-rapid.nofailfile", "-rapid.shrinktime=1ms")
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run="+run, "-test.count=10", "-test.failfast", "-rapid.nofailfile", "-rapid.shrinktime=1ms")
 	cmd.Env = append(os.Environ(), mutant+"="+bug, "DOMICILE_LONG=")
 	raw, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {

@@ -16,7 +16,7 @@ import (
 
 // At says where and as what a store is opened.
 type At struct {
-	Dir    string
+	Dir    string // a store's own; a copy of it, while nobody writes, is what a killed process leaves
 	Region domicile.Region
 	Sealer *Sealer
 	Now    func() time.Time
