@@ -43,7 +43,7 @@
 // used, whichever comes first. Calls that failed leave no token behind.
 //
 // Without a token only these may be repeated after Unknown: StoreFlags, Expunge,
-// Subscribe, Forget, Table.Put; and DeleteAccount, DeleteMailbox and
+// Subscribe, NumberMailbox, Forget, Table.Put; and DeleteAccount, DeleteMailbox and
 // RenameMailbox, where NotExist then means that the first try was done.
 //
 // The function given to UpdateAccount may run more than once and must only change
@@ -55,7 +55,8 @@
 // visible and are never reused. Every change of a mailbox gives it a higher
 // HighestModSeq, and the messages changed by one act share it. Expunged UIDs stay
 // known with the ModSeq of their going (RFC 7162). A UIDVALIDITY is never used for
-// two mailboxes of one account.
+// two mailboxes of one account, and is the store's own choice but where NumberMailbox gives one that mail from elsewhere
+// brings along. UIDs that NumberMailbox passed over were never anyone's, and are not among the expunged.
 //
 // A body that was copied is kept once, and counts once against the quota.
 //

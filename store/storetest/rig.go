@@ -54,6 +54,7 @@ func Run(t *testing.T, open Open) {
 		{"TokensAtOnce", tokensAtOnce},
 		{"Tables", tables},
 		{"TablesAtOnce", tablesAtOnce},
+		{"Number", numberMailbox},
 		{"Move", moveAccount},
 		{"MoveBack", moveBack},
 		{"MoveAbandoned", moveAbandoned},
