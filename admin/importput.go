@@ -32,6 +32,7 @@ type ImportedMessage struct {
 	Mailbox string    `json:"mailbox"`
 	Flags   []string  `json:"flags,omitempty"`
 	Time    time.Time `json:"internal_date"` // zero = now
+	UID     store.UID `json:"uid,omitempty"` // to be given, if no greater one was; see MakeMailbox.UIDValidity
 	Size    int64     `json:"bytes"`         // that follow the line
 	Data    []byte    `json:"-"`
 }
@@ -174,6 +175,9 @@ func (s *Server) takeMessage(ctx context.Context, a store.Account, source string
 	if n != m.Size {
 		return PutResult{}, cutOff(io.ErrUnexpectedEOF)
 	}
+	if err := s.passOver(ctx, a.ID, m); err != nil {
+		return PutResult{}, err
+	}
 	stored, err := in.Commit(ctx, importToken(source, m.Key), m.Mailbox, m.Flags, m.Time)
 	switch kind := domicile.KindOf(err); {
 	case err == nil:
@@ -188,6 +192,18 @@ func (s *Server) takeMessage(ctx context.Context, a store.Account, source string
 		return PutResult{}, domicile.E("import.put", domicile.Conflict, "a mailbox was removed while mail was brought into it; run the same command again")
 	}
 	return PutResult{}, err
+}
+
+// passOver raises a mailbox's UIDNEXT to the UID that a message is to have.
+func (s *Server) passOver(ctx context.Context, id domicile.AccountID, m ImportedMessage) error {
+	if m.UID == 0 {
+		return nil
+	}
+	b, err := s.cfg.Store.MailboxByName(ctx, id, m.Mailbox)
+	if err == nil && b.UIDNext < m.UID {
+		err = s.cfg.Store.NumberMailbox(ctx, id, b.ID, b.UIDValidity, m.UID)
+	}
+	return err
 }
 
 // importToken is how the store knows a message that comes once more.

@@ -46,6 +46,8 @@ type MakeMailbox struct {
 	Name       string `json:"name"`
 	SpecialUse string `json:"special_use,omitempty"` // of a mailbox that is made
 	Subscribed bool   `json:"subscribed,omitempty"`
+	// UIDValidity, if set, is that of the source, which the mailbox gets: Exist if UIDs of another may be known to clients.
+	UIDValidity uint32 `json:"uid_validity,omitempty"`
 }
 
 // KnownImports asks for keys of messages that were taken from a source before, from a page on.
@@ -206,6 +208,12 @@ func (s *Server) makeMailbox(ctx context.Context, who caller, in MakeMailbox) (I
 	}
 	if err == nil && in.Subscribed && !b.Subscribed {
 		err = s.cfg.Store.Subscribe(ctx, a.ID, b.Name, true)
+	}
+	if err == nil && in.UIDValidity != 0 {
+		err = s.cfg.Store.NumberMailbox(ctx, a.ID, b.ID, in.UIDValidity, 1)
+		if domicile.KindOf(err) == domicile.Conflict { // which to a caller is that another run has begun
+			err = &domicile.Error{Op: who.call, Kind: domicile.Exist, Err: err}
+		}
 	}
 	return ImportMailbox{Name: b.Name, SpecialUse: b.SpecialUse, Messages: b.Messages}, err
 }

@@ -35,6 +35,17 @@ func (s *importStore) CreateMailbox(_ context.Context, _ store.Token, id domicil
 	return b, nil
 }
 
+func (s *importStore) NumberMailbox(_ context.Context, id domicile.AccountID, mbox domicile.MailboxID, validity uint32, next store.UID) error {
+	for i, b := range s.boxes[id] {
+		if b.ID == mbox && b.UIDValidity != validity && len(s.messages[mbox]) > 0 {
+			return domicile.E("number", domicile.Conflict, "it has messages")
+		} else if b.ID == mbox {
+			s.boxes[id][i].UIDValidity, s.boxes[id][i].UIDNext = validity, max(b.UIDNext, next)
+		}
+	}
+	return nil
+}
+
 func (s *importStore) Subscribe(context.Context, domicile.AccountID, string, bool) error { return nil }
 
 func (s *importStore) Incoming(_ context.Context, id domicile.AccountID, _ int64) (store.Incoming, error) {
@@ -122,6 +133,27 @@ func TestImport(t *testing.T) {
 	begun, ended := k.leaves("account.import_begun"), k.leaves("account.import_ended")
 	if len(begun) != 1 || len(ended) != 1 || strings.Contains(begun[0]+ended[0], "anna") {
 		t.Errorf("leaves: %q, %q", begun, ended)
+	}
+}
+
+// UIDs are kept where nobody knows others.
+func TestImportKeepsUIDs(t *testing.T) {
+	_, s, c, imp := importingKit(t)
+	ask := MakeMailbox{Address: "anna@example.com", Import: imp.Import, Name: "Old", UIDValidity: 77}
+	if _, err := c.MakeMailbox(t.Context(), ask); err != nil {
+		t.Fatal(err)
+	}
+	messages := messagesOf(0, 1)
+	messages[0].UID = 40
+	if _, err := c.PutImported(t.Context(), PutImported{Address: ask.Address, Import: imp.Import}, messages, nil); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := s.MailboxByName(t.Context(), imp.Account.Account, "Old"); err != nil || b.UIDValidity != 77 || b.UIDNext != 40 {
+		t.Errorf("%+v, %v", b, err)
+	}
+	ask.UIDValidity = 78
+	if _, err := c.MakeMailbox(t.Context(), ask); domicile.KindOf(err) != domicile.Exist {
+		t.Errorf("another UIDVALIDITY: %v", err)
 	}
 }
 

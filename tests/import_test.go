@@ -262,20 +262,53 @@ func TestImportDovecot(t *testing.T) {
 		t.Fatal(err)
 	}
 	lay(t, source, "INBOX", []imap.Flag{"\\Draft", "Own-Word"}, longAgo, bytes.Repeat([]byte("0123456789\r\n"), 200000)) // 2.4 MB
+	if _, err := source.Select("INBOX", nil).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := source.Store(imap.UIDSetNum(1), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{"\\Deleted"}}, nil).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := source.Expunge().Close(); err != nil {
+		t.Fatal(err)
+	}
 	want := shape(t, source)
 	want["Sent"] = want["Sent Items"] // it is marked \Sent, and so is the account's own
 	delete(want, "Sent Items")
 	p.file("password", "secret\n")
-	p.want(0, 6, 0, "imap://ann@"+addr, "--password-file", filepath.Join(p.dir, "password"))
+	p.want(0, 5, 0, "imap://ann@"+addr, "--password-file", filepath.Join(p.dir, "password"))
 	alike(t, "over IMAP", p.shape(), filled(want))
 
 	q := newPersonHere(t, "dovecotfiles", p.dir)
-	q.want(0, 6, 0, "maildir:"+filepath.Join(p.dir, "dovecot/mail/ann"), "--folder", "Sent Items=Sent")
+	q.want(0, 5, 0, "maildir:"+filepath.Join(p.dir, "dovecot/mail/ann"), "--folder", "Sent Items=Sent", "--keep-uids")
 	alike(t, "from its Maildir", q.shape(), filled(want))
+	if got, want := numbers(t, login(t, p.Home(ireland).IMAP, q.address, q.password)), numbers(t, source); got != want {
+		t.Errorf("UIDs are %s, and were %s", got, want)
+	}
+	if v := p.want(1, 0, 0, "maildir:"+filepath.Join(p.dir, "dovecot/mail/ann"), "--keep-uids"); v.Skipped["uids_in_use"] != 5 {
+		t.Errorf("UIDs of mailboxes with mail: %+v", v)
+	}
 	subscribed := strings.Join(q.imap("INBOX", `LIST (SUBSCRIBED) "" "*"`), "\n")
 	if !strings.Contains(subscribed, "Entw") || strings.Contains(subscribed, "R&-D") {
 		t.Errorf("subscriptions: %s", subscribed)
 	}
+}
+
+// numbers are UIDVALIDITY and UIDs of INBOX.
+func numbers(t *testing.T, c *imapclient.Client) string {
+	t.Helper()
+	data, err := c.Select("INBOX", &imap.SelectOptions{ReadOnly: true}).Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	msgs, err := c.Fetch(imap.UIDSet{imap.UIDRange{Start: 1}}, &imap.FetchOptions{UID: true}).Collect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	uids := []string{fmt.Sprint("UIDVALIDITY ", data.UIDValidity, ":")}
+	for _, m := range msgs {
+		uids = append(uids, fmt.Sprint(m.UID))
+	}
+	return strings.Join(uids, " ")
 }
 
 // newPersonHere is another account, of a test that runs already.

@@ -11,7 +11,7 @@ type importWords struct {
 	address, from, passwordFile, sourceCA string
 	folders, exclude                      []string
 	since, rate                           string
-	dryRun                                bool
+	dryRun, keepUIDs                      bool
 }
 
 func (a *app) accountImport() *cobra.Command {
@@ -54,6 +54,7 @@ reach for ten minutes or you interrupted it: run the same command again. Progres
 	f.StringArrayVar(&w.exclude, "exclude", nil, "leave a folder of the source out, by `name`, in which * stands for anything; may be given again")
 	f.StringVar(&w.since, "since", "", "only messages of this `date` (2006-01-02) and later")
 	f.StringVar(&w.rate, "limit-rate", "", "send at most so many bytes a second to the node: a `number`, with k or M")
+	f.BoolVar(&w.keepUIDs, "keep-uids", false, "keep UIDVALIDITY and UIDs, so that mail programs need not fetch anew; of mailboxes that never had mail")
 	f.BoolVar(&w.dryRun, "dry-run", false, "only count what would be brought in")
 	return cmd
 }

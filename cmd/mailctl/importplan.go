@@ -16,15 +16,16 @@ import (
 // importBox is a mailbox of the source, and where it goes.
 type importBox struct {
 	importer.Mailbox
-	to       string
-	made     bool  // or found
-	bad      error // why it cannot be made
-	todo     []importer.Item
-	messages int // in the scope of the flags
-	bytes    int64
-	present  int // the account has them from an earlier run
-	imported int
-	skipped  int
+	to         string
+	made       bool  // or found
+	bad        error // why it cannot be made
+	renumbered int   // brought in, under other UIDs than they were to keep
+	todo       []importer.Item
+	messages   int // in the scope of the flags
+	bytes      int64
+	present    int // the account has them from an earlier run
+	imported   int
+	skipped    int
 }
 
 // newImportJob reads what the flags say.

@@ -60,6 +60,11 @@ func (j *importJob) skip(box *importBox, item importer.Item, why error) {
 	box.skipped++
 	j.skipped[p.Code]++
 	j.doneBytes += item.Size
+	if whole := why == box.Err || why == box.bad; whole && box.skipped > 1 {
+		return // it was told of all of the mailbox
+	} else if whole {
+		p.Message = ""
+	}
 	if len(j.problems) < maxProblems {
 		j.problems = append(j.problems, p)
 	}

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
 	"domicile"
 	"domicile/admin"
 	"domicile/importer"
+	"domicile/store"
 )
 
 // importNode is what an import asks of admin.Client; see there.
@@ -83,6 +85,7 @@ func (j *importJob) run(ctx context.Context) error {
 	j.progress = newProgress(j)
 	err = j.copyAll(ctx)
 	j.progress.finish()
+	j.tellNumbers()
 	return errors.Join(err, j.end(ctx, err != nil))
 }
 
@@ -193,7 +196,11 @@ func (j *importJob) put(ctx context.Context, b batch) error {
 			continue
 		}
 		from = append(from, item)
-		messages = append(messages, admin.ImportedMessage{Key: item.Key[:], Mailbox: b.box.to, Flags: item.Flags, Time: item.Date, Data: b.bodies[n].Data})
+		m := admin.ImportedMessage{Key: item.Key[:], Mailbox: b.box.to, Flags: item.Flags, Time: item.Date, Data: b.bodies[n].Data}
+		if j.words.keepUIDs {
+			m.UID = store.UID(item.UID)
+		}
+		messages = append(messages, m)
 	}
 	if len(messages) == 0 {
 		return nil
@@ -211,6 +218,9 @@ func (j *importJob) put(ctx context.Context, b batch) error {
 			j.skip(b.box, from[n], &importer.Problem{Code: r.Code, Detail: resultWords[r.Code]})
 			j.full = j.full || r.Code == overQuota
 			continue
+		}
+		if m := messages[n]; m.UID != 0 && m.UID != r.UID {
+			b.box.renumbered++
 		}
 		b.box.imported++
 		j.imported++
@@ -233,17 +243,34 @@ func (j *importJob) mailbox(ctx context.Context, box *importBox) error {
 	if box.Err != nil || box.bad != nil || box.made {
 		return nil
 	}
-	err := j.patiently(ctx, func() error {
-		_, err := j.node.MakeMailbox(ctx, admin.MakeMailbox{Address: j.words.address, Import: j.imp.Import, Name: box.to,
-			SpecialUse: box.SpecialUse, Subscribed: box.Subscribed})
-		return err
-	})
+	ask := admin.MakeMailbox{Address: j.words.address, Import: j.imp.Import, Name: box.to, SpecialUse: box.SpecialUse, Subscribed: box.Subscribed}
+	if j.words.keepUIDs {
+		ask.UIDValidity = box.UIDValidity
+	}
+	err := j.patiently(ctx, func() error { _, err := j.node.MakeMailbox(ctx, ask); return err })
+	if ask.UIDValidity != 0 && domicile.KindOf(err) == domicile.Exist {
+		box.bad = &importer.Problem{Code: "uids_in_use", Detail: "its UIDs cannot be kept: " + err.Error()}
+		return nil
+	}
 	if kind := domicile.KindOf(err); kind == domicile.Invalid || kind == domicile.TooLarge {
 		box.bad = &importer.Problem{Code: "bad_name", Detail: "the account cannot have this mailbox: " + err.Error()}
 		return nil
 	}
 	box.made = err == nil
 	return err
+}
+
+// tellNumbers says where UIDs that were to be kept were not.
+func (j *importJob) tellNumbers() {
+	for _, b := range j.boxes {
+		switch {
+		case !j.words.keepUIDs:
+		case b.renumbered > 0:
+			j.notes = append(j.notes, fmt.Sprintf("%d messages of %s got other UIDs: greater ones were given already, to mail that came in meanwhile", b.renumbered, b.Name))
+		case b.UIDValidity == 0 && b.messages > 0:
+			j.notes = append(j.notes, b.Name+" has no UIDs at the source that could be kept")
+		}
+	}
 }
 
 // leaveOut counts what was not tried any more since the account is full.
