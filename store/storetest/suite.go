@@ -47,6 +47,7 @@ var suite = []struct {
 	{"Tables", tables, true},
 	{"TablesAtOnce", tablesAtOnce, true},
 	{"Unsure", unsure, false},
+	{"Number", numberMailbox, true},
 	{"Move", moveAccount, false},
 	{"MoveBack", moveBack, false},
 	{"MoveAbandoned", moveAbandoned, false},
