@@ -51,6 +51,16 @@ type Listed struct {
 	Summary *message.Summary // nil if the message's bytes are damaged
 }
 
+// Where says which text of a message Find looks at.
+type Where int
+
+// The places.
+const (
+	InText   Where = iota // header and body, names of attachments included
+	InBody                // what is not the header
+	InHeader              // one header field
+)
+
 // Changes is what happened in a mailbox after a ModSeq.
 type Changes struct {
 	Mailbox  Mailbox

@@ -148,6 +148,7 @@ func (a account) newBody(id domicile.MessageID, size int64, chunks []written, at
 	a.putBody(id, r)
 	a.b.tx.live(at, 1)
 	a.b.Put(kUsage, number(uint64(used)))
+	a.unfound(id)
 	return nil
 }
 
@@ -178,6 +179,7 @@ func (a account) unref(id domicile.MessageID) error {
 		}
 	}
 	a.b.sub(bBodies).Delete([]byte(id))
+	a.b.sub(bUnfound).Delete([]byte(id))
 	a.b.tx.live(r.place, -1)
 	a.b.Put(kUsage, number(readNumber(a.b.Get(kUsage))-uint64(r.size)))
 	return nil
@@ -236,10 +238,10 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 
 func (r *bodyReader) piece() ([]byte, error) {
 	if r.n == 0 {
-		payload, err := r.read(func(a account) (segment.Place, error) {
+		payload, err := r.s.readFrame(r.acct, r.rec.place, func(a account) (segment.Place, error) {
 			rec, err := a.body(r.id)
 			return rec.place, err
-		}, r.rec.place)
+		})
 		if err == nil {
 			r.last, err = r.s.openLast(r.acct, r.id, r.rec.size, r.rec.chunks, payload)
 		}
@@ -251,13 +253,13 @@ func (r *bodyReader) piece() ([]byte, error) {
 		return r.last, nil
 	}
 	d := r.rec.chunks[r.n]
-	payload, err := r.read(func(a account) (segment.Place, error) {
+	payload, err := r.s.readFrame(r.acct, segment.Place{}, func(a account) (segment.Place, error) {
 		c, ok, err := a.chunk(d)
 		if err == nil && !ok {
 			err = errGone
 		}
 		return c.place, err
-	}, segment.Place{})
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -266,16 +268,16 @@ func (r *bodyReader) piece() ([]byte, error) {
 
 var errGone = domicile.E("body", domicile.NotExist, "the message was expunged meanwhile")
 
-// read reads a frame, at first where it was. If its segment is gone, compaction has moved it: find says where to.
-func (r *bodyReader) read(find func(account) (segment.Place, error), at segment.Place) (payload []byte, err error) {
+// readFrame reads a frame, at first where it was. If its segment is gone, compaction has moved it: find says where to.
+func (s *Store) readFrame(acct domicile.AccountID, at segment.Place, find func(account) (segment.Place, error)) (payload []byte, err error) {
 	for range 4 {
 		if at != (segment.Place{}) {
-			if payload, err = r.s.log.Read(at); domicile.KindOf(err) != domicile.NotExist {
+			if payload, err = s.log.Read(at); domicile.KindOf(err) != domicile.NotExist {
 				return payload, err
 			}
 		}
-		err = r.s.view(func(tx *txn) (err error) {
-			at, err = find(r.s.accountIn(tx, r.acct))
+		err = s.view(func(tx *txn) (err error) {
+			at, err = find(s.accountIn(tx, acct))
 			return err
 		})
 		if domicile.KindOf(err) == domicile.NotExist {

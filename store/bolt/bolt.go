@@ -43,6 +43,8 @@ type Store struct {
 	writer   *writer
 	hints    hints
 	arriving arriving
+	indexer  *indexer
+	sections sections
 
 	// lifecycle serialises the making and the erasure of accounts, which touch
 	// keys as well as the index.
@@ -99,6 +101,7 @@ func Open(cfg Config) (*Store, error) {
 		return nil, domicile.W(op, err)
 	}
 	s.startCleaner()
+	s.startIndexer()
 	return s, nil
 }
 
@@ -309,6 +312,7 @@ func (s *Store) Region() domicile.Region { return s.cfg.Region }
 // Close waits for the acts under way and releases the folder. A second Close does nothing.
 func (s *Store) Close() (err error) {
 	s.closed.Do(func() {
+		s.stopIndexer()
 		s.stopCleaner()
 		s.writer.stop()
 		err = errors.Join(s.index.close(), s.log.Close())

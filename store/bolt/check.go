@@ -203,7 +203,7 @@ func (c *checker) frames() {
 	before := c.s.log.Damaged()
 	c.failIf(c.s.log.Scan(0, func(f segment.Frame) error {
 		switch f.Kind {
-		case frameBody, frameChunk:
+		case frameBody, frameChunk, frameSearch:
 			_, _, err := parseFrame(f.Payload)
 			c.failIf(err, "frame", f.LSN)
 		case frameChange:
@@ -350,6 +350,7 @@ func (c *checker) references(a account, refs map[domicile.MessageID]bodyRecord) 
 		c.name(bodyID{a.id, id}, have)
 	}
 	c.chunks(a)
+	c.blocks(a)
 	if n := a.b.sub(bBodies).count(); n != len(refs) {
 		c.fail("account %s: %d bodies counted, %d named by a message", a.id, n, len(refs))
 	}

@@ -157,7 +157,7 @@ func (s *Store) compact(number uint32, stop <-chan struct{}, fast bool) error {
 		return err
 	}
 	err := s.log.ScanOne(number, func(f segment.Frame) error {
-		if f.Kind != frameChunk && f.Kind != frameBody {
+		if f.Kind != frameChunk && f.Kind != frameBody && f.Kind != frameSearch {
 			return nil
 		}
 		h, _, err := parseFrame(f.Payload)
@@ -203,6 +203,10 @@ type moved struct {
 func (s *Store) moveFrames(tx *txn, batch []moved) error {
 	for _, m := range batch {
 		a := s.accountIn(tx, m.acct)
+		if m.kind == frameSearch {
+			a.moveSection(m)
+			continue
+		}
 		if m.kind == frameBody {
 			id := domicile.MessageID(m.owner)
 			if r, err := a.body(id); err == nil && r.place == m.from {

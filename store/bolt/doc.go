@@ -17,10 +17,11 @@
 //
 //	frameBody    account, message, sealed: a body, or what follows its chunks
 //	frameChunk   account, digest, sealed: 32 to 256 KiB that any body of the account may share
+//	frameSearch  account, block (8 bytes) and section (4), sealed: of the search index, see package store/search
 //	frameChange  Unix milliseconds (8 bytes), then entries: what one act changed in the index
 //	frameBase    entries of the index, in a base; frameEnd with their number (8 bytes) ends it
 //
-// Strings stand behind their length, a uvarint. What is sealed in the first two is a byte, 0 for bytes as they were or 1 for zstd, and the bytes. Associated data
+// Strings stand behind their length, a uvarint. What is sealed in the first three is a byte, 0 for bytes as they were or 1 for zstd, and the bytes. Associated data
 // bind a chunk to account and digest, and the end of a body to account, message, size and the digests of all its chunks. The digest is keyed (Sealer.Digest),
 // and so is the rolling hash that finds where to cut.
 //
@@ -37,17 +38,19 @@
 //	d           <digest>               address: account id (plain)
 //	a/<account>
 //	            r                      store.Account, JSON
-//	            d, q, u, v, m, o       its key in "d"; quota; sum of the sizes of its bodies; greatest UIDVALIDITY; mailboxes; tokens ever (plain)
+//	            d, q, u, v, m, o, y    its key in "d"; quota; sum of the sizes of its bodies; greatest UIDVALIDITY; mailboxes; tokens ever; search blocks ever (plain)
 //	            s                      m moving, c coming in, e being erased; else absent (plain)
 //	  n         <digest>               mailbox id (plain)
 //	  m/<mailbox>
 //	            r                      mailboxRecord, JSON: name, special use, subscription
 //	            c                      UIDVALIDITY 4, UIDNEXT 4, HIGHESTMODSEQ 8, messages 4, unseen 4, size 8 (plain)
-//	    g       <uid 4>                messageRecord: id, flags, dates, size, ModSeq
+//	    g       <uid 4>                message id (plain) behind its length, and messageRecord: id, flags, dates, size, ModSeq
 //	    e       <uid 4>                its message.Summary; bound to the message alone; may be absent
 //	    c       <modseq 8><uid 4>      0 = live, 1 = vanished (plain); one for each UID that ever was
 //	  b         <message>              references 4, size 8, place 12, digests of its chunks (plain)
 //	  k         <digest>               chunk: references 4, place 12 (plain)
+//	  x         <message>              there while the body is in no search block (plain)
+//	  y/<block 8>  r; <section 4>      number of its documents, there when it is whole; places, the directory's under ^0 (plain)
 //	  t         <digest>               tokenRecord, JSON: act, number, result; of a delivery the token too
 //	  o         <number 8>             digest of a token, Unix time 8 (plain)
 //	e           <account>              its erasure is under way (plain)

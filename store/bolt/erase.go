@@ -16,6 +16,7 @@ func (s *Store) DeleteAccount(ctx context.Context, id domicile.AccountID) error 
 	const op = "delete account"
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
+	defer s.sections.clear()
 	err := s.update(ctx, id, func(tx *txn) error {
 		if string(s.accountIn(tx, id).b.Get(kState)) == string(isErased) {
 			return nil
@@ -99,6 +100,9 @@ func (a account) eraseSome() (done bool, err error) {
 		}
 		return err
 	}))
+	if err == nil {
+		left, err = a.eraseBlocks(left)
+	}
 	if err != nil || left <= 0 {
 		return false, err
 	}
@@ -106,7 +110,7 @@ func (a account) eraseSome() (done bool, err error) {
 	if !notes.deleteSome(left) {
 		return false, nil
 	}
-	for _, b := range []bucket{a.b.sub(bMailboxes), a.b.sub(bNames), a.b.sub(bTokens), a.b.sub(bOrder)} {
+	for _, b := range []bucket{a.b.sub(bMailboxes), a.b.sub(bNames), a.b.sub(bTokens), a.b.sub(bOrder), a.b.sub(bUnfound)} {
 		if !b.deleteSome(left) {
 			return false, nil
 		}

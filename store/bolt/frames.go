@@ -14,6 +14,7 @@ const (
 	frameBase   = 3 // entries of the index, in a base
 	frameEnd    = 4 // the end of a base: how many entries there were
 	frameChunk  = 5 // a chunk of bodies
+	frameSearch = 6 // a section of a search block
 )
 
 var errDamaged = errors.New("a record on disk is damaged: run fsck")

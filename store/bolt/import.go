@@ -358,6 +358,7 @@ func (a arrival) importPiece(p *store.Piece, sealed *sealedPiece) error {
 		r.place = a.b.tx.frame(frameBody, sealed.last)
 		a.b.tx.live(r.place, 1)
 		a.notes.sub(bMissing).Delete([]byte(p.ID))
+		a.unfound(p.ID)
 	} else {
 		a.notes.sub(bMissing).Put([]byte(p.ID), number(uint64(p.Offset)+uint64(p.Length)))
 	}

@@ -117,6 +117,7 @@ func (in *incoming) Commit(ctx context.Context, tok store.Token, mailbox string,
 	if err != nil {
 		return store.Message{}, domicile.W(op, err)
 	}
+	in.s.indexer.came(in.acct)
 	return rec.message(), nil
 }
 

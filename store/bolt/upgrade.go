@@ -199,7 +199,7 @@ func (u *upgrader) mailbox(acct domicile.AccountID, id domicile.MailboxID, b *bb
 			return err
 		}
 		sealed, err := u.s.cfg.Sealer.SealRecord(acct, r.encode(), at)
-		return errors.Join(err, u.put(to.sub(bMessages), k, sealed))
+		return errors.Join(err, u.put(to.sub(bMessages), k, joinMessage(r.ID, sealed)))
 	}))
 }
 
@@ -224,6 +224,8 @@ func (u *upgrader) body(acct domicile.AccountID, id domicile.MessageID, v []byte
 	}
 	if missing {
 		err = u.put(bucket{}.sub(bImporting).sub([]byte(acct)).sub(bMissing), []byte(id), number(uint64(have)))
+	} else {
+		err = u.put(to.sub(bUnfound), []byte(id), nil)
 	}
 	return errors.Join(err, u.put(to.sub(bBodies), []byte(id), r.encode()))
 }

@@ -48,6 +48,8 @@ func Run(t *testing.T, open Open) {
 		{"Copy", copyMessages},
 		{"MoveMessages", moveMessages},
 		{"Expunge", expunge},
+		{"List", list},
+		{"Find", find},
 		{"Since", since},
 		{"Tokens", tokens},
 		{"TokensPrune", tokensPrune},
