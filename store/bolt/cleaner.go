@@ -108,17 +108,19 @@ func (s *Store) rebase(now bool) (uint64, error) {
 		return newest, nil
 	}
 	if now {
-		s.index.flush()
+		s.flushIndex()
 	}
 	return s.writeBase()
 }
 
-// flush waits until bbolt has all that was pending when it was called, or fails to take it.
-func (x *index) flush() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for lsn := x.lsn; x.applied < lsn && x.waiting == nil && x.broken == nil && !x.closing; {
-		x.change.Wait() // the writer hands it over within applyAfter
+// flushIndex waits until bbolt has all that was pending when it was called, or fails to take it.
+func (s *Store) flushIndex() {
+	for lsn := s.index.newest(); s.index.lacks(lsn); {
+		select {
+		case s.writer.nudge <- struct{}{}:
+		case <-s.writer.closing:
+			return
+		}
 	}
 }
 

@@ -41,6 +41,7 @@ func (s *Store) Incoming(ctx context.Context, acct domicile.AccountID, limit int
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
+	s.tally.incoming.Add(1)
 	return &incoming{s: s, acct: acct, id: domicile.MessageID(domicile.NewID("m")), limit: limit}, nil
 }
 
@@ -86,7 +87,12 @@ func (in *incoming) flush() error {
 var errEnded = domicile.E("receive message", domicile.Invalid, "it was committed or aborted already")
 
 // Abort forgets the bytes.
-func (in *incoming) Abort() { in.ended, in.buf = true, nil }
+func (in *incoming) Abort() {
+	if !in.ended {
+		in.s.tally.incoming.Add(-1)
+	}
+	in.ended, in.buf = true, nil
+}
 
 // Commit makes the last chunk, index, counters and token durable with one flush.
 func (in *incoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (store.Message, error) {

@@ -21,7 +21,6 @@ var redundant = map[string]string{
 	"file /data/store/index.db, its size":      grown,
 	"folder /data/audit/tile: +entries":        "the same folder is synced again for the tiles, before the checkpoint that covers both",
 	"folder /data/audit: +tmp -tmp":            "the folder for temporary files, which is made anew at every opening",
-	"folder /data/store: +bodies +staging":     "the same folder is synced again for index.db, before the store is open",
 	"folder /data/keys: +.new-*":               "the same folder is synced again when the file has its name, before the key is used",
 	"folder /data/keys: +.new-* -.new-*":       "the same, when a killed process had left such a file",
 	"folder /data/keys: -*":                    "the file's bytes were overwritten and synced before: if its name comes back it holds zeros",
@@ -38,9 +37,6 @@ func init() {
 	}
 	for _, names := range []string{"+*", "-*", "+* -*"} {
 		redundant["folder /data/outbound: "+names+", left by a killed process"] = "no entry of the queue names the file yet, or any more: opening removes it"
-	}
-	for _, names := range []string{"+bodies +staging", "+index.db.new", "+index.db +index.db.new"} {
-		redundant["folder /data/store: "+names+", left by a killed process"] = "opening syncs the store's folder twice"
 	}
 }
 
@@ -61,7 +57,7 @@ const grown = "bbolt sets a file's size and syncs it, then writes pages and sync
 
 // words are the names that mean something in a path; every other is replaced by a star.
 var words = strings.Fields(`data audit log.db log.db.new tmp checkpoint tile entries cosigner witness.db witness.db.new keys store
-	index.db index.db.new bodies staging journal lock secrets domicile.stamp outbound`)
+	index.db index.db.new segments base new journal lock secrets domicile.stamp outbound`)
 
 // pattern is a path without what differs from run to run.
 func pattern(path string) string {
@@ -75,6 +71,8 @@ func pattern(path string) string {
 			parts[i] = "tile-entries-*"
 		case strings.HasPrefix(p, "tile-"):
 			parts[i] = "tile-*"
+		case strings.HasSuffix(p, ".seg"):
+			parts[i] = "*.seg"
 		case strings.HasSuffix(p, ".journal"):
 			parts[i] = "*.journal"
 		case p != "":
