@@ -28,7 +28,8 @@ var mayImport = map[string][]string{
 	"residence":    {"domicile"},
 	"placement":    {"domicile"},
 	"metrics":      {},
-	"store":        {"domicile", "message"},
+	"store/search": {},
+	"store":        {"domicile", "message", "store/search"},
 	"region":       {"domicile", "placement", "audit"},
 	"disclosure":   {"domicile", "keys", "store", "residence", "placement", "audit", "region"},
 	"login":        {"domicile", "store"},
@@ -37,10 +38,10 @@ var mayImport = map[string][]string{
 	"smtpd":        {"domicile", "message", "store", "placement", "region", "login"},
 	"imapd":        {"domicile", "message", "store", "placement", "region", "login"},
 	"admin":        {"domicile", "keys", "store", "residence", "placement", "audit", "region", "disclosure", "move"},
-	"lab":          {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "metrics"},
+	"lab":          {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "store/search", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "metrics"},
 	"cmd/mailctl":  {"domicile", "config", "keys", "audit", "residence", "store", "placement", "region", "disclosure", "backup", "move", "admin", "lab"},
-	"cmd/mailnode": {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
-	"tests":        {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
+	"cmd/mailnode": {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "store/search", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
+	"tests":        {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "store/search", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
 }
 
 // whyNot gives the reason of the edges that somebody is most likely to want one day.
@@ -49,6 +50,7 @@ var whyNot = map[string]string{
 	"message -> *":         "a parser of hostile bytes knows nothing of ours",
 	"keys -> store":        "the store declares the Sealer it needs; keys never learns what it seals",
 	"store -> keys":        "the store declares the Sealer it needs; cmd/mailnode passes keys in",
+	"store/search -> *":    "words in, bytes out: it folds no text, keeps no file and holds no key",
 	"store -> region":      "a store cannot send: no byte leaves from below the border",
 	"placement -> store":   "Decide is pure: policy reads no disk",
 	"placement -> region":  "policy does no I/O, and the border depends on policy, not the reverse",

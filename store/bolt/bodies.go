@@ -1,117 +1,78 @@
 package bolt
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"io"
-
-	"github.com/klauspost/compress/zstd"
 
 	"domicile"
 	"domicile/store"
 	"domicile/store/segment"
 )
 
-// A body rests in chunks of at most chunkSize bytes, each compressed, sealed, bound to account, body, number and whether it is the last, and
-// written as one frame of the log. The index has their places. Nothing outside of this file knows how a chunk looks.
+// A body of up to a chunk's size rests in one frame of the log, a frameBody, bound to account and message. A longer one is cut where its bytes say
+// so (see cutter): all pieces but the last are chunks, each a frameChunk under a keyed digest of its bytes, and every body of the account
+// that has the same bytes shares it. The frameBody then holds the last piece, and is bound to the list of chunks before it and the size of the
+// whole: none of them can be left out, swapped or added.
+//
+// The index says where the frames are, and counts who names them.
 
-const chunkSize = 256 << 10
+// digest names a chunk within its account.
+type digest [sha256.Size]byte
 
-// How a chunk was compressed, its first byte before sealing.
-const (
-	plain      = 0
-	compressed = 1
-)
-
-var (
-	packer, _   = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(chunkSize), zstd.WithEncoderCRC(false))
-	unpacker, _ = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(chunkSize), zstd.WithDecoderConcurrency(0))
-)
-
-func chunkPlace(acct domicile.AccountID, id domicile.MessageID, n int, last bool) []byte {
-	b := binary.AppendUvarint(place("chunk", string(acct), string(id)), uint64(n))
-	if last {
-		return append(b, 1)
-	}
-	return append(b, 0)
-}
-
-// sealChunk gives the payload of a chunk's frame: account, body and number, by which compaction finds whose it is, and the sealed bytes.
-func (s *Store) sealChunk(acct domicile.AccountID, id domicile.MessageID, n int, last bool, data []byte) ([]byte, error) {
-	packed := packer.EncodeAll(data, append(make([]byte, 0, len(data)/2+64), compressed))
-	if len(packed) > len(data) {
-		packed = append(append(packed[:0], plain), data...)
-	}
-	sealed, err := s.cfg.Sealer.SealRecord(acct, packed, chunkPlace(acct, id, n, last))
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, 0, len(acct)+len(id)+8+len(sealed))
-	b = appendString(appendString(b, string(acct)), string(id))
-	return append(binary.AppendUvarint(b, uint64(n)), sealed...), nil
-}
-
-type chunkHead struct {
-	acct domicile.AccountID
-	id   domicile.MessageID
-	n    int
-}
-
-func parseChunk(payload []byte) (h chunkHead, sealed []byte, err error) {
-	d := decoder{b: payload}
-	h = chunkHead{acct: domicile.AccountID(d.string()), id: domicile.MessageID(d.string())}
-	n := d.number()
-	if d.bad || n > 1<<31 || !validID(string(h.acct)) || !validID(string(h.id)) {
-		return h, nil, errDamaged
-	}
-	h.n = int(n)
-	return h, d.b, nil
-}
-
-func (s *Store) openChunk(acct domicile.AccountID, id domicile.MessageID, n int, last bool, payload []byte) ([]byte, error) {
-	h, sealed, err := parseChunk(payload)
-	if err != nil || h != (chunkHead{acct, id, n}) {
-		return nil, errDamaged
-	}
-	packed, err := s.cfg.Sealer.OpenRecord(acct, sealed, chunkPlace(acct, id, n, last))
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case len(packed) > 0 && packed[0] == plain:
-		return packed[1:], nil
-	case len(packed) > 0 && packed[0] == compressed:
-		return unpacker.DecodeAll(packed[1:], make([]byte, 0, min(chunkSize, 4*len(packed))))
-	}
-	return nil, errDamaged
-}
-
-// bodyRecord counts who names a body, and says where it is. It rests unsealed: numbers.
+// bodyRecord is a body in the index. It rests unsealed: numbers and digests.
 type bodyRecord struct {
-	refs   uint32
+	refs   uint32 // messages that have it
 	size   int64
-	places []segment.Place
+	place  segment.Place // of its frameBody; zero while it comes in from another region
+	chunks []digest
+}
+
+func appendPlace(b []byte, p segment.Place) []byte {
+	b = binary.BigEndian.AppendUint32(b, p.Segment)
+	b = binary.BigEndian.AppendUint32(b, p.Offset)
+	return binary.BigEndian.AppendUint32(b, p.Length)
+}
+
+func readPlace(b []byte) segment.Place {
+	return segment.Place{Segment: binary.BigEndian.Uint32(b), Offset: binary.BigEndian.Uint32(b[4:]), Length: binary.BigEndian.Uint32(b[8:])}
 }
 
 func (r bodyRecord) encode() []byte {
-	b := binary.BigEndian.AppendUint32(make([]byte, 0, 12+12*len(r.places)), r.refs)
-	b = binary.BigEndian.AppendUint64(b, uint64(r.size))
-	for _, p := range r.places {
-		b = binary.BigEndian.AppendUint32(b, p.Segment)
-		b = binary.BigEndian.AppendUint32(b, p.Offset)
-		b = binary.BigEndian.AppendUint32(b, p.Length)
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 24+len(r.chunks)*sha256.Size), r.refs)
+	b = appendPlace(binary.BigEndian.AppendUint64(b, uint64(r.size)), r.place)
+	for _, c := range r.chunks {
+		b = append(b, c[:]...)
 	}
 	return b
 }
 
 func decodeBody(b []byte) (r bodyRecord, err error) {
-	if len(b) < 12 || len(b)%12 != 0 {
+	if len(b) < 24 || (len(b)-24)%sha256.Size != 0 {
 		return r, errDamaged
 	}
-	r = bodyRecord{refs: binary.BigEndian.Uint32(b), size: int64(binary.BigEndian.Uint64(b[4:]))}
-	for b = b[12:]; len(b) > 0; b = b[12:] {
-		r.places = append(r.places, segment.Place{Segment: binary.BigEndian.Uint32(b), Offset: binary.BigEndian.Uint32(b[4:]), Length: binary.BigEndian.Uint32(b[8:])})
+	r = bodyRecord{refs: binary.BigEndian.Uint32(b), size: int64(binary.BigEndian.Uint64(b[4:])), place: readPlace(b[12:])}
+	for b = b[24:]; len(b) > 0; b = b[sha256.Size:] {
+		r.chunks = append(r.chunks, digest(b))
 	}
 	return r, nil
+}
+
+// chunkRecord is a chunk in the index.
+type chunkRecord struct {
+	refs  uint32 // how often bodies name it
+	place segment.Place
+}
+
+func (r chunkRecord) encode() []byte {
+	return appendPlace(binary.BigEndian.AppendUint32(make([]byte, 0, 16), r.refs), r.place)
+}
+
+func decodeChunk(b []byte) (r chunkRecord, err error) {
+	if len(b) != 16 {
+		return r, errDamaged
+	}
+	return chunkRecord{binary.BigEndian.Uint32(b), readPlace(b[4:])}, nil
 }
 
 func (a account) body(id domicile.MessageID) (bodyRecord, error) {
@@ -126,15 +87,68 @@ func (a account) putBody(id domicile.MessageID, r bodyRecord) {
 	a.b.sub(bBodies).Put([]byte(id), r.encode())
 }
 
-// newBody counts a new body against the quota.
-func (a account) newBody(id domicile.MessageID, size int64, places []segment.Place) error {
+// chunk returns ok false if the account has none of that digest.
+func (a account) chunk(d digest) (r chunkRecord, ok bool, err error) {
+	raw := a.b.sub(bChunks).Get(d[:])
+	if raw == nil {
+		return r, false, nil
+	}
+	r, err = decodeChunk(raw)
+	return r, err == nil, err
+}
+
+func (a account) putChunk(d digest, r chunkRecord) { a.b.sub(bChunks).Put(d[:], r.encode()) }
+
+// addChunk names a chunk once more. One that the account has not is the one at the place.
+func (a account) addChunk(d digest, at segment.Place) error {
+	r, ok, err := a.chunk(d)
+	if !ok {
+		r.place = at
+		a.b.tx.live(at, 1)
+	}
+	r.refs++
+	a.putChunk(d, r)
+	return err
+}
+
+func (a account) dropChunk(d digest) error {
+	r, ok, err := a.chunk(d)
+	switch {
+	case err != nil || !ok:
+		return firstError(err, errDamaged)
+	case r.refs > 1:
+		r.refs--
+		a.putChunk(d, r)
+	default:
+		a.b.tx.live(r.place, -1)
+		a.b.sub(bChunks).Delete(d[:])
+	}
+	return nil
+}
+
+// written is a chunk that is in the log, and that no body names yet.
+type written struct {
+	digest digest
+	at     segment.Place
+}
+
+// newBody enters a body and counts it against the quota.
+func (a account) newBody(id domicile.MessageID, size int64, chunks []written, at segment.Place) error {
 	quota, used := int64(readNumber(a.b.Get(kQuota))), int64(readNumber(a.b.Get(kUsage)))+size
 	if quota > 0 && used > quota {
 		return &domicile.Error{Op: "quota", Kind: domicile.TooLarge, Err: store.ErrOverQuota}
 	}
-	a.putBody(id, bodyRecord{1, size, places})
-	a.b.tx.live(places, 1)
+	r := bodyRecord{refs: 1, size: size, place: at}
+	for _, c := range chunks {
+		if err := a.addChunk(c.digest, c.at); err != nil {
+			return err
+		}
+		r.chunks = append(r.chunks, c.digest)
+	}
+	a.putBody(id, r)
+	a.b.tx.live(at, 1)
 	a.b.Put(kUsage, number(uint64(used)))
+	a.unfound(id)
 	return nil
 }
 
@@ -159,32 +173,39 @@ func (a account) unref(id domicile.MessageID) error {
 		a.putBody(id, r)
 		return nil
 	}
+	for _, d := range r.chunks {
+		if err := a.dropChunk(d); err != nil {
+			return err
+		}
+	}
 	a.b.sub(bBodies).Delete([]byte(id))
-	a.b.tx.live(r.places, -1)
+	a.b.sub(bUnfound).Delete([]byte(id))
+	a.b.tx.live(r.place, -1)
 	a.b.Put(kUsage, number(readNumber(a.b.Get(kUsage))-uint64(r.size)))
 	return nil
 }
 
 // live counts the bytes of each segment that something names.
-func (tx *txn) live(places []segment.Place, sign int64) {
-	b := tx.root(bSegments)
-	for _, p := range places {
-		key := number(uint64(p.Segment))
-		if n := int64(readNumber(b.Get(key))) + sign*segment.Bytes(int(p.Length)); n > 0 {
-			b.Put(key, number(uint64(n)))
-		} else {
-			b.Delete(key)
-		}
+func (tx *txn) live(p segment.Place, sign int64) {
+	if p == (segment.Place{}) {
+		return
+	}
+	b, key := tx.root(bSegments), number(uint64(p.Segment))
+	if n := int64(readNumber(b.Get(key))) + sign*segment.Bytes(int(p.Length)); n > 0 {
+		b.Put(key, number(uint64(n)))
+	} else {
+		b.Delete(key)
 	}
 }
 
-// bodyReader reads a body chunk by chunk, and an error before its end unless it is exactly what was committed.
+// bodyReader reads a body piece by piece, and gives an error before its end unless it is exactly what was committed.
 type bodyReader struct {
 	s    *Store
 	acct domicile.AccountID
 	id   domicile.MessageID
 	rec  bodyRecord
-	n    int
+	last []byte // the end of the body; read first, since it vouches for the rest
+	n    int    // pieces read
 	left int64
 	buf  []byte
 }
@@ -195,14 +216,14 @@ func (s *Store) openBody(acct domicile.AccountID, id domicile.MessageID, rec bod
 
 func (r *bodyReader) Read(p []byte) (int, error) {
 	for len(r.buf) == 0 {
-		if r.n == len(r.rec.places) {
-			if r.left != 0 || r.n == 0 {
+		if r.n > len(r.rec.chunks) {
+			if r.left != 0 {
 				return 0, errDamaged
 			}
 			return 0, io.EOF
 		}
 		var err error
-		if r.buf, err = r.chunk(); err != nil {
+		if r.buf, err = r.piece(); err != nil {
 			return 0, domicile.W("read body", err)
 		}
 		r.n++
@@ -215,27 +236,58 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// chunk reads the next chunk. If its segment is gone, compaction has moved it, or the message was expunged.
-func (r *bodyReader) chunk() ([]byte, error) {
-	for try := 0; ; try++ {
-		payload, err := r.s.log.Read(r.rec.places[r.n])
+func (r *bodyReader) piece() ([]byte, error) {
+	if r.n == 0 {
+		payload, err := r.s.readFrame(r.acct, r.rec.place, func(a account) (segment.Place, error) {
+			rec, err := a.body(r.id)
+			return rec.place, err
+		})
 		if err == nil {
-			return r.s.openChunk(r.acct, r.id, r.n, r.n == len(r.rec.places)-1, payload)
+			r.last, err = r.s.openLast(r.acct, r.id, r.rec.size, r.rec.chunks, payload)
 		}
-		if domicile.KindOf(err) != domicile.NotExist || try == 3 {
+		if err != nil {
 			return nil, err
 		}
-		err = r.s.view(func(tx *txn) error {
-			rec, err := r.s.accountIn(tx, r.acct).body(r.id)
-			if err == nil && len(rec.places) == len(r.rec.places) {
-				r.rec = rec
+	}
+	if r.n == len(r.rec.chunks) {
+		return r.last, nil
+	}
+	d := r.rec.chunks[r.n]
+	payload, err := r.s.readFrame(r.acct, segment.Place{}, func(a account) (segment.Place, error) {
+		c, ok, err := a.chunk(d)
+		if err == nil && !ok {
+			err = errGone
+		}
+		return c.place, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.s.openChunk(r.acct, d, payload)
+}
+
+var errGone = domicile.E("body", domicile.NotExist, "the message was expunged meanwhile")
+
+// readFrame reads a frame, at first where it was. If its segment is gone, compaction has moved it: find says where to.
+func (s *Store) readFrame(acct domicile.AccountID, at segment.Place, find func(account) (segment.Place, error)) (payload []byte, err error) {
+	for range 4 {
+		if at != (segment.Place{}) {
+			if payload, err = s.log.Read(at); domicile.KindOf(err) != domicile.NotExist {
+				return payload, err
 			}
+		}
+		err = s.view(func(tx *txn) (err error) {
+			at, err = find(s.accountIn(tx, acct))
 			return err
 		})
+		if domicile.KindOf(err) == domicile.NotExist {
+			return nil, errGone
+		}
 		if err != nil {
-			return nil, domicile.E("body", domicile.NotExist, "the message was expunged meanwhile")
+			return nil, err
 		}
 	}
+	return nil, errGone
 }
 
 func (r *bodyReader) Close() error { return nil }

@@ -44,17 +44,23 @@ type Config struct {
 // Store is one region's mail in one folder, opened by one process. It
 // implements store.Store.
 type Store struct {
-	cfg    Config
-	log    *segment.Log
-	index  *index
-	writer *writer
-	hints  hints
+	cfg      Config
+	log      *segment.Log
+	index    *index
+	writer   *writer
+	hints    hints
+	arriving arriving
+	indexer  *indexer
+	sections sections
 
 	// lifecycle serialises the making and the erasure of accounts, which touch
 	// keys as well as the index.
 	lifecycle sync.Mutex
 
 	closed sync.Once
+
+	// parsing is held while a message is in memory whole that was too large to be parsed as it came.
+	parsing sync.Mutex
 
 	// upkeep serialises what runs beside the acts of callers: bases, compaction, checks.
 	upkeep  sync.Mutex
@@ -105,6 +111,7 @@ func Open(cfg Config) (*Store, error) {
 		return nil, domicile.W(op, err)
 	}
 	s.startCleaner()
+	s.startIndexer()
 	st := s.Stats()
 	cfg.Log.Info("store: open", "segments", st.Segments, "bytes", st.SegmentBytes, "damaged", st.Damaged, "took", time.Since(began))
 	return s, nil
@@ -213,7 +220,7 @@ func (s *Store) openLog(db *bbolt.DB) error {
 		err = errApart
 	}
 	if err == nil {
-		s.log, err = segment.Open(segment.Config{Dir: s.path(segmentsDir), Size: s.cfg.SegmentSize, First: applied + 1, Log: s.cfg.Log, Step: s.cfg.step})
+		s.log, err = segment.Open(segment.Config{Dir: s.path(segmentsDir), Size: s.cfg.SegmentSize, Durable: applied, Log: s.cfg.Log, Step: s.cfg.step})
 	}
 	if err != nil {
 		return err
@@ -249,7 +256,7 @@ func (s *Store) replay(x *index, applied uint64) error {
 			return nil
 		}
 		acts++
-		err := eachEntry(f.Payload, func(key, value []byte) error {
+		_, err := eachChange(f.Payload, func(key, value []byte) error {
 			if value != nil {
 				value = append([]byte{}, value...)
 			}
@@ -277,6 +284,7 @@ func (s *Store) Region() domicile.Region { return s.cfg.Region }
 // Close waits for the acts under way and releases the folder. A second Close does nothing.
 func (s *Store) Close() (err error) {
 	s.closed.Do(func() {
+		s.stopIndexer()
 		s.stopCleaner()
 		s.writer.stop()
 		err = errors.Join(s.index.close(), s.log.Close())

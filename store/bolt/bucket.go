@@ -125,8 +125,8 @@ func (b bucket) count() (n int) {
 	return n
 }
 
-// chunk adds a frame to the log, durable with the job.
-func (tx *txn) chunk(payload []byte) segment.Place {
-	place, _ := tx.w.group.Add(frameChunk, payload)
+// frame adds a frame to the log, durable with the job.
+func (tx *txn) frame(kind byte, payload []byte) segment.Place {
+	place, _ := tx.w.group.Add(kind, payload)
 	return place
 }

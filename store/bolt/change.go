@@ -139,7 +139,7 @@ func (a account) transfer(mbox domicile.MailboxID, uids []store.UID, to string, 
 	if err != nil || len(records) == 0 {
 		return t, err
 	}
-	if t.Made, err = dst.addCopies(records); err != nil {
+	if t.Made, err = dst.addCopies(src, records); err != nil {
 		return t, err
 	}
 	for _, r := range records {

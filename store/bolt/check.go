@@ -60,16 +60,16 @@ type bodyID struct {
 }
 
 type checker struct {
-	s       *Store
-	ctx     context.Context
-	bodies  map[bodyID]bodyRecord // by what the index names
-	partial map[bodyID]bool       // of those, what has not come whole
-	live    map[uint32]int64      // bytes of each segment that bodies are in
-	wrong   []error
+	s      *Store
+	ctx    context.Context
+	bodies map[bodyID]bodyRecord
+	named  map[digest]uint32 // of the account that is looked at: how often bodies name a chunk
+	live   map[uint32]int64  // bytes of each segment that bodies and chunks are in
+	wrong  []error
 }
 
 func newChecker(ctx context.Context, s *Store) *checker {
-	return &checker{s: s, ctx: ctx, bodies: map[bodyID]bodyRecord{}, partial: map[bodyID]bool{}, live: map[uint32]int64{}}
+	return &checker{s: s, ctx: ctx, bodies: map[bodyID]bodyRecord{}, named: map[digest]uint32{}, live: map[uint32]int64{}}
 }
 
 func (c *checker) fail(format string, args ...any) {
@@ -126,23 +126,51 @@ func (c *checker) imports(tx *txn) {
 		if len(a.notes.Get(kPosition)) == 0 {
 			c.fail("account %s: it comes in, and has no position", id)
 		}
-		return a.b.sub(bBodies).ForEach(func(k, v []byte) error {
+		err := a.b.sub(bBodies).ForEach(func(k, v []byte) error {
 			r, err := decodeBody(v)
 			if err == nil {
-				c.name(bodyID{id, domicile.MessageID(k)}, r, a.notes.sub(bMissing).Get(k) != nil)
+				c.name(bodyID{id, domicile.MessageID(k)}, r)
 			}
 			return err
 		})
+		c.chunks(a.account)
+		return err
 	}), "bucket", "accounts")
 }
 
-// name notes a body that the index has.
-func (c *checker) name(id bodyID, r bodyRecord, partial bool) {
+// name notes a body that the index has, and what it names.
+func (c *checker) name(id bodyID, r bodyRecord) {
 	c.bodies[id] = r
-	c.partial[id] = partial
-	for _, p := range r.places {
+	c.alive(r.place)
+	for _, d := range r.chunks {
+		c.named[d]++
+	}
+}
+
+func (c *checker) alive(p segment.Place) {
+	if p != (segment.Place{}) {
 		c.live[p.Segment] += segment.Bytes(int(p.Length))
 	}
+}
+
+// chunks holds the chunks of an account against the bodies that were named before.
+func (c *checker) chunks(a account) {
+	c.failIf(a.b.sub(bChunks).ForEach(func(k, v []byte) error {
+		r, err := decodeChunk(v)
+		if err != nil || len(k) != len(digest{}) {
+			return errDamaged
+		}
+		if n := c.named[digest(k)]; n != r.refs {
+			c.fail("account %s: a chunk is named %d times, counted as %d", a.id, n, r.refs)
+		}
+		delete(c.named, digest(k))
+		c.alive(r.place)
+		return nil
+	}), "chunks of account", a.id)
+	if len(c.named) > 0 {
+		c.fail("account %s: %d chunks that bodies name are not there", a.id, len(c.named))
+	}
+	clear(c.named)
 }
 
 // segments holds what is counted of each segment against what is named.
@@ -177,11 +205,12 @@ func (c *checker) frames() {
 	c.failIf(c.s.log.Scan(0, func(f segment.Frame) error {
 		p.at(int64(f.Place.Segment-list[0].Number) + 1)
 		switch f.Kind {
-		case frameChunk:
-			_, _, err := parseChunk(f.Payload)
+		case frameBody, frameChunk, frameSearch:
+			_, _, err := parseFrame(f.Payload)
 			c.failIf(err, "frame", f.LSN)
 		case frameChange:
-			c.failIf(eachEntry(f.Payload, func(_, _ []byte) error { return nil }), "frame", f.LSN)
+			_, err := eachChange(f.Payload, func(_, _ []byte) error { return nil })
+			c.failIf(err, "frame", f.LSN)
 		default:
 			c.fail("frame %d is of no kind that this release knows", f.LSN)
 		}
@@ -202,8 +231,8 @@ func (c *checker) readBodies() {
 			c.fail("%w", c.ctx.Err())
 			return
 		}
-		if c.partial[id] {
-			continue
+		if r.place == (segment.Place{}) {
+			continue // it comes in
 		}
 		read, err := io.Copy(io.Discard, c.s.openBody(id.acct, id.id, r))
 		if domicile.KindOf(err) == domicile.NotExist {
@@ -278,7 +307,17 @@ func (c *checker) mailbox(m *mailbox, refs map[domicile.MessageID]bodyRecord) {
 	records := c.records(m)
 	sum := counters{validity: m.validity, next: m.next, modseq: m.modseq}
 	changes := m.b.sub(bChanges)
+	summaries := map[store.UID][]byte{}
+	c.failIf(m.b.sub(bSummaries).ForEach(func(k, v []byte) error {
+		summaries[readUID(k)] = v
+		return nil
+	}), "summaries of mailbox", m.id)
 	for _, r := range records {
+		if sealed, ok := summaries[r.UID]; ok {
+			_, err := c.s.openSummary(m.account.id, r.ID, sealed)
+			c.failIf(err, "summary of message", r.ID)
+			delete(summaries, r.UID)
+		}
 		sum.messages++
 		sum.size += r.Size
 		if r.unseen() {
@@ -292,6 +331,9 @@ func (c *checker) mailbox(m *mailbox, refs map[domicile.MessageID]bodyRecord) {
 		if r.UID >= m.next || r.ModSeq > m.modseq || !bytes.Equal(changes.Get(changeKey(r.ModSeq, r.UID)), isLive) {
 			c.fail("mailbox %s: UID %d has a number not given out or no entry in the list of changes", m.id, r.UID)
 		}
+	}
+	if len(summaries) > 0 {
+		c.fail("mailbox %s: %d summaries are of no message", m.id, len(summaries))
 	}
 	if sum != m.counters {
 		c.fail("mailbox %s: counters say %+v and the messages %+v", m.id, m.counters, sum)
@@ -339,11 +381,13 @@ func (c *checker) references(a account, refs map[domicile.MessageID]bodyRecord) 
 	for id, r := range refs {
 		used += r.size
 		have, err := a.body(id)
-		if err != nil || have.refs != r.refs || have.size != r.size || len(have.places) == 0 {
+		if err != nil || have.refs != r.refs || have.size != r.size || have.place == (segment.Place{}) {
 			c.fail("message %s: %d copies of %d bytes, counted as %+v", id, r.refs, r.size, have)
 		}
-		c.name(bodyID{a.id, id}, have, false)
+		c.name(bodyID{a.id, id}, have)
 	}
+	c.chunks(a)
+	c.blocks(a)
 	if n := a.b.sub(bBodies).count(); n != len(refs) {
 		c.fail("account %s: %d bodies counted, %d named by a message", a.id, n, len(refs))
 	}

@@ -133,6 +133,9 @@ func (s *Store) compactable(base uint64, all bool) (numbers []uint32, err error)
 				break
 			}
 			live := int64(readNumber(tx.root(bSegments).Get(number(uint64(info.Number)))))
+			if s.arriving.pinned(info.Number) {
+				continue
+			}
 			if live*2 < info.Size || all && live < info.Size*9/10 {
 				numbers = append(numbers, info.Number)
 			}
@@ -142,7 +145,7 @@ func (s *Store) compactable(base uint64, all bool) (numbers []uint32, err error)
 	return numbers, err
 }
 
-// compact moves the chunks of a segment that are alive to the end of the log, and removes the file when all of them are durable there. A crash
+// compact moves the frames of a segment that are alive to the end of the log, and removes the file when all of them are durable there. A crash
 // leaves some moved and the file in place: the next run goes on.
 func (s *Store) compact(number uint32, stop <-chan struct{}, fast bool) error {
 	var batch []moved
@@ -152,8 +155,9 @@ func (s *Store) compact(number uint32, stop <-chan struct{}, fast bool) error {
 			return nil
 		}
 		bytes := int64(0)
-		err := s.update(context.Background(), "", func(tx *txn) (err error) {
-			bytes, err = s.moveChunks(tx, batch)
+		err := s.update(context.Background(), "", func(tx *txn) error {
+			err := s.moveFrames(tx, batch)
+			bytes = tx.w.moved
 			return err
 		})
 		if err == nil {
@@ -171,14 +175,14 @@ func (s *Store) compact(number uint32, stop <-chan struct{}, fast bool) error {
 		return err
 	}
 	err := s.log.ScanOne(number, func(f segment.Frame) error {
-		if f.Kind != frameChunk {
+		if f.Kind != frameChunk && f.Kind != frameBody && f.Kind != frameSearch {
 			return nil
 		}
-		h, _, err := parseChunk(f.Payload)
+		h, _, err := parseFrame(f.Payload)
 		if err != nil {
 			return nil // nobody can name it
 		}
-		batch = append(batch, moved{h, f.Place, f.Payload})
+		batch = append(batch, moved{h, f.Kind, f.Place, f.Payload})
 		if size += len(f.Payload); size < moveBatch {
 			return nil
 		}
@@ -198,7 +202,7 @@ func (s *Store) compact(number uint32, stop <-chan struct{}, fast bool) error {
 		left = readNumber(tx.root(bSegments).Get(number64(number)))
 		return nil
 	})
-	if err != nil || left > 0 { // chunks that are damaged stay where they are
+	if err != nil || left > 0 { // frames that are damaged stay where they are
 		return err
 	}
 	return s.log.Remove(number)
@@ -207,24 +211,44 @@ func (s *Store) compact(number uint32, stop <-chan struct{}, fast bool) error {
 func number64(n uint32) []byte { return number(uint64(n)) }
 
 type moved struct {
-	chunkHead
+	frameHead
+	kind    byte
 	from    segment.Place
 	payload []byte
 }
 
-// moveChunks writes the chunks of a batch anew that are still named where they were.
-func (s *Store) moveChunks(tx *txn, batch []moved) (bytes int64, err error) {
+// moveFrames writes the frames of a batch anew that are still named where they were.
+func (s *Store) moveFrames(tx *txn, batch []moved) error {
 	for _, m := range batch {
 		a := s.accountIn(tx, m.acct)
-		r, err := a.body(m.id)
-		if err != nil || m.n >= len(r.places) || r.places[m.n] != m.from {
+		if m.kind == frameSearch {
+			a.moveSection(m)
 			continue
 		}
-		tx.live(r.places[m.n:m.n+1], -1)
-		r.places[m.n] = tx.chunk(m.payload)
-		tx.live(r.places[m.n:m.n+1], 1)
-		a.putBody(m.id, r)
-		bytes += segment.Bytes(len(m.payload))
+		if m.kind == frameBody {
+			id := domicile.MessageID(m.owner)
+			if r, err := a.body(id); err == nil && r.place == m.from {
+				r.place = tx.moveFrame(m)
+				a.putBody(id, r)
+			}
+			continue
+		}
+		if len(m.owner) != len(digest{}) {
+			continue
+		}
+		d := digest([]byte(m.owner))
+		if r, ok, err := a.chunk(d); err == nil && ok && r.place == m.from {
+			r.place = tx.moveFrame(m)
+			a.putChunk(d, r)
+		}
 	}
-	return bytes, nil
+	return nil
+}
+
+func (tx *txn) moveFrame(m moved) segment.Place {
+	to := tx.frame(m.kind, m.payload)
+	tx.live(m.from, -1)
+	tx.live(to, 1)
+	tx.w.moved += segment.Bytes(len(m.payload))
+	return to
 }

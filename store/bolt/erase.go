@@ -16,6 +16,7 @@ func (s *Store) DeleteAccount(ctx context.Context, id domicile.AccountID) error 
 	const op = "delete account"
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
+	defer s.sections.clear()
 	err := s.update(ctx, id, func(tx *txn) error {
 		if string(s.accountIn(tx, id).b.Get(kState)) == string(isErased) {
 			return nil
@@ -82,11 +83,26 @@ func (a account) eraseSome() (done bool, err error) {
 		}
 		r, err := decodeBody(v)
 		if err == nil {
-			tx.live(r.places, -1)
+			tx.live(r.place, -1)
 			bodies.Delete(k)
 		}
 		return err
 	})
+	chunks := a.b.sub(bChunks)
+	err = firstError(err, chunks.ForEach(func(k, v []byte) error {
+		if left--; left < 0 {
+			return errStop
+		}
+		r, err := decodeChunk(v)
+		if err == nil {
+			tx.live(r.place, -1)
+			chunks.Delete(k)
+		}
+		return err
+	}))
+	if err == nil {
+		left, err = a.eraseBlocks(left)
+	}
 	if err != nil || left <= 0 {
 		return false, err
 	}
@@ -94,7 +110,7 @@ func (a account) eraseSome() (done bool, err error) {
 	if !notes.deleteSome(left) {
 		return false, nil
 	}
-	for _, b := range []bucket{a.b.sub(bMailboxes), a.b.sub(bNames), a.b.sub(bTokens), a.b.sub(bOrder)} {
+	for _, b := range []bucket{a.b.sub(bMailboxes), a.b.sub(bNames), a.b.sub(bTokens), a.b.sub(bOrder), a.b.sub(bUnfound)} {
 		if !b.deleteSome(left) {
 			return false, nil
 		}

@@ -4,14 +4,17 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"time"
 )
 
 // Kinds of frames in the log.
 const (
-	frameChunk  = 1 // a piece of a body
-	frameChange = 2 // what one act changed in the index
+	frameBody   = 1 // a body, or what follows its chunks
+	frameChange = 2 // when one act was done, and what it changed in the index
 	frameBase   = 3 // entries of the index, in a base
 	frameEnd    = 4 // the end of a base: how many entries there were
+	frameChunk  = 5 // a chunk of bodies
+	frameSearch = 6 // a section of a search block
 )
 
 var errDamaged = errors.New("a record on disk is damaged: run fsck")
@@ -84,10 +87,19 @@ func eachEntry(b []byte, fn func(key, value []byte) error) error {
 
 const maxKey = 4096
 
-// encode gives a job's changes, by key.
-func (c *changes) encode() []byte {
+// eachChange gives the entries of a frameChange and when it was done.
+func eachChange(b []byte, fn func(key, value []byte) error) (at time.Time, err error) {
+	if len(b) < 8 {
+		return at, errDamaged
+	}
+	return time.UnixMilli(int64(readNumber(b[:8]))), eachEntry(b[8:], fn)
+}
+
+// encode gives a job's changes: Unix milliseconds, then the entries by key.
+func (c *changes) encode(now time.Time) []byte {
 	slices.Sort(c.order)
-	b := make([]byte, 0, c.bytes+8*len(c.order))
+	b := make([]byte, 0, 8+c.bytes+8*len(c.order))
+	b = binary.BigEndian.AppendUint64(b, uint64(now.UnixMilli()))
 	before := ""
 	for _, key := range c.order {
 		b = appendEntry(b, before, key, c.value[key])

@@ -9,7 +9,6 @@ import (
 
 	"domicile"
 	"domicile/store"
-	"domicile/store/segment"
 )
 
 // An account that comes in rests where the others do, in the state isComing, which no method of the store reads but those of this file.
@@ -101,18 +100,26 @@ type importer struct {
 	acct   domicile.AccountID
 	part   store.Part
 	have   map[domicile.MessageID]*coming // bodies of this part
-	chunks map[*store.Piece][][]byte      // sealed
+	pieces map[*store.Piece]*sealedPiece
 }
 
 // coming is how far a body has come.
 type coming struct {
-	chunks int
+	chunks []digest
 	bytes  int64
+	whole  bool
+}
+
+// sealedPiece is what is written of a piece: chunks, and of the last piece of a body its end.
+type sealedPiece struct {
+	digests  []digest
+	payloads [][]byte
+	last     []byte
 }
 
 // seal checks and seals the bytes of the part. Only calls that hold s.lifecycle change what it looks at.
 func (in *importer) seal() error {
-	in.chunks = map[*store.Piece][][]byte{}
+	in.pieces = map[*store.Piece]*sealedPiece{}
 	for _, i := range in.part.Items {
 		if p := i.Piece; p != nil {
 			if err := in.sealPiece(p); err != nil {
@@ -127,19 +134,32 @@ func (in *importer) sealPiece(p *store.Piece) error {
 	if err := in.checkPiece(p); err != nil {
 		return err
 	}
-	c := in.have[p.ID]
-	for rest, first := p.Data, true; first || len(rest) > 0; first = false {
-		n := min(len(rest), chunkSize)
-		last := len(rest) == n && p.Offset+int64(p.Length) == p.Size
-		payload, err := in.s.sealChunk(in.acct, p.ID, c.chunks, last, rest[:n])
+	c, out, cutter := in.have[p.ID], &sealedPiece{}, in.s.newCutter(in.acct)
+	ends := p.Offset+int64(p.Length) == p.Size
+	rest := p.Data
+	for len(rest) > 0 {
+		n, _ := cutter.cut(rest)
+		if n == len(rest) && ends {
+			break
+		}
+		d := in.s.chunkDigest(in.acct, rest[:n])
+		payload, err := in.s.sealChunk(in.acct, d, rest[:n])
 		if err != nil {
 			return unavailable(err)
 		}
-		in.chunks[p] = append(in.chunks[p], payload)
-		c.chunks++
-		rest = rest[n:]
+		out.digests, out.payloads = append(out.digests, d), append(out.payloads, payload)
+		c.chunks, rest = append(c.chunks, d), rest[n:]
 	}
 	c.bytes += int64(p.Length)
+	in.pieces[p] = out
+	if !ends {
+		return nil
+	}
+	c.whole = true
+	var err error
+	if out.last, err = in.s.sealLast(in.acct, p.ID, p.Size, c.chunks, rest); err != nil {
+		return unavailable(err)
+	}
 	return nil
 }
 
@@ -159,12 +179,12 @@ func (in *importer) checkPiece(p *store.Piece) error {
 			return err
 		}
 		if in.have[p.ID] == nil {
-			in.have[p.ID] = &coming{len(r.places), int64(readNumber(note))}
+			in.have[p.ID] = &coming{chunks: r.chunks, bytes: int64(readNumber(note))}
 		}
 		switch c := in.have[p.ID]; {
 		case r.size != p.Size:
 			return domicile.E("body", domicile.Invalid, "a body of another size than its message")
-		case c.bytes != p.Offset || c.bytes == p.Size && c.chunks > 0:
+		case c.bytes != p.Offset || c.whole:
 			return domicile.E("body", domicile.Invalid, "a piece that does not follow the one before")
 		}
 		return nil
@@ -178,7 +198,7 @@ func (in *importer) enter(tx *txn) error {
 		if (i.Account != nil) != (n == 0 && in.part.After == "") {
 			return domicile.E("part", domicile.Invalid, "an account comes once, and first")
 		}
-		if err := a.importItem(i, in.chunks[i.Piece]); err != nil {
+		if err := a.importItem(i, in.pieces[i.Piece]); err != nil {
 			return err
 		}
 	}
@@ -192,7 +212,7 @@ func (in *importer) enter(tx *txn) error {
 	return nil
 }
 
-func (a arrival) importItem(i store.Item, chunks [][]byte) error {
+func (a arrival) importItem(i store.Item, sealed *sealedPiece) error {
 	switch {
 	case i.Account != nil:
 		return a.importAccount(*i.Account)
@@ -205,7 +225,7 @@ func (a arrival) importItem(i store.Item, chunks [][]byte) error {
 	case i.Token != nil:
 		return a.importToken(*i.Token)
 	case i.Piece != nil:
-		return a.importPiece(i.Piece, chunks)
+		return a.importPiece(i.Piece, sealed)
 	}
 	return domicile.E("part", domicile.Invalid, "an item of a kind that this release does not know")
 }
@@ -322,24 +342,27 @@ func (a account) importToken(x store.UsedToken) error {
 	return a.keepToken(x.Token, tokenRecord{Act: actDeliver, Token: x.Token, Result: raw}, time.Unix(x.Used, 0))
 }
 
-// importPiece writes the chunks of a piece. The body is not missing any more with its last one.
-func (a arrival) importPiece(p *store.Piece, chunks [][]byte) error {
+// importPiece writes a piece. The body is not missing any more with its last one.
+func (a arrival) importPiece(p *store.Piece, sealed *sealedPiece) error {
 	r, err := a.body(p.ID)
 	if err != nil {
 		return err
 	}
-	var places []segment.Place
-	for _, c := range chunks {
-		places = append(places, a.b.tx.chunk(c))
+	for i, d := range sealed.digests {
+		if err := a.addChunk(d, a.b.tx.frame(frameChunk, sealed.payloads[i])); err != nil {
+			return err
+		}
 	}
-	r.places = append(r.places, places...)
-	a.putBody(p.ID, r)
-	a.b.tx.live(places, 1)
-	if end := p.Offset + int64(p.Length); end < p.Size {
-		a.notes.sub(bMissing).Put([]byte(p.ID), number(uint64(end)))
-	} else {
+	r.chunks = append(r.chunks, sealed.digests...)
+	if sealed.last != nil {
+		r.place = a.b.tx.frame(frameBody, sealed.last)
+		a.b.tx.live(r.place, 1)
 		a.notes.sub(bMissing).Delete([]byte(p.ID))
+		a.unfound(p.ID)
+	} else {
+		a.notes.sub(bMissing).Put([]byte(p.ID), number(uint64(p.Offset)+uint64(p.Length)))
 	}
+	a.putBody(p.ID, r)
 	return nil
 }
 

@@ -11,14 +11,17 @@ import (
 
 const actDeliver = "deliver a message"
 
-// incoming is a message on its way in. Whole chunks go to the log as they come; nothing names them before Commit, so that those of a
+// incoming is a message on its way in. Chunks go to the log as they come; nothing names them before Commit, and those of a
 // message that is given up are reclaimed by compaction.
 type incoming struct {
 	s      *Store
 	acct   domicile.AccountID
 	id     domicile.MessageID
-	buf    []byte // of the chunk that is not full
-	places []segment.Place
+	cutter cutter
+	buf    []byte // of the piece under way; it is the last one if nothing follows
+	full   bool   // the piece ends here if something follows
+	raw    []byte // all of it, while that is not too much
+	chunks []written
 	limit  int64
 	size   int64
 	err    error // of an earlier Write; Commit returns it too
@@ -42,7 +45,7 @@ func (s *Store) Incoming(ctx context.Context, acct domicile.AccountID, limit int
 		return nil, domicile.W(op, err)
 	}
 	s.tally.incoming.Add(1)
-	return &incoming{s: s, acct: acct, id: domicile.MessageID(domicile.NewID("m")), limit: limit}, nil
+	return &incoming{s: s, acct: acct, id: domicile.MessageID(domicile.NewID("m")), cutter: s.newCutter(acct), limit: limit}, nil
 }
 
 func (in *incoming) Write(p []byte) (int, error) {
@@ -56,31 +59,41 @@ func (in *incoming) Write(p []byte) (int, error) {
 		in.err = domicile.E(op, domicile.TooLarge, "the message is over the limit")
 		return 0, in.err
 	}
-	in.size += int64(len(p))
+	if in.size += int64(len(p)); in.size <= maxSummarized {
+		in.raw = append(in.raw, p...)
+	} else {
+		in.raw = nil
+	}
 	for rest := p; len(rest) > 0; {
-		if len(in.buf) == chunkSize { // and more follows: this is not the last
+		if in.full {
 			if in.err = domicile.W(op, in.flush()); in.err != nil {
 				return 0, in.err
 			}
 		}
-		n := min(len(rest), chunkSize-len(in.buf))
+		var n int
+		n, in.full = in.cutter.cut(rest)
 		in.buf, rest = append(in.buf, rest[:n]...), rest[n:]
 	}
 	return len(p), nil
 }
 
-// flush writes a chunk that is not the last.
+// flush writes a chunk. Its segment stays until the message has ended.
 func (in *incoming) flush() error {
-	payload, err := in.s.sealChunk(in.acct, in.id, len(in.places), false, in.buf)
+	d := in.s.chunkDigest(in.acct, in.buf)
+	payload, err := in.s.sealChunk(in.acct, d, in.buf)
 	if err != nil {
 		return unavailable(err)
 	}
-	var place segment.Place
-	err = in.s.update(context.Background(), "", func(tx *txn) error { place = tx.chunk(payload); return nil })
+	var at segment.Place
+	err = in.s.update(context.Background(), "", func(tx *txn) error {
+		at = tx.frame(frameChunk, payload)
+		in.s.arriving.pin(in, at.Segment) // before it is written: that segment is not compacted now
+		return nil
+	})
 	if err != nil {
 		return unavailable(err)
 	}
-	in.places, in.buf = append(in.places, place), in.buf[:0]
+	in.chunks, in.buf = append(in.chunks, written{d, at}), in.buf[:0]
 	return nil
 }
 
@@ -89,12 +102,13 @@ var errEnded = domicile.E("receive message", domicile.Invalid, "it was committed
 // Abort forgets the bytes.
 func (in *incoming) Abort() {
 	if !in.ended {
+		in.ended, in.buf, in.raw = true, nil, nil
+		in.s.arriving.done(in)
 		in.s.tally.incoming.Add(-1)
 	}
-	in.ended, in.buf = true, nil
 }
 
-// Commit makes the last chunk, index, counters and token durable with one flush.
+// Commit makes the end of the body, index, counters and token durable with one flush.
 func (in *incoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (store.Message, error) {
 	const op = "deliver message"
 	if in.ended {
@@ -105,6 +119,7 @@ func (in *incoming) Commit(ctx context.Context, tok store.Token, mailbox string,
 	if err != nil {
 		return store.Message{}, domicile.W(op, err)
 	}
+	in.s.indexer.came(in.acct)
 	return rec.message(), nil
 }
 
@@ -114,7 +129,15 @@ func (in *incoming) commit(ctx context.Context, tok store.Token, mailbox string,
 	if err := firstError(in.err, err1, err2, checkToken(tok)); err != nil {
 		return rec, err
 	}
-	last, err := in.s.sealChunk(in.acct, in.id, len(in.places), true, in.buf)
+	digests := make([]digest, len(in.chunks))
+	for i, c := range in.chunks {
+		digests[i] = c.digest
+	}
+	last, err := in.s.sealLast(in.acct, in.id, in.size, digests, in.buf)
+	if err != nil {
+		return rec, unavailable(err)
+	}
+	summary, err := in.s.summarize(in.acct, in.id, in.size, in.raw)
 	if err != nil {
 		return rec, unavailable(err)
 	}
@@ -122,14 +145,14 @@ func (in *incoming) commit(ctx context.Context, tok store.Token, mailbox string,
 	fresh := messageRecord{ID: in.id, Flags: flags, Saved: now.Unix(), Size: in.size}
 	fresh.Internal, fresh.Zone = internalDate(internal, now)
 	err = in.s.update(ctx, in.acct, func(tx *txn) (err error) {
-		rec, err = in.index(tx, tok, name, fresh, last)
+		rec, err = in.index(tx, tok, name, fresh, last, summary)
 		return err
 	})
 	return rec, err
 }
 
 // index enters the message in a transaction, unless tok did it before.
-func (in *incoming) index(tx *txn, tok store.Token, name string, rec messageRecord, last []byte) (messageRecord, error) {
+func (in *incoming) index(tx *txn, tok store.Token, name string, rec messageRecord, last, summary []byte) (messageRecord, error) {
 	a, err := in.s.served(tx, in.acct)
 	if err != nil {
 		return rec, err
@@ -142,12 +165,15 @@ func (in *incoming) index(tx *txn, tok store.Token, name string, rec messageReco
 	if err != nil {
 		return rec, err
 	}
-	if err := a.newBody(rec.ID, rec.Size, append(in.places[:len(in.places):len(in.places)], tx.chunk(last))); err != nil {
+	if err := a.newBody(rec.ID, rec.Size, in.chunks, tx.frame(frameBody, last)); err != nil {
 		return rec, err
 	}
 	m.modseq++
 	if rec, err = m.add(rec); err != nil {
 		return rec, err
+	}
+	if summary != nil {
+		m.b.sub(bSummaries).Put(uidKey(rec.UID), summary)
 	}
 	m.save()
 	return rec, a.remember(tok, actDeliver, rec)

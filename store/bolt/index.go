@@ -29,7 +29,8 @@ type index struct {
 	closing bool     // guarded by mu
 
 	work   chan work
-	change *sync.Cond // of frozen, waiting, broken; its lock is mu
+	change *sync.Cond    // of frozen, waiting, broken; its lock is mu
+	ending chan struct{} // closed with closing: nobody waits for another try
 	done   chan struct{}
 }
 
@@ -49,7 +50,7 @@ var (
 )
 
 func startIndex(db *bbolt.DB, applied uint64, step func(string, func() error) error, t *tally) *index {
-	x := &index{db: db, step: step, tally: t, top: newPending(), applied: applied, lsn: applied, work: make(chan work, 1), done: make(chan struct{})}
+	x := &index{db: db, step: step, tally: t, top: newPending(), applied: applied, lsn: applied, work: make(chan work, 1), ending: make(chan struct{}), done: make(chan struct{})}
 	x.change = sync.NewCond(&x.mu)
 	go x.run()
 	return x
@@ -165,14 +166,22 @@ func (x *index) run() {
 			} else if done {
 				x.broken = err
 			}
-			closing := x.closing
 			x.change.Broadcast()
 			x.mu.Unlock()
-			if err == nil || done || closing {
+			if err == nil || done || !x.pause() {
 				break
 			}
-			time.Sleep(applyRetry)
 		}
+	}
+}
+
+// pause waits for the next try, or says that there is none.
+func (x *index) pause() bool {
+	select {
+	case <-time.After(applyRetry):
+		return true
+	case <-x.ending:
+		return false
 	}
 }
 
@@ -220,6 +229,7 @@ func (x *index) close() error {
 		}
 	}
 	x.closing = true
+	close(x.ending)
 	x.mu.Unlock()
 	close(x.work)
 	<-x.done

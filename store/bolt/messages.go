@@ -60,12 +60,32 @@ func messagePlace(acct domicile.AccountID, mbox domicile.MailboxID, uid store.UI
 	return place("message", string(acct), string(mbox), strconv.FormatUint(uint64(uid), 10))
 }
 
-func (s *Store) openMessage(acct domicile.AccountID, mbox domicile.MailboxID, uid store.UID, sealed []byte) (r messageRecord, err error) {
+func (s *Store) openMessage(acct domicile.AccountID, mbox domicile.MailboxID, uid store.UID, value []byte) (r messageRecord, err error) {
+	id, sealed, err := splitMessage(value)
+	if err != nil {
+		return r, err
+	}
 	plain, err := s.cfg.Sealer.OpenRecord(acct, sealed, messagePlace(acct, mbox, uid))
 	if err != nil {
 		return r, fmt.Errorf("index record does not open: %w", err)
 	}
-	return r, r.decode(plain)
+	if err = r.decode(plain); err == nil && string(r.ID) != string(id) {
+		err = errDamaged
+	}
+	return r, err
+}
+
+// splitMessage parts the value of an entry: the message's id, which says nothing and which searches look for, and the sealed record.
+func splitMessage(value []byte) (id, sealed []byte, err error) {
+	if len(value) == 0 || len(value) < 1+int(value[0]) {
+		return nil, nil, errDamaged
+	}
+	n := 1 + int(value[0])
+	return value[1:n], value[n:], nil
+}
+
+func joinMessage(id domicile.MessageID, sealed []byte) []byte {
+	return append(appendString(make([]byte, 0, 1+len(id)+len(sealed)), string(id)), sealed...)
 }
 
 // get returns ok false if there is no such UID.
@@ -113,7 +133,7 @@ func (m *mailbox) put(r messageRecord) error {
 	if err != nil {
 		return err
 	}
-	m.b.sub(bMessages).Put(uidKey(r.UID), sealed)
+	m.b.sub(bMessages).Put(uidKey(r.UID), joinMessage(r.ID, sealed))
 	m.b.sub(bChanges).Put(changeKey(r.ModSeq, r.UID), isLive)
 	return nil
 }
@@ -134,8 +154,8 @@ func (m *mailbox) add(r messageRecord) (messageRecord, error) {
 	return r, m.put(r)
 }
 
-// addCopies adds records whose bodies the account has already, as one act.
-func (m *mailbox) addCopies(records []messageRecord) ([]messageRecord, error) {
+// addCopies adds records of another mailbox of the account, as one act.
+func (m *mailbox) addCopies(from *mailbox, records []messageRecord) ([]messageRecord, error) {
 	m.modseq++
 	made := make([]messageRecord, len(records))
 	for i, r := range records {
@@ -146,6 +166,9 @@ func (m *mailbox) addCopies(records []messageRecord) ([]messageRecord, error) {
 		var err error
 		if made[i], err = m.add(r); err != nil {
 			return nil, err
+		}
+		if summary := from.b.sub(bSummaries).Get(uidKey(r.UID)); summary != nil {
+			m.b.sub(bSummaries).Put(uidKey(made[i].UID), bytes.Clone(summary))
 		}
 	}
 	return made, nil
@@ -164,6 +187,7 @@ func (m *mailbox) drop(records []messageRecord) error {
 			m.unseen--
 		}
 		m.b.sub(bMessages).Delete(uidKey(r.UID))
+		m.b.sub(bSummaries).Delete(uidKey(r.UID))
 		m.b.sub(bChanges).Delete(changeKey(r.ModSeq, r.UID))
 		m.b.sub(bChanges).Put(changeKey(m.modseq, r.UID), isVanished)
 	}

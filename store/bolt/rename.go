@@ -46,7 +46,7 @@ func (m *mailbox) empty(to string) error {
 	if err != nil || len(records) == 0 {
 		return err
 	}
-	if _, err := dst.addCopies(records); err != nil {
+	if _, err := dst.addCopies(m, records); err != nil {
 		return err
 	}
 	if err := m.drop(records); err != nil {

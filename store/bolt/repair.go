@@ -126,14 +126,32 @@ func (r *repairer) addresses() error {
 // segments counts the living bytes of each segment anew.
 func (r *repairer) segments() error {
 	live := map[uint32]uint64{}
+	alive := func(p segment.Place) {
+		if p != (segment.Place{}) {
+			live[p.Segment] += uint64(segment.Bytes(int(p.Length)))
+		}
+	}
 	err := r.tx.root(bAccounts).ForEachBucket(func(id []byte) error {
-		return r.tx.root(bAccounts).sub(id).sub(bBodies).ForEach(func(_, v []byte) error {
-			rec, err := decodeBody(v)
-			for _, p := range rec.places {
-				live[p.Segment] += uint64(segment.Bytes(int(p.Length)))
-			}
-			return err
-		})
+		a := r.s.accountIn(r.tx, domicile.AccountID(id))
+		return firstError(
+			a.b.sub(bBodies).ForEach(func(_, v []byte) error {
+				rec, err := decodeBody(v)
+				alive(rec.place)
+				return err
+			}),
+			a.b.sub(bChunks).ForEach(func(_, v []byte) error {
+				rec, err := decodeChunk(v)
+				alive(rec.place)
+				return err
+			}),
+			a.b.sub(bBlocks).ForEachBucket(func(n []byte) error {
+				return a.b.sub(bBlocks).sub(n).ForEach(func(k, v []byte) error {
+					if len(k) == 4 && len(v) == placeBytes {
+						alive(readPlace(v))
+					}
+					return nil
+				})
+			}))
 	})
 	if err != nil {
 		return err

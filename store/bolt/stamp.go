@@ -19,12 +19,16 @@ var (
 	bTables    = []byte("t")
 
 	bBodies    = []byte("b")
+	bChunks    = []byte("k")
+	bUnfound   = []byte("x")
+	bBlocks    = []byte("y")
 	bMailboxes = []byte("m")
 	bNames     = []byte("n")
 	bOrder     = []byte("o")
 	bTokens    = []byte("t")
 	bChanges   = []byte("c")
 	bMessages  = []byte("g")
+	bSummaries = []byte("e")
 	bMissing   = []byte("m")
 
 	kRecord   = []byte("r")
@@ -38,6 +42,7 @@ var (
 	kCounters = []byte("c")
 	kPosition = []byte("p")
 	kWhole    = []byte("w")
+	kBlock    = []byte("y")
 )
 
 // stamp marks a new store with its region and a proof of the root key, and refuses a store with other marks.

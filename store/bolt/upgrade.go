@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -72,6 +73,8 @@ type upgrader struct {
 	to    *bbolt.DB
 	l     *loader
 	live  map[uint32]int64
+
+	chunks map[digest]chunkRecord // of the account that is under way
 }
 
 // old returns a nested bucket; nil has no entries.
@@ -163,9 +166,14 @@ func (u *upgrader) account(id domicile.AccountID, b, notes *bbolt.Bucket) error 
 	case b.Get([]byte("moving")) != nil:
 		err = errors.Join(err, u.put(to, kState, isMoving))
 	}
-	return errors.Join(err, eachOld(old(b, "bodies"), func(k, v []byte) error {
+	u.chunks = map[digest]chunkRecord{}
+	err = errors.Join(err, eachOld(old(b, "bodies"), func(k, v []byte) error {
 		return u.body(id, domicile.MessageID(k), v, to, notes)
 	}))
+	for d, c := range u.chunks {
+		err = errors.Join(err, u.put(to.sub(bChunks), d[:], c.encode()))
+	}
+	return err
 }
 
 func (u *upgrader) notes(id domicile.AccountID, b *bbolt.Bucket) error {
@@ -187,19 +195,16 @@ func (u *upgrader) mailbox(acct domicile.AccountID, id domicile.MailboxID, b *bb
 			return err
 		}
 		sealed, err := u.s.cfg.Sealer.SealRecord(acct, r.encode(), at)
-		return errors.Join(err, u.put(to.sub(bMessages), k, sealed))
+		return errors.Join(err, u.put(to.sub(bMessages), k, joinMessage(r.ID, sealed)))
 	}))
 }
 
 // body brings a body over: of one that comes in, the pieces that are here.
 func (u *upgrader) body(acct domicile.AccountID, id domicile.MessageID, v []byte, to bucket, notes *bbolt.Bucket) error {
-	if len(v) != 12 {
+	if len(v) != 12 { // references 4, size 8
 		return errDamaged
 	}
-	r, err := decodeBody(v)
-	if err != nil {
-		return err
-	}
+	r := bodyRecord{refs: binary.BigEndian.Uint32(v), size: int64(binary.BigEndian.Uint64(v[4:]))}
 	files := []string{string(id)}
 	missing := notes != nil && old(notes, "+missing").Get([]byte(id)) != nil
 	if missing {
@@ -209,18 +214,20 @@ func (u *upgrader) body(acct domicile.AccountID, id domicile.MessageID, v []byte
 			files = append(files, string(k))
 		}
 	}
-	have, err := u.chunks(acct, id, files, !missing, &r)
+	have, err := u.pieces(acct, id, files, !missing, &r)
 	if err != nil {
 		return err
 	}
 	if missing {
 		err = u.put(bucket{}.sub(bImporting).sub([]byte(acct)).sub(bMissing), []byte(id), number(uint64(have)))
+	} else {
+		err = u.put(to.sub(bUnfound), []byte(id), nil)
 	}
 	return errors.Join(err, u.put(to.sub(bBodies), []byte(id), r.encode()))
 }
 
-// chunks reads files one after another and writes them as chunks.
-func (u *upgrader) chunks(acct domicile.AccountID, id domicile.MessageID, files []string, whole bool, r *bodyRecord) (have int64, err error) {
+// pieces reads files one after another and writes what is in them.
+func (u *upgrader) pieces(acct domicile.AccountID, id domicile.MessageID, files []string, whole bool, r *bodyRecord) (have int64, err error) {
 	var readers []io.Reader
 	for _, name := range files {
 		f, err := os.Open(filepath.Join(u.s.path(oldBodies), name[1:3], string(acct)+"."+name))
@@ -234,41 +241,68 @@ func (u *upgrader) chunks(acct domicile.AccountID, id domicile.MessageID, files 
 		}
 		readers = append(readers, in)
 	}
-	in, buf := io.MultiReader(readers...), make([]byte, chunkSize)
-	for last := false; !last; {
-		n, err := io.ReadFull(in, buf)
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	in, buf, piece, cutter, full := io.MultiReader(readers...), make([]byte, 32<<10), []byte(nil), u.s.newCutter(acct), false
+	for {
+		n, err := in.Read(buf) // to the end, which proves the last file whole
+		have += int64(n)
+		for rest := buf[:n]; len(rest) > 0; {
+			if full {
+				if err := u.chunk(acct, piece, r); err != nil {
+					return 0, err
+				}
+				piece = piece[:0]
+			}
+			var m int
+			m, full = cutter.cut(rest)
+			piece, rest = append(piece, rest[:m]...), rest[m:]
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
 			return 0, err
 		}
-		have += int64(n)
-		last = err != nil || whole && have == r.size
-		if n > 0 || whole && len(r.places) == 0 {
-			if err := u.chunk(acct, id, last && whole, buf[:n], r); err != nil {
-				return 0, err
-			}
+	}
+	if !whole {
+		if len(piece) > 0 {
+			err = u.chunk(acct, piece, r)
 		}
+		return have, err
 	}
-	if n, err := in.Read(buf[:1]); n > 0 || err != io.EOF && len(readers) > 0 { // the end proves the last file whole
-		return 0, fmt.Errorf("the body of message %s has no good end: run the fsck of the release before: %w", id, errors.Join(err))
-	}
-	if whole && have != r.size {
+	if have != r.size {
 		return 0, fmt.Errorf("the body of message %s is not as long as the index says: run the fsck of the release before", id)
 	}
-	return have, nil
+	payload, err := u.s.sealLast(acct, id, r.size, r.chunks, piece)
+	if err == nil {
+		r.place, err = u.frame(frameBody, payload)
+	}
+	return have, err
 }
 
-func (u *upgrader) chunk(acct domicile.AccountID, id domicile.MessageID, last bool, data []byte, r *bodyRecord) error {
-	payload, err := u.s.sealChunk(acct, id, len(r.places), last, data)
-	if err != nil {
-		return err
+func (u *upgrader) chunk(acct domicile.AccountID, data []byte, r *bodyRecord) error {
+	d := u.s.chunkDigest(acct, data)
+	r.chunks = append(r.chunks, d)
+	c := u.chunks[d]
+	if c.refs++; c.refs == 1 {
+		payload, err := u.s.sealChunk(acct, d, data)
+		if err == nil {
+			c.place, err = u.frame(frameChunk, payload)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	at, _ := u.group.Add(frameChunk, payload)
-	r.places = append(r.places, at)
+	u.chunks[d] = c
+	return nil
+}
+
+func (u *upgrader) frame(kind byte, payload []byte) (segment.Place, error) {
+	at, _ := u.group.Add(kind, payload)
 	u.live[at.Segment] += segment.Bytes(int(at.Length))
 	if u.group.Size() < maxGroupBytes {
-		return nil
+		return at, nil
 	}
-	err = u.group.Commit()
+	err := u.group.Commit()
 	u.group = u.log.Begin()
-	return err
+	return at, err
 }

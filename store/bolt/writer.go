@@ -174,7 +174,7 @@ func (w *writer) do(j *job, tx *txn, g *segment.Group) {
 	tx.w = &changes{group: g, value: map[string][]byte{}}
 	size, lsn := g.Mark()
 	if j.failed = j.fn(tx); j.failed == nil && len(tx.w.order) > 0 {
-		if payload := tx.w.encode(); len(payload) > segment.MaxPayload {
+		if payload := tx.w.encode(w.s.cfg.Now()); len(payload) > segment.MaxPayload {
 			j.failed = domicile.E("store", domicile.TooLarge, "too much for one act: do it in parts")
 		} else {
 			g.Add(frameChange, payload)

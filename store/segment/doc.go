@@ -11,7 +11,7 @@
 //	err = g.Commit()
 //	payload, err := l.Read(place)
 //
-// One goroutine at a time may use Begin, Add, Commit, and Remove; Read, Size and List are safe beside them.
+// One goroutine at a time may use Begin, Add and Commit; all else is safe beside them.
 //
 // # Bytes
 //
@@ -30,6 +30,6 @@
 // # What a crash leaves
 //
 // The end of the newest file may hold a group that was not flushed, in any part and order. Open cuts it off: from the first frame that does
-// not check, unless a later one says that it was durable. That one was damaged, then: it is skipped, counted and reported, and the rest
-// is served. What Open keeps it flushes, since a killed process may have left it in the page cache alone.
+// not check, unless a later one, or the caller, says that it was durable. That one was damaged, then: it is skipped, counted and reported,
+// and the rest is served. What Open keeps it flushes, since a killed process may have left it in the page cache alone.
 package segment

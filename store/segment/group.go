@@ -20,7 +20,7 @@ func (l *Log) Begin() *Group {
 	if g.err == nil && l.kept >= l.cfg.Size {
 		if err := l.tidy(); err != nil {
 			g.err = err
-		} else if err := l.begin(l.number() + 1); err != nil {
+		} else if err := l.begin(l.number + 1); err != nil {
 			g.err = fmt.Errorf("begin a new segment: %w: %w", ErrNotDone, err)
 		}
 	}
@@ -28,13 +28,11 @@ func (l *Log) Begin() *Group {
 	return g
 }
 
-func (l *Log) number() uint32 { return l.segments[len(l.segments)-1].Number } // only the writer appends to it
-
 // Add adds a frame and returns where its payload will be.
 func (g *Group) Add(kind byte, payload []byte) (Place, uint64) {
 	l := g.l
 	lsn := l.next
-	place := Place{Segment: l.number(), Offset: uint32(l.kept + int64(len(l.buf)) + header), Length: uint32(len(payload))}
+	place := Place{Segment: l.number, Offset: uint32(l.kept + int64(len(l.buf)) + header), Length: uint32(len(payload))}
 	l.buf = appendFrame(l.buf, kind, lsn, g.start-1, payload)
 	l.next++
 	return place, lsn
@@ -72,7 +70,6 @@ func (g *Group) Commit() error {
 		return fmt.Errorf("flush the segment: %w", err)
 	}
 	l.kept += int64(len(l.buf))
-	l.durable = l.next - 1
 	l.mu.Lock()
 	l.segments[len(l.segments)-1].Size = l.kept
 	l.mu.Unlock()

@@ -18,10 +18,13 @@ import (
 
 // Config says what Open needs.
 type Config struct {
-	Dir   string       // made if absent, in a folder that is there
-	Size  int64        // a file that reached it is followed by a new one; 0 = 64 MiB
-	First uint64       // the LSN that a log without files begins with; 0 = 1
-	Log   *slog.Logger // discarded if nil
+	Dir  string       // made if absent, in a folder that is there
+	Size int64        // a file that reached it is followed by a new one; 0 = 64 MiB
+	Log  *slog.Logger // discarded if nil
+
+	// Durable says that the frames up to this LSN were durable once: none of them is cut off as a torn end, and a log without
+	// files begins behind it.
+	Durable uint64
 
 	// Step lets tests fail each act on disk, before or after it was done.
 	Step func(name string, do func() error) error
@@ -47,13 +50,13 @@ type Log struct {
 	damaged  int    // guarded by mu; frames that do not check
 
 	// Of the one writer:
-	active  *os.File
-	next    uint64 // LSN
-	broken  error
-	buf     []byte
-	kept    int64 // bytes of the active file that count
-	dirty   bool  // there may be others behind
-	durable uint64
+	active *os.File
+	number uint32 // of the active file
+	kept   int64  // bytes of it that count
+	dirty  bool   // there may be others behind
+	next   uint64 // LSN
+	broken error
+	buf    []byte
 }
 
 // ErrNotDone is in the chain of the error of a Commit after which the log is as before.
@@ -70,7 +73,7 @@ func Open(cfg Config) (*Log, error) {
 	if cfg.Step == nil {
 		cfg.Step = func(_ string, do func() error) error { return do() }
 	}
-	l := &Log{cfg: cfg, next: max(cfg.First, 1)}
+	l := &Log{cfg: cfg, next: cfg.Durable + 1}
 	l.files.dir = cfg.Dir
 	if err := makeDir(cfg.Dir, cfg.Step); err != nil {
 		return nil, err
@@ -113,13 +116,13 @@ func (l *Log) load() error {
 	slices.SortFunc(l.segments, func(a, b Info) int { return int(a.Number) - int(b.Number) })
 	for i := range l.segments {
 		last := i == len(l.segments)-1
-		if err := l.inspect(&l.segments[i]); err != nil && !last {
-			return err
-		} else if err != nil { // a file that was just begun when the power went
-			if err := os.Remove(l.files.path(l.segments[i].Number)); err != nil {
-				return err
-			}
+		err := l.inspect(&l.segments[i])
+		if errors.Is(err, errNoHeader) && last { // it was just begun when the power went
+			err = os.Remove(l.files.path(l.segments[i].Number))
 			l.segments = l.segments[:i]
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if len(l.segments) == 0 {
@@ -128,40 +131,49 @@ func (l *Log) load() error {
 	return l.resume()
 }
 
-// inspect reads a file's header.
+// errNoHeader is of a file that has no frame and no whole header.
+var errNoHeader = domicile.E("segments", domicile.Invalid, "a segment is empty: restore it from a backup")
+
+// inspect reads a file's header. One that is damaged is told by the first frame, which has a checksum.
 func (l *Log) inspect(s *Info) error {
 	f, err := os.Open(l.files.path(s.Number))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	b := make([]byte, fileHeader)
-	if _, err := io.ReadFull(f, b); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return err
-	}
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if string(b[:len(magic)]) != magic || binary.BigEndian.Uint32(b[20:]) != s.Number {
+	s.Size = info.Size()
+	b := make([]byte, min(s.Size, fileHeader+header))
+	if _, err := io.ReadFull(f, b); err != nil {
+		return fmt.Errorf("read segment: %w", err)
+	}
+	good := len(b) >= fileHeader && string(b[:len(magic)]) == magic && binary.BigEndian.Uint32(b[20:]) == s.Number
+	if good {
+		s.First = binary.BigEndian.Uint64(b[24:])
+		if v := binary.BigEndian.Uint32(b[16:]); v > format {
+			return domicile.E("segments", domicile.Invalid, fmt.Sprintf("the format of %s is %d and this release reads up to %d: use a newer release", f.Name(), v, format))
+		}
+	}
+	switch h, err := parseHeader(b[min(len(b), fileHeader):]); {
+	case err == nil && (!good || h.lsn != s.First):
+		l.damaged++
+		l.cfg.Log.Error("segments: a file is damaged at its beginning", "segment", name(s.Number))
+		s.First = h.lsn
+	case !good && len(b) <= fileHeader:
+		return errNoHeader
+	case !good:
 		return domicile.E("segments", domicile.Invalid, f.Name()+" is damaged at its beginning: restore it from a backup")
 	}
-	if v := binary.BigEndian.Uint32(b[16:]); v > format {
-		return domicile.E("segments", domicile.Invalid, fmt.Sprintf("the format of %s is %d and this release reads up to %d: use a newer release", f.Name(), v, format))
-	}
-	s.First, s.Size = binary.BigEndian.Uint64(b[24:]), info.Size()
 	return nil
 }
 
 // resume finds the end of the newest file, cuts off what was not flushed, and goes on behind it.
 func (l *Log) resume() error {
 	last := &l.segments[len(l.segments)-1]
-	l.next = last.First
-	end := int64(fileHeader)
-	err := l.scanFile(*last, true, func(f Frame) error {
-		end, l.next = int64(f.Place.Offset)+int64(f.Place.Length), f.LSN+1
-		return nil
-	})
+	end, lsn, err := l.scanFile(*last, true, func(Frame) error { return nil })
 	if err != nil {
 		return err
 	}
@@ -178,7 +190,7 @@ func (l *Log) resume() error {
 		return err
 	}
 	last.Size = end
-	l.active, l.kept, l.durable = f, end, l.next-1
+	l.active, l.number, l.kept, l.next = f, last.Number, end, lsn+1
 	return nil
 }
 
@@ -209,7 +221,7 @@ func (l *Log) begin(number uint32) error {
 	if l.active != nil {
 		l.active.Close()
 	}
-	l.active, l.kept, l.durable = f, fileHeader, l.next-1
+	l.active, l.number, l.kept = f, number, fileHeader
 	l.mu.Lock()
 	l.segments = append(l.segments, Info{Number: number, Size: fileHeader, First: l.next})
 	l.mu.Unlock()

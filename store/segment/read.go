@@ -35,7 +35,7 @@ func (l *Log) Scan(after uint64, fn func(Frame) error) error {
 		if i+1 < len(all) && all[i+1].First <= after+1 {
 			continue
 		}
-		err := l.scanFile(s, false, func(f Frame) error {
+		_, _, err := l.scanFile(s, false, func(f Frame) error {
 			if f.LSN <= after {
 				return nil
 			}
@@ -52,58 +52,62 @@ func (l *Log) Scan(after uint64, fn func(Frame) error) error {
 func (l *Log) ScanOne(number uint32, fn func(Frame) error) error {
 	for _, s := range l.List() {
 		if s.Number == number {
-			return l.scanFile(s, false, fn)
+			_, _, err := l.scanFile(s, false, fn)
+			return err
 		}
 	}
 	return domicile.E("scan segment", domicile.NotExist, "no such segment")
 }
 
-// scanFile reads a file and walks it. With tail it stops where bytes begin that were not flushed.
-func (l *Log) scanFile(s Info, tail bool, fn func(Frame) error) error {
-	f, err := os.Open(l.files.path(s.Number))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
+// scanFile reads a file and walks it to its end, or with tail to where bytes begin that were not flushed, and returns the LSN before that.
+func (l *Log) scanFile(s Info, tail bool, fn func(Frame) error) (end int64, last uint64, err error) {
+	last = s.First - 1
 	if s.Size <= fileHeader {
-		return nil
+		return s.Size, last, nil
 	}
-	b := make([]byte, s.Size) // not a map of the file: there, a disk that fails kills the process
-	if _, err := io.ReadFull(f, b); err != nil {
-		return fmt.Errorf("read segment: %w", err)
+	b, err := l.readFile(s)
+	if err != nil {
+		return 0, 0, err
 	}
-	at, last := fileHeader, s.First-1
+	at := fileHeader
 	for at < len(b) {
 		h, whole, err := parseFrame(b[at:])
 		if err == nil && whole {
 			place := Place{s.Number, uint32(at + header), h.length}
 			if err := fn(Frame{h.kind, h.lsn, place, b[at+header : at+header+int(h.length)]}); err != nil {
-				return err
+				return 0, 0, err
 			}
 			last = h.lsn
 			at += header + int(h.length)
 			continue
 		}
-		next := len(b)
-		if err == nil && int64(at)+Bytes(int(h.length)) <= int64(len(b)) {
-			next = at + header + int(h.length) // the header is good: its payload alone is not
-			if _, _, err := parseFrame(b[next:]); err != nil && next < len(b) {
-				next = nextFrame(b, next)
-			}
-		} else {
-			next = nextFrame(b, at+1)
-		}
-		if tail && !provesDurable(b[next:], last+1) {
-			return nil
+		next := nextFrame(b, at+1) // not what its length says: bytes may be missing
+		if tail && last >= l.cfg.Durable && !provesDurable(b[next:], last+1) {
+			break
 		}
 		l.mu.Lock()
 		l.damaged++
 		l.mu.Unlock()
 		l.cfg.Log.Error("segments: a frame is damaged", "segment", name(s.Number), "offset", at, "lsn", last+1)
 		at = next
-		last++
+		if last++; tail && at == len(b) {
+			last = max(last, l.cfg.Durable) // they may have been many
+		}
 	}
-	return nil
+	return int64(at), last, nil
+}
+
+func (l *Log) readFile(s Info) ([]byte, error) {
+	f, err := os.Open(l.files.path(s.Number))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := make([]byte, s.Size) // not a map of the file: there, a disk that fails kills the process
+	if _, err := io.ReadFull(f, b); err != nil {
+		return nil, fmt.Errorf("read segment: %w", err)
+	}
+	return b, nil
 }
 
 // provesDurable says whether a later frame was written when the one with this LSN was durable already.

@@ -281,7 +281,6 @@ func (c *checker) ask(q question) (wrong string, err error) {
 	if err != nil { // it crashed: that is an answer too
 		a.end()
 		text := a.err.String()
-		os.WriteFile("/tmp/sys/stuck.txt", []byte(text), 0o600)
 		text, _, _ = strings.Cut(text[max(0, strings.LastIndex(text, "panic: ")):], "\n\n")
 		a = nil
 		return "whoever opens it crashes: " + text, nil
