@@ -172,7 +172,7 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// fsck finds nothing wrong with a folder, something with one of which a body was altered or is missing, and needs its root key.
+// fsck finds nothing wrong with a folder, something with one of which a frame of the log was altered or is missing, and needs its root key.
 func fsck(t *testing.T, c *harness.Cluster, data string) {
 	t.Helper()
 	rootKey := filepath.Join(c.Dir, "eu-ireland", "root.key")

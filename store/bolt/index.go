@@ -115,6 +115,23 @@ func (x *index) room() error {
 	return nil
 }
 
+// newest is the last LSN that readers see.
+func (x *index) newest() uint64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.lsn
+}
+
+// lacks waits until bbolt is not busy, and says whether it has not all up to an LSN and would take it.
+func (x *index) lacks(lsn uint64) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for x.frozen != nil && x.waiting == nil && x.broken == nil {
+		x.change.Wait()
+	}
+	return x.applied < lsn && x.top.Len() > 0 && x.waiting == nil && x.broken == nil && !x.closing
+}
+
 func (x *index) failure() error {
 	x.mu.RLock()
 	defer x.mu.RUnlock()

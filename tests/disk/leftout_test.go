@@ -21,7 +21,6 @@ var redundant = map[string]string{
 	"file /data/store/index.db, its size":          grown,
 	"folder /data/audit/tile: +entries":            "the same folder is synced again for the tiles, before the checkpoint that covers both",
 	"folder /data/audit: +tmp -tmp":                "the folder for temporary files, which is made anew at every opening",
-	"folder /data/store: +bodies +staging":         "the same folder is synced again for index.db, before the store is open",
 	"folder /data: +.new-* +region.secret -.tmp-*": "each part that is opened syncs the data folder again, before anything of it counts that is sealed",
 	"folder /data/keys: +.new-* -.new-*":           "the same folder is synced again when the file has its name; a killed process had left such a file",
 	"folder /secrets: +wraps":                      "it is empty; who opens the ring syncs the same folder again before a key is made in it",
@@ -39,9 +38,6 @@ func init() {
 	}
 	for _, names := range []string{"+*", "-*", "+* -*"} {
 		redundant["folder /data/outbound: "+names+", left by a killed process"] = "no entry of the queue names the file yet, or any more: opening removes it"
-	}
-	for _, names := range []string{"+bodies +staging", "+index.db.new", "+index.db +index.db.new"} {
-		redundant["folder /data/store: "+names+", left by a killed process"] = "opening syncs the store's folder twice"
 	}
 }
 
@@ -64,7 +60,7 @@ const grown = "bbolt sets a file's size and syncs it, then writes pages and sync
 
 // words are the names that mean something in a path; every other is replaced by a star.
 var words = strings.Fields(`data audit log.db log.db.new tmp checkpoint tile entries cosigner witness.db witness.db.new keys store
-	index.db index.db.new bodies staging journal lock secrets domicile.stamp outbound
+	index.db index.db.new segments base new journal lock secrets domicile.stamp outbound
 	wraps account.keys region.secret`)
 
 // pattern is a path without what differs from run to run.
@@ -79,6 +75,8 @@ func pattern(path string) string {
 			parts[i] = "tile-entries-*"
 		case strings.HasPrefix(p, "tile-"):
 			parts[i] = "tile-*"
+		case strings.HasSuffix(p, ".seg"):
+			parts[i] = "*.seg"
 		case strings.HasSuffix(p, ".journal"):
 			parts[i] = "*.journal"
 		case p != "":
