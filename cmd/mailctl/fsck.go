@@ -51,9 +51,13 @@ func (a *app) fsck(cmd *cobra.Command, dir, rootKey, pins string) error {
 		return err
 	}
 	defer release()
-	secret, err := keys.LoadSecret(rootKey, dir)
+	root, err := keys.LoadRoot(rootKey)
 	if err != nil {
 		return err
+	}
+	secret, err := root.Open(dir)
+	if err != nil {
+		return &unsound{"the keys of " + dir + " are not sound", err}
 	}
 	v := struct {
 		Valid   bool            `json:"valid"`
