@@ -219,7 +219,7 @@ func TestOneWayCut(t *testing.T) {
 	if _, err := s.Write(text); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, 30*time.Second, "the message to be on its way", func() bool { return staged(t, p.c, ieNode) > 0 })
+	harness.Eventually(t, 2*time.Minute, "the message to be on its way", func() bool { return staged(t, p.c, ieNode) > 0 })
 	p.net.Set(toUS, netlink.Fault{Silent: true})
 	if _, err := s.Command(250, "."); lab.Code(err) != 451 {
 		t.Errorf("the answer of home was lost, and the sender is told %v", err)
@@ -252,7 +252,7 @@ func TestStalledLink(t *testing.T) {
 	if _, err := s.Write(text[:100<<10]); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, 30*time.Second, "the message to be on its way", func() bool { return staged(t, p.c, ieNode) > 0 })
+	harness.Eventually(t, 2*time.Minute, "the message to be on its way", func() bool { return staged(t, p.c, ieNode) > 0 })
 	p.net.Both(usNode, ieNode, netlink.Fault{Silent: true})
 	harness.Eventually(t, 2*time.Minute, "home to give up", func() bool { return staged(t, p.c, ieNode) == 0 })
 	s.Write(text[100<<10:]) // the front may have ended the connection
@@ -313,7 +313,7 @@ func TestSessionOnBadLink(t *testing.T) {
 	k.want("LOGIN aoife@example.com "+p.passwords["aoife@example.com"], "NO [UNAVAILABLE]")
 	p.net.Heal()
 	p.c.Met(t, 3)
-	harness.Eventually(t, 60*time.Second, "a login by the wrong region", func() bool {
+	harness.Eventually(t, 2*time.Minute, "a login by the wrong region", func() bool {
 		k := dialIMAP(t, p.c.Node(usNode).IMAP)
 		got, _ := k.ask("LOGIN aoife@example.com " + p.passwords["aoife@example.com"])
 		return strings.HasPrefix(got, "OK")
@@ -367,7 +367,7 @@ func TestCutOff(t *testing.T) {
 	p.c.Met(t, 3)
 	p.again(t, usNode, "aoife@example.com", out)
 	p.again(t, ieNode, "samuel@example.com", back)
-	harness.Eventually(t, 60*time.Second, "the release", func() bool { return legal("order", "release", id).Code == 0 })
-	harness.Eventually(t, 60*time.Second, "Ireland to be told", func() bool { return strings.Count(string(legal("order", "ls").Out), `"refer"`) == 1 })
+	harness.Eventually(t, 2*time.Minute, "the release", func() bool { return legal("order", "release", id).Code == 0 })
+	harness.Eventually(t, 2*time.Minute, "Ireland to be told", func() bool { return strings.Count(string(legal("order", "ls").Out), `"refer"`) == 1 })
 	p.judge(t)
 }
