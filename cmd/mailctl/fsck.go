@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,15 +68,15 @@ func (f *fsck) run() error {
 	if err != nil {
 		return err
 	}
-	root, err := keys.LoadRoot(f.rootKey)
-	if err != nil {
-		return err
-	}
 	release, err := region.Lock(f.dir)
 	if err != nil {
 		return err
 	}
 	defer release()
+	secret, err := keys.LoadSecret(f.rootKey, f.dir)
+	if err != nil {
+		return err
+	}
 	v := struct {
 		Valid   bool            `json:"valid"`
 		Region  domicile.Region `json:"region"`
@@ -87,8 +88,8 @@ func (f *fsck) run() error {
 		name  string
 		check func(string) error
 	}{
-		{"store", func(path string) error { return f.store(path, r, root) }},
-		{"journal", func(path string) error { return fsckJournal(path, root) }},
+		{"store", func(path string) error { return f.store(path, r, secret) }},
+		{"journal", func(path string) error { return fsckJournal(path, secret) }},
 		{"audit", func(path string) error { return f.fsckLog(path, f.pins) }},
 	} {
 		path := filepath.Join(f.dir, part.name)
@@ -108,11 +109,12 @@ func (f *fsck) run() error {
 	})
 }
 
-func (f *fsck) store(path string, r domicile.Region, root *keys.Root) error {
-	ring, err := keys.OpenRing(root, filepath.Join(f.dir, "keys"))
+func (f *fsck) store(path string, r domicile.Region, secret *keys.Secret) error {
+	ring, err := keys.OpenRing(secret, filepath.Join(f.dir, "keys"))
 	if err != nil {
 		return err
 	}
+	defer ring.Close()
 	progress, done := f.progress()
 	defer done()
 	s, err := bolt.Open(bolt.Config{Dir: path, Region: r, Sealer: ring, NewIndex: f.rebuildIndex, Progress: progress})
@@ -130,7 +132,7 @@ func (f *fsck) store(path string, r domicile.Region, root *keys.Root) error {
 			return err
 		}
 	}
-	return s.Check(f.cmd.Context())
+	return errors.Join(ring.Check(), s.Check(f.cmd.Context()))
 }
 
 // progress draws how far the work is, on one line of a terminal; done ends the line. Elsewhere nothing is drawn.
@@ -157,8 +159,8 @@ func (f *fsck) progress() (progress func(work string, done, of int64), done func
 }
 
 // fsckJournal opens the journal, which reads all of it and follows its chain.
-func fsckJournal(path string, root *keys.Root) error {
-	j, err := region.OpenJournal(path, root.Box("journal"), keepAll, time.Now)
+func fsckJournal(path string, secret *keys.Secret) error {
+	j, err := region.OpenJournal(path, secret.Box("journal"), keepAll, time.Now)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,9 @@ import (
 	"math/bits"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 
 	bbolt "go.etcd.io/bbolt"
@@ -149,16 +151,13 @@ func (s *Store) openIndex() (*bbolt.DB, error) {
 		}
 	}
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		if err := s.mayMake(); err != nil {
-			return nil, err
-		}
 		if err := s.makeIndex(); err != nil {
 			return nil, err
 		}
 	}
 	db, err := openBolt(path)
-	if err != nil && !errors.Is(err, berrors.ErrTimeout) {
-		s.cfg.Log.Error("store: the index does not open and is made anew from the log", "error", err)
+	if errors.Is(err, errDamaged) {
+		s.cfg.Log.Error("store: the index is damaged and is made anew from the log", "error", err)
 		if err := errors.Join(os.Rename(path, path+".damaged"), s.makeIndex()); err != nil {
 			return nil, err
 		}
@@ -191,12 +190,36 @@ func (s *Store) openIndex() (*bbolt.DB, error) {
 	return db, s.removeOld()
 }
 
-func openBolt(path string) (*bbolt.DB, error) {
-	return bbolt.Open(path, 0o600, &bbolt.Options{
+// openBolt opens a bbolt file, or makes one. If it was cut short or written over, so that it cannot be used, the error is errDamaged.
+func openBolt(path string) (db *bbolt.DB, err error) {
+	before, _ := os.Stat(path)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // bbolt maps the file, and reads what is not there
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errDamaged, r)
+		}
+	}()
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:         time.Second,
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: mapSize,
 	})
+	var errno syscall.Errno
+	if before == nil || errors.Is(err, berrors.ErrTimeout) || errors.As(err, &errno) {
+		return db, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	used := int64(0)
+	err = db.View(func(tx *bbolt.Tx) error { used = tx.Size(); return nil })
+	if err == nil && before.Size() < used { // also one of no bytes, which bbolt takes for a new file
+		err = fmt.Errorf("%w: %d bytes are left of %d", errDamaged, before.Size(), used)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 func formatOf(db *bbolt.DB) (f uint64) {
@@ -225,7 +248,7 @@ func (s *Store) openLog(db *bbolt.DB) error {
 	if err != nil {
 		return err
 	}
-	if s.log.Next() <= applied || s.log.List()[0].First > applied+1 {
+	if s.apart(applied) {
 		s.log.Close()
 		return errApart
 	}
@@ -233,6 +256,9 @@ func (s *Store) openLog(db *bbolt.DB) error {
 	err = s.replay(x, applied)
 	if n := s.log.Damaged(); err == nil && n > 0 && s.cfg.NewIndex {
 		err = domicile.E("new index", domicile.Invalid, fmt.Sprintf("%d frames of the log are damaged, and a new index could lack what they say: the old one stays", n))
+	}
+	if err == nil {
+		err = x.view(s.haveSegments)
 	}
 	if err != nil {
 		s.log.Close()
@@ -245,6 +271,31 @@ func (s *Store) openLog(db *bbolt.DB) error {
 }
 
 var errApart = domicile.E("segments", domicile.Invalid, "log and index do not belong together, or segments are missing: restore both from one backup")
+
+// apart says whether the log lacks files that bbolt does not make up for.
+func (s *Store) apart(applied uint64) bool {
+	list := s.log.List()
+	for i, info := range list[1:] {
+		if info.First > applied+1 && info.Number != list[i].Number+1 {
+			return true
+		}
+	}
+	return s.log.Next() <= applied || list[0].First > applied+1
+}
+
+// haveSegments wants the files that bodies are in.
+func (s *Store) haveSegments(tx *txn) error {
+	have := map[uint64]bool{}
+	for _, info := range s.log.List() {
+		have[uint64(info.Number)] = true
+	}
+	return tx.root(bSegments).ForEach(func(k, _ []byte) error {
+		if !have[readNumber(k)] {
+			return errApart
+		}
+		return nil
+	})
+}
 
 // replay brings bbolt what the log has behind applied, by the code of the live path.
 func (s *Store) replay(x *index, applied uint64) error {

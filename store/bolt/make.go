@@ -21,6 +21,9 @@ func (s *Store) makeIndex() error {
 		return err
 	}
 	if len(bases) == 0 {
+		if left, _ := os.ReadDir(s.path(oldBodies)); len(left) > 0 { // of an earlier format, which has no log to make it from
+			return domicile.E("index", domicile.Invalid, indexFile+" is lost but there are bodies: restore it from a backup, or use an empty folder")
+		}
 		return s.loadIndex(0, func(func(k, v []byte) error) error { return nil })
 	}
 	lsn := bases[len(bases)-1]
@@ -33,18 +36,6 @@ func (s *Store) makeIndex() error {
 			return put(k, v)
 		})
 	})
-}
-
-// mayMake refuses to make an index where one of an earlier format is lost.
-func (s *Store) mayMake() error {
-	bases, err := s.bases()
-	if err != nil || len(bases) > 0 {
-		return err
-	}
-	if left, _ := os.ReadDir(s.path(oldBodies)); len(left) > 0 {
-		return domicile.E("index", domicile.Invalid, indexFile+" is missing but there are bodies: restore it from a backup, or use an empty folder")
-	}
-	return nil
 }
 
 // loadIndex writes a bbolt file with the entries that fill gives, in the order of keys, and puts it in place of index.db.
@@ -67,6 +58,7 @@ func (s *Store) loadIndex(applied uint64, fill func(put func(k, v []byte) error)
 	if err == nil {
 		err = l.end(applied)
 	}
+	l.abandon()
 	if err := errors.Join(err, db.Sync(), db.Close()); err != nil {
 		os.Remove(temp)
 		return fmt.Errorf("make the index: %w", err)
@@ -108,6 +100,13 @@ func (l *loader) put(k, v []byte) error {
 func (l *loader) end(applied uint64) error {
 	m := l.tx.Bucket(bMeta)
 	return firstError(m.Put(kFormat, number(format)), m.Put(kApplied, number(applied)), l.tx.Commit())
+}
+
+// abandon gives up what was not committed: bbolt does not close before.
+func (l *loader) abandon() {
+	if l.tx != nil {
+		l.tx.Rollback()
+	}
 }
 
 // A base is the whole index as it was at an LSN, in a log of its own: base/<LSN>. Older changes in the segments are not needed to make the index anew.

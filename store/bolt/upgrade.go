@@ -46,7 +46,12 @@ func (s *Store) upgrade(db *bbolt.DB) (*bbolt.DB, error) {
 		return nil, errors.Join(err, log.Close())
 	}
 	u.to.NoSync = true // it is only read here
-	err = firstError(db.View(u.run), u.group.Commit())
+	u.l = &loader{db: u.to}
+	err = db.View(u.run)
+	u.l.abandon()
+	if err == nil {
+		err = u.group.Commit()
+	}
 	lsn := log.Next() - 1
 	if err == nil {
 		err = u.to.View(func(tx *bbolt.Tx) error { return s.putBase(lsn, tx.Bucket(bKeys)) })
@@ -102,7 +107,6 @@ func (u *upgrader) run(tx *bbolt.Tx) error {
 	if r, err := u.s.cfg.Sealer.OpenRecord("", meta.Get(kProof), place("region")); err != nil || string(r) != string(u.s.cfg.Region) {
 		return domicile.E("index", domicile.Invalid, "this store was sealed under another root key: give the region's own key file")
 	}
-	u.l = &loader{db: u.to}
 	if err := u.l.begin(); err != nil {
 		return err
 	}
