@@ -145,30 +145,33 @@ func giveTo(f *os.File, path string) error {
 
 // readSecret reads a key file, and refuses one that anyone but its owner may read.
 func readSecret(op, path string) ([]byte, error) {
+	data, perm, err := readSmall(op, path)
+	if err == nil && perm&0o077 != 0 {
+		return nil, domicile.E(op, domicile.Invalid,
+			fmt.Sprintf("%s may be read by others (mode %04o); run chmod 600 on it, and replace the key if it has been exposed", path, perm))
+	}
+	return data, err
+}
+
+// readSmall reads a file of the size of a key file, and its mode.
+func readSmall(op, path string) ([]byte, fs.FileMode, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, domicile.E(op, domicile.NotExist, path+" does not exist")
+		return nil, 0, domicile.E(op, domicile.NotExist, path+" does not exist")
 	}
 	if err != nil {
-		return nil, domicile.W(op, err)
+		return nil, 0, domicile.W(op, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, domicile.W(op, err)
+		return nil, 0, domicile.W(op, err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxKeyFile {
-		return nil, domicile.E(op, domicile.Invalid, path+" is not a key file")
-	}
-	if perm := info.Mode().Perm(); perm&0o077 != 0 {
-		return nil, domicile.E(op, domicile.Invalid,
-			fmt.Sprintf("%s may be read by others (mode %04o); run chmod 600 on it, and replace the key if it has been exposed", path, perm))
+		return nil, 0, domicile.E(op, domicile.Invalid, path+" is not a key file")
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
-	if err != nil {
-		return nil, domicile.W(op, err)
-	}
-	return data, nil
+	return data, info.Mode().Perm(), domicile.W(op, err)
 }
 
 // syncDir makes the names in dir durable.

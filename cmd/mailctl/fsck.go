@@ -73,9 +73,13 @@ func (f *fsck) run() error {
 		return err
 	}
 	defer release()
-	secret, err := keys.LoadSecret(f.rootKey, f.dir)
+	root, err := keys.LoadRoot(f.rootKey)
 	if err != nil {
 		return err
+	}
+	secret, err := root.Open(f.dir)
+	if err != nil {
+		return &unsound{"the keys of " + f.dir + " are not sound", err}
 	}
 	v := struct {
 		Valid   bool            `json:"valid"`

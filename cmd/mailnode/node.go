@@ -224,6 +224,7 @@ func (n *node) buildStore() error {
 		return err
 	}
 	n.ring = ring
+	n.opened(ring.Close)
 	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Now: n.cfg.Now, Log: n.log, SegmentSize: n.cfg.StoreSegment})
 	if err != nil {
 		return err

@@ -156,7 +156,8 @@ func (s *Store) compact(number uint32, stop <-chan struct{}, fast bool) error {
 		}
 		bytes := int64(0)
 		err := s.update(context.Background(), "", func(tx *txn) error {
-			bytes = s.moveFrames(tx, batch)
+			s.moveFrames(tx, batch)
+			bytes = tx.w.moved
 			return nil
 		})
 		if err == nil {
@@ -216,12 +217,12 @@ type moved struct {
 	payload []byte
 }
 
-// moveFrames writes the frames of a batch anew that are still named where they were, and returns how many bytes those have.
-func (s *Store) moveFrames(tx *txn, batch []moved) (bytes int64) {
+// moveFrames writes the frames of a batch anew that are still named where they were.
+func (s *Store) moveFrames(tx *txn, batch []moved) {
 	for _, m := range batch {
 		a := s.accountIn(tx, m.acct)
 		if m.kind == frameSearch {
-			bytes += a.moveSection(m)
+			a.moveSection(m)
 			continue
 		}
 		if m.kind == frameBody {
@@ -229,7 +230,6 @@ func (s *Store) moveFrames(tx *txn, batch []moved) (bytes int64) {
 			if r, err := a.body(id); err == nil && r.place == m.from {
 				r.place = tx.moveFrame(m)
 				a.putBody(id, r)
-				bytes += segment.Bytes(len(m.payload))
 			}
 			continue
 		}
@@ -240,15 +240,14 @@ func (s *Store) moveFrames(tx *txn, batch []moved) (bytes int64) {
 		if r, ok, err := a.chunk(d); err == nil && ok && r.place == m.from {
 			r.place = tx.moveFrame(m)
 			a.putChunk(d, r)
-			bytes += segment.Bytes(len(m.payload))
 		}
 	}
-	return bytes
 }
 
 func (tx *txn) moveFrame(m moved) segment.Place {
 	to := tx.frame(m.kind, m.payload)
 	tx.live(m.from, -1)
 	tx.live(to, 1)
+	tx.w.moved += segment.Bytes(len(m.payload))
 	return to
 }
