@@ -26,6 +26,12 @@ var redundant = map[string]string{
 	"folder /secrets: +wraps":                      "it is empty; who opens the ring syncs the same folder again before a key is made in it",
 	"folder /wraps: -*":                            overwritten,
 	"folder /wraps: -*, left by a killed process":  overwritten,
+	"file /data/store/index.db.new, first pages":   unplaced,
+	"file /data/store/index.db.new, its size":      unplaced,
+	"folder /data/store: +index.db +index.db.new":  "the same folder is synced again when the index is open, before the store is",
+	"folder /data/store/base: +new":                "the same folder is synced again when the base has its name, before an older one or a segment goes",
+	"folder /data/store/base: +new -*":             "the same",
+	"folder /data/store/base: +new -new":           "the same",
 
 	"file /data/audit/log.db, data pages, left by a killed process":        unnamed,
 	"file /data/cosigner/witness.db, data pages, left by a killed process": unnamed,
@@ -51,6 +57,8 @@ func reason(site string) string {
 }
 
 const inAct = ", in the act "
+
+const unplaced = "the whole file is synced again before it takes the place of index.db"
 
 const overwritten = "the file's bytes were overwritten and synced before: if its name comes back it holds zeros"
 
