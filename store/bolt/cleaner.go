@@ -100,17 +100,22 @@ func (s *Store) rebase(now bool) (uint64, error) {
 		return newest, nil
 	}
 	if now {
-		s.index.flush()
+		s.flush()
 	}
 	return s.writeBase()
 }
 
 // flush waits until bbolt has all that was pending when it was called, or fails to take it.
-func (x *index) flush() {
+func (s *Store) flush() {
+	select {
+	case s.writer.hurry <- struct{}{}:
+	default:
+	}
+	x := s.index
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for lsn := x.lsn; x.applied < lsn && x.waiting == nil && x.broken == nil && !x.closing; {
-		x.change.Wait() // the writer hands it over within applyAfter
+		x.change.Wait()
 	}
 }
 

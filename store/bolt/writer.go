@@ -17,6 +17,7 @@ import (
 type writer struct {
 	s       *Store
 	jobs    chan *job
+	hurry   chan struct{} // hand over to bbolt now
 	closing chan struct{}
 	once    sync.Once
 	done    chan struct{}
@@ -43,7 +44,7 @@ type job struct {
 }
 
 func startWriter(s *Store) *writer {
-	w := &writer{s: s, jobs: make(chan *job), closing: make(chan struct{}), done: make(chan struct{})}
+	w := &writer{s: s, jobs: make(chan *job), hurry: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -79,6 +80,8 @@ func (w *writer) run() {
 		case j := <-w.jobs:
 			w.commit(j)
 		case <-tick.C:
+			w.s.index.freeze(1)
+		case <-w.hurry:
 			w.s.index.freeze(1)
 		case <-w.closing:
 			return
