@@ -128,7 +128,7 @@ func (x *summaries) of(idx []int) (*message.Summary, error) {
 	if len(x.list) == 0 || x.list[len(x.list)-1].UID < uid {
 		limit := idx[min(readAhead, len(idx))-1] - idx[0] + 1
 		var err error
-		if x.list, err = x.s.store().List(x.s.ctx(), x.s.acct, v.mailbox.ID, uid-1, min(limit, readAhead)); err != nil {
+		if x.list, err = x.s.store().Listing(x.s.ctx(), x.s.acct, v.mailbox.ID, uid-1, min(limit, readAhead)); err != nil {
 			return nil, failure(err)
 		}
 	}

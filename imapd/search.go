@@ -170,7 +170,7 @@ func (c *candidate) uid() store.UID { return c.s.view.msgs[c.index].UID }
 func (c *candidate) date() (time.Time, error) {
 	if c.sent == nil {
 		c.sent = &time.Time{}
-		list, err := c.s.store().List(c.s.ctx(), c.s.acct, c.s.view.mailbox.ID, c.uid()-1, 1)
+		list, err := c.s.store().Listing(c.s.ctx(), c.s.acct, c.s.view.mailbox.ID, c.uid()-1, 1)
 		if err != nil {
 			return *c.sent, failure(err)
 		}

@@ -28,6 +28,21 @@
 // What does not decode is read as far as it does: a wrong or unknown charset as UTF-8
 // where it reads like that, and else as Windows-1252.
 //
+// # Summaries
+//
+// [Message.Summarize] makes what a store keeps ready of a message at delivery: the bytes of
+// ENVELOPE and BODYSTRUCTURE, where parts stand, and what SORT, THREAD and most searches look at.
+// docs/FORMATS.md has its bytes.
+//
+//	kept := m.Summarize().AppendBinary(nil)       // at delivery
+//	s, err := message.ParseSummary(kept)          // later; on an error make it anew from the message
+//	if s.Envelope != "" {
+//		answer = append(answer, s.Envelope...) // else m.AppendEnvelope(answer, m.Root)
+//	}
+//	if p, ok := s.Find([]int{1, 2}); ok {         // if s.Placed(), else m.Find
+//		section = body[p.Body:p.End]
+//	}
+//
 // # Cost
 //
 // Parse reads the bytes once, line by line; time is linear in their number

@@ -40,16 +40,18 @@ func Fold(s string) string {
 			continue
 		}
 		r, n := utf8.DecodeRuneInString(s[i:])
-		if l := f.letterOf(r); l.alone {
+		if l := f.letterOf(r); l.alone || ideograph(r) {
 			f.odd(s[odd:i])
 			f.accents = 0
-			f.out = append(f.out, l.folded...)
 			odd = i + n
-		} else if ideograph(r) {
-			f.odd(s[odd:i])
-			f.accents = 0
-			f.out = append(f.out, s[i:i+n]...)
-			odd = i + n
+			switch {
+			case !l.alone:
+				f.out = append(f.out, s[i:odd]...)
+			case l.plain:
+				f.out = append(f.out, l.folded...)
+			default:
+				f.add(l.folded)
+			}
 		}
 		i += n
 	}
@@ -83,18 +85,18 @@ func (f *folder) space() {
 	}
 }
 
-// odd adds characters that may change with their neighbours: accents are put in order.
+// odd adds characters that may change with their neighbours: accents are put in order. No accent is out of order where each but
+// the first character is a letter.
 func (f *folder) odd(s string) {
-	if s == "" {
-		return
-	}
-	if r, n := utf8.DecodeRuneInString(s); n == len(s) {
-		if l := f.letterOf(r); l.single {
-			f.add(l.folded)
+	for i, r := range s {
+		if l := f.letterOf(r); !l.known || i > 0 && !l.starts {
+			f.add(fold(strings.ToValidUTF8(s, "\ufffd")))
 			return
 		}
 	}
-	f.add(fold(strings.ToValidUTF8(s, "\ufffd")))
+	for _, r := range s {
+		f.add(f.letterOf(r).folded)
+	}
 }
 
 // add adds folded text.
@@ -104,7 +106,7 @@ func (f *folder) add(s string) {
 		case unicode.IsSpace(r):
 			f.accents = 0
 			f.space()
-		case r < 0x300:
+		case r < 0x300 || f.letterOf(r).plain:
 			f.accents = 0
 			f.out = utf8.AppendRune(f.out, r)
 		case r == 0x34f: // the normalizer parts a long row of accents by it

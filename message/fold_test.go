@@ -5,6 +5,9 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 )
 
 func TestFold(t *testing.T) {
@@ -21,6 +24,7 @@ func TestFold(t *testing.T) {
 		{"İstanbul", "ISTANBUL", "ıstanbul", "i\u0307stanbul"},
 		{"Ver\u00adsicherung", "VERSICHERUNG", "ver\u200bsicherung\ufeff"},
 		{"a\u0323\u0301", "a\u0301\u0323", "\u00e1\u0323"},
+		{"\uffa1\uffc2", "가", "\u3131\u314f"},
 		{"\xff\xfe", "\ufffd"},
 		{"ᾳ\u0301", "α\u0345\u0301", "α\u0301\u0345"},
 		{"a" + strings.Repeat("\u0301", 100), "á" + strings.Repeat("\u0301", 15)},
@@ -52,6 +56,9 @@ func TestFoldOfEveryCharacter(t *testing.T) {
 		}
 		f := Fold(string(r))
 		checkFold(t, string(r))
+		if same := norm.NFKD.String(string(unicode.ToTitle(r))); same != string(r) && Fold(same) != f { // RFC 5051's steps
+			t.Errorf("%U is %+q, %+q is %+q", r, f, same, Fold(same))
+		}
 		for _, other := range []rune{unicode.ToLower(r), unicode.ToUpper(r), unicode.ToTitle(r), unicode.SimpleFold(r)} {
 			if other != r && Fold(string(other)) != f {
 				t.Errorf("%U is %+q, %U is %+q", r, f, other, Fold(string(other)))
@@ -98,5 +105,12 @@ func BenchmarkFold(b *testing.B) {
 				Fold(text)
 			}
 		})
+	}
+}
+
+// Folded text is kept in summaries: with other tables the same text can fold otherwise. Raise summaryVersion with these.
+func TestUnicodeVersion(t *testing.T) {
+	if got := norm.Version + " " + cases.UnicodeVersion + " " + unicode.Version; got != "15.0.0 15.0.0 15.0.0" {
+		t.Errorf("the tables are of Unicode %s", got)
 	}
 }

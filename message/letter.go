@@ -51,32 +51,43 @@ func (f *folder) letterOf(r rune) letter {
 // A letter is the folding of one character.
 type letter struct {
 	folded string
-	single bool // folded is known
-	alone  bool // and it is the same whatever stands before and behind it
+	known  bool
+	starts bool // the character is no accent, and is seen
+	alone  bool // it is the same whatever stands before and behind the character
+	plain  bool // alone, and has no space
 }
 
 type page [256]letter
 
-// known has the foldings of alphabets that are much used, made once: asking the tables of Unicode for each is slow.
+// known has the foldings of alphabets that are much used, and of what folds to many letters, made once: asking the tables of
+// Unicode for each is slow.
 var known = sync.OnceValue(func() *[256]*page {
 	var pages [256]*page
-	for _, n := range []rune{0, 1, 2, 3, 4, 5, 6, 9, 0xe, 0x10, 0x1e, 0x20, 0x30, 0xff} {
+	for _, n := range []rune{0, 1, 2, 3, 4, 5, 6, 9, 0xe, 0x10, 0x1e, 0x20, 0x30, 0xfb, 0xfc, 0xfd, 0xfe, 0xff} {
 		pages[n] = &page{}
 		for i := range pages[n] {
-			r := n<<8 + rune(i)
-			l := letter{folded: fold(string(r)), single: true}
-			l.alone = l.folded != ""
-			parts := norm.NFKD.String(string(r)) + l.folded
-			for i, r := range parts {
-				l.alone = l.alone && !unicode.IsSpace(r) && norm.NFKD.PropertiesString(parts[i:]).CCC() == 0
-			}
-			if r != utf8.RuneError { // what is not UTF-8 looks like it, and is one for each run
-				pages[n][i] = l
+			if r := n<<8 + rune(i); r != utf8.RuneError { // what is not UTF-8 looks like it, and is one for each run
+				pages[n][i] = newLetter(r)
 			}
 		}
 	}
 	return &pages
 })
+
+func newLetter(r rune) letter {
+	l := letter{folded: fold(string(r)), known: true}
+	l.starts = l.folded != "" && norm.NFKD.PropertiesString(string(r)).LeadCCC() == 0
+	l.alone = l.starts
+	l.plain = l.alone
+	parts := norm.NFKD.String(string(r)) + l.folded
+	for i, r := range parts {
+		moves := norm.NFKD.PropertiesString(parts[i:]).CCC() > 0 // an accent
+		joins := r >= 0x1100 && r < 0x1200                       // a part of a Hangul syllable
+		l.alone = l.alone && !moves && !joins
+		l.plain = l.alone && !unicode.IsSpace(r) && l.plain
+	}
+	return l
+}
 
 // ideograph: Han ideographs and Hangul syllables, which are their own folding.
 func ideograph(r rune) bool {

@@ -55,9 +55,10 @@ func Fields(header []byte, name string) []string {
 	return out
 }
 
-// fieldsIn yields the names and values, folded as they are and clipped to MaxValue, of a header's fields. A line that is no
-// field comes with its continuations under the name "".
+// fieldsIn yields the names and values, folded as they are and clipped to MaxValue, of the fields in the first MaxHeader bytes of a
+// header. A line that is no field comes with its continuations under the name "".
 func fieldsIn(header []byte) iter.Seq2[string, []byte] {
+	header = header[:min(len(header), MaxHeader)]
 	return func(yield func(string, []byte) bool) {
 		for len(header) > 0 {
 			line, rest := cutLine(header)

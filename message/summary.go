@@ -30,7 +30,7 @@ type Summary struct {
 	Envelope  string // what IMAP sends as ENVELOPE; "" = more than 4 KiB: Message.AppendEnvelope
 	Structure string // what IMAP sends as BODYSTRUCTURE; "" = more than 3 KiB: Message.AppendStructure
 
-	Sent  time.Time // the Date field, to the second, in its zone; zero if it has none that can be read
+	Sent  time.Time // the Date field, to the second, in its zone; zero if none can be read: the internal date counts (RFC 5256 2.2)
 	Reply bool      // the subject is one of a reply or a forwarded message (RFC 5256 2.1)
 
 	Subject           Searched

@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"slices"
@@ -11,10 +12,27 @@ import (
 	"time"
 )
 
-func TestSummary(t *testing.T) {
-	raw := crlf("Date: Thu, 26 Nov 2026 01:02:03 +0100\nFrom: \"=?utf-8?q?Ann=C3=A9?=\" <Ann@Example.com>, b@c\nTo: friends: d@e;\nCc: (nobody) f@g\nBcc: h@i\n" +
+// letterOfAll has something of all that a summary keeps.
+func letterOfAll() []byte {
+	return crlf("Date: Thu, 26 Nov 2026 01:02:03 +0100\nFrom: \"=?utf-8?q?Ann=C3=A9?=\" <Ann@Example.com>, b@c\nTo: friends: d@e;\nCc: (nobody) f@g\nBcc: h@i\n" +
 		"Subject: Re: [list] =?utf-8?q?GR=C3=9CN?=\nMessage-ID: <\"x\"@y>\nIn-Reply-To: your mail <1@a> <2@a>\nTo: second@field\n" +
 		"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nhello\n--b\nContent-Type: application/pdf\nContent-Disposition: attachment; filename*=utf-8''%C3%A9.pdf\n\nx\n--b--\n")
+}
+
+// Summaries that stores have are read by every later release of the same version.
+func TestSummaryVersion1(t *testing.T) {
+	text, err := os.ReadFile("testdata/summary-1.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.TrimSpace(string(text))
+	if got := hex.EncodeToString(Parse(letterOfAll()).Summarize().AppendBinary(nil)); got != want {
+		t.Errorf("the bytes of a summary are\n%s\nno longer\n%s", got, want)
+	}
+}
+
+func TestSummary(t *testing.T) {
+	raw := letterOfAll()
 	s := Parse(raw).Summarize()
 	got := fmt.Sprintf("%d %s %v %q %q %q %q %q %q %q %q %q %q %q %q", s.Size, s.Sent.Format(time.RFC3339), s.Reply, s.Subject.Text, s.BaseSubject(), s.From.Text, s.To.Text,
 		s.Cc.Text, s.Bcc.Text, s.FromKey, s.ToKey, s.CcKey, s.MessageID, s.References, s.FileNames)
@@ -258,6 +276,29 @@ func BenchmarkSummarize(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkCorpus does with every message of the corpus what a delivery does; one operation is one message.
+func BenchmarkCorpus(b *testing.B) {
+	var raws [][]byte
+	var size int64
+	for _, name := range corpus(b) {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		raws = append(raws, raw)
+		size += int64(len(raw))
+	}
+	b.ReportAllocs()
+	b.SetBytes(size / int64(len(raws)))
+	for i := 0; b.Loop(); i++ {
+		m := Parse(raws[i%len(raws)])
+		m.Summarize().AppendBinary(nil)
+		for _, text := range m.Texts() {
+			Fold(text)
+		}
+	}
 }
 
 // plain10K is a message of 10 KB of plain text, as people send them.

@@ -433,7 +433,11 @@ func journalOf(t *testing.T, c *harness.Cluster, r domicile.Region) (out []regio
 		if n.Region != r {
 			continue
 		}
-		err := region.ReadJournal(filepath.Join(c.Path(n.Data), "journal"), root.Box("journal"), func(rec region.Record) error {
+		secret, err := root.OpenCopy(filepath.Join(c.Path(n.Data), keys.SecretName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = region.ReadJournal(filepath.Join(c.Path(n.Data), "journal"), secret.Box("journal"), func(rec region.Record) error {
 			out = append(out, rec)
 			return nil
 		})

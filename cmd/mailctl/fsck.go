@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,15 +46,15 @@ func (a *app) fsck(cmd *cobra.Command, dir, rootKey, pins string) error {
 	if err != nil {
 		return err
 	}
-	root, err := keys.LoadRoot(rootKey)
-	if err != nil {
-		return err
-	}
 	release, err := region.Lock(dir)
 	if err != nil {
 		return err
 	}
 	defer release()
+	secret, err := keys.LoadSecret(rootKey, dir)
+	if err != nil {
+		return err
+	}
 	v := struct {
 		Valid   bool            `json:"valid"`
 		Region  domicile.Region `json:"region"`
@@ -64,8 +65,8 @@ func (a *app) fsck(cmd *cobra.Command, dir, rootKey, pins string) error {
 		name  string
 		check func(string) error
 	}{
-		{"store", func(path string) error { return fsckStore(cmd, path, filepath.Join(dir, "keys"), r, root) }},
-		{"journal", func(path string) error { return fsckJournal(path, root) }},
+		{"store", func(path string) error { return fsckStore(cmd, path, filepath.Join(dir, "keys"), r, secret) }},
+		{"journal", func(path string) error { return fsckJournal(path, secret) }},
 		{"audit", func(path string) error { return a.fsckLog(path, pins) }},
 	} {
 		path := filepath.Join(dir, part.name)
@@ -84,22 +85,23 @@ func (a *app) fsck(cmd *cobra.Command, dir, rootKey, pins string) error {
 	})
 }
 
-func fsckStore(cmd *cobra.Command, path, ringDir string, r domicile.Region, root *keys.Root) error {
-	ring, err := keys.OpenRing(root, ringDir)
+func fsckStore(cmd *cobra.Command, path, ringDir string, r domicile.Region, secret *keys.Secret) error {
+	ring, err := keys.OpenRing(secret, ringDir)
 	if err != nil {
 		return err
 	}
+	defer ring.Close()
 	s, err := bolt.Open(bolt.Config{Dir: path, Region: r, Sealer: ring})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	return s.Check(cmd.Context())
+	return errors.Join(ring.Check(), s.Check(cmd.Context()))
 }
 
 // fsckJournal opens the journal, which reads all of it and follows its chain.
-func fsckJournal(path string, root *keys.Root) error {
-	j, err := region.OpenJournal(path, root.Box("journal"), keepAll, time.Now)
+func fsckJournal(path string, secret *keys.Secret) error {
+	j, err := region.OpenJournal(path, secret.Box("journal"), keepAll, time.Now)
 	if err != nil {
 		return err
 	}

@@ -85,14 +85,16 @@ func (a account) eraseBlocks(left int) (int, error) {
 }
 
 // moveSection is moveFrames' part for search frames.
-func (a account) moveSection(m moved) {
+func (a account) moveSection(m moved) (bytes int64) {
 	if len(m.owner) != 12 {
-		return
+		return 0
 	}
 	b, key := a.block(readNumber([]byte(m.owner[:8]))), []byte(m.owner[8:])
 	if raw := b.Get(key); len(raw) == placeBytes && readPlace(raw) == m.from {
 		b.Put(key, appendPlace(nil, a.b.tx.moveFrame(m)))
+		bytes = segment.Bytes(len(m.payload))
 	}
+	return bytes
 }
 
 func (c *checker) blocks(a account) {

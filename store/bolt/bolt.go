@@ -29,9 +29,18 @@ type Config struct {
 	Now    func() time.Time // time.Now if nil
 	Log    *slog.Logger     // discarded if nil
 
+	// SegmentSize is how long a file of the log gets before a new one is begun, 0 = 64 MiB. Bases and compaction come as much oftener
+	// as it is less, down to every second: a test of them needs no gigabytes.
+	SegmentSize int64
+	// NewIndex makes index.db anew from base and log even if there is one, which is kept as index.db.old. If that cannot be done
+	// without loss, it is put back and Open fails.
+	NewIndex bool
+	// Progress, if not nil, is told how far long work of Open and Check is, some times a second, in units that work has of its own. It
+	// is called from one goroutine at a time. Without it the log is told, every 5 s.
+	Progress func(work string, done, of int64)
+
 	// step lets tests fail each act on disk, before or after it was done.
-	step        func(name string, do func() error) error
-	segmentSize int64 // of tests; 0 = the default
+	step func(name string, do func() error) error
 }
 
 // Store is one region's mail in one folder, opened by one process. It
@@ -58,6 +67,9 @@ type Store struct {
 	// upkeep serialises what runs beside the acts of callers: bases, compaction, checks.
 	upkeep  sync.Mutex
 	cleaner *cleaner
+
+	tally tally
+	aside bool // the old index is, while Open makes a new one
 }
 
 var _ store.Store = (*Store)(nil)
@@ -92,9 +104,9 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.step == nil {
 		cfg.step = func(_ string, do func() error) error { return do() }
 	}
-	s := &Store{cfg: cfg}
+	s, began := &Store{cfg: cfg}, time.Now()
 	if err := s.open(); err != nil {
-		return nil, domicile.W(op, err)
+		return nil, domicile.W(op, errors.Join(err, s.putBack()))
 	}
 	if err := s.recover(); err != nil {
 		s.Close()
@@ -102,6 +114,8 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s.startCleaner()
 	s.startIndexer()
+	st := s.Stats()
+	cfg.Log.Info("store: open", "segments", st.Segments, "bytes", st.SegmentBytes, "damaged", st.Damaged, "took", time.Since(began))
 	return s, nil
 }
 
@@ -131,6 +145,11 @@ func (s *Store) open() error {
 // openIndex opens the bbolt file, after it was made anew or brought to this format where that is needed.
 func (s *Store) openIndex() (*bbolt.DB, error) {
 	path := s.path(indexFile)
+	if s.cfg.NewIndex {
+		if err := s.setAside(); err != nil {
+			return nil, err
+		}
+	}
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		if err := s.makeIndex(); err != nil {
 			return nil, err
@@ -224,7 +243,7 @@ func (s *Store) openLog(db *bbolt.DB) error {
 		err = errApart
 	}
 	if err == nil {
-		s.log, err = segment.Open(segment.Config{Dir: s.path(segmentsDir), Size: s.cfg.segmentSize, Durable: applied, Log: s.cfg.Log, Step: s.cfg.step})
+		s.log, err = segment.Open(segment.Config{Dir: s.path(segmentsDir), Size: s.cfg.SegmentSize, Durable: applied, Log: s.cfg.Log, Step: s.cfg.step})
 	}
 	if err != nil {
 		return err
@@ -233,8 +252,11 @@ func (s *Store) openLog(db *bbolt.DB) error {
 		s.log.Close()
 		return errApart
 	}
-	x := startIndex(db, applied, s.cfg.step)
+	x := startIndex(db, applied, s.cfg.step, &s.tally)
 	err = s.replay(x, applied)
+	if n := s.log.Damaged(); err == nil && n > 0 && s.cfg.NewIndex {
+		err = domicile.E("new index", domicile.Invalid, fmt.Sprintf("%d frames of the log are damaged, and a new index could lack what they say: the old one stays", n))
+	}
 	if err == nil {
 		err = x.view(s.haveSegments)
 	}
@@ -277,9 +299,10 @@ func (s *Store) haveSegments(tx *txn) error {
 
 // replay brings bbolt what the log has behind applied, by the code of the live path.
 func (s *Store) replay(x *index, applied uint64) error {
-	began, acts := time.Now(), 0
+	began, acts, p := time.Now(), 0, s.pace("reads the log", int64(s.log.Next()-1-applied))
 	err := s.log.Scan(applied, func(f segment.Frame) error {
 		x.publish(x.top, f.LSN) // of this goroutine alone until Open returns
+		p.at(int64(f.LSN - applied))
 		if f.Kind != frameChange {
 			return nil
 		}

@@ -200,8 +200,10 @@ func (c *checker) segments(tx *txn) {
 
 // frames reads the log.
 func (c *checker) frames() {
-	before := c.s.log.Damaged()
+	before, list := c.s.log.Damaged(), c.s.log.List()
+	p := c.s.pace("reads the log", int64(len(list)))
 	c.failIf(c.s.log.Scan(0, func(f segment.Frame) error {
+		p.at(int64(f.Place.Segment-list[0].Number) + 1)
 		switch f.Kind {
 		case frameBody, frameChunk, frameSearch:
 			_, _, err := parseFrame(f.Payload)
@@ -221,7 +223,10 @@ func (c *checker) frames() {
 
 // readBodies reads every body to its end, which proves it whole.
 func (c *checker) readBodies() {
+	p, n := c.s.pace("reads bodies", int64(len(c.bodies))), int64(0)
 	for id, r := range c.bodies {
+		n++
+		p.at(n)
 		if c.ctx.Err() != nil {
 			c.fail("%w", c.ctx.Err())
 			return
@@ -229,15 +234,34 @@ func (c *checker) readBodies() {
 		if r.place == (segment.Place{}) {
 			continue // it comes in
 		}
-		n, err := io.Copy(io.Discard, c.s.openBody(id.acct, id.id, r))
+		read, err := io.Copy(io.Discard, c.s.openBody(id.acct, id.id, r))
 		if domicile.KindOf(err) == domicile.NotExist {
 			continue // expunged since the snapshot
 		}
-		if err == nil && n != r.size {
-			err = fmt.Errorf("%d bytes, the index says %d", n, r.size)
+		if err == nil && read != r.size {
+			err = fmt.Errorf("%d bytes, the index says %d", read, r.size)
 		}
-		c.failIf(err, "body of message", id.id)
+		if err != nil {
+			c.fail("body of message %s, which is %s: %w", id.id, c.whose(id), err)
+		}
 	}
+}
+
+// whose says which messages have a body, for whoever has to tell the owner.
+func (c *checker) whose(id bodyID) string {
+	where := fmt.Sprintf("account %s", id.acct)
+	c.failIf(c.s.view(func(tx *txn) error {
+		a := c.s.accountIn(tx, id.acct)
+		return a.b.sub(bMailboxes).ForEachBucket(func(key []byte) error {
+			return a.b.sub(bMailboxes).sub(key).sub(bMessages).ForEach(func(k, sealed []byte) error {
+				if r, err := c.s.openMessage(id.acct, domicile.MailboxID(key), readUID(k), sealed); err == nil && r.ID == id.id {
+					where += fmt.Sprintf(", mailbox %s UID %d", key, r.UID)
+				}
+				return nil
+			})
+		})
+	}), "mailboxes of account", id.acct)
+	return where
 }
 
 func (c *checker) account(a account) {
@@ -280,8 +304,7 @@ func (c *checker) mailbox(m *mailbox, refs map[domicile.MessageID]bodyRecord) {
 	if !bytes.Equal(m.account.b.sub(bNames).Get(m.nameKey(rec.Name)), []byte(m.id)) {
 		c.fail("mailbox %s: its name leads elsewhere", m.id)
 	}
-	records, err := m.all()
-	c.failIf(err, "messages of mailbox", m.id)
+	records := c.records(m)
 	sum := counters{validity: m.validity, next: m.next, modseq: m.modseq}
 	changes := m.b.sub(bChanges)
 	summaries := map[store.UID][]byte{}
@@ -316,6 +339,20 @@ func (c *checker) mailbox(m *mailbox, refs map[domicile.MessageID]bodyRecord) {
 		c.fail("mailbox %s: counters say %+v and the messages %+v", m.id, m.counters, sum)
 	}
 	c.changes(m, len(records))
+}
+
+// records returns those messages that open.
+func (c *checker) records(m *mailbox) (records []messageRecord) {
+	c.failIf(m.b.sub(bMessages).ForEach(func(k, sealed []byte) error {
+		r, err := m.s.openMessage(m.account.id, m.id, readUID(k), sealed)
+		if err != nil {
+			c.fail("account %s, mailbox %s, UID %d: %w", m.account.id, m.id, readUID(k), err)
+			return nil
+		}
+		records = append(records, r)
+		return nil
+	}), "messages of mailbox", m.id)
+	return records
 }
 
 func (c *checker) changes(m *mailbox, messages int) {

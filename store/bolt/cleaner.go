@@ -18,7 +18,7 @@ type cleaner struct {
 	done chan struct{}
 }
 
-// When the cleaner acts. A segment is compacted when less than half of it is alive, at moveRate bytes a second at most.
+// When the cleaner acts, with segments of the usual size. A segment is compacted when less than half of it is alive, at moveRate bytes a second at most.
 const (
 	cleanEvery = 20 * time.Second
 	baseLeast  = 32 << 20 // bytes of log behind the last base
@@ -26,12 +26,20 @@ const (
 	moveBatch  = 1 << 20
 )
 
+// scaled is n, less if the segments are smaller than usual.
+func (s *Store) scaled(n int64) int64 {
+	if size := s.cfg.SegmentSize; size > 0 && size < segment.DefaultSize {
+		return n / (segment.DefaultSize / size)
+	}
+	return n
+}
+
 func (s *Store) startCleaner() {
 	c := &cleaner{stop: make(chan struct{}), done: make(chan struct{})}
 	s.cleaner = c
 	go func() {
 		defer close(c.done)
-		tick := time.NewTicker(cleanEvery)
+		tick := time.NewTicker(max(time.Duration(s.scaled(int64(cleanEvery))), time.Second))
 		defer tick.Stop()
 		for {
 			select {
@@ -96,7 +104,7 @@ func (s *Store) rebase(now bool) (uint64, error) {
 	if info, err := os.Stat(s.path(indexFile)); err == nil {
 		size = info.Size()
 	}
-	if !now && (len(list) < 2 || behind < max(baseLeast, size)) {
+	if !now && (len(list) < 2 || behind < max(s.scaled(baseLeast), size)) {
 		return newest, nil
 	}
 	if now {
@@ -149,7 +157,14 @@ func (s *Store) compact(number uint32, stop <-chan struct{}, fast bool) error {
 		if len(batch) == 0 {
 			return nil
 		}
-		err := s.update(context.Background(), "", func(tx *txn) error { return s.moveFrames(tx, batch) })
+		bytes := int64(0)
+		err := s.update(context.Background(), "", func(tx *txn) error {
+			bytes = s.moveFrames(tx, batch)
+			return nil
+		})
+		if err == nil {
+			s.tally.moved.Add(bytes)
+		}
 		wait := time.Duration(size) * time.Second / moveRate
 		if batch, size = batch[:0], 0; fast {
 			wait = 0
@@ -204,12 +219,12 @@ type moved struct {
 	payload []byte
 }
 
-// moveFrames writes the frames of a batch anew that are still named where they were.
-func (s *Store) moveFrames(tx *txn, batch []moved) error {
+// moveFrames writes the frames of a batch anew that are still named where they were, and returns how many bytes those have.
+func (s *Store) moveFrames(tx *txn, batch []moved) (bytes int64) {
 	for _, m := range batch {
 		a := s.accountIn(tx, m.acct)
 		if m.kind == frameSearch {
-			a.moveSection(m)
+			bytes += a.moveSection(m)
 			continue
 		}
 		if m.kind == frameBody {
@@ -217,6 +232,7 @@ func (s *Store) moveFrames(tx *txn, batch []moved) error {
 			if r, err := a.body(id); err == nil && r.place == m.from {
 				r.place = tx.moveFrame(m)
 				a.putBody(id, r)
+				bytes += segment.Bytes(len(m.payload))
 			}
 			continue
 		}
@@ -227,9 +243,10 @@ func (s *Store) moveFrames(tx *txn, batch []moved) error {
 		if r, ok, err := a.chunk(d); err == nil && ok && r.place == m.from {
 			r.place = tx.moveFrame(m)
 			a.putChunk(d, r)
+			bytes += segment.Bytes(len(m.payload))
 		}
 	}
-	return nil
+	return bytes
 }
 
 func (tx *txn) moveFrame(m moved) segment.Place {

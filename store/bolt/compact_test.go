@@ -22,7 +22,7 @@ import (
 // smallRig is a rig with small segments.
 func smallRig(t *testing.T) (*storetest.Rig, *Store) {
 	r := storetest.New(t, func(at storetest.At) (store.Store, error) {
-		return Open(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now, segmentSize: smallSegments})
+		return still(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now, SegmentSize: smallSegments})
 	})
 	newPerson(r)
 	return r, r.Store.(*Store)

@@ -15,8 +15,9 @@ import (
 
 // index is an ordered map of keys to values: bbolt, and over it what is durable in the log alone. A goroutine of its own brings that into bbolt.
 type index struct {
-	db   *bbolt.DB
-	step func(string, func() error) error
+	db    *bbolt.DB
+	step  func(string, func() error) error
+	tally *tally
 
 	mu      sync.RWMutex
 	top     *pending // guarded by mu
@@ -48,8 +49,8 @@ var (
 	errClosed = domicile.E("store", domicile.Unavailable, "the store is closed")
 )
 
-func startIndex(db *bbolt.DB, applied uint64, step func(string, func() error) error) *index {
-	x := &index{db: db, step: step, top: newPending(), applied: applied, lsn: applied, work: make(chan work, 1), ending: make(chan struct{}), done: make(chan struct{})}
+func startIndex(db *bbolt.DB, applied uint64, step func(string, func() error) error, t *tally) *index {
+	x := &index{db: db, step: step, tally: t, top: newPending(), applied: applied, lsn: applied, work: make(chan work, 1), ending: make(chan struct{}), done: make(chan struct{})}
 	x.change = sync.NewCond(&x.mu)
 	go x.run()
 	return x
@@ -120,6 +121,17 @@ func (x *index) failure() error {
 	return x.broken
 }
 
+// state tells how many keys wait for bbolt, and why they wait: for ever, or until it takes them.
+func (x *index) state() (pending int, broken, waiting error) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	pending = x.top.Len()
+	if x.frozen != nil {
+		pending += x.frozen.Len()
+	}
+	return pending, x.broken, x.waiting
+}
+
 // applyRetry is how long a commit of bbolt that was not done waits before it is tried again, as on a full disk.
 const applyRetry = time.Second
 
@@ -128,6 +140,9 @@ func (x *index) run() {
 	for w := range x.work {
 		for {
 			done, err := x.apply(w)
+			if err != nil {
+				x.tally.applyErrors.Add(1)
+			}
 			x.mu.Lock()
 			if x.waiting = err; err == nil {
 				x.frozen, x.applied = nil, w.lsn

@@ -28,7 +28,14 @@ func (s *Store) makeIndex() error {
 	}
 	lsn := bases[len(bases)-1]
 	s.cfg.Log.Warn("store: makes a new index from the base and the log", "lsn", lsn)
-	return s.loadIndex(lsn, func(put func(k, v []byte) error) error { return readBase(s.basePath(lsn), put) })
+	p, n := s.pace("reads the base of the index, entries", 0), int64(0)
+	return s.loadIndex(lsn, func(put func(k, v []byte) error) error {
+		return readBase(s.basePath(lsn), func(k, v []byte) error {
+			n++
+			p.at(n)
+			return put(k, v)
+		})
+	})
 }
 
 // loadIndex writes a bbolt file with the entries that fill gives, in the order of keys, and puts it in place of index.db.

@@ -35,11 +35,11 @@ func (s *Store) openSummary(acct domicile.AccountID, id domicile.MessageID, seal
 	return message.ParseSummary(plain)
 }
 
-// maxList bounds what List copies out at once.
+// maxList bounds what Listing copies out at once.
 const maxList = 1000
 
-// List opens records and summaries outside of the snapshot. A summary that is not there, or does not open, is made anew from the message.
-func (s *Store) List(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) ([]store.Listed, error) {
+// Listing opens records and summaries outside of the snapshot. A summary that is not there, or does not open, is made anew from the message.
+func (s *Store) Listing(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) ([]store.Listed, error) {
 	const op = "list messages"
 	limit = min(limit, maxList)
 	var messages, summaries []entry

@@ -32,7 +32,7 @@ func (s *Store) upgrade(db *bbolt.DB) (*bbolt.DB, error) {
 			return nil, err
 		}
 	}
-	log, err := segment.Open(segment.Config{Dir: s.path(segmentsDir), Size: s.cfg.segmentSize, Step: s.cfg.step})
+	log, err := segment.Open(segment.Config{Dir: s.path(segmentsDir), Size: s.cfg.SegmentSize, Step: s.cfg.step})
 	if err != nil {
 		return nil, err
 	}

@@ -115,7 +115,7 @@ func wantSample(t *testing.T, s *Store) {
 					t.Errorf("%s, UID %d: %d bytes of %d, %v", key, c.UID, len(body), c.Size, err)
 				}
 			}
-			if _, err := s.List(ctx, a.ID, m.ID, 0, 100); err != nil {
+			if _, err := s.Listing(ctx, a.ID, m.ID, 0, 100); err != nil {
 				t.Errorf("%s: %v", key, err)
 			}
 		}
@@ -238,7 +238,7 @@ func TestUpgradeOfFormat1(t *testing.T) {
 func TestCrashInUpgrade(t *testing.T) {
 	d := &disk{}
 	cfg := sampleConfig(unpackSample(t))
-	cfg.step, cfg.segmentSize = d.step, smallSegments
+	cfg.step, cfg.SegmentSize = d.step, smallSegments
 	d.arm(-1, false)
 	s, err := Open(cfg)
 	if err != nil {

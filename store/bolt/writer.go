@@ -31,6 +31,8 @@ const (
 	maxGroup      = 256
 	maxGroupBytes = 8 << 20
 
+	probeBytes = 1 << 20
+
 	applyKeys  = 8 << 10
 	applyAfter = time.Second
 	maxPending = 8 * applyKeys // keys that wait while bbolt does not take them; then nothing more is accepted
@@ -81,6 +83,7 @@ func (w *writer) run() {
 			w.commit(j)
 		case <-tick.C:
 			w.s.index.freeze(1)
+			w.probe()
 		case <-w.hurry:
 			w.s.index.freeze(1)
 		case <-w.closing:
@@ -151,11 +154,15 @@ func (w *writer) try(j *job, gather bool) (group []*job, err error) {
 		}
 	}
 	done()
-	if err := g.Commit(); err != nil {
+	err = g.Commit()
+	if w.s.log.Broken() != nil {
+		w.broken = err
+	}
+	w.s.tally.committed(group, err, w.broken)
+	if err != nil {
 		if errors.Is(err, segment.ErrNotDone) {
 			return group, unavailable(err)
 		}
-		w.broken = err
 		return group, &domicile.Error{Op: "commit", Kind: domicile.Unknown, Detail: "ask again with the same token after a restart of the node", Err: err}
 	}
 	w.s.index.publish(next, w.s.log.Next()-1)
@@ -177,6 +184,15 @@ func (w *writer) do(j *job, tx *txn, g *segment.Group) {
 		tx.rollback()
 		g.Reset(size, lsn)
 	}
+}
+
+// probe finds out, after the log refused a group, whether it would take one again: who asks whether the store is ready may be keeping
+// everybody away until it is.
+func (w *writer) probe() {
+	if _, refused := w.s.tally.errors(); refused == nil || w.broken != nil {
+		return
+	}
+	w.s.tally.probed(w.s.log.Probe(probeBytes), nil)
 }
 
 // commitFailed says what became of a bbolt commit that failed. bbolt writes data pages, then one meta page that makes them count: if no

@@ -14,8 +14,9 @@ import (
 	"domicile/store/search"
 )
 
-// A shelf keeps the sections of a block, and counts how often each is read.
+// A shelf keeps a block, and counts how often each section is read.
 type shelf struct {
+	dir      []byte
 	sections [][]byte
 	reads    map[int]int
 }
@@ -34,13 +35,6 @@ func (s *shelf) read(i int) ([]byte, error) {
 	return s.sections[i], nil
 }
 
-func (s *shelf) size() (n int) {
-	for _, b := range s.sections {
-		n += len(b)
-	}
-	return n
-}
-
 // doc is a document: its name, and the texts of both fields.
 type doc struct {
 	name  string
@@ -55,12 +49,6 @@ func (d doc) holds(query string, in ...search.Field) bool {
 
 // build makes a block of documents.
 func build(t rapid.TB, docs ...doc) (*search.Block, *shelf) {
-	b, s, _ := written(t, docs...)
-	return b, s
-}
-
-// written makes a block of documents, and returns its directory too.
-func written(t rapid.TB, docs ...doc) (*search.Block, *shelf, []byte) {
 	b := search.NewBuilder()
 	for _, d := range docs {
 		if err := b.Doc(d.name); err != nil {
@@ -74,7 +62,7 @@ func written(t rapid.TB, docs ...doc) (*search.Block, *shelf, []byte) {
 	}
 	s := new(shelf)
 	dir, err := b.Finish(s.emit)
-	return open(t, s, dir, err), s, dir
+	return open(t, s, dir, err), s
 }
 
 func merge(t rapid.TB, drop func(string) bool, blocks ...*search.Block) (*search.Block, *shelf) {
@@ -88,6 +76,7 @@ func open(t rapid.TB, s *shelf, dir []byte, err error) *search.Block {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.dir = dir
 	b, err := search.Open(dir, s.read)
 	if err != nil {
 		t.Fatal(err)
@@ -155,15 +144,16 @@ func drawQuery(t *rapid.T, docs []doc) string {
 
 var both = []search.Field{search.Header, search.Body}
 
-// TestFind holds answers of blocks against texts that are read, after merges of merges too.
+// TestFind holds answers of blocks against texts that are read, after merges of merges too, and merged blocks against those made of the same documents at once.
 func TestFind(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var blocks []*search.Block
+		var shelves []*shelf
 		var all [][]doc
 		for i := range rapid.IntRange(1, 4).Draw(t, "blocks") {
 			docs := drawDocs(t, fmt.Sprint(i, "/"))
-			b, _ := build(t, docs...)
-			blocks, all = append(blocks, b), append(all, docs)
+			b, s := build(t, docs...)
+			blocks, shelves, all = append(blocks, b), append(shelves, s), append(all, docs)
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "merges") {
 			from := rapid.IntRange(0, len(blocks)-1).Draw(t, "from")
@@ -175,8 +165,8 @@ func TestFind(t *testing.T) {
 					left = append(left, d)
 				}
 			}
-			b, _ := merge(t, func(name string) bool { return gone[name] }, blocks[from:to]...)
-			blocks = slices.Replace(blocks, from, to, b)
+			b, s := merge(t, func(name string) bool { return gone[name] }, blocks[from:to]...)
+			blocks, shelves = slices.Replace(blocks, from, to, b), slices.Replace(shelves, from, to, s)
 			all = slices.Replace(all, from, to, left)
 		}
 		for i, b := range blocks {
@@ -188,6 +178,9 @@ func TestFind(t *testing.T) {
 				if names[j] != d.name {
 					t.Fatalf("document %d is %q, want %q", j, names[j], d.name)
 				}
+			}
+			if _, s := build(t, all[i]...); !bytes.Equal(shelves[i].dir, s.dir) || !bytes.Equal(pack(t, shelves[i].sections), pack(t, s.sections)) {
+				t.Fatal("the merged block is not the one that is made of what is left")
 			}
 			for range 6 {
 				q := drawQuery(t, all[i])
@@ -356,6 +349,11 @@ func TestLimits(t *testing.T) {
 	full := open(t, s, dir, err)
 	if sure, _, err := full.Find("last", search.Body); err != nil || !slices.Equal(slices.Collect(sure.All()), []int{search.MaxDocs - 1}) {
 		t.Error(err)
+	}
+	for i, b := range s.sections {
+		if len(b) > 72<<10 {
+			t.Errorf("section %d has %d bytes", i, len(b))
+		}
 	}
 	one, _ := build(t, doc{name: "one more"})
 	if _, err := search.Merge(s.emit, []*search.Block{full, one}, func(string) bool { return false }); !errors.Is(err, search.ErrFull) {

@@ -26,9 +26,9 @@ var sampleDocs = append([]doc{
 func TestSamples(t *testing.T) {
 	const sample = "testdata/block-1"
 	if *update {
-		_, s, dir := written(t, sampleDocs...)
+		_, s := build(t, sampleDocs...)
 		var raw []byte
-		for _, b := range append([][]byte{dir}, s.sections...) {
+		for _, b := range append([][]byte{s.dir}, s.sections...) {
 			raw = binary.AppendUvarint(raw, uint64(len(b)))
 			raw = append(raw, b...)
 		}

@@ -130,7 +130,7 @@ type cursor struct {
 // next goes to the next word.
 func (c *cursor) next() error {
 	for len(c.words) == 0 {
-		if c.nLists > 0 || c.section < len(c.open.lists) {
+		if len(c.lists) > 0 || c.nLists > 0 || c.section < len(c.open.lists) {
 			return damaged("a list of documents has no word")
 		}
 		if len(c.left) == 0 {
@@ -156,8 +156,8 @@ func (c *cursor) next() error {
 // nextList goes to the list of word.
 func (c *cursor) nextList() (err error) {
 	for c.nLists == 0 {
-		if c.section == len(c.open.lists) {
-			return damaged("a word has no list of documents")
+		if len(c.lists) > 0 || c.section == len(c.open.lists) {
+			return damaged("a word has no list of documents, or a list no word")
 		}
 		if c.lists, err = c.b.section(c.open.sections + c.section); err != nil {
 			return err

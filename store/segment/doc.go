@@ -2,7 +2,7 @@
 //
 // A frame is a kind, a log sequence number (LSN) that the log counts up from 1, and a payload, which the log does not look into.
 // Frames are written in groups: a group is one write and one flush, and only when Commit returned nil is any of it durable. Commit
-// that fails tells whether the file is as before (ErrNotDone) or nobody can know (any other error): then the log takes no more.
+// that fails tells whether the file is as before (ErrNotDone) or nobody can know (any other error); after a flush that failed the log takes no more.
 //
 //	l, err := segment.Open(segment.Config{Dir: dir})
 //	err = l.Scan(after, func(f segment.Frame) error { … })  // replays what the caller does not have

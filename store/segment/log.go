@@ -18,7 +18,7 @@ import (
 
 // Config says what Open needs.
 type Config struct {
-	Dir  string       // made if absent
+	Dir  string       // made if absent, in a folder that is there
 	Size int64        // a file that reached it is followed by a new one; 0 = 64 MiB
 	Log  *slog.Logger // discarded if nil
 
@@ -30,7 +30,8 @@ type Config struct {
 	Step func(name string, do func() error) error
 }
 
-const defaultSize = 64 << 20
+// DefaultSize of a file.
+const DefaultSize = 64 << 20
 
 // Info is what List says of a file.
 type Info struct {
@@ -52,6 +53,7 @@ type Log struct {
 	active *os.File
 	number uint32 // of the active file
 	kept   int64  // bytes of it that count
+	dirty  bool   // there may be others behind
 	next   uint64 // LSN
 	broken error
 	buf    []byte
@@ -63,7 +65,7 @@ var ErrNotDone = errors.New("nothing was written")
 // Open opens the log in a folder, or makes one, and cuts off what was not flushed.
 func Open(cfg Config) (*Log, error) {
 	if cfg.Size == 0 {
-		cfg.Size = defaultSize
+		cfg.Size = DefaultSize
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -73,7 +75,7 @@ func Open(cfg Config) (*Log, error) {
 	}
 	l := &Log{cfg: cfg, next: cfg.Durable + 1}
 	l.files.dir = cfg.Dir
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+	if err := makeDir(cfg.Dir, cfg.Step); err != nil {
 		return nil, err
 	}
 	if err := l.load(); err != nil {
@@ -81,6 +83,18 @@ func Open(cfg Config) (*Log, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// makeDir makes a folder whose name is durable. Its parent is there.
+func makeDir(dir string, step func(string, func() error) error) error {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		err = step("sync folder", func() error { return syncDir(filepath.Dir(dir)) })
+	}
+	return err
 }
 
 func name(number uint32) string { return fmt.Sprintf("%08x.seg", number) }

@@ -3,6 +3,8 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -83,6 +85,31 @@ func closed(r *Rig) {
 	r.is(domicile.Unavailable, t.Put("k", nil))
 	r.mustOpen()
 	r.same("nothing lost, nothing added", len(r.List(ann, "INBOX")), 1)
+}
+
+// killed opens a copy of the folder of a store that is open, which is what a process that was killed between two acts leaves:
+// all that was acknowledged is there, and nothing of what was not.
+func killed(r *Rig) {
+	id := r.furnished()
+	in, err := r.Incoming(ctx, id, 100)
+	r.no(err)
+	defer in.Abort()
+	_, err = io.WriteString(in, "never committed")
+	r.no(err)
+	want, err := portrait(r.Store, id)
+	r.no(err)
+	before := r.At.Dir
+	r.At.Dir = r.T.TempDir()
+	r.no(os.CopyFS(r.At.Dir, os.DirFS(before)))
+	after := &Rig{T: r.T, At: r.At, open: r.open}
+	r.At.Dir = before
+	after.mustOpen()
+	defer func() { r.no(after.Close()) }()
+	after.Check()
+	got, err := portrait(after.Store, id)
+	r.no(err)
+	r.same("after the kill", got, want)
+	after.goesOn(id)
 }
 
 // atOnce delivers, copies, marks and expunges from many goroutines and looks on

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"domicile"
-	"domicile/message"
+	mail "domicile/message"
 	"domicile/store"
 )
 
@@ -28,7 +28,7 @@ func list(r *Rig) {
 	r.Reopen()
 	var all []store.Listed
 	for after := store.UID(0); ; after = all[len(all)-1].UID {
-		part, err := r.Store.List(ctx, acct, box.ID, after, 7)
+		part, err := r.Listing(ctx, acct, box.ID, after, 7)
 		r.no(err)
 		if len(part) == 0 {
 			break
@@ -40,13 +40,13 @@ func list(r *Rig) {
 		r.same("message", all[i].Message, m)
 		r.sameSummary(acct, all[i])
 	}
-	copies, err := r.Store.List(ctx, acct, r.Box(acct, "Archive").ID, 0, 100)
+	copies, err := r.Listing(ctx, acct, r.Box(acct, "Archive").ID, 0, 100)
 	r.no(err)
 	r.same("copies", len(copies), 2)
 	for _, c := range copies {
 		r.sameSummary(acct, c)
 	}
-	_, err = r.Store.List(ctx, acct, "bnone", 0, 10)
+	_, err = r.Listing(ctx, acct, "bnone", 0, 10)
 	r.is(domicile.NotExist, err)
 }
 
@@ -54,7 +54,7 @@ func (r *Rig) sameSummary(acct domicile.AccountID, m store.Listed) {
 	r.T.Helper()
 	body, err := r.ReadBody(acct, m.ID)
 	r.no(err)
-	want := message.Parse([]byte(body)).Summarize()
+	want := mail.Parse([]byte(body)).Summarize()
 	if m.Summary == nil || string(m.Summary.AppendBinary(nil)) != string(want.AppendBinary(nil)) {
 		r.T.Fatalf("the summary of %q is not what its bytes say", body)
 	}
@@ -119,8 +119,8 @@ func find(r *Rig) {
 }
 
 func holds(body string, in store.Where, field, q string) bool {
-	for kind, text := range message.Parse([]byte(body)).Texts() {
-		if in == store.InBody && kind == message.HeaderText || in == store.InHeader && kind != message.HeaderText {
+	for kind, text := range mail.Parse([]byte(body)).Texts() {
+		if in == store.InBody && kind == mail.HeaderText || in == store.InHeader && kind != mail.HeaderText {
 			continue
 		}
 		if in == store.InHeader {
@@ -130,7 +130,7 @@ func holds(body string, in store.Where, field, q string) bool {
 			}
 			text = value
 		}
-		if strings.Contains(message.Fold(text), message.Fold(q)) {
+		if strings.Contains(mail.Fold(text), mail.Fold(q)) {
 			return true
 		}
 	}

@@ -12,15 +12,10 @@ import (
 	"domicile/store"
 )
 
-// other is the rig of a store in another region, under other keys.
+// other is the rig of a store in another region, under other keys, an hour later.
 func (r *Rig) other() *Rig {
-	far := &Rig{T: r.T, open: r.open, now: r.clock().Add(time.Hour)}
-	far.At = At{Dir: r.T.(interface{ TempDir() string }).TempDir(), Region: "us-east", Sealer: NewSealer("another region"), Now: far.clock}
-	far.mustOpen()
-	r.T.Cleanup(func() {
-		far.Check()
-		far.no(far.Close())
-	})
+	far := newRig(r.T, r.open, "us-east", "another region", r.wrap)
+	far.Pass(time.Hour)
 	return far
 }
 
@@ -133,6 +128,7 @@ func (r *Rig) furnished() domicile.AccountID {
 	r.no(err)
 	_, err = r.Expunge(ctx, id, inbox, []store.UID{3, 7})
 	r.no(err)
+	r.no(r.NumberMailbox(ctx, id, r.Box(id, "Archive").ID, 7, 50))
 	_, _, err = r.Move(ctx, "", id, inbox, []store.UID{9}, "Archive")
 	r.no(err)
 	r.no(r.Forget(ctx, id, "smtp-1"))

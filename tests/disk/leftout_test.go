@@ -16,20 +16,21 @@ import (
 // redundant are the fsyncs that may be left out and nothing acknowledged is lost, in any history and power cut that the
 // test tries. Each has a reason; whatever else is left out must be missed.
 var redundant = map[string]string{
-	"file /data/audit/log.db, its size":        grown,
-	"file /data/cosigner/witness.db, its size": grown,
-	"file /data/store/index.db, its size":      grown,
-	"folder /data/audit/tile: +entries":        "the same folder is synced again for the tiles, before the checkpoint that covers both",
-	"folder /data/audit: +tmp -tmp":            "the folder for temporary files, which is made anew at every opening",
-	"folder /data/store: +bodies +staging":     "the same folder is synced again for index.db, before the store is open",
-	"folder /data/keys: +.new-*":               "the same folder is synced again when the file has its name, before the key is used",
-	"folder /data/keys: +.new-* -.new-*":       "the same, when a killed process had left such a file",
-	"folder /data/keys: -*":                    "the file's bytes were overwritten and synced before: if its name comes back it holds zeros",
+	"file /data/audit/log.db, its size":            grown,
+	"file /data/cosigner/witness.db, its size":     grown,
+	"file /data/store/index.db, its size":          grown,
+	"folder /data/audit/tile: +entries":            "the same folder is synced again for the tiles, before the checkpoint that covers both",
+	"folder /data/audit: +tmp -tmp":                "the folder for temporary files, which is made anew at every opening",
+	"folder /data/store: +bodies +staging":         "the same folder is synced again for index.db, before the store is open",
+	"folder /data: +.new-* +region.secret -.tmp-*": "each part that is opened syncs the data folder again, before anything of it counts that is sealed",
+	"folder /data/keys: +.new-* -.new-*":           "the same folder is synced again when the file has its name; a killed process had left such a file",
+	"folder /secrets: +wraps":                      "it is empty; who opens the ring syncs the same folder again before a key is made in it",
+	"folder /wraps: -*":                            overwritten,
+	"folder /wraps: -*, left by a killed process":  overwritten,
 
 	"file /data/audit/log.db, data pages, left by a killed process":        unnamed,
 	"file /data/cosigner/witness.db, data pages, left by a killed process": unnamed,
 	"file /data/store/index.db, data pages, left by a killed process":      unnamed,
-	"folder /data/keys: +*, left by a killed process":                      "the account has no index entry yet; who makes it asks for its key again, and that syncs the folder",
 }
 
 func init() {
@@ -55,13 +56,16 @@ func reason(site string) string {
 
 const inAct = ", in the act "
 
+const overwritten = "the file's bytes were overwritten and synced before: if its name comes back it holds zeros"
+
 const unnamed = "the process was killed before a meta page named them, so that nobody reads them"
 
 const grown = "bbolt sets a file's size and syncs it, then writes pages and syncs it again, before the commit counts"
 
 // words are the names that mean something in a path; every other is replaced by a star.
 var words = strings.Fields(`data audit log.db log.db.new tmp checkpoint tile entries cosigner witness.db witness.db.new keys store
-	index.db index.db.new bodies staging journal lock secrets domicile.stamp outbound`)
+	index.db index.db.new bodies staging journal lock secrets domicile.stamp outbound
+	wraps account.keys region.secret`)
 
 // pattern is a path without what differs from run to run.
 func pattern(path string) string {

@@ -39,15 +39,16 @@ func (c *Cluster) Check() error { return errors.Join(c.checkLogs(), c.checkAudit
 // CheckStore opens the store of a region whose node is down, and checks it whole.
 func (c *Cluster) CheckStore(t testing.TB, n lab.Node) {
 	t.Helper()
-	root, err := keys.LoadRoot(c.Path(string(n.Region) + "/root.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	data := c.Path(n.Data)
-	ring, err := keys.OpenRing(root, filepath.Join(data, "keys"))
+	secret, err := keys.LoadSecret(c.Path(string(n.Region)+"/root.key"), data)
 	if err != nil {
 		t.Fatal(err)
 	}
+	ring, err := keys.OpenRing(secret, filepath.Join(data, "keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ring.Close()
 	s, err := bolt.Open(bolt.Config{Dir: filepath.Join(data, "store"), Region: n.Region, Sealer: ring})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,153 @@
+package storetest
+
+import (
+	"context"
+	"time"
+
+	"domicile"
+	"domicile/store"
+)
+
+// fault is what becomes of a call on its way to the store and back.
+type fault int
+
+const (
+	noFault    fault = iota
+	lostStep         // the store never hears of it: Unavailable
+	lostAnswer       // it is done, or refused, and nobody hears what came of it: Unknown
+)
+
+// faulty is a store behind a bad line: next says what becomes of each call that changes something.
+type faulty struct {
+	store.Store
+	next func(method string) fault // called concurrently
+}
+
+func (f *faulty) call(method string, act func() error) error {
+	switch f.next(method) {
+	case lostStep:
+		return domicile.E(method, domicile.Unavailable, "the step was lost")
+	case lostAnswer:
+		act()
+		return domicile.E(method, domicile.Unknown, "the answer was lost")
+	}
+	return act()
+}
+
+func (f *faulty) CreateAccount(ctx context.Context, tok store.Token, a store.Account) error {
+	return f.call("CreateAccount", func() error { return f.Store.CreateAccount(ctx, tok, a) })
+}
+
+func (f *faulty) UpdateAccount(ctx context.Context, id domicile.AccountID, fn func(*store.Account) error) error {
+	return f.call("UpdateAccount", func() error { return f.Store.UpdateAccount(ctx, id, fn) })
+}
+
+func (f *faulty) DeleteAccount(ctx context.Context, id domicile.AccountID) error {
+	return f.call("DeleteAccount", func() error { return f.Store.DeleteAccount(ctx, id) })
+}
+
+func (f *faulty) CreateMailbox(ctx context.Context, tok store.Token, acct domicile.AccountID, name, use string) (m store.Mailbox, err error) {
+	err = f.call("CreateMailbox", func() (err error) { m, err = f.Store.CreateMailbox(ctx, tok, acct, name, use); return err })
+	return m, err
+}
+
+func (f *faulty) RenameMailbox(ctx context.Context, acct domicile.AccountID, from, to string) error {
+	return f.call("RenameMailbox", func() error { return f.Store.RenameMailbox(ctx, acct, from, to) })
+}
+
+func (f *faulty) DeleteMailbox(ctx context.Context, acct domicile.AccountID, name string) error {
+	return f.call("DeleteMailbox", func() error { return f.Store.DeleteMailbox(ctx, acct, name) })
+}
+
+func (f *faulty) NumberMailbox(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, validity uint32, next store.UID) error {
+	return f.call("NumberMailbox", func() error { return f.Store.NumberMailbox(ctx, acct, mbox, validity, next) })
+}
+
+func (f *faulty) Subscribe(ctx context.Context, acct domicile.AccountID, name string, on bool) error {
+	return f.call("Subscribe", func() error { return f.Store.Subscribe(ctx, acct, name, on) })
+}
+
+func (f *faulty) StoreFlags(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
+	method := "StoreFlags"
+	if unless != 0 {
+		method = "StoreFlags unless"
+	}
+	err = f.call(method, func() (err error) {
+		done, failed, err = f.Store.StoreFlags(ctx, acct, mbox, uids, op, flags, unless)
+		return err
+	})
+	return done, failed, err
+}
+
+func (f *faulty) Copy(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (from []store.UID, made []store.Message, err error) {
+	err = f.call("Copy", func() (err error) { from, made, err = f.Store.Copy(ctx, tok, acct, mbox, uids, to); return err })
+	return from, made, err
+}
+
+func (f *faulty) Move(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (from []store.UID, made []store.Message, err error) {
+	err = f.call("Move", func() (err error) { from, made, err = f.Store.Move(ctx, tok, acct, mbox, uids, to); return err })
+	return from, made, err
+}
+
+func (f *faulty) Expunge(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {
+	err = f.call("Expunge", func() (err error) { gone, err = f.Store.Expunge(ctx, acct, mbox, uids); return err })
+	return gone, err
+}
+
+func (f *faulty) Forget(ctx context.Context, acct domicile.AccountID, tok store.Token) error {
+	return f.call("Forget", func() error { return f.Store.Forget(ctx, acct, tok) })
+}
+
+func (f *faulty) Import(ctx context.Context, id domicile.AccountID, p store.Part) error {
+	return f.call("Import", func() error { return f.Store.Import(ctx, id, p) })
+}
+
+func (f *faulty) Activate(ctx context.Context, id domicile.AccountID, fn func(*store.Account) error) error {
+	return f.call("Activate", func() error { return f.Store.Activate(ctx, id, fn) })
+}
+
+func (f *faulty) Abandon(ctx context.Context, id domicile.AccountID) error {
+	return f.call("Abandon", func() error { return f.Store.Abandon(ctx, id) })
+}
+
+func (f *faulty) Incoming(ctx context.Context, acct domicile.AccountID, limit int64) (store.Incoming, error) {
+	in, err := f.Store.Incoming(ctx, acct, limit)
+	if err != nil {
+		return nil, err
+	}
+	return &faultyIncoming{in, f}, nil
+}
+
+// faultyIncoming loses a Commit or its answer. Either way it is ended, as the contract says.
+type faultyIncoming struct {
+	store.Incoming
+	f *faulty
+}
+
+func (in *faultyIncoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (m store.Message, err error) {
+	defer in.Abort()
+	err = in.f.call("Commit", func() (err error) { m, err = in.Incoming.Commit(ctx, tok, mailbox, flags, internal); return err })
+	return m, err
+}
+
+func (f *faulty) Table(name string) (store.Table, error) {
+	t, err := f.Store.Table(name)
+	if err != nil {
+		return nil, err
+	}
+	return &faultyTable{t, f}, nil
+}
+
+type faultyTable struct {
+	store.Table
+	f *faulty
+}
+
+func (t *faultyTable) Put(key string, value []byte) error {
+	return t.f.call("Put", func() error { return t.Table.Put(key, value) })
+}
+
+func (t *faultyTable) CompareAndSwap(key string, old, new []byte) (did bool, err error) {
+	err = t.f.call("CompareAndSwap", func() (err error) { did, err = t.Table.CompareAndSwap(key, old, new); return err })
+	return did, err
+}

@@ -1,0 +1,206 @@
+package storetest
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"domicile"
+	"domicile/store"
+)
+
+// long asks for many more rounds of what is random.
+func long() bool { return os.Getenv("DOMICILE_LONG") == "1" }
+
+// linear has clients work on two mailboxes of an account at once, over a line that loses steps and answers, and holds what each was
+// told against one order of all acts (linearizability). An act whose answer was lost may stand anywhere after its call, or have no part in it.
+func linear(r *Rig) {
+	rounds := 8
+	if long() {
+		rounds = 150
+	}
+	for n := range rounds {
+		seed := rand.Uint64()
+		h := newHistory(r, r.Person(fmt.Sprint("linear", n)), seed)
+		h.play(5, 16)
+		switch porcupine.CheckOperationsTimeout(linearModel, h.ops, time.Minute) {
+		case porcupine.Illegal:
+			r.T.Fatalf("no order of these acts explains what the clients were told (seed %d):\n%s", seed, h)
+		case porcupine.Unknown:
+			r.T.Fatalf("a minute did not suffice to find an order (seed %d):\n%s", seed, h)
+		}
+	}
+}
+
+// history is what clients did and were told.
+type history struct {
+	t     testing.TB
+	s     *faulty
+	acct  domicile.AccountID
+	boxes [2]domicile.MailboxID
+	clock atomic.Int64
+	size  atomic.Int64 // the next body's: it tells messages apart
+
+	mu  sync.Mutex
+	ops []porcupine.Operation // guarded by mu
+}
+
+var linearBoxes = [2]string{"INBOX", "Archive"}
+
+func newHistory(r *Rig, acct domicile.AccountID, seed uint64) *history {
+	var n atomic.Uint64
+	h := &history{t: r.T, acct: acct}
+	for i, name := range linearBoxes {
+		h.boxes[i] = r.Box(acct, name).ID
+	}
+	h.s = &faulty{Store: r.Store, next: func(string) fault { // each twentieth call or so
+		switch rand.New(rand.NewPCG(seed, n.Add(1))).IntN(20) {
+		case 0:
+			return lostAnswer
+		case 1:
+			return lostStep
+		}
+		return noFault
+	}}
+	return h
+}
+
+// play runs clients at once.
+func (h *history) play(clients, acts int) {
+	var work sync.WaitGroup
+	for c := range clients {
+		work.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(c), uint64(h.clock.Load())))
+			for range acts {
+				h.do(c, randomAct(rng, h))
+			}
+		})
+	}
+	work.Wait()
+}
+
+// randomAct names UIDs of which some are there, some were, and some will be.
+func randomAct(rng *rand.Rand, h *history) act {
+	a := act{kind: []string{"deliver", "deliver", "deliver", "flags", "flags", "copy", "move", "expunge", "since", "since", "messages"}[rng.IntN(11)],
+		box: rng.IntN(4) / 3}
+	for range 1 + rng.IntN(3) {
+		a.uids = append(a.uids, store.UID(1+rng.IntN(12)))
+	}
+	slices.Sort(a.uids)
+	a.uids = slices.Compact(a.uids)
+	a.op = store.FlagOp(rng.IntN(3))
+	a.flags = [][]string{{store.Seen}, {store.Deleted}, {store.Seen, store.Deleted}, {}}[rng.IntN(4)]
+	a.seq = store.ModSeq(rng.IntN(30))
+	if a.kind == "deliver" {
+		a.size = h.size.Add(1)
+	}
+	a.again = rng.IntN(2) == 0
+	return a
+}
+
+// act is what a client asks for.
+type act struct {
+	kind  string
+	box   int
+	uids  []store.UID
+	op    store.FlagOp
+	flags []string
+	seq   store.ModSeq
+	size  int64
+	again bool // a client that asks again by token when an answer was lost
+}
+
+// told is what it was told. Of an act whose answer was lost that is nothing.
+type told struct {
+	lost bool
+	from []store.UID
+	made []store.Message
+	all  store.Changes
+}
+
+// do does one act and writes it down, unless nothing was done.
+func (h *history) do(client int, a act) {
+	call := h.clock.Add(1)
+	tok := store.Token(domicile.NewID("t"))
+	var out told
+	err := h.call(tok, a, &out)
+	for a.again && a.takesToken() && err != nil {
+		err = h.call(tok, a, &out)
+	}
+	end := h.clock.Add(1)
+	switch domicile.KindOf(err) {
+	case domicile.Unavailable:
+		return
+	case domicile.Unknown:
+		out, end = told{lost: true}, math.MaxInt64
+	default:
+		if err != nil {
+			h.t.Errorf("%+v: %v", a, err)
+			return
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ops = append(h.ops, porcupine.Operation{ClientId: client, Input: a, Call: call, Output: out, Return: end})
+}
+
+func (a act) takesToken() bool { return a.kind == "deliver" || a.kind == "copy" || a.kind == "move" }
+
+func (h *history) call(tok store.Token, a act, out *told) (err error) {
+	box, to := h.boxes[a.box], linearBoxes[1-a.box]
+	switch a.kind {
+	case "deliver":
+		out.made = make([]store.Message, 1)
+		out.made[0], err = (&Rig{Store: h.s}).Deliver(h.acct, tok, linearBoxes[a.box], strings.Repeat("x", int(a.size)), a.flags...)
+	case "flags":
+		out.made, _, err = h.s.StoreFlags(ctx, h.acct, box, a.uids, a.op, a.flags, 0)
+	case "copy":
+		out.from, out.made, err = h.s.Copy(ctx, tok, h.acct, box, a.uids, to)
+	case "move":
+		out.from, out.made, err = h.s.Move(ctx, tok, h.acct, box, a.uids, to)
+	case "expunge":
+		out.from, err = h.s.Expunge(ctx, h.acct, box, a.uids)
+	case "since":
+		out.all, err = h.s.Since(ctx, h.acct, box, a.seq)
+	case "messages":
+		out.made, err = h.s.Messages(ctx, h.acct, box)
+	}
+	return err
+}
+
+func (h *history) String() string {
+	var b strings.Builder
+	slices.SortFunc(h.ops, func(x, y porcupine.Operation) int { return int(x.Call - y.Call) })
+	for _, o := range h.ops {
+		fmt.Fprintf(&b, "client %d at %d to %d: %v: %v\n", o.ClientId, o.Call, o.Return, o.Input, o.Output)
+	}
+	return b.String()
+}
+
+func (a act) String() string {
+	return fmt.Sprint(a.kind, " in ", linearBoxes[a.box], " uids ", a.uids, " flags ", a.op, a.flags, " size ", a.size, " since ", a.seq)
+}
+
+func (o told) String() string {
+	var b strings.Builder
+	if o.lost {
+		return "no answer"
+	}
+	fmt.Fprint(&b, o.from)
+	for _, m := range append(o.made, o.all.Changed...) {
+		fmt.Fprintf(&b, " %d/%d%v", m.UID, m.ModSeq, m.Flags)
+	}
+	if o.all.Mailbox.ID != "" {
+		fmt.Fprint(&b, " gone ", o.all.Vanished, " of ", o.all.Mailbox)
+	}
+	return b.String()
+}

@@ -1,0 +1,78 @@
+package storetest
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// mutant names, in the environment of a second process, the promise that the driver of these tests breaks there.
+const mutant = "DOMICILE_MUTANT"
+
+// TestPlain shows that the contract is enough to write a driver from.
+func TestPlain(t *testing.T) {
+	if os.Getenv(mutant) != "" {
+		patience = 2 * time.Second
+	}
+	Run(t, openPlain)
+}
+
+// TestMutants breaks one promise of a sound driver after the other: each of the named tests of the suite must fail.
+func TestMutants(t *testing.T) {
+	if os.Getenv(mutant) != "" {
+		t.Skip("this is one")
+	}
+	for bug, tests := range map[string][]string{
+		"is not durable":                     {"Deliver", "Model"},
+		"is durable when closed":             {"Killed"},
+		"hints before the change":            {"HintAfterChange", "Follow"},
+		"loses hints":                        {"HintAfterChange", "Follow"},
+		"forgets tokens":                     {"Tokens", "TokensAtOnce", "BadLine/Deliver", "BadLine/Copy", "Linear", "Model"},
+		"keeps tokens in memory":             {"Tokens", "Model"},
+		"takes a token for any act":          {"Tokens"},
+		"swaps without comparing":            {"Tables", "TablesAtOnce"},
+		"loses updates":                      {"UpdateAccount"},
+		"keeps the key":                      {"DeleteAccount"},
+		"keeps the bytes":                    {"Expunge"},
+		"counts no quota":                    {"Quota"},
+		"uses a UIDVALIDITY twice":           {"Rename", "DeleteMailbox", "Model"},
+		"uses UIDs again":                    {"Linear", "Model"},
+		"gives copies an id of their own":    {"Copy", "Model"},
+		"reads two snapshots":                {"Torn", "Follow", "Linear"},
+		"reads what was":                     {"Deliver", "Linear", "Model"},
+		"moves in two acts":                  {"Torn", "Linear"},
+		"keeps no tombstones":                {"Since", "Linear", "Model"},
+		"changes without a ModSeq":           {"Flags", "Linear", "Model"},
+		"stores unless changed all the same": {"Unless"},
+		"reads when closed":                  {"Closed"},
+		"shows what comes in":                {"Move"},
+	} {
+		for _, test := range tests {
+			t.Run(bug+"/"+test, func(t *testing.T) {
+				t.Parallel()
+				out, failed := runMutant(t, bug, test)
+				t.Log(out[:min(len(out), 1000)])
+				if !failed {
+					t.Errorf("the suite passes a driver that %s", bug)
+				}
+			})
+		}
+	}
+}
+
+// runMutant runs one test of the suite in a process of its own, several times if it passes, since some depend on what meets when.
+func runMutant(t *testing.T, bug, test string) (out string, failed bool) {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	run := "^TestPlain$/^" + strings.ReplaceAll(test, "/", "$/^") + "$"
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run="+run, "-test.count=10", "-test.failfast", "-rapid.nofailfile", "-rapid.shrinktime=1ms")
+	cmd.Env = append(os.Environ(), mutant+"="+bug, "DOMICILE_LONG=")
+	raw, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		t.Fatal("it does not end")
+	}
+	return string(raw), err != nil && strings.Contains(string(raw), "--- FAIL: TestPlain/"+test)
+}

@@ -1,0 +1,171 @@
+package storetest
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"domicile"
+	"domicile/store"
+)
+
+// patient is a client as the contract wants one: it gives each act a token of its own, and asks again, with the same
+// words, after Unavailable and Unknown. Above a faulty store it must look like a sound store.
+type patient struct{ store.Store }
+
+// tries bounds how often an act is asked again: more often than a call is lost in a row, and few enough that what is unavailable for good ends soon.
+const tries = 64
+
+func again(act func() error) (err error) {
+	for range tries {
+		err = act()
+		if k := domicile.KindOf(err); err == nil || k != domicile.Unavailable && k != domicile.Unknown {
+			return err
+		}
+	}
+	return err
+}
+
+// orNew keeps a token that the caller gave.
+func orNew(tok store.Token) store.Token { return cmp.Or(tok, store.Token(domicile.NewID("t"))) }
+
+func (p *patient) CreateAccount(ctx context.Context, tok store.Token, a store.Account) error {
+	tok = orNew(tok)
+	return again(func() error { return p.Store.CreateAccount(ctx, tok, a) })
+}
+
+func (p *patient) UpdateAccount(ctx context.Context, id domicile.AccountID, fn func(*store.Account) error) error {
+	return again(func() error { return p.Store.UpdateAccount(ctx, id, fn) })
+}
+
+func (p *patient) DeleteAccount(ctx context.Context, id domicile.AccountID) error {
+	return again(func() error { return p.Store.DeleteAccount(ctx, id) })
+}
+
+func (p *patient) CreateMailbox(ctx context.Context, tok store.Token, acct domicile.AccountID, name, use string) (m store.Mailbox, err error) {
+	tok = orNew(tok)
+	err = again(func() (err error) { m, err = p.Store.CreateMailbox(ctx, tok, acct, name, use); return err })
+	return m, err
+}
+
+func (p *patient) RenameMailbox(ctx context.Context, acct domicile.AccountID, from, to string) error {
+	return again(func() error { return p.Store.RenameMailbox(ctx, acct, from, to) })
+}
+
+func (p *patient) DeleteMailbox(ctx context.Context, acct domicile.AccountID, name string) error {
+	return again(func() error { return p.Store.DeleteMailbox(ctx, acct, name) })
+}
+
+func (p *patient) NumberMailbox(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, validity uint32, next store.UID) error {
+	return again(func() error { return p.Store.NumberMailbox(ctx, acct, mbox, validity, next) })
+}
+
+func (p *patient) Subscribe(ctx context.Context, acct domicile.AccountID, name string, on bool) error {
+	return again(func() error { return p.Store.Subscribe(ctx, acct, name, on) })
+}
+
+func (p *patient) StoreFlags(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
+	err = again(func() (err error) {
+		done, failed, err = p.Store.StoreFlags(ctx, acct, mbox, uids, op, flags, unless)
+		return err
+	})
+	return done, failed, err
+}
+
+func (p *patient) Copy(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (from []store.UID, made []store.Message, err error) {
+	tok = orNew(tok)
+	err = again(func() (err error) { from, made, err = p.Store.Copy(ctx, tok, acct, mbox, uids, to); return err })
+	return from, made, err
+}
+
+func (p *patient) Move(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (from []store.UID, made []store.Message, err error) {
+	tok = orNew(tok)
+	err = again(func() (err error) { from, made, err = p.Store.Move(ctx, tok, acct, mbox, uids, to); return err })
+	return from, made, err
+}
+
+func (p *patient) Expunge(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {
+	err = again(func() (err error) { gone, err = p.Store.Expunge(ctx, acct, mbox, uids); return err })
+	return gone, err
+}
+
+func (p *patient) Forget(ctx context.Context, acct domicile.AccountID, tok store.Token) error {
+	return again(func() error { return p.Store.Forget(ctx, acct, tok) })
+}
+
+// Import asks where the import stands if the part is no longer the next after an answer was lost.
+func (p *patient) Import(ctx context.Context, id domicile.AccountID, part store.Part) error {
+	unsure := false
+	return again(func() error {
+		err := p.Store.Import(ctx, id, part)
+		if at, e := p.Imported(ctx, id); unsure && domicile.KindOf(err) == domicile.Conflict && e == nil && at.At == part.Next {
+			return nil
+		}
+		unsure = unsure || domicile.KindOf(err) == domicile.Unknown
+		return err
+	})
+}
+
+func (p *patient) Activate(ctx context.Context, id domicile.AccountID, fn func(*store.Account) error) error {
+	return again(func() error { return p.Store.Activate(ctx, id, fn) })
+}
+
+func (p *patient) Abandon(ctx context.Context, id domicile.AccountID) error {
+	return again(func() error { return p.Store.Abandon(ctx, id) })
+}
+
+func (p *patient) Incoming(ctx context.Context, acct domicile.AccountID, limit int64) (store.Incoming, error) {
+	in, err := p.Store.Incoming(ctx, acct, limit)
+	if err != nil {
+		return nil, err
+	}
+	return &patientIncoming{Incoming: in, open: func() (store.Incoming, error) { return p.Store.Incoming(ctx, acct, limit) }}, nil
+}
+
+// patientIncoming keeps the bytes, to bring them in anew.
+type patientIncoming struct {
+	store.Incoming
+	open  func() (store.Incoming, error)
+	bytes []byte
+	ended bool
+}
+
+func (in *patientIncoming) Write(b []byte) (int, error) {
+	in.bytes = append(in.bytes, b...)
+	return in.Incoming.Write(b)
+}
+
+func (in *patientIncoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (m store.Message, err error) {
+	tok, anew := orNew(tok), false
+	err = again(func() (err error) {
+		if anew {
+			fresh, err := in.open()
+			if err != nil {
+				return err
+			}
+			in.Incoming = fresh
+			fresh.Write(in.bytes)
+		}
+		anew = !in.ended
+		m, err = in.Incoming.Commit(ctx, tok, mailbox, flags, internal)
+		return err
+	})
+	in.ended = true
+	return m, err
+}
+
+func (p *patient) Table(name string) (store.Table, error) {
+	t, err := p.Store.Table(name)
+	return patientTable{t}, err
+}
+
+type patientTable struct{ store.Table }
+
+func (t patientTable) Put(key string, value []byte) error {
+	return again(func() error { return t.Table.Put(key, value) })
+}
+
+func (t patientTable) CompareAndSwap(key string, old, new []byte) (did bool, err error) {
+	err = again(func() (err error) { did, err = t.Table.CompareAndSwap(key, old, new); return err })
+	return did, err
+}

@@ -1,0 +1,333 @@
+package storetest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"io"
+	"math"
+	"slices"
+	"time"
+
+	"domicile"
+	"domicile/store"
+)
+
+type plainIncoming struct {
+	p     *plain
+	id    domicile.AccountID
+	limit int64
+	buf   bytes.Buffer
+	err   error
+	ended bool
+}
+
+func (p *plain) Incoming(ctx context.Context, id domicile.AccountID, limit int64) (store.Incoming, error) {
+	if limit <= 0 {
+		return nil, plainError(domicile.Invalid, "a limit is needed")
+	}
+	_, err := p.served(id)
+	return &plainIncoming{p: p, id: id, limit: limit}, err
+}
+
+func (in *plainIncoming) Write(b []byte) (int, error) {
+	switch {
+	case in.ended:
+		return 0, plainError(domicile.Invalid, "it has ended")
+	case int64(in.buf.Len()+len(b)) > in.limit:
+		in.err = plainError(domicile.TooLarge, "over the limit")
+	}
+	if in.err != nil {
+		return 0, in.err
+	}
+	return in.buf.Write(b)
+}
+
+func (in *plainIncoming) Abort() { in.ended = true }
+
+func (in *plainIncoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (store.Message, error) {
+	if in.ended {
+		return store.Message{}, plainError(domicile.Invalid, "it has ended")
+	}
+	in.ended = true
+	_, err1 := store.MailboxName(mailbox)
+	flags, err2 := store.CanonicalFlags(flags)
+	if err := cmp.Or(in.err, err1, err2); err != nil {
+		return store.Message{}, err
+	}
+	now := in.p.at.Now()
+	if internal.IsZero() {
+		internal = now.UTC()
+	}
+	_, zone := internal.Zone()
+	x := store.ExportedMessage{ID: domicile.MessageID(domicile.NewID("m")), Flags: flags, Internal: internal.Unix(), Zone: zone / 60,
+		Saved: now.Unix(), Size: int64(in.buf.Len())}
+	err := in.p.change(ctx, in.id, func(d *doc) (err error) {
+		x, err = once(in.p, d, tok, "deliver", func() (store.ExportedMessage, error) {
+			b, err := d.find(mailbox)
+			if err != nil {
+				return x, err
+			}
+			sum := x.Size
+			for _, body := range d.Bodies {
+				sum += int64(len(body))
+			}
+			if d.Account.Quota > 0 && sum > d.Account.Quota && in.p.bug != "counts no quota" {
+				return x, &domicile.Error{Op: "plain", Kind: domicile.TooLarge, Err: store.ErrOverQuota}
+			}
+			d.Bodies[x.ID] = in.buf.Bytes()
+			b.HighestModSeq++
+			return b.add(in.p, x)
+		})
+		return err
+	})
+	if err != nil {
+		return store.Message{}, err
+	}
+	return message(x), nil
+}
+
+func message(x store.ExportedMessage) store.Message {
+	zone := time.UTC
+	if x.Zone != 0 {
+		zone = time.FixedZone("", x.Zone*60)
+	}
+	return store.Message{ID: x.ID, UID: x.UID, ModSeq: x.ModSeq, Flags: x.Flags, Size: x.Size,
+		Internal: time.Unix(x.Internal, 0).In(zone), Saved: time.Unix(x.Saved, 0).UTC()}
+}
+
+func messages(list []store.ExportedMessage) (out []store.Message) {
+	for _, x := range list {
+		out = append(out, message(x))
+	}
+	return out
+}
+
+// add gives a message the next UID and the ModSeq that the caller has raised.
+func (b *box) add(p *plain, x store.ExportedMessage) (store.ExportedMessage, error) {
+	if b.UIDNext == math.MaxUint32 {
+		return x, plainError(domicile.TooLarge, "no UID is left")
+	}
+	x.Mailbox, x.UID, x.ModSeq = b.ID, b.UIDNext, b.HighestModSeq
+	b.UIDNext++
+	b.Live = append(b.Live, x)
+	return x, nil
+}
+
+func (b *box) addCopies(p *plain, list []store.ExportedMessage) (made []store.ExportedMessage, err error) {
+	if len(list) > 0 {
+		b.HighestModSeq++
+	}
+	for _, x := range list {
+		x.Saved = p.at.Now().Unix()
+		if p.bug == "gives copies an id of their own" {
+			x.ID = domicile.MessageID(domicile.NewID("m"))
+		}
+		if x, err = b.add(p, x); err != nil {
+			return nil, err
+		}
+		made = append(made, x)
+	}
+	return made, nil
+}
+
+func (b *box) drop(list []store.ExportedMessage) {
+	if len(list) == 0 {
+		return
+	}
+	b.HighestModSeq++
+	gone := map[store.UID]bool{}
+	for _, x := range list {
+		gone[x.UID] = true
+		b.Gone = append(b.Gone, store.Vanished{Mailbox: b.ID, UID: x.UID, ModSeq: b.HighestModSeq})
+	}
+	b.Live = slices.DeleteFunc(slices.Clone(b.Live), func(x store.ExportedMessage) bool { return gone[x.UID] })
+}
+
+// some returns the messages of uids, in that order, none twice.
+func (b *box) some(uids []store.UID) (list []store.ExportedMessage) {
+	for i, uid := range uids {
+		at := slices.IndexFunc(b.Live, func(x store.ExportedMessage) bool { return x.UID == uid })
+		if at >= 0 && !slices.Contains(uids[:i], uid) {
+			list = append(list, b.Live[at])
+		}
+	}
+	return list
+}
+
+func (p *plain) view(id domicile.AccountID, mbox domicile.MailboxID) (*box, error) {
+	d, err := p.served(id)
+	if err != nil {
+		return nil, err
+	}
+	return d.box(mbox)
+}
+
+func (p *plain) Messages(_ context.Context, id domicile.AccountID, mbox domicile.MailboxID) ([]store.Message, error) {
+	b, err := p.view(id, mbox)
+	if err != nil {
+		return nil, err
+	}
+	return messages(b.Live), nil
+}
+
+func (p *plain) Since(_ context.Context, id domicile.AccountID, mbox domicile.MailboxID, seq store.ModSeq) (c store.Changes, err error) {
+	b, err := p.view(id, mbox)
+	if err != nil {
+		return c, err
+	}
+	c.Mailbox = b.full()
+	if p.bug == "reads two snapshots" {
+		time.Sleep(time.Millisecond)
+		if b, err = p.view(id, mbox); err != nil {
+			return c, err
+		}
+	}
+	for _, x := range b.Live {
+		if x.ModSeq > seq {
+			c.Changed = append(c.Changed, message(x))
+		}
+	}
+	for _, x := range b.Gone {
+		if x.ModSeq > seq && p.bug != "keeps no tombstones" {
+			c.Vanished = append(c.Vanished, x.UID)
+		}
+	}
+	slices.Sort(c.Vanished)
+	return c, nil
+}
+
+func (p *plain) Body(_ context.Context, id domicile.AccountID, msg domicile.MessageID) (io.ReadCloser, error) {
+	d, err := p.served(id)
+	if err != nil {
+		return nil, err
+	}
+	body, ok := d.Bodies[msg]
+	if !ok {
+		return nil, plainError(domicile.NotExist, "no such message")
+	}
+	return io.NopCloser(bytes.NewReader(body)), nil
+}
+
+func (p *plain) StoreFlags(ctx context.Context, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
+	if flags, err = store.CanonicalFlags(flags); err != nil {
+		return nil, nil, err
+	}
+	err = p.change(ctx, id, func(d *doc) error {
+		b, err := d.box(mbox)
+		if err != nil {
+			return err
+		}
+		seq := b.HighestModSeq + 1
+		for i := range b.Live {
+			x := &b.Live[i]
+			if !slices.Contains(uids, x.UID) {
+				continue
+			}
+			if unless != 0 && x.ModSeq > unless && p.bug != "stores unless changed all the same" {
+				failed = append(failed, x.UID)
+				continue
+			}
+			now, err := store.ApplyFlags(x.Flags, op, flags)
+			if err != nil {
+				return err
+			}
+			if !slices.Equal(now, x.Flags) {
+				x.Flags, x.ModSeq = now, seq
+				if p.bug != "changes without a ModSeq" {
+					b.HighestModSeq = seq
+				}
+			}
+			done = append(done, message(*x))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return done, failed, nil
+}
+
+type transferred struct {
+	From []store.UID
+	Made []store.ExportedMessage
+}
+
+func (p *plain) transfer(ctx context.Context, tok store.Token, act string, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) ([]store.UID, []store.Message, error) {
+	var t transferred
+	err := p.change(ctx, id, func(d *doc) (err error) {
+		t, err = once(p, d, tok, act, func() (t transferred, err error) {
+			src, err := d.box(mbox)
+			if err != nil {
+				return t, err
+			}
+			dst, err := d.find(to)
+			if err != nil {
+				return t, err
+			}
+			list := src.some(uids)
+			if t.Made, err = dst.addCopies(p, list); err != nil {
+				return t, err
+			}
+			for _, x := range list {
+				t.From = append(t.From, x.UID)
+			}
+			if act == "move" {
+				src.drop(list)
+			}
+			return t, nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return t.From, messages(t.Made), nil
+}
+
+func (p *plain) Copy(ctx context.Context, tok store.Token, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) ([]store.UID, []store.Message, error) {
+	return p.transfer(ctx, tok, "copy", id, mbox, uids, to)
+}
+
+func (p *plain) Move(ctx context.Context, tok store.Token, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) ([]store.UID, []store.Message, error) {
+	if p.bug != "moves in two acts" {
+		return p.transfer(ctx, tok, "move", id, mbox, uids, to)
+	}
+	from, made, err := p.transfer(ctx, tok, "copy", id, mbox, uids, to)
+	if err == nil {
+		time.Sleep(time.Millisecond)
+		err = p.change(ctx, id, func(d *doc) error {
+			b, err := d.box(mbox)
+			if err == nil {
+				b.drop(b.some(from))
+			}
+			return err
+		})
+	}
+	return from, made, err
+}
+
+func (p *plain) Expunge(ctx context.Context, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {
+	err = p.change(ctx, id, func(d *doc) error {
+		b, err := d.box(mbox)
+		if err != nil {
+			return err
+		}
+		var list []store.ExportedMessage
+		for _, x := range b.Live {
+			if (uids == nil || slices.Contains(uids, x.UID)) && store.HasFlag(x.Flags, store.Deleted) {
+				list = append(list, x)
+				gone = append(gone, x.UID)
+			}
+		}
+		b.drop(list)
+		if p.bug == "uses UIDs again" && len(b.Live) > 0 {
+			b.UIDNext = b.Live[len(b.Live)-1].UID + 1
+		}
+		if p.bug != "keeps the bytes" {
+			d.sweep()
+		}
+		return nil
+	})
+	return gone, err
+}
