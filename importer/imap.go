@@ -213,6 +213,9 @@ func (s *IMAP) Read(ctx context.Context, m Mailbox, items []Item) ([]Body, error
 	if err != nil {
 		return all(out, err)
 	}
+	if len(items) == 0 {
+		return nil, nil
+	}
 	var set imap.UIDSet
 	at := map[imap.UID]int{}
 	for i, item := range items {
@@ -220,10 +223,9 @@ func (s *IMAP) Read(ctx context.Context, m Mailbox, items []Item) ([]Body, error
 		at[imap.UID(item.UID)] = i
 	}
 	cmd := s.client.Fetch(set, &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{{Peek: true}}})
-	defer cmd.Close()
 	for msg := cmd.Next(); msg != nil; msg = cmd.Next() {
 		uid, body, err := readMessage(msg)
-		if err != nil {
+		if err != nil { // the command is left as it is: its Close would read what the library's own reader now does
 			return nil, s.again(op, err)
 		}
 		if i, ok := at[uid]; ok && (body.Data != nil || body.Err != nil) {
@@ -250,7 +252,8 @@ func all(out []Body, err error) ([]Body, error) {
 	return out, nil
 }
 
-// readMessage reads one answer of FETCH. Its parts come in any order.
+// readMessage reads one answer of FETCH. The library gives one whose UID comes behind the bytes, as no known server has it, to nobody:
+// then the message counts as gone.
 func readMessage(msg *imapclient.FetchMessageData) (uid imap.UID, body Body, err error) {
 	for part := msg.Next(); part != nil; part = msg.Next() {
 		switch part := part.(type) {
