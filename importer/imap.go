@@ -20,7 +20,7 @@ import (
 
 // IMAPConfig says how to log in to another server.
 type IMAPConfig struct {
-	Host     string // for the record and the keys
+	Host     string // for the record and the keys: a message of another host is another message
 	User     string
 	Password string
 	// Connect returns a connection on which the server's greeting was not read, TLS done where it comes first.
@@ -45,8 +45,11 @@ func NewIMAP(cfg IMAPConfig) *IMAP { return &IMAP{cfg: cfg} }
 // Name says whose account it is, and where.
 func (s *IMAP) Name() string { return "imap:" + s.cfg.User + "@" + s.cfg.Host }
 
-// ID is the same for every port and way in.
-func (s *IMAP) ID() string { return strings.ToLower(s.Name()) }
+// ID is the same for every way in, also for that of Dovecot's master users, who log in as "ann*master".
+func (s *IMAP) ID() string {
+	user, _, _ := strings.Cut(s.cfg.User, "*")
+	return strings.ToLower("imap:" + user + "@" + s.cfg.Host)
+}
 
 // Close says goodbye, and waits for the answer a moment only.
 func (s *IMAP) Close() error {

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 
 // fakeNode takes what is brought in, and fails as it is told.
 type fakeNode struct {
-	mu     sync.Mutex
 	boxes  []string
 	bodies map[string]string // by key
 	fails  []error           // of the next calls of PutImported, which store all the same
