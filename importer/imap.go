@@ -99,7 +99,7 @@ func (s *IMAP) connect(ctx context.Context) error {
 	}
 	conn, err := s.cfg.Connect(ctx)
 	if err != nil {
-		return unavailable(op, err)
+		return unreached(op, err)
 	}
 	conn = patient{conn}
 	s.stop = context.AfterFunc(ctx, func() { conn.Close() })
@@ -108,7 +108,7 @@ func (s *IMAP) connect(ctx context.Context) error {
 	} else if s.client, err = imapclient.NewStartTLS(conn, &imapclient.Options{TLSConfig: s.cfg.StartTLS}); err != nil {
 		s.stop()
 		conn.Close()
-		return unavailable(op, err)
+		return unreached(op, err)
 	}
 	if err := s.client.WaitGreeting(); err != nil {
 		s.drop()
@@ -119,6 +119,17 @@ func (s *IMAP) connect(ctx context.Context) error {
 		return s.loginError(op, err)
 	}
 	return nil
+}
+
+// unreached tells a server that is not whom it is taken for, or a host that is none, from one that is out of reach for now.
+func unreached(op string, err error) error {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return &domicile.Error{Op: op, Kind: domicile.Other, Detail: "the source's certificate does not hold; is the host's name right, or a CA to be named by --source-ca? " + err.Error(), Err: err}
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		return &domicile.Error{Op: op, Kind: domicile.Other, Detail: "there is no such host: " + dns.Name, Err: err}
+	}
+	return unavailable(op, err)
 }
 
 // loginError tells a wrong password, which no second try mends, from a server that cannot say now.

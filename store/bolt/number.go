@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 
 	bbolt "go.etcd.io/bbolt"
@@ -24,29 +25,44 @@ func (s *Store) NumberMailbox(ctx context.Context, acct domicile.AccountID, mbox
 		if err != nil {
 			return err
 		}
+		if m.validity == validity && m.next >= next {
+			return nil
+		}
 		if m.validity != validity {
-			if err := m.mayRevalidate(validity); err != nil {
+			if m.next != 1 {
+				return domicile.E(op, domicile.Conflict, "the mailbox has or had messages, whose UIDs clients may know")
+			}
+			if err := a.makeRoom(validity); err != nil {
 				return err
 			}
-		} else if m.next >= next {
-			return nil
 		}
 		m.validity, m.next = validity, max(m.next, next)
 		m.modseq++
-		return firstError(m.save(), a.b.Put(kValidity, number(max(readNumber(a.b.Get(kValidity)), uint64(validity)))))
+		return m.save()
 	}))
 }
 
-// mayRevalidate refuses a UIDVALIDITY under which UIDs of this mailbox, or those of another, could be taken for others.
-func (m *mailbox) mayRevalidate(validity uint32) error {
-	if m.next != 1 {
-		return domicile.E("mailbox", domicile.Conflict, "the mailbox has or had messages, whose UIDs clients may know")
+// makeRoom takes a UIDVALIDITY from the mailbox that has it, if that never had a message: it gets another.
+func (a account) makeRoom(validity uint32) error {
+	if err := a.b.Put(kValidity, number(max(readNumber(a.b.Get(kValidity)), uint64(validity)))); err != nil {
+		return err
 	}
-	return m.account.b.Bucket(bMailboxes).ForEachBucket(func(id []byte) error {
-		other, err := m.account.mailbox(domicile.MailboxID(id))
-		if err == nil && other.validity == validity {
-			err = domicile.E("mailbox", domicile.Conflict, "another mailbox of the account has this UIDVALIDITY")
+	var other *mailbox
+	err := a.b.Bucket(bMailboxes).ForEachBucket(func(id []byte) error {
+		m, err := a.mailbox(domicile.MailboxID(bytes.Clone(id)))
+		if err == nil && m.validity == validity {
+			other = m
 		}
 		return err
 	})
+	switch {
+	case err != nil || other == nil:
+		return err
+	case other.next != 1:
+		return domicile.E("mailbox", domicile.Conflict, "another mailbox of the account, which has or had messages, has this UIDVALIDITY")
+	}
+	fresh := a.nextValidity()
+	other.validity = uint32(fresh)
+	other.modseq++
+	return firstError(other.save(), a.b.Put(kValidity, number(fresh)))
 }
