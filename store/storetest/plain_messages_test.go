@@ -209,6 +209,9 @@ func (p *plain) Body(_ context.Context, id domicile.AccountID, msg domicile.Mess
 	if d.has(msg) {
 		err = p.read(bodyName(id, msg), id, &body)
 	}
+	if p.bug == "calls a damaged body empty" {
+		err = nil
+	}
 	if d, still := p.served(id); still != nil || !d.has(msg) {
 		return nil, cmp.Or(still, plainError(domicile.NotExist, "no such message"))
 	}
