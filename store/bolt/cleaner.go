@@ -71,6 +71,9 @@ func (s *Store) clean(stop <-chan struct{}, all bool) error {
 	s.upkeep.Lock()
 	defer s.upkeep.Unlock()
 	base, err := s.rebase(all)
+	if err == nil && base > 0 && s.bloated() {
+		err = s.shrink(base)
+	}
 	if err != nil {
 		return err
 	}
