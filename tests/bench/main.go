@@ -91,7 +91,7 @@ func (o options) run(ctx context.Context) (err error) {
 		b.servers = append(b.servers, peers...)
 	}
 	b.preface(made)
-	for _, part := range []func() error{b.inTurn, b.flushes, b.slowDisk, b.manyAccounts} {
+	for _, part := range []func() error{b.limits, b.inTurn, b.flushes, b.slowDisk, b.manyAccounts} {
 		if err := part(); err != nil {
 			return err
 		}
