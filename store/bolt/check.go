@@ -358,8 +358,8 @@ func (c *checker) records(m *mailbox) (records []messageRecord) {
 func (c *checker) changes(m *mailbox, messages int) {
 	live, seen := 0, map[store.UID]bool{}
 	c.failIf(m.b.sub(bChanges).ForEach(func(k, v []byte) error {
-		uid := readUID(k[8:])
-		if seen[uid] || uid >= m.next || readNumber(k[:8]) > uint64(m.modseq) {
+		seq, uid := readChange(k)
+		if seen[uid] || uid == 0 || uid >= m.next || seq > m.modseq {
 			c.fail("mailbox %s: change of UID %d is doubled or of a number not given out", m.id, uid)
 		}
 		seen[uid] = true

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,6 +138,9 @@ func FuzzIndex(f *testing.F) {
 			sound[string(walk.key)] = bytes.Clone(walk.value)
 			f.Add(appendEntry(nil, "", string(walk.key), walk.value))
 			f.Add(appendEntry(nil, "", string(walk.key)+"x", walk.value))
+			path, _, _ := bytes.Cut(walk.key, []byte{0})
+			f.Add(appendEntry(nil, "", string(path)+"\xff"+strings.Repeat("\xff", 255)+"\x00", nil))
+			f.Add(appendEntry(nil, "", string(path)+"\xff"+strings.Repeat("\xff", 255)+"\x00", []byte("x")))
 			f.Add(appendEntry(nil, "", string(walk.key[:len(walk.key)-1]), walk.value))
 			f.Add(appendEntry(nil, "", string(walk.key), walk.value[:len(walk.value)/2]))
 		}
@@ -150,20 +154,27 @@ func FuzzIndex(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		before := map[string][]byte{}
-		must(func(tx *txn) error {
-			return eachEntry(b, func(key, value []byte) error {
-				k := string(key)
-				if _, again := before[k]; !again {
-					before[k] = sound[k]
-				}
-				if value != nil {
-					value = append([]byte{}, value...)
-				}
-				tx.set([]byte(k), value)
-				return nil
-			})
+		altered := map[string][]byte{}
+		err := eachEntry(b, func(key, value []byte) error {
+			if value != nil {
+				value = append([]byte{}, value...)
+			}
+			altered[string(key)] = value
+			return nil
 		})
+		if err != nil {
+			return
+		}
+		set := func(from map[string][]byte) func(tx *txn) error {
+			return func(tx *txn) error {
+				for k := range altered {
+					tx.set([]byte(k), from[k])
+				}
+				return nil
+			}
+		}
+		defer time.AfterFunc(time.Minute, func() { panic("it does not end") }).Stop()
+		must(set(altered))
 		s.Check(ctx)
 		s.Accounts(ctx)
 		s.Mailboxes(ctx, person)
@@ -177,11 +188,6 @@ func FuzzIndex(f *testing.F) {
 				break
 			}
 		}
-		must(func(tx *txn) error {
-			for k, v := range before {
-				tx.set([]byte(k), v)
-			}
-			return nil
-		})
+		must(set(sound))
 	})
 }

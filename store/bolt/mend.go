@@ -113,11 +113,11 @@ func (r *repairer) changes(m *mailbox, c *counters, live map[store.UID]store.Mod
 	var wrong [][]byte
 	gone := map[store.UID]store.ModSeq{}
 	b.ForEach(func(k, v []byte) error {
-		if len(k) != 12 {
+		seq, uid := readChange(k)
+		if uid == 0 {
 			wrong = append(wrong, bytes.Clone(k))
 			return nil
 		}
-		uid, seq := readUID(k[8:]), store.ModSeq(readNumber(k[:8]))
 		c.next, c.modseq = max(c.next, uid+1), max(c.modseq, seq)
 		if at, is := live[uid]; is && at == seq && bytes.Equal(v, isLive) {
 			return nil

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/binary"
 	"io"
 	"slices"
 
@@ -93,7 +92,7 @@ func (m *mailbox) since(seq store.ModSeq) (changed []entry, vanished []store.UID
 	walk := m.b.sub(bChanges).entries()
 	for ok := walk.seek(number(uint64(seq) + 1)); ok; ok = walk.next() {
 		k, v := walk.key[len(walk.prefix):], walk.value
-		uid := store.UID(binary.BigEndian.Uint32(k[8:]))
+		_, uid := readChange(k)
 		if bytes.Equal(v, isVanished) {
 			vanished = append(vanished, uid)
 		} else {
