@@ -98,11 +98,16 @@ func (c *Client) post(ctx context.Context, path string, in any) (io.ReadCloser, 
 	if len(raw) > maxRequest {
 		return nil, domicile.E(path, domicile.TooLarge, "more than 24 MiB to send")
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path, bytes.NewReader(raw))
+	return c.send(ctx, path, "application/json", bytes.NewReader(raw))
+}
+
+// send posts a body and returns the answer's.
+func (c *Client) send(ctx context.Context, path, kind string, body io.Reader) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path, body)
 	if err != nil {
 		return nil, domicile.W(path, err)
 	}
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", kind)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, unreached(path, err)

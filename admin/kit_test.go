@@ -64,13 +64,14 @@ func newKit(t *testing.T, tune ...func(*Server)) *kit {
 		cat.Regions = append(cat.Regions, r)
 		cat.Entities = append(cat.Entities, region.EntityInfo{ID: r.Entity, Name: string(r.Entity), Country: r.Country})
 	}
-	must(keys.CreateRoot(filepath.Join(dir, "root.key")))
-	root, err := keys.LoadRoot(filepath.Join(dir, "root.key"))
+	rootKey := filepath.Join(t.TempDir(), "root.key")
+	must(keys.CreateRoot(rootKey))
+	secret, err := keys.LoadSecret(rootKey, dir)
 	must(err)
-	log, err := audit.Open(audit.Config{Dir: filepath.Join(dir, "audit"), Origin: signer.Name(), Signer: signer, Sealer: root.Box("audit")})
+	log, err := audit.Open(audit.Config{Dir: filepath.Join(dir, "audit"), Origin: signer.Name(), Signer: signer, Sealer: secret.Box("audit")})
 	must(err)
 	t.Cleanup(func() { log.Close() })
-	journal, err := region.OpenJournal(filepath.Join(dir, "journal"), root.Box("journal"), time.Hour, time.Now)
+	journal, err := region.OpenJournal(filepath.Join(dir, "journal"), secret.Box("journal"), time.Hour, time.Now)
 	must(err)
 	t.Cleanup(func() { journal.Close() })
 	guard, err := region.NewGuard(region.GuardConfig{Region: "eu-ireland", Log: log, Journal: journal})
@@ -90,7 +91,7 @@ func newKit(t *testing.T, tune ...func(*Server)) *kit {
 	must(err)
 	must(os.WriteFile(filepath.Join(dir, "authorities.toml"), registry, 0o644))
 	orders, err := disclosure.Open(disclosure.Config{Region: "eu-ireland", Node: "eu-ireland-1", Catalog: func() *region.Catalog { return cat }, Store: k.store, Log: log,
-		Guard: guard, Notifier: node, Resolve: k.names.Resolve, Cosign: func(context.Context) (int, error) { return 0, nil }, Box: root.Box("cases"),
+		Guard: guard, Notifier: node, Resolve: k.names.Resolve, Cosign: func(context.Context) (int, error) { return 0, nil }, Box: secret.Box("cases"),
 		Dir: filepath.Join(dir, "productions"), Registry: filepath.Join(dir, "authorities.toml"), Bundles: []string{"gdpr-48", "mlat"}, Logger: logger})
 	must(err)
 	t.Cleanup(func() { orders.Close() })

@@ -113,6 +113,9 @@ func (s *Server) completeRemoval(ctx context.Context, who caller, a store.Accoun
 	if err := s.cfg.Queue.Discard(ctx, a.ID); err != nil { // nobody can read it any more
 		s.cfg.Log.Warn("admin: what an erased account had in the outbound queue is removed later", "error", err)
 	}
+	if err := s.forgetImports(a.ID); err != nil {
+		return Account{}, err
+	}
 	if _, err := s.removals.CompareAndSwap(string(a.ID), asked, nil); err != nil {
 		return Account{}, err
 	}

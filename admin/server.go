@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"domicile"
@@ -71,8 +72,12 @@ type Server struct {
 	cfg      Config
 	intents  store.Table // accounts whose making is under way
 	removals store.Table // accounts that an operator asked to remove
-	http     *http.Server
-	mux      *http.ServeMux
+
+	importBook, importKeys store.Table               // the ledger of imports
+	swept                  atomic.Pointer[time.Time] // when it was last looked through
+
+	http *http.Server
+	mux  *http.ServeMux
 }
 
 // New makes a server. It opens the tables of accounts under way, in and out.
@@ -99,8 +104,17 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	s := &Server{cfg: cfg, intents: intents, removals: removals, mux: http.NewServeMux()}
+	book, err := cfg.Store.Table("imports")
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	keys, err := cfg.Store.Table("import_keys")
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	s := &Server{cfg: cfg, intents: intents, removals: removals, importBook: book, importKeys: keys, mux: http.NewServeMux()}
 	s.accountRoutes()
+	s.importRoutes()
 	s.residenceRoutes()
 	s.moveRoutes()
 	s.orderRoutes()

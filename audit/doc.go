@@ -1,7 +1,7 @@
 // Package audit is a region's append-only Merkle log: what happened, in leaves that cannot be edited, dropped or reordered
 // unnoticed; the receipts that prove a leaf to a stranger; and the witness that cosigns the logs of others.
 //
-//	log, err := audit.Open(audit.Config{Dir: dir, Origin: signer.Name(), Signer: signer, Sealer: root.Box("audit")})
+//	log, err := audit.Open(audit.Config{Dir: dir, Origin: signer.Name(), Signer: signer, Sealer: secret.Box("audit")})
 //	leaf, err := log.Append(ctx, audit.Entry{Kind: "order.refused", Reason: domicile.NoToken, …})
 //	receipt, err := log.Receipt(leaf.Index, false)          // a file, for anyone
 //	verified, err := audit.VerifyReceipt(receipt, pins)     // offline, with public keys

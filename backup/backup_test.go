@@ -42,8 +42,13 @@ func used(t *testing.T, n Node) {
 	if _, err := n.record(audit.Entry{Kind: "test.one"}); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"keys/a1": "a wrapped key", "store/bodies/ab/a1.m1": strings.Repeat("mail with a marker ", 5000), "store/staging/m2": "half a message",
-		"keys/.new-a2": "half a key", "journal/00000000000000000000.journal": "", ".tmp-3": "x"} {
+	ring := openRing(t, n)
+	if err := ring.CreateAccountKey("a1"); err != nil {
+		t.Fatal(err)
+	}
+	ring.Close()
+	for name, text := range map[string]string{"store/bodies/ab/a1.m1": strings.Repeat("mail with a marker ", 5000), "store/staging/m2": "half a message",
+		"keys/.new-account.keys": "half a book", "journal/00000000000000000000.journal": "", ".tmp-3": "x"} {
 		path := filepath.Join(n.Data, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
@@ -52,6 +57,20 @@ func used(t *testing.T, n Node) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func openRing(t *testing.T, n Node) *keys.Ring {
+	t.Helper()
+	secret, err := n.Root.Open(n.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := keys.OpenRing(secret, filepath.Join(n.Data, ringDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ring.Close() })
+	return ring
 }
 
 func contents(t *testing.T, dir string) map[string]string {
@@ -102,8 +121,13 @@ func wantKind(t *testing.T, err error, want domicile.Kind) {
 func TestThereAndBack(t *testing.T) {
 	n := aNode(t, "eu-ireland", "eu-ireland-1")
 	used(t, n)
+	place := []byte("a place")
+	record, err := openRing(t, n).SealRecord("a1", []byte("a subject"), place)
+	if err != nil {
+		t.Fatal(err)
+	}
 	raw := create(t, n)
-	if bytes.Contains(raw, []byte("marker")) || bytes.Contains(raw, []byte("a wrapped key")) {
+	if bytes.Contains(raw, []byte("marker")) {
 		t.Fatal("the backup is readable")
 	}
 	info, _, err := Read(bytes.NewReader(raw))
@@ -111,7 +135,7 @@ func TestThereAndBack(t *testing.T) {
 		t.Errorf("%+v, %v", info, err)
 	}
 	want := contents(t, n.Data)
-	for _, name := range []string{"store/staging/m2", "keys/.new-a2", ".tmp-3", region.LockFile} {
+	for _, name := range []string{"store/staging/m2", ".tmp-3", region.LockFile, "keys/account.keys", keys.SecretName} {
 		if _, ok := want[name]; !ok {
 			t.Fatalf("the folder never had %s", name)
 		}
@@ -127,6 +151,15 @@ func TestThereAndBack(t *testing.T) {
 		t.Errorf("the mark: %q", got[markName])
 	}
 	delete(got, markName)
+	for _, name := range []string{"keys/account.keys", keys.SecretName} { // sealed anew
+		if got[name] == "" {
+			t.Errorf("no %s", name)
+		}
+		delete(got, name)
+	}
+	if open, err := openRing(t, back).OpenRecord("a1", record, place); err != nil || string(open) != "a subject" {
+		t.Errorf("%q, %v", open, err)
+	}
 	for name, text := range want {
 		if got[name] != text {
 			t.Errorf("%s: %d bytes, was %d", name, len(got[name]), len(text))
@@ -193,7 +226,12 @@ func TestRestoreElsewhere(t *testing.T) {
 
 	liar := aNode(t, "eu-ireland", "eu-ireland-1") // says that it is Ireland, with a root key of its own
 	_, err = Restore(liar, bytes.NewReader(raw))
-	wantKind(t, err, domicile.Invalid)
+	wantKind(t, err, domicile.NotExist) // the key of the period is not there
+	if err := os.CopyFS(filepath.Join(filepath.Dir(liar.Data), "wraps"), os.DirFS(filepath.Join(filepath.Dir(irish.Data), "wraps"))); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Restore(liar, bytes.NewReader(raw))
+	wantKind(t, err, domicile.Invalid) // and with a copy of it, the root key is another
 	if got := contents(t, liar.Data); len(got) != 0 {
 		t.Errorf("left behind: %d files", len(got))
 	}

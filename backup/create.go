@@ -3,6 +3,7 @@ package backup
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,8 +21,11 @@ import (
 )
 
 const (
-	magic    = "domicile-backup-v1\n"
-	maxInfo  = 4096 // bytes of the line of JSON
+	magic    = "domicile-backup-v2\n"
+	magic1   = "domicile-backup-v1\n" // of a first release, sealed under a key from the root key itself
+	keysName = "keys.copy"            // in the tar, in the place of region.secret and keys/
+	ringDir  = "keys"                 // in a data folder
+	maxInfo  = 4096                   // bytes of the line of JSON
 	purpose  = "backup"
 	auditDir = "audit" // in a data folder; see cmd/mailnode
 )
@@ -33,18 +37,22 @@ type Node struct {
 	Name   domicile.Node
 	Root   *keys.Root
 	Signer *keys.Signer
+	Keep   time.Duration // how long a backup can be read once its month has ended; 0 is 90 days
 }
 
 // Info is what a backup says of itself in the clear.
 type Info struct {
-	Format     int             `json:"format"` // 1
+	Format     int             `json:"format"` // 2
 	Region     domicile.Region `json:"region"`
 	Node       domicile.Node   `json:"node"`
 	Made       time.Time       `json:"made"`
 	Checkpoint string          `json:"checkpoint"` // the audit log's newest when it was made, a signed note
+	Period     string          `json:"period,omitempty"`
+	Ends       time.Time       `json:"ends,omitzero"` // of the period: from then on it cannot be read
 }
 
-// Create copies the data folder of a stopped node to w, sealed. Its leaf, backup.created, is in the log before the first byte is
+// Create copies the data folder of a stopped node to w, sealed under the key of this month's period; those of periods that have ended
+// are destroyed first. Its leaf, backup.created, is in the log before the first byte is
 // copied, and in the copy. Unavailable while a node uses the folder. What was written before an error is no backup: it does
 // not open.
 func Create(n Node, w io.Writer, now func() time.Time) (Info, error) {
@@ -63,7 +71,11 @@ func Create(n Node, w io.Writer, now func() time.Time) (Info, error) {
 		return Info{}, domicile.W(op, err)
 	}
 	defer release()
-	info := Info{Format: 1, Region: n.Region, Node: n.Name, Made: now().UTC().Truncate(time.Second)}
+	period, err := n.Root.PeriodFor(now(), cmp.Or(n.Keep, 90*24*time.Hour))
+	if err != nil {
+		return Info{}, domicile.W(op, err)
+	}
+	info := Info{Format: 2, Region: n.Region, Node: n.Name, Made: now().UTC().Truncate(time.Second), Period: period.Name, Ends: period.Ends}
 	checkpoint, err := n.record(audit.Entry{Kind: "backup.created", Public: map[string]string{"node": string(n.Name)}})
 	if err != nil {
 		return Info{}, domicile.W(op, err)
@@ -76,11 +88,11 @@ func Create(n Node, w io.Writer, now func() time.Time) (Info, error) {
 	if _, err := w.Write(head); err != nil {
 		return Info{}, domicile.W(op, err)
 	}
-	sealed, err := n.Root.SealTo(purpose, w, head)
+	sealed, err := period.SealTo(purpose, w, head)
 	if err != nil {
 		return Info{}, domicile.W(op, err)
 	}
-	return info, domicile.W(op, errors.Join(pack(n.Data, sealed), sealed.Close()))
+	return info, domicile.W(op, errors.Join(n.pack(sealed), sealed.Close()))
 }
 
 // record appends a leaf to the log of a stopped node, and returns the checkpoint after it.
@@ -97,7 +109,11 @@ func (n Node) record(e audit.Entry) ([]byte, error) {
 }
 
 func (n Node) openLog() (*audit.Log, error) {
-	return audit.Open(audit.Config{Dir: filepath.Join(n.Data, auditDir), Origin: n.Signer.Name(), Signer: n.Signer, Sealer: n.Root.Box("audit")})
+	secret, err := n.Root.Open(n.Data)
+	if err != nil {
+		return nil, err
+	}
+	return audit.Open(audit.Config{Dir: filepath.Join(n.Data, auditDir), Origin: n.Signer.Name(), Signer: n.Signer, Sealer: secret.Box("audit")})
 }
 
 // head is both lines of the clear part.
@@ -116,17 +132,22 @@ func leftOut(name string) bool {
 		strings.HasPrefix(base, ".tmp-") || strings.HasPrefix(base, ".new-")
 }
 
-// pack writes the folder as a tar.
-func pack(dir string, w io.Writer) error {
-	out := tar.NewWriter(w)
+// pack writes the folder as a tar, its keys in front.
+func (n Node) pack(w io.Writer) error {
+	out, dir := tar.NewWriter(w), n.Data
+	if err := n.packKeys(out); err != nil {
+		return err
+	}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		name, err := filepath.Rel(dir, path)
 		switch {
-		case err != nil || name == ".":
+		case err != nil || name == "." || name == keys.SecretName:
 			return err
+		case name == ringDir: // what these two rest under is not in a backup: packKeys has them
+			return fs.SkipDir
 		case leftOut(name) && d.IsDir():
 			return fs.SkipDir
 		case leftOut(name):
@@ -135,6 +156,28 @@ func pack(dir string, w io.Writer) error {
 		return packOne(out, path, filepath.ToSlash(name), d)
 	})
 	return errors.Join(err, out.Close())
+}
+
+func (n Node) packKeys(out *tar.Writer) error {
+	secret, err := n.Root.Open(n.Data)
+	if err != nil {
+		return err
+	}
+	ring, err := keys.OpenRing(secret, filepath.Join(n.Data, ringDir))
+	if err != nil {
+		return err
+	}
+	defer ring.Close()
+	var all bytes.Buffer // some 60 bytes for each account
+	if err := ring.CopyTo(&all); err != nil {
+		return err
+	}
+	h := &tar.Header{Name: keysName, Mode: 0o600, Size: int64(all.Len()), Typeflag: tar.TypeReg, Format: tar.FormatPAX}
+	if err := out.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err = all.WriteTo(out)
+	return err
 }
 
 func packOne(out *tar.Writer, path, name string, d fs.DirEntry) error {
@@ -178,7 +221,12 @@ func Read(r io.Reader) (info Info, head []byte, err error) {
 		}
 	}
 	line, ok := bytes.CutPrefix(head, []byte(magic))
-	if !ok || json.Unmarshal(line, &info) != nil || info.Format != 1 {
+	format := 2
+	if !ok {
+		line, ok = bytes.CutPrefix(head, []byte(magic1))
+		format = 1
+	}
+	if !ok || json.Unmarshal(line, &info) != nil || info.Format != format {
 		return Info{}, nil, malformed
 	}
 	for _, name := range []string{string(info.Region), string(info.Node)} { // both go into a leaf if the backup is refused

@@ -1,8 +1,10 @@
 // Package backup copies the data folder of a stopped node into one sealed file, and puts it back: the first form of a backup.
 //
-// A backup opens in its own region alone. It is sealed under a key derived from the region's root key, which is not in
-// it: whoever has the file without that key reads nothing, and whoever has both reads the mail. Beside the sealed bytes
-// it says in the clear of which region and node it is, when it was made and how far its audit log went.
+// A backup opens in its own region alone. It is sealed under the key of its period (keys.Period), which lies beside the region's root
+// key, sealed under it, and not in the backup: whoever has the file without both reads nothing, and whoever has all three reads the
+// mail. When the period ends, or before if an erasure demands it, its key is destroyed, and with it whatever backups of the
+// period hold. Beside the sealed bytes it says in the clear of which region and node it is, when it was made, until when it can be
+// read, and how far its audit log went.
 //
 //	info, err := backup.Create(backup.Node{Data: "/var/lib/domicile/data", Region: "eu-ireland", Name: "eu-ireland-1",
 //		Root: root, Signer: signer}, file, time.Now)
@@ -18,12 +20,12 @@
 //
 // So this form moves a region to another machine, and brings back a machine that was lost while its node was stopped. A backup
 // from before the node served again is refused: not yet here are a backup of a running node, increments, a log that
-// catches up from its cosigners or an auditor's copy, keys of a period whose end makes erased accounts unreadable in
-// old backups, and more than one copy in one file.
+// catches up from its cosigners or an auditor's copy, and more than one copy in one file.
 //
 // # Bytes
 //
-// The line "domicile-backup-v1"; one line of JSON, [Info], at most 4 KiB; then a sealed stream of package keys (purpose
-// "backup"), whose associated data is both lines. In it is a tar of the folder's files and folders by their relative names,
-// modes and times. Left out are node.lock, messages that were coming in, and temporary files.
+// The line "domicile-backup-v2"; one line of JSON, [Info], at most 4 KiB; then a stream sealed under the period's key (purpose
+// "backup"), whose associated data is both lines. In it is a tar: keys.copy, all account keys (keys.Ring.CopyTo), then the folder's
+// files and folders by their relative names, modes and times. Left out are what keys.copy replaces, node.lock, messages that
+// were coming in, and temporary files. Format 1 of a first release, sealed under a key of the root key, is restored too.
 package backup

@@ -20,7 +20,7 @@ import (
 )
 
 // Restore puts a backup into an empty data folder. WrongRegion is refused: it is another region's or node's. Exist if the folder
-// is not empty; Invalid if a byte of the file is not as it was written, or it was sealed under another root key, and then
+// is not empty; NotExist if the key of its period is gone, with which it cannot be read any more; Invalid if a byte of the file is not as it was written, or it was sealed under another root key, and then
 // the folder is empty again. Durable on return. A crash on the way leaves a folder without a stamp, which no node opens.
 func Restore(n Node, r io.Reader) (Info, error) {
 	const op = "restore a backup"
@@ -36,7 +36,7 @@ func Restore(n Node, r io.Reader) (Info, error) {
 	if err := empty(n.Data); err != nil {
 		return info, domicile.W(op, err)
 	}
-	sealed, err := n.Root.OpenFrom(purpose, in, head)
+	sealed, err := n.openSealed(info, in, head)
 	if err != nil {
 		return info, domicile.W(op, err)
 	}
@@ -45,10 +45,22 @@ func Restore(n Node, r io.Reader) (Info, error) {
 		return info, domicile.W(op, err)
 	}
 	defer root.Close()
-	if err := unpack(root, sealed, info); err != nil {
+	if err := n.unpack(root, sealed, info); err != nil {
 		return info, domicile.W(op, errors.Join(err, sweep(root)))
 	}
 	return info, nil
+}
+
+// openSealed opens the sealed part.
+func (n Node) openSealed(info Info, in io.Reader, head []byte) (io.Reader, error) {
+	if info.Format == 1 {
+		return n.Root.OpenFrom(purpose, in, head)
+	}
+	period, err := n.Root.Period(info.Period)
+	if err != nil {
+		return nil, err
+	}
+	return period.OpenFrom(purpose, in, head)
 }
 
 // empty makes dir if it is absent, and refuses it if there is anything in it.
@@ -87,7 +99,7 @@ func sweep(root *os.Root) error {
 const stampName = "domicile.stamp"
 
 // unpack writes the files, all durable, then the mark, and last of all the stamp: a folder without it is nobody's.
-func unpack(root *os.Root, sealed io.Reader, info Info) error {
+func (n Node) unpack(root *os.Root, sealed io.Reader, info Info) error {
 	in, folders := tar.NewReader(sealed), []string{"."}
 	var stamp []byte
 	for {
@@ -104,6 +116,8 @@ func unpack(root *os.Root, sealed io.Reader, info Info) error {
 		case h.Typeflag == tar.TypeDir:
 			folders = append(folders, name)
 			err = root.Mkdir(name, 0o700)
+		case h.Typeflag == tar.TypeReg && name == keysName && info.Format > 1:
+			err = n.Root.RestoreCopy(n.Data, in)
 		case h.Typeflag == tar.TypeReg && name == stampName:
 			stamp, err = io.ReadAll(io.LimitReader(in, maxInfo))
 		case h.Typeflag == tar.TypeReg:

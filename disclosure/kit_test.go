@@ -208,7 +208,7 @@ type bench struct {
 	region domicile.Region
 	mail   *fakeStore
 	log    *audit.Log
-	root   *keys.Root
+	secret *keys.Secret
 	cfg    Config
 	parts  parts
 	reach  bool // cosigners
@@ -229,20 +229,21 @@ func (w *world) at(r domicile.Region, bundles ...string) *bench {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := keys.CreateRoot(filepath.Join(dir, "root.key")); err != nil {
+	rootKey := filepath.Join(w.t.TempDir(), "root.key")
+	if err := keys.CreateRoot(rootKey); err != nil {
 		w.t.Fatal(err)
 	}
 	var err error
-	if b.root, err = keys.LoadRoot(filepath.Join(dir, "root.key")); err != nil {
+	if b.secret, err = keys.LoadSecret(rootKey, dir); err != nil {
 		w.t.Fatal(err)
 	}
 	now := func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now }
 	signer := w.logKeys[r]
-	if b.log, err = audit.Open(audit.Config{Dir: filepath.Join(dir, "audit"), Origin: signer.Name(), Signer: signer, Sealer: b.root.Box("audit"), Now: now}); err != nil {
+	if b.log, err = audit.Open(audit.Config{Dir: filepath.Join(dir, "audit"), Origin: signer.Name(), Signer: signer, Sealer: b.secret.Box("audit"), Now: now}); err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { b.log.Close() })
-	journal, err := region.OpenJournal(filepath.Join(dir, "journal"), b.root.Box("journal"), time.Hour, now)
+	journal, err := region.OpenJournal(filepath.Join(dir, "journal"), b.secret.Box("journal"), time.Hour, now)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -252,7 +253,7 @@ func (w *world) at(r domicile.Region, bundles ...string) *bench {
 	}
 	w.t.Cleanup(func() { guard.Close() })
 	b.cfg = Config{Region: r, Node: domicile.Node(r) + "-1", Lab: true, Catalog: func() *region.Catalog { return w.catalog }, Store: b.mail,
-		Log: b.log, Guard: guard, Notifier: link{w, r}, Resolve: w.resolve, Cosign: b.cosignNow, Box: b.root.Box("cases"),
+		Log: b.log, Guard: guard, Notifier: link{w, r}, Resolve: w.resolve, Cosign: b.cosignNow, Box: b.secret.Box("cases"),
 		Dir: filepath.Join(dir, "cases"), Registry: w.registry(), Bundles: bundles, Now: now, Logger: slog.New(slog.DiscardHandler)}
 	b.parts = parts{log: b.log, guard: guard, box: b.cfg.Box, retry: time.Hour,
 		verify: func(receipt []byte, pins audit.Pins) error { _, err := audit.VerifyReceipt(receipt, pins); return err }}

@@ -93,12 +93,52 @@ func (s *session) Fetch(set imap.NumSet, o *imap.FetchOptions, text string) erro
 	if err != nil {
 		return err
 	}
-	for _, i := range idx {
-		if err := s.fetchOne(i, q, changed[s.view.msgs[i].UID]); err != nil {
+	known := summaries{s: s}
+	for n, i := range idx {
+		var summary *message.Summary
+		if q.summary() {
+			if summary, err = known.of(idx[n:]); err != nil {
+				return err
+			}
+		}
+		if err := s.fetchOne(i, q, summary, changed[s.view.msgs[i].UID]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// summary: whether what the store has ready of a message is enough.
+func (q *fetchRequest) summary() bool {
+	return (q.Envelope || q.BodyStructure != nil) && len(q.BodySection) == 0
+}
+
+// summaries reads ahead in the selected mailbox.
+type summaries struct {
+	s    *session
+	list []store.Listed
+}
+
+const readAhead = 500 // messages
+
+// of returns the summary of the first message of idx, nil if it is gone or has none. The others are those that will be asked for next.
+func (x *summaries) of(idx []int) (*message.Summary, error) {
+	v := x.s.view
+	uid := v.msgs[idx[0]].UID
+	if len(x.list) == 0 || x.list[len(x.list)-1].UID < uid {
+		limit := idx[min(readAhead, len(idx))-1] - idx[0] + 1
+		var err error
+		if x.list, err = x.s.store().Listing(x.s.ctx(), x.s.acct, v.mailbox.ID, uid-1, min(limit, readAhead)); err != nil {
+			return nil, failure(err)
+		}
+	}
+	for len(x.list) > 0 && x.list[0].UID < uid {
+		x.list = x.list[1:]
+	}
+	if len(x.list) == 0 || x.list[0].UID != uid {
+		return nil, nil
+	}
+	return x.list[0].Summary, nil
 }
 
 // markSeen sets \Seen where the request does so, and returns on which messages it was not set.
@@ -125,8 +165,8 @@ func (s *session) markSeen(idx []int, q fetchRequest) (map[store.UID]bool, error
 	return changed, nil
 }
 
-// fetchOne sends one message's data. showFlags adds FLAGS, because fetching changed them.
-func (s *session) fetchOne(i int, q fetchRequest, showFlags bool) error {
+// fetchOne sends one message's data, from its summary if there is one. showFlags adds FLAGS, because fetching changed them.
+func (s *session) fetchOne(i int, q fetchRequest, summary *message.Summary, showFlags bool) error {
 	m := s.view.msgs[i]
 	needed, stream := q.needsBody()
 	var r response
@@ -137,6 +177,7 @@ func (s *session) fetchOne(i int, q fetchRequest, showFlags bool) error {
 	s.fetchIndex(&r, m, q, showFlags)
 	switch {
 	case !needed:
+	case summary != nil && r.summary(summary, q):
 	case stream:
 		return s.streamBody(&r, m, q)
 	default:
@@ -150,6 +191,24 @@ func (s *session) fetchOne(i int, q fetchRequest, showFlags bool) error {
 		}
 	}
 	return s.gate.send(r.raw(")\r\n").b)
+}
+
+// summary writes what a summary has ready, or nothing if something of it was too large to be kept.
+func (r *response) summary(s *message.Summary, q fetchRequest) bool {
+	if q.Envelope && s.Envelope == "" || q.BodyStructure != nil && s.Structure == "" {
+		return false
+	}
+	if q.Envelope {
+		r.item("ENVELOPE ").raw(s.Envelope)
+	}
+	if q.body {
+		r.item("BODY ")
+		r.b = s.AppendBody(r.b)
+	}
+	if q.structure {
+		r.item("BODYSTRUCTURE ").raw(s.Structure)
+	}
+	return true
 }
 
 // item separates items.
@@ -177,13 +236,16 @@ func (s *session) fetchIndex(r *response, m store.Message, q fetchRequest, showF
 // same large one many times.
 func (s *session) fetchParsed(r *response, m *message.Message, q fetchRequest) error {
 	if q.Envelope {
-		r.item("ENVELOPE ").envelope(m.Envelope(m.Root))
+		r.item("ENVELOPE ")
+		r.b = m.AppendEnvelope(r.b, m.Root)
 	}
 	if q.body {
-		r.item("BODY ").structure(m, m.Root, false)
+		r.item("BODY ")
+		r.b = m.AppendStructure(r.b, m.Root, false)
 	}
 	if q.structure {
-		r.item("BODYSTRUCTURE ").structure(m, m.Root, true)
+		r.item("BODYSTRUCTURE ")
+		r.b = m.AppendStructure(r.b, m.Root, true)
 	}
 	for i, sect := range q.BodySection {
 		r.section(sect, q.names[i])

@@ -1,17 +1,15 @@
 package imapd
 
 import (
-	"net/mail"
-	"strings"
+	"context"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
 
-	"domicile/message"
 	"domicile/store"
 )
 
-// Search finds messages. It reads bodies only for messages that fit in all else.
+// Search finds messages. What looks into messages the store answers, for the whole mailbox at once.
 func (s *session) Search(uid bool, c *imap.SearchCriteria, o *imap.SearchOptions) (*imap.SearchData, error) {
 	if o.ReturnSave {
 		return nil, bad("SEARCHRES is not offered")
@@ -27,6 +25,10 @@ func (s *session) Search(uid bool, c *imap.SearchCriteria, o *imap.SearchOptions
 	if !s.view.known(c) {
 		return nil, bad("A message number that does not exist, or a saved result")
 	}
+	found, err := s.findTexts(c)
+	if err != nil {
+		return nil, err
+	}
 	var uids imap.UIDSet
 	var nums imap.SeqSet
 	data := &imap.SearchData{}
@@ -34,9 +36,7 @@ func (s *session) Search(uid bool, c *imap.SearchCriteria, o *imap.SearchOptions
 		if s.view.gone[s.view.msgs[i].UID] {
 			continue
 		}
-		found := candidate{s: s, index: i}
-		ok, err := found.fits(c)
-		found.release()
+		ok, err := (&candidate{s: s, index: i, found: found}).fits(c)
 		if err != nil {
 			return nil, err
 		}
@@ -100,39 +100,96 @@ func (v *view) known(c *imap.SearchCriteria) bool {
 	return true
 }
 
-// candidate is a message that is held against criteria; its bytes are read at most once, and only when needed.
+// textKey is a key that looks into messages.
+type textKey struct {
+	in          store.Where
+	field, text string
+}
+
+func textKeysOf(q *imap.SearchCriteria) (keys []textKey) {
+	for _, h := range q.Header {
+		keys = append(keys, textKey{store.InHeader, h.Key, h.Value})
+	}
+	for _, text := range q.Body {
+		keys = append(keys, textKey{store.InBody, "", text})
+	}
+	for _, text := range q.Text {
+		keys = append(keys, textKey{store.InText, "", text})
+	}
+	return keys
+}
+
+// findings are the messages in which a key was found.
+type findings map[textKey]map[store.UID]bool
+
+func (s *session) findTexts(c *imap.SearchCriteria) (findings, error) {
+	f := findings{}
+	return f, f.ask(s.ctx(), s, c)
+}
+
+func (f findings) ask(ctx context.Context, s *session, q *imap.SearchCriteria) error {
+	for _, k := range textKeysOf(q) {
+		if f[k] != nil {
+			continue
+		}
+		uids, err := s.store().Find(ctx, s.acct, s.view.mailbox.ID, k.in, k.field, k.text)
+		if err != nil {
+			return failure(err)
+		}
+		f[k] = make(map[store.UID]bool, len(uids))
+		for _, uid := range uids {
+			f[k][uid] = true
+		}
+	}
+	for i := range q.Not {
+		if err := f.ask(ctx, s, &q.Not[i]); err != nil {
+			return err
+		}
+	}
+	for i := range q.Or {
+		for j := range q.Or[i] {
+			if err := f.ask(ctx, s, &q.Or[i][j]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// candidate is a message that is held against criteria.
 type candidate struct {
-	s      *session
-	index  int
-	parsed *message.Message
-	free   func()
-	absent bool
+	s     *session
+	index int
+	found findings
+	sent  *time.Time // of its Date field, once that was looked up
 }
 
-func (c *candidate) release() {
-	if c.free != nil {
-		c.free()
+func (c *candidate) uid() store.UID { return c.s.view.msgs[c.index].UID }
+
+// date is that of the Date field; zero if there is none, or the message is gone.
+func (c *candidate) date() (time.Time, error) {
+	if c.sent == nil {
+		c.sent = &time.Time{}
+		list, err := c.s.store().Listing(c.s.ctx(), c.s.acct, c.s.view.mailbox.ID, c.uid()-1, 1)
+		if err != nil {
+			return *c.sent, failure(err)
+		}
+		if len(list) > 0 && list[0].UID == c.uid() && list[0].Summary != nil {
+			*c.sent = list[0].Summary.Sent
+		}
 	}
+	return *c.sent, nil
 }
 
-// message is the parsed message, nil if it is gone.
-func (c *candidate) message() (*message.Message, error) {
-	if c.parsed != nil || c.absent {
-		return c.parsed, nil
-	}
-	m, free, err := c.s.load(c.s.view.msgs[c.index])
-	if err != nil {
-		c.absent = true
-		return nil, skipGone(err)
-	}
-	c.parsed, c.free = m, free
-	return m, nil
-}
-
-// fits checks what the index knows first, what needs the bytes last.
+// fits checks what the view knows first, what must be looked up last.
 func (c *candidate) fits(q *imap.SearchCriteria) (bool, error) {
 	if !c.fitsIndex(q) {
 		return false, nil
+	}
+	for _, k := range textKeysOf(q) {
+		if !c.found[k][c.uid()] {
+			return false, nil
+		}
 	}
 	for i := range q.Not {
 		if ok, err := c.fits(&q.Not[i]); ok || err != nil {
@@ -148,14 +205,11 @@ func (c *candidate) fits(q *imap.SearchCriteria) (bool, error) {
 			return false, err
 		}
 	}
-	if len(q.Header)+len(q.Body)+len(q.Text) == 0 && q.SentSince.IsZero() && q.SentBefore.IsZero() {
+	if q.SentSince.IsZero() && q.SentBefore.IsZero() {
 		return true, nil
 	}
-	m, err := c.message()
-	if m == nil || err != nil {
-		return false, err
-	}
-	return fitsMessage(m, q), nil
+	sent, err := c.date()
+	return err == nil && !sent.IsZero() && within(sent, q.SentSince, q.SentBefore), err
 }
 
 func (c *candidate) fitsIndex(q *imap.SearchCriteria) bool {
@@ -206,63 +260,4 @@ func inUIDSet(n uint32, set imap.UIDSet, last uint32) bool {
 func within(t, since, before time.Time) bool {
 	day := func(t time.Time) int { y, m, d := t.Date(); return y*10000 + int(m)*100 + d }
 	return (since.IsZero() || day(t) >= day(since)) && (before.IsZero() || day(t) < day(before))
-}
-
-// fitsMessage checks what stands in the message.
-func fitsMessage(m *message.Message, q *imap.SearchCriteria) bool {
-	header := m.Header(m.Root)
-	if !q.SentSince.IsZero() || !q.SentBefore.IsZero() {
-		sent, err := mail.ParseDate(m.Envelope(m.Root).Date)
-		if err != nil || !within(sent, q.SentSince, q.SentBefore) {
-			return false
-		}
-	}
-	for _, h := range q.Header {
-		if !fieldHolds(header, h.Key, h.Value) {
-			return false
-		}
-	}
-	for _, text := range q.Body {
-		if !bodyHolds(m, m.Root, text) {
-			return false
-		}
-	}
-	for _, text := range q.Text {
-		if !headerHolds(header, text) && !bodyHolds(m, m.Root, text) {
-			return false
-		}
-	}
-	return true
-}
-
-// fieldHolds: any field of that name holds the text, decoded; "" fits every field (RFC 9051 6.4.4).
-func fieldHolds(header []byte, name, text string) bool {
-	for _, v := range message.Fields(header, name) {
-		if holds(message.DecodeHeader(v), text) {
-			return true
-		}
-	}
-	return false
-}
-
-func headerHolds(header []byte, text string) bool {
-	return holds(message.DecodeHeader(string(header)), text)
-}
-
-// bodyHolds looks into texts, decoded, and into the headers of embedded messages.
-func bodyHolds(m *message.Message, p *message.Part, text string) bool {
-	if p.Embedded != nil {
-		return headerHolds(m.Header(p.Embedded), text) || bodyHolds(m, p.Embedded, text)
-	}
-	for _, child := range p.Parts {
-		if bodyHolds(m, child, text) {
-			return true
-		}
-	}
-	return p.Type == "text" && holds(m.Text(p), text)
-}
-
-// holds looks for text without regard to case.
-func holds(in, text string) bool {
-	return text == "" || strings.Contains(strings.ToLower(in), strings.ToLower(text))
 }

@@ -23,12 +23,17 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	root, err := keys.LoadRoot(filepath.Join(dir, "root.key"))
+	data := filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		fmt.Println(err)
+		return
+	}
+	secret, err := keys.LoadSecret(filepath.Join(dir, "root.key"), data)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	ring, err := keys.OpenRing(root, filepath.Join(dir, "accounts"))
+	ring, err := keys.OpenRing(secret, filepath.Join(data, "keys"))
 	if err != nil {
 		fmt.Println(err)
 		return

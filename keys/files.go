@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"domicile"
@@ -16,7 +17,10 @@ import (
 const maxKeyFile = 4096
 
 // createSecret writes a file that must not exist yet, for its owner only, and returns when it is on disk.
-func createSecret(op, path string, data []byte) error {
+func createSecret(op, path string, data []byte) error { return createSecretFor(op, path, data, path) }
+
+// createSecretFor gives the file to the owner of the one at like: a tool that root runs must not make what the node cannot read.
+func createSecretFor(op, path string, data []byte, like string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return domicile.E(op, domicile.Exist, path+" exists already; a key file is never overwritten, move it away first")
@@ -26,7 +30,7 @@ func createSecret(op, path string, data []byte) error {
 	}
 	_, err = f.Write(data)
 	if err == nil {
-		err = f.Sync()
+		err = errors.Join(giveTo(f, like), f.Sync())
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = syncDir(filepath.Dir(path))
@@ -38,8 +42,8 @@ func createSecret(op, path string, data []byte) error {
 	return nil
 }
 
-// replaceSecret puts data in the place of a file, whole and on disk, for the owner of the file before, or if there was none for
-// whoever runs this: a tool that root runs must not take a node's key away from the node.
+// replaceSecret puts data in the place of a file, whole and on disk, for the owner of the file before, or if there was none of the
+// folder: a tool that root runs must not take a node's key away from the node.
 func replaceSecret(op, path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
@@ -47,7 +51,7 @@ func replaceSecret(op, path string, data []byte) error {
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o600), keepOwner(f, path), f.Sync(), f.Close())
+	err = errors.Join(err, f.Chmod(0o600), ownAs(f, path), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -60,9 +64,7 @@ func replaceSecret(op, path string, data []byte) error {
 // keepOwner gives f to the owner of the file at path.
 func keepOwner(f *os.File, path string) error {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
+	if err != nil {
 		return err
 	}
 	if was, ok := info.Sys().(*syscall.Stat_t); ok {
@@ -71,32 +73,105 @@ func keepOwner(f *os.File, path string) error {
 	return nil
 }
 
-// readSecret reads a key file, and refuses one that anyone but its owner may read.
-func readSecret(op, path string) ([]byte, error) {
-	f, err := os.Open(path)
+// resealSecret is replaceSecret for a file of which the bytes of before must not be left: it overwrites them behind the change.
+func resealSecret(op, path string, data []byte) error {
+	old, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, domicile.E(op, domicile.NotExist, path+" does not exist")
+		return replaceSecret(op, path, data)
+	} else if err != nil {
+		return domicile.W(op, err)
+	}
+	defer old.Close()
+	if err := replaceSecret(op, path, data); err != nil {
+		return err
+	}
+	return domicile.W(op, zero(old))
+}
+
+// zero replaces the bytes of a file by zeros, on disk when it returns.
+func zero(f *os.File) error {
+	info, err := f.Stat()
+	if err == nil {
+		_, err = f.WriteAt(make([]byte, info.Size()), 0)
 	}
 	if err != nil {
-		return nil, domicile.W(op, err)
+		return err
+	}
+	return f.Sync()
+}
+
+// destroyFile replaces the bytes of a file by zeros, then unlinks it. A crash in between leaves zeros, which open nothing.
+func destroyFile(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return syncDir(filepath.Dir(path)) // an earlier unlink may not be durable yet
+	}
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(zero(f), f.Close()); err != nil {
+		return err
+	}
+	return errors.Join(os.Remove(path), syncDir(filepath.Dir(path)))
+}
+
+// removeTemps has remove take away what a crash left half written in dir.
+func removeTemps(dir string, remove func(string) error) error {
+	names, err := os.ReadDir(dir)
+	for _, n := range names {
+		if strings.HasPrefix(n.Name(), tempPrefix) {
+			err = errors.Join(err, remove(filepath.Join(dir, n.Name())))
+		}
+	}
+	return err
+}
+
+// ownAs gives f to the owner of the file that it replaces, or of the folder where there is none.
+func ownAs(f *os.File, path string) error {
+	err := keepOwner(f, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return giveTo(f, filepath.Dir(path))
+	}
+	return err
+}
+
+// giveTo gives what root makes to the owner of what is at path. Others make files of their own.
+func giveTo(f *os.File, path string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return keepOwner(f, path)
+}
+
+// readSecret reads a key file, and refuses one that anyone but its owner may read.
+func readSecret(op, path string) ([]byte, error) {
+	data, perm, err := readSmall(op, path)
+	if err == nil && perm&0o077 != 0 {
+		return nil, domicile.E(op, domicile.Invalid,
+			fmt.Sprintf("%s may be read by others (mode %04o); run chmod 600 on it, and replace the key if it has been exposed", path, perm))
+	}
+	return data, err
+}
+
+// readSmall reads a file of the size of a key file, and its mode.
+func readSmall(op, path string) ([]byte, fs.FileMode, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, domicile.E(op, domicile.NotExist, path+" does not exist")
+	}
+	if err != nil {
+		return nil, 0, domicile.W(op, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, domicile.W(op, err)
+		return nil, 0, domicile.W(op, err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxKeyFile {
-		return nil, domicile.E(op, domicile.Invalid, path+" is not a key file")
-	}
-	if perm := info.Mode().Perm(); perm&0o077 != 0 {
-		return nil, domicile.E(op, domicile.Invalid,
-			fmt.Sprintf("%s may be read by others (mode %04o); run chmod 600 on it, and replace the key if it has been exposed", path, perm))
+		return nil, 0, domicile.E(op, domicile.Invalid, path+" is not a key file")
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
-	if err != nil {
-		return nil, domicile.W(op, err)
-	}
-	return data, nil
+	return data, info.Mode().Perm(), domicile.W(op, err)
 }
 
 // syncDir makes the names in dir durable.

@@ -27,12 +27,24 @@ func newRoot(t *testing.T) *Root {
 	return root
 }
 
-func newRing(t *testing.T, root *Root, dir string) *Ring {
+// newSecret opens the secret of a data folder.
+func newSecret(t *testing.T, root *Root, data string) *Secret {
 	t.Helper()
-	ring, err := OpenRing(root, dir)
+	s, err := root.Open(data)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// newRing opens the ring of a data folder.
+func newRing(t *testing.T, root *Root, data string) *Ring {
+	t.Helper()
+	ring, err := OpenRing(newSecret(t, root, data), filepath.Join(data, ringName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ring.Close() })
 	return ring
 }
 
@@ -85,8 +97,8 @@ func TestRootFile(t *testing.T) {
 }
 
 func TestBox(t *testing.T) {
-	root := newRoot(t)
-	box := root.Box("audit")
+	secret := newSecret(t, newRoot(t), t.TempDir())
+	box := secret.Box("audit")
 	sealed, err := box.Seal([]byte("secret"), []byte("place"))
 	if err != nil {
 		t.Fatal(err)
@@ -94,14 +106,16 @@ func TestBox(t *testing.T) {
 	if len(sealed) != len("secret")+29 || bytes.Contains(sealed, []byte("secret")) {
 		t.Errorf("sealed as %x", sealed)
 	}
-	if open, err := root.Box("audit").Open(sealed, []byte("place")); err != nil || string(open) != "secret" {
+	if open, err := secret.Box("audit").Open(sealed, []byte("place")); err != nil || string(open) != "secret" {
 		t.Errorf("%q, %v", open, err)
 	}
 	for name, open := range map[string]func() ([]byte, error){
-		"other purpose": func() ([]byte, error) { return root.Box("journal").Open(sealed, []byte("place")) },
-		"other root":    func() ([]byte, error) { return newRoot(t).Box("audit").Open(sealed, []byte("place")) },
-		"other place":   func() ([]byte, error) { return box.Open(sealed, []byte("elsewhere")) },
-		"empty":         func() ([]byte, error) { return box.Open(nil, nil) },
+		"other purpose": func() ([]byte, error) { return secret.Box("journal").Open(sealed, []byte("place")) },
+		"other secret": func() ([]byte, error) {
+			return newSecret(t, newRoot(t), t.TempDir()).Box("audit").Open(sealed, []byte("place"))
+		},
+		"other place": func() ([]byte, error) { return box.Open(sealed, []byte("elsewhere")) },
+		"empty":       func() ([]byte, error) { return box.Open(nil, nil) },
 	} {
 		if _, err := open(); domicile.KindOf(err) != domicile.Invalid {
 			t.Errorf("%s: %v", name, err)
@@ -125,95 +139,6 @@ func TestBox(t *testing.T) {
 	}
 }
 
-func TestRing(t *testing.T) {
-	root, dir := newRoot(t), filepath.Join(t.TempDir(), "keys")
-	ring := newRing(t, root, dir)
-	a, b := domicile.AccountID(domicile.NewID("a")), domicile.AccountID(domicile.NewID("a"))
-	for _, id := range []domicile.AccountID{a, b, a} {
-		if err := ring.CreateAccountKey(id); err != nil {
-			t.Fatal(err)
-		}
-	}
-	sealed := make(map[domicile.AccountID][]byte)
-	for _, id := range []domicile.AccountID{a, b, ""} {
-		s, err := ring.SealRecord(id, []byte("subject"), []byte("index"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		sealed[id] = s
-	}
-	if err := ring.CreateAccountKey(a); err != nil {
-		t.Fatal(err)
-	}
-	ring = newRing(t, root, dir)
-	for id, s := range sealed {
-		for other := range sealed {
-			open, err := ring.OpenRecord(other, s, []byte("index"))
-			if same := other == id; same && (err != nil || string(open) != "subject") || !same && domicile.KindOf(err) != domicile.Invalid {
-				t.Errorf("record of %q opened by %q: %q, %v", id, other, open, err)
-			}
-		}
-	}
-	if _, err := newRing(t, newRoot(t), dir).OpenRecord(a, sealed[a], []byte("index")); domicile.KindOf(err) != domicile.Invalid {
-		t.Errorf("opened under another region's root: %v", err)
-	}
-	// One account's wrapped key put in another's place does not open.
-	key, _ := os.ReadFile(filepath.Join(dir, string(a)))
-	if err := os.WriteFile(filepath.Join(dir, string(b)), key, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := newRing(t, root, dir).OpenRecord(b, sealed[a], []byte("index")); domicile.KindOf(err) != domicile.Invalid {
-		t.Errorf("swapped key file: %v", err)
-	}
-}
-
-func TestDestroy(t *testing.T) {
-	root, dir := newRoot(t), t.TempDir()
-	ring := newRing(t, root, dir)
-	id := domicile.AccountID("acc1")
-	if err := ring.CreateAccountKey(id); err != nil {
-		t.Fatal(err)
-	}
-	sealed, err := ring.SealRecord(id, []byte("x"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A hard link shows what the overwriting left of the file's bytes.
-	link := filepath.Join(t.TempDir(), "link")
-	if err := os.Link(filepath.Join(dir, "acc1"), link); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := ring.DestroyAccountKey(id); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if left, err := os.ReadFile(link); err != nil || len(bytes.Trim(left, "\x00")) != 0 {
-		t.Errorf("the key was unlinked but not overwritten: %x, %v", left, err)
-	}
-	gone := func(ring *Ring) {
-		t.Helper()
-		_, err1 := ring.SealRecord(id, nil, nil)
-		_, err2 := ring.OpenRecord(id, sealed, nil)
-		_, err3 := ring.SealTo(id, io.Discard, nil)
-		_, err4 := ring.OpenFrom(id, strings.NewReader(""), nil)
-		for i, err := range []error{err1, err2, err3, err4} {
-			if domicile.KindOf(err) != domicile.NotExist {
-				t.Errorf("call %d after destruction: %v", i, err)
-			}
-		}
-	}
-	gone(ring)
-	gone(newRing(t, root, dir))
-	// A crash between overwriting and unlinking, and one before the rename of a new key.
-	os.WriteFile(filepath.Join(dir, "acc1"), make([]byte, 80), 0o600)
-	os.WriteFile(filepath.Join(dir, tempPrefix+"acc2"), []byte("half"), 0o600)
-	gone(newRing(t, root, dir))
-	if names, _ := os.ReadDir(dir); len(names) != 0 {
-		t.Errorf("left behind: %v", names)
-	}
-}
-
 func TestAccountIDs(t *testing.T) {
 	ring := newRing(t, newRoot(t), t.TempDir())
 	for _, id := range []domicile.AccountID{"", ".", "..", "a/b", "../x", "-a", "A", ".new-a", "a\x00", "ä", domicile.AccountID(strings.Repeat("a", 65))} {
@@ -226,25 +151,9 @@ func TestAccountIDs(t *testing.T) {
 	}
 }
 
-func TestCacheIsBounded(t *testing.T) {
-	ring := newRing(t, newRoot(t), t.TempDir())
-	for range maxCached {
-		ring.cached[domicile.AccountID(domicile.NewID("x"))] = ring.region
-	}
-	if err := ring.CreateAccountKey("a"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ring.SealRecord("a", nil, nil); err != nil {
-		t.Fatal(err)
-	}
-	if len(ring.cached) > maxCached {
-		t.Errorf("%d keys in memory", len(ring.cached))
-	}
-}
-
 func TestDigest(t *testing.T) {
-	root := newRoot(t)
-	ring := newRing(t, root, t.TempDir())
+	root, data := newRoot(t), t.TempDir()
+	ring := newRing(t, root, data)
 	seen := make(map[string]int)
 	for i, d := range [][]byte{
 		ring.Digest("name", "a", "bc"), ring.Digest("name", "ab", "c"), ring.Digest("name", "abc"), ring.Digest("namea", "bc"),
@@ -255,7 +164,7 @@ func TestDigest(t *testing.T) {
 		}
 		seen[string(d)] = i
 	}
-	if !bytes.Equal(ring.Digest("name", "x"), newRing(t, root, t.TempDir()).Digest("name", "x")) {
+	if !bytes.Equal(ring.Digest("name", "x"), newRing(t, root, data).Digest("name", "x")) {
 		t.Error("the digest of one root changes")
 	}
 }

@@ -1,37 +1,38 @@
 package keys
 
 import (
-	"bytes"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"io/fs"
+	"fmt"
+	"hash"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"domicile"
 )
 
-const (
-	accountHeader = "domicile-account-key-v1\n"
-	tempPrefix    = ".new-"
-	maxCached     = 4096 // account keys held in memory, under 1 KiB each
-)
-
-// Ring keeps account keys, wrapped, in files of their own under one folder. It fits store.Sealer. Safe for concurrent
-// use by one process. The empty account id stands for the region itself, whose key is derived from the root.
+// Ring keeps the account keys of a data folder, in one file under a wrapping key that lies beside the root key and is replaced, the old
+// one destroyed, whenever a key is destroyed. It fits store.Sealer. Safe for concurrent use by one process. The empty
+// account id stands for the region itself, whose key hangs from the data folder's secret.
 type Ring struct {
 	dir    string
-	wrap   *Box
+	secret *Secret
+	wraps  *wraps
 	region *accountKey
-	digest []byte
+	digest sync.Pool                                 // of *digester
+	step   func(name string, act func() error) error // does act; tests have it fail
 
-	mu     sync.Mutex // guards cached, and the files against a load during a destruction
-	cached map[domicile.AccountID]*accountKey
+	change sync.Mutex // one change of the file at a time; guards doubt and stale
+	doubt  bool       // a change failed: what the disk holds is not known, and only writing the file anew says it
+	stale  bool       // wrapping keys of before may be on disk
+
+	mu     sync.Mutex // guards what follows
+	book   *book
+	wrap   *Box
+	opened cache
 }
 
 // accountKey is one account's key, split by use so that no key serves two algorithms.
@@ -41,115 +42,99 @@ type accountKey struct {
 }
 
 func newAccountKey(key []byte) *accountKey {
-	return &accountKey{stream: derive(key, "domicile/v1/stream"), record: newBox(derive(key, "domicile/v1/record"))}
+	return &accountKey{stream: derive(key, "stream"), record: newBox(derive(key, "record"))}
 }
 
-// OpenRing opens or makes the key folder dir (mode 0700) and removes what a crash left half written.
-func OpenRing(root *Root, dir string) (*Ring, error) {
+// OpenRing opens or makes the key folder dir (mode 0700) of the data folder that the secret is of, finishes what a crash
+// left half done, and checks each account key. One that is damaged answers domicile.Invalid from then on, as does each account
+// without a key as long as there is such a one, and the others are served. Keys that a first release kept, a file for each, are
+// taken over, and their files destroyed.
+func OpenRing(s *Secret, dir string) (*Ring, error) {
 	const op = "open key ring"
-	if err := makeDir(dir); err != nil {
+	r := &Ring{dir: dir, secret: s, wraps: s.wrapping(), region: newAccountKey(s.derive("region")), step: do}
+	r.digest.New = func() any { return &digester{mac: hmac.New(sha256.New, s.derive("digest"))} }
+	if err := errors.Join(makeDir(dir), makeDir(s.wraps)); err != nil {
 		return nil, domicile.W(op, err)
 	}
-	names, err := os.ReadDir(dir)
+	if err := errors.Join(removeTemps(dir, os.Remove), syncDir(dir)); err != nil {
+		return nil, domicile.W(op, err)
+	}
+	if err := r.ensure(); err != nil {
+		return nil, domicile.W(op, err)
+	}
+	if err := r.read(); err != nil {
+		return nil, domicile.W(op, err)
+	}
+	return r, domicile.W(op, r.destroyFirst())
+}
+
+// do is the step of all but tests.
+func do(_ string, act func() error) error { return act() }
+
+func (r *Ring) path() string { return filepath.Join(r.dir, bookName) }
+
+// ensure makes an empty book, or one of a first release's keys, where there is none.
+func (r *Ring) ensure() error {
+	if _, err := os.Stat(r.path()); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	first, err := r.firstKeys()
 	if err != nil {
-		return nil, domicile.W(op, err)
+		return err
 	}
-	for _, n := range names {
-		if strings.HasPrefix(n.Name(), tempPrefix) {
-			if err := os.Remove(filepath.Join(dir, n.Name())); err != nil {
-				return nil, domicile.W(op, err)
-			}
+	known, err := r.wraps.numbers()
+	if err != nil {
+		return err
+	}
+	if len(first) == 0 {
+		if len(known) > 0 {
+			return domicile.E("make the account keys", domicile.Invalid, r.path()+" is missing, and was there: restore a backup")
+		}
+		return r.put(func(f *os.File) error { _, err := f.Write(header(0, false)); return err })
+	}
+	return r.putFirst(first)
+}
+
+// read opens the book and destroys the wrapping keys of before.
+func (r *Ring) read() error {
+	b, err := openBook(r.path())
+	if err != nil {
+		return err
+	}
+	var wrap *Box
+	if b.number > 0 {
+		if wrap, err = r.wraps.open(b.number); err != nil {
+			return errors.Join(err, b.file.Close())
 		}
 	}
-	if err := syncDir(dir); err != nil {
-		return nil, domicile.W(op, err)
+	if err := b.read(wrap); err != nil {
+		return errors.Join(err, b.file.Close())
 	}
-	return &Ring{
-		dir:    dir,
-		wrap:   newBox(root.derive("wrap")),
-		region: newAccountKey(root.derive("region")),
-		digest: root.derive("digest"),
-		cached: make(map[domicile.AccountID]*accountKey),
-	}, nil
+	r.book, r.wrap = b, wrap
+	if !b.sole {
+		return nil // restored: the folder that it is a copy of may be wanted still
+	}
+	// One of a higher number may be that of the folder that this one is an old copy of: it stays until a key is destroyed here.
+	r.stale = true
+	return r.wraps.destroy(func(number uint64) bool { return number < b.number })
 }
 
-// CreateAccountKey makes a key for id and returns when it is on disk. If there is one already it is kept, without error.
-func (r *Ring) CreateAccountKey(id domicile.AccountID) error {
-	const op = "create account key"
-	path, err := r.path(op, id)
-	if err != nil {
-		return err
-	}
+// Close releases the file. The ring is not used any more.
+func (r *Ring) Close() error {
+	r.change.Lock()
+	defer r.change.Unlock()
+	return r.book.file.Close()
+}
+
+// Check says what is damaged (domicile.Invalid), nil if each record of the file opened.
+func (r *Ring) Check() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch _, err := r.load(op, id); {
-	case err == nil:
-		return domicile.W(op, syncDir(r.dir)) // who made it may have been killed before just this
-	case domicile.KindOf(err) != domicile.NotExist:
-		return err
-	}
-	key := make([]byte, keySize)
-	rand.Read(key)
-	sealed, err := r.wrap.Seal(key, wrapFor(id))
-	if err != nil {
-		return domicile.W(op, err)
-	}
-	temp := filepath.Join(r.dir, tempPrefix+string(id))
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return domicile.W(op, err)
-	}
-	if err := createSecret(op, temp, append([]byte(accountHeader), sealed...)); err != nil {
-		return err
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return domicile.W(op, err)
-	}
-	if err := syncDir(r.dir); err != nil {
-		os.Remove(path) // its name may be lost for good though the next sync succeeds: the next call makes another key
-		return domicile.W(op, err)
+	if n := len(r.book.damaged); n > 0 {
+		return domicile.E("check the account keys", domicile.Invalid, fmt.Sprintf("%s: %d of %d records are damaged, the first is number %d: restore a backup",
+			r.path(), n, r.book.slots-1, r.book.damaged[0]))
 	}
 	return nil
-}
-
-// DestroyAccountKey overwrites and removes the key of id, on disk when it returns: whatever was sealed under it can no
-// longer be read, and every call for id answers domicile.NotExist. No error if there is no such key. Streams that were
-// opened before may run to their end.
-func (r *Ring) DestroyAccountKey(id domicile.AccountID) error {
-	const op = "destroy account key"
-	path, err := r.path(op, id)
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.cached, id)
-	return domicile.W(op, destroyFile(path))
-}
-
-// destroyFile replaces the bytes of a file by zeros, then unlinks it. A crash in between leaves zeros, which load takes
-// for a destroyed key.
-func destroyFile(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return syncDir(filepath.Dir(path)) // an earlier unlink may not be durable yet
-	}
-	if err != nil {
-		return err
-	}
-	info, err := f.Stat()
-	if err == nil {
-		_, err = f.WriteAt(make([]byte, info.Size()), 0)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Remove(path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
 }
 
 // SealRecord seals an index record of account id, or of the region if id is "", as Box.Seal does.
@@ -173,82 +158,84 @@ func (r *Ring) OpenRecord(id domicile.AccountID, sealed, associated []byte) ([]b
 // Digest returns the HMAC-SHA-256 (32 bytes) of the purpose and the parts under the region's digest key: what an index
 // uses instead of a name. Each part goes in with its length, so that ("a", "bc") and ("ab", "c") differ.
 func (r *Ring) Digest(purpose string, parts ...string) []byte {
-	h := hmac.New(sha256.New, r.digest)
-	for _, p := range append([]string{purpose}, parts...) {
-		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p))))
-		h.Write([]byte(p))
+	d := r.digest.Get().(*digester)
+	defer r.digest.Put(d)
+	d.mac.Reset()
+	d.add(purpose)
+	for _, p := range parts {
+		d.add(p)
 	}
-	return h.Sum(nil)
+	return d.mac.Sum(make([]byte, 0, sha256.Size))
 }
 
-// key returns the key of an account, or the region's for "".
+// digester makes digests one after the other without making anything else.
+type digester struct {
+	mac hash.Hash
+	buf []byte
+}
+
+func (d *digester) add(part string) {
+	d.buf = append(binary.BigEndian.AppendUint64(d.buf[:0], uint64(len(part))), part...)
+	d.mac.Write(d.buf)
+}
+
+// key returns the key of an account, from memory or the book, or the region's for "".
 func (r *Ring) key(op string, id domicile.AccountID) (*accountKey, error) {
 	if id == "" {
 		return r.region, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.load(op, id)
-}
-
-// load returns the key of an account from memory or its file. r.mu is held.
-func (r *Ring) load(op string, id domicile.AccountID) (*accountKey, error) {
-	if k, ok := r.cached[id]; ok {
-		return k, nil
-	}
-	path, err := r.path(op, id)
-	if err != nil {
-		return nil, err
-	}
-	data, err := readSecret(op, path)
-	if err != nil {
-		if domicile.KindOf(err) == domicile.NotExist {
-			return nil, gone(op)
-		}
-		return nil, err
-	}
-	if len(bytes.Trim(data, "\x00")) == 0 {
-		// A crash came between overwriting and unlinking: finish it.
-		if err := destroyFile(path); err != nil {
-			return nil, domicile.W(op, err)
-		}
+	at, ok := r.book.places[id]
+	switch {
+	case !ok && !validID(id):
+		return nil, badID(op)
+	case !ok && len(r.book.damaged) > 0:
+		return nil, domicile.E(op, domicile.Invalid, "the account has no key, and a record of the account keys is damaged, which may be its")
+	case !ok:
 		return nil, gone(op)
 	}
-	sealed, ok := bytes.CutPrefix(data, []byte(accountHeader))
+	if k, ok := r.opened.get(id); ok {
+		return k, nil
+	}
+	key, ok, err := r.book.key(r.wrap, at)
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
 	if !ok {
-		return nil, domicile.E(op, domicile.Invalid, "the account's key file is damaged or of a newer version")
-	}
-	key, err := r.wrap.Open(sealed, wrapFor(id))
-	if err != nil || len(key) != keySize {
-		return nil, domicile.E(op, domicile.Invalid, "the account's key file does not open under this region's root key")
-	}
-	if len(r.cached) >= maxCached {
-		for old := range r.cached { // any one: a miss costs one small read
-			delete(r.cached, old)
-			break
-		}
+		return nil, domicile.E(op, domicile.Invalid, "the account's key has been damaged on disk since the node started")
 	}
 	k := newAccountKey(key)
-	r.cached[id] = k
+	r.opened.put(id, k)
 	return k, nil
+}
+
+// alive returns the error of a stream of an account of which the key was destroyed since.
+func (r *Ring) alive(op string, id domicile.AccountID) func() error {
+	return func() error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if _, ok := r.book.places[id]; ok || id == "" {
+			return nil
+		}
+		return gone(op)
+	}
 }
 
 func gone(op string) error {
 	return domicile.E(op, domicile.NotExist, "the account has no key: never made, or destroyed")
 }
 
-func wrapFor(id domicile.AccountID) []byte { return []byte("account-key/" + string(id)) }
+func badID(op string) error {
+	return domicile.E(op, domicile.Invalid, "not an account id: 1 to 64 characters of a-z, 0-9, inner - and _")
+}
 
-// path returns the file of an account's key. Ids become file names, so nothing but lower-case letters, digits and
-// inner dashes or underscores passes.
-func (r *Ring) path(op string, id domicile.AccountID) (string, error) {
-	ok := len(id) >= 1 && len(id) <= 64
+// validID lets pass nothing but lower-case letters, digits and inner dashes or underscores: a first release named files so.
+func validID(id domicile.AccountID) bool {
+	ok := len(id) >= 1 && len(id) <= maxID
 	for i := 0; ok && i < len(id); i++ {
 		c := id[i]
 		ok = c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || i > 0 && (c == '-' || c == '_')
 	}
-	if !ok {
-		return "", domicile.E(op, domicile.Invalid, "not an account id: 1 to 64 characters of a-z, 0-9, inner - and _")
-	}
-	return filepath.Join(r.dir, string(id)), nil
+	return ok
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"path/filepath"
 	"strings"
 
 	"domicile"
@@ -13,18 +14,26 @@ import (
 const (
 	keySize    = 32
 	rootHeader = "domicile-root-key-v1 "
+	wrapsName  = "wraps" // the folder beside the root key
 )
 
-// Root is a region's root key, from which every other key of the region is derived or under which it is wrapped.
-// It lies outside the data folder and outside every backup. Safe for concurrent use.
-type Root struct{ key []byte }
+// Root is a region's root key. It seals the secret of each data folder (see Secret) and the keys of periods (see Period), and
+// nothing else, so that it can be replaced. It lies outside the data folder and outside every backup. Safe for concurrent use.
+type Root struct {
+	key  []byte
+	path string
+}
 
-// CreateRoot writes a new root key of 32 random bytes to path, mode 0600, and returns when it is on disk. A path
-// that exists is refused (domicile.Exist): overwriting a root key loses all that was sealed under it.
+// CreateRoot writes a new root key of 32 random bytes to path, mode 0600, makes the folder "wraps" beside it, and returns when
+// both are on disk. A path that exists is refused (domicile.Exist): overwriting a root key loses all that was sealed under it.
 func CreateRoot(path string) error {
+	const op = "create root key"
 	key := make([]byte, keySize)
 	rand.Read(key)
-	return createSecret("create root key", path, []byte(rootText(key)))
+	if err := createSecret(op, path, []byte(rootText(key))); err != nil {
+		return err
+	}
+	return domicile.W(op, makeDir((&Root{path: path}).wraps()))
 }
 
 // rootText is the whole content of a root key file.
@@ -46,21 +55,21 @@ func LoadRoot(path string) (*Root, error) {
 	if err != nil || len(key) != keySize || rootText(key) != string(data) {
 		return nil, domicile.E(op, domicile.Invalid, path+" is damaged: not one line with the base64 of 32 bytes")
 	}
-	return &Root{key: key}, nil
+	return &Root{key: key, path: path}, nil
 }
 
-// derive returns the key for one purpose (RFC 5869).
-func (r *Root) derive(purpose string) []byte { return derive(r.key, "domicile/v1/"+purpose) }
+// wraps is the folder of the keys that are destroyed in time: it lies beside the root key as that was named, so that a root key
+// that is a link into a folder in memory does not take them there.
+func (r *Root) wraps() string { return filepath.Join(filepath.Dir(r.path), wrapsName) }
 
-// derive is HKDF-SHA-256 without salt: the input is uniformly random already.
-func derive(key []byte, info string) []byte {
-	out, err := hkdf.Key(sha256.New, key, nil, info, keySize)
+// box is the AEAD of one use of the root key.
+func (r *Root) box(purpose string) *Box { return newBox(derive(r.key, purpose)) }
+
+// derive is HKDF-SHA-256 (RFC 5869) for one purpose, without salt: the input is uniformly random already.
+func derive(key []byte, purpose string) []byte {
+	out, err := hkdf.Key(sha256.New, key, nil, "domicile/v1/"+purpose, keySize)
 	if err != nil {
 		panic(err) // only for output longer than 255 hashes
 	}
 	return out
 }
-
-// Box returns the AEAD of one purpose ("audit", "journal", "cases"). Boxes of different purposes, and of different
-// roots, cannot open each other's records. It fits audit.Sealer.
-func (r *Root) Box(purpose string) *Box { return newBox(r.derive("box/" + purpose)) }

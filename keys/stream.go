@@ -24,7 +24,7 @@ func (r *Ring) SealTo(id domicile.AccountID, w io.Writer, associated []byte) (io
 	if err != nil {
 		return nil, err
 	}
-	return k.sealTo(w, associated)
+	return k.sealTo(w, associated, r.alive("seal stream", id))
 }
 
 // OpenFrom returns a reader of what SealTo sealed under the same id and associated bytes. It hands out only segments
@@ -35,19 +35,11 @@ func (r *Ring) OpenFrom(id domicile.AccountID, rd io.Reader, associated []byte) 
 	if err != nil {
 		return nil, err
 	}
-	return k.openFrom(rd, associated)
+	return k.openFrom(rd, associated, r.alive("open stream", id))
 }
 
-// SealTo and OpenFrom of a root are those of a Ring, under a key of the region for one purpose ("backup").
-func (r *Root) SealTo(purpose string, w io.Writer, associated []byte) (io.WriteCloser, error) {
-	return newAccountKey(r.derive("stream/"+purpose)).sealTo(w, associated)
-}
-
-func (r *Root) OpenFrom(purpose string, rd io.Reader, associated []byte) (io.Reader, error) {
-	return newAccountKey(r.derive("stream/"+purpose)).openFrom(rd, associated)
-}
-
-func (k *accountKey) sealTo(w io.Writer, associated []byte) (io.WriteCloser, error) {
+// sealTo and openFrom are those of a Ring. alive is asked before each piece, and ends the stream with its error; nil always lives.
+func (k *accountKey) sealTo(w io.Writer, associated []byte, alive func() error) (io.WriteCloser, error) {
 	const op = "seal stream"
 	s, err := k.streaming()
 	if err != nil {
@@ -60,10 +52,10 @@ func (k *accountKey) sealTo(w io.Writer, associated []byte) (io.WriteCloser, err
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	return &sealWriter{in: in}, nil
+	return &sealWriter{in: in, alive: alive}, nil
 }
 
-func (k *accountKey) openFrom(rd io.Reader, associated []byte) (io.Reader, error) {
+func (k *accountKey) openFrom(rd io.Reader, associated []byte, alive func() error) (io.Reader, error) {
 	const op = "open stream"
 	s, err := k.streaming()
 	if err != nil {
@@ -77,18 +69,27 @@ func (k *accountKey) openFrom(rd io.Reader, associated []byte) (io.Reader, error
 	if err != nil {
 		return nil, domicile.E(op, domicile.Invalid, "the header of the sealed stream is cut or damaged")
 	}
-	return &openReader{out: out}, nil
+	return &openReader{out: out, alive: alive}, nil
 }
 
 // sealWriter keeps the first error: Tink's writer would go on after one, leaving a hole.
 type sealWriter struct {
-	in  io.WriteCloser
-	err error
+	in    io.WriteCloser
+	alive func() error
+	err   error
+}
+
+// end keeps the error of a key that was destroyed meanwhile.
+func (s *sealWriter) end() error {
+	if s.err == nil && s.alive != nil {
+		s.err = s.alive()
+	}
+	return s.err
 }
 
 func (s *sealWriter) Write(p []byte) (int, error) {
-	if s.err != nil {
-		return 0, s.err
+	if err := s.end(); err != nil {
+		return 0, err
 	}
 	n, err := s.in.Write(p)
 	s.err = domicile.W("seal stream", err)
@@ -96,8 +97,8 @@ func (s *sealWriter) Write(p []byte) (int, error) {
 }
 
 func (s *sealWriter) Close() error {
-	if s.err != nil {
-		return s.err
+	if err := s.end(); err != nil {
+		return err
 	}
 	s.err = domicile.W("seal stream", s.in.Close())
 	return s.err
@@ -106,13 +107,19 @@ func (s *sealWriter) Close() error {
 // openReader keeps the first error: Tink's reader answers io.EOF to the read after a last segment that did not
 // authenticate.
 type openReader struct {
-	out io.Reader
-	err error
+	out   io.Reader
+	alive func() error
+	err   error
 }
 
 func (o *openReader) Read(p []byte) (int, error) {
 	if o.err != nil || len(p) == 0 {
 		return 0, o.err
+	}
+	if o.alive != nil {
+		if o.err = o.alive(); o.err != nil {
+			return 0, o.err
+		}
 	}
 	n, err := o.out.Read(p)
 	if err != nil && err != io.EOF {

@@ -11,8 +11,37 @@
 // decoded, re-folded or re-coded: sections are cut out of the bytes by offsets, so
 // what a client reads is what was accepted, however broken its MIME is. Values for
 // ENVELOPE and BODYSTRUCTURE are unfolded, and encoded words (RFC 2047) in them stay
-// as they are, as RFC 9051 7.5.2 wants it. Only [Text] and [DecodeHeader], which serve
-// SEARCH, decode.
+// as they are, as RFC 9051 7.5.2 wants it.
+//
+// # Search
+//
+// [Message.Texts] decodes what a person could read in a message, and [Fold] brings it and
+// what is looked for into the form in which they are compared:
+//
+//	want := message.Fold(wanted)
+//	for kind, text := range m.Texts() {
+//		if strings.Contains(message.Fold(text), want) {
+//			return true
+//		}
+//	}
+//
+// What does not decode is read as far as it does: a wrong or unknown charset as UTF-8
+// where it reads like that, and else as Windows-1252.
+//
+// # Summaries
+//
+// [Message.Summarize] makes what a store keeps ready of a message at delivery: the bytes of
+// ENVELOPE and BODYSTRUCTURE, where parts stand, and what SORT, THREAD and most searches look at.
+// docs/FORMATS.md has its bytes.
+//
+//	kept := m.Summarize().AppendBinary(nil)       // at delivery
+//	s, err := message.ParseSummary(kept)          // later; on an error make it anew from the message
+//	if s.Envelope != "" {
+//		answer = append(answer, s.Envelope...) // else m.AppendEnvelope(answer, m.Root)
+//	}
+//	if p, ok := s.Find([]int{1, 2}); ok {         // if s.Placed(), else m.Find
+//		section = body[p.Body:p.End]
+//	}
 //
 // # Cost
 //

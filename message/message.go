@@ -6,6 +6,7 @@ import "strings"
 const (
 	MaxParts     = 1000    // parts of a message, embedded messages included
 	MaxDepth     = 100     // levels of nesting
+	MaxHeader    = 1 << 20 // bytes of a header in which fields are looked for; behind them only its end is
 	MaxValue     = 1 << 16 // bytes of one header value that are looked at
 	MaxParams    = 100     // parameters of one header value
 	MaxAddresses = 2000    // addresses of one header value, group marks included

@@ -70,6 +70,9 @@ func (p *parser) line(line []byte, end int) {
 		return
 	}
 	top.field = -1
+	if p.pos-top.part.Start > MaxHeader {
+		return
+	}
 	if name, ok := fieldName(line); ok {
 		if n, known := fieldNames[strings.ToLower(name)]; known && top.part.fields[n] == (span{}) {
 			top.field = n

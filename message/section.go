@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"iter"
 	"strings"
 )
 
@@ -46,31 +47,41 @@ func cutLine(b []byte) (line, rest []byte) {
 // Fields returns the values, unfolded and not decoded, of all fields of that name in a header.
 func Fields(header []byte, name string) []string {
 	var out []string
-	var value []byte
-	in := false
-	flush := func() {
-		if in {
+	for n, value := range fieldsIn(header) {
+		if strings.EqualFold(n, name) && len(out) < MaxAddresses {
 			out = append(out, unfold(value))
 		}
-		in, value = false, nil
 	}
-	for len(header) > 0 {
-		var line []byte
-		line, header = cutLine(header)
-		if isBlank(line) {
-			break
-		}
-		if line[0] == ' ' || line[0] == '\t' {
-			if in && len(value) < MaxValue {
-				value = append(value, line...)
-			}
-			continue
-		}
-		flush()
-		if n, ok := fieldName(line); ok && strings.EqualFold(n, name) && len(out) < MaxAddresses {
-			in, value = true, bytes.Clone(line[bytes.IndexByte(line, ':')+1:])
-		}
-	}
-	flush()
 	return out
+}
+
+// fieldsIn yields the names and values, folded as they are and clipped to MaxValue, of the fields in the first MaxHeader bytes of a
+// header. A line that is no field comes with its continuations under the name "".
+func fieldsIn(header []byte) iter.Seq2[string, []byte] {
+	header = header[:min(len(header), MaxHeader)]
+	return func(yield func(string, []byte) bool) {
+		for len(header) > 0 {
+			line, rest := cutLine(header)
+			if isBlank(line) {
+				return
+			}
+			end := len(line)
+			for len(rest) > 0 && (rest[0] == ' ' || rest[0] == '\t') {
+				var more []byte
+				more, rest = cutLine(rest)
+				end += len(more)
+			}
+			name, ok := fieldName(line)
+			from := 0
+			if ok {
+				from = bytes.IndexByte(line, ':') + 1
+			} else {
+				name = ""
+			}
+			if !yield(name, header[from:min(end, from+MaxValue)]) {
+				return
+			}
+			header = rest
+		}
+	}
 }

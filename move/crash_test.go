@@ -174,7 +174,7 @@ func TestCosignedBeforeTold(t *testing.T) {
 	for range 3 {
 		select {
 		case <-tried:
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatal("the target was not asked to cosign")
 		}
 	}

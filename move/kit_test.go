@@ -243,16 +243,17 @@ func (w *world) newSide(r domicile.Region) *side {
 	s := &side{w: w, region: r, dir: dir, life: &life{}}
 	signer, err := keys.CreateSigner(filepath.Join(dir, "signer"), "example.com/domicile/"+string(r))
 	must(err)
-	must(keys.CreateRoot(filepath.Join(dir, "root")))
-	root, err := keys.LoadRoot(filepath.Join(dir, "root"))
+	rootKey := filepath.Join(t.TempDir(), "root.key")
+	must(keys.CreateRoot(rootKey))
+	secret, err := keys.LoadSecret(rootKey, dir)
 	must(err)
-	s.log, err = audit.Open(audit.Config{Dir: filepath.Join(dir, "audit"), Origin: signer.Name(), Signer: signer, Sealer: root.Box("audit")})
+	s.log, err = audit.Open(audit.Config{Dir: filepath.Join(dir, "audit"), Origin: signer.Name(), Signer: signer, Sealer: secret.Box("audit")})
 	must(err)
-	journal, err := region.OpenJournal(filepath.Join(dir, "journal"), root.Box("journal"), time.Hour, time.Now)
+	journal, err := region.OpenJournal(filepath.Join(dir, "journal"), secret.Box("journal"), time.Hour, time.Now)
 	must(err)
 	s.guard, err = region.NewGuard(region.GuardConfig{Region: r, Log: s.log, Journal: journal})
 	must(err)
-	ring, err := keys.OpenRing(root, filepath.Join(dir, "keys"))
+	ring, err := keys.OpenRing(secret, filepath.Join(dir, "keys"))
 	must(err)
 	s.store, err = bolt.Open(bolt.Config{Dir: filepath.Join(dir, "store"), Region: r, Sealer: ring})
 	must(err)
@@ -534,7 +535,7 @@ func (s *side) portrait() string {
 // until waits for a condition.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("waited in vain for %s; %s", what, w.rows())
 		}

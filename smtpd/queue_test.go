@@ -145,7 +145,7 @@ func (r *rig) submit(text string, to ...string) (string, error) {
 // until waits for something that the queue does in its own time.
 func (r *rig) until(what string, ok func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			list, err := r.q.List(10)
 			r.t.Fatalf("waited in vain for %s: %+v, %v", what, list, err)

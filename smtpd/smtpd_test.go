@@ -332,7 +332,7 @@ func TestShutdownDrains(t *testing.T) {
 	busy.send("first\r\n")
 	done := make(chan error, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		done <- w.srv[w.here].Shutdown(ctx)
 	}()
@@ -366,7 +366,7 @@ func TestShutdownBeforeServe(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("it serves")
 		}
 	}

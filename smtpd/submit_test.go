@@ -68,7 +68,7 @@ func (o *office) within() *client {
 		o.t.Fatal(err)
 	}
 	o.t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	c := &client{o.t, conn, bufio.NewReader(conn)}
 	c.want("220 ")
 	c.do("EHLO client.example", "250")

@@ -64,6 +64,7 @@
 //	                With unless, a message that the first try changed comes back as failed: read again instead
 //	Expunge         repeat; only what the second try removed is returned. Since tells the rest
 //	Subscribe       repeat; it is as if it were said now
+//	NumberMailbox   repeat
 //	RenameMailbox   look at both names; repeating gives NotExist if it was done, of INBOX Exist
 //	DeleteMailbox   look for the mailbox's id; repeating by name gives NotExist if it was done, but
 //	                removes a mailbox that somebody has made under that name meanwhile
@@ -85,7 +86,8 @@
 // raises nothing. Subscribe and RenameMailbox (but of INBOX) leave it alone. Expunged UIDs stay
 // known with the ModSeq of their going (RFC 7162). UIDs and ModSeqs count from 1, and a new mailbox begins with UIDNext 1
 // and HighestModSeq 1. A UIDVALIDITY is never used for
-// two mailboxes of one account, and a mailbox made later has a greater one.
+// two mailboxes of one account, and a mailbox made later has a greater one. It is the store's own choice but where NumberMailbox gives one that
+// mail from elsewhere brings along. UIDs that NumberMailbox passed over were never anyone's, and are not among the expunged.
 //
 // Ids of mailboxes and messages are the driver's, at most 64 characters of a-z, 0-9, '-' and '_' (a message's 3 at least), say nothing of what they name,
 // and are never used again. A copy has the id of its message, since its bytes are the same.

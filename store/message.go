@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"domicile"
+	"domicile/message"
 )
 
 // Token makes a mutation idempotent: a second call with the same token and account does nothing and
@@ -43,6 +44,22 @@ type Message struct {
 	Saved    time.Time // when it came into this mailbox (RFC 8514), UTC
 	Size     int64     // bytes as IMAP counts them (RFC822.SIZE)
 }
+
+// Listed is a message with what its bytes say, made once when it came: enough to list, sort and thread without reading it.
+type Listed struct {
+	Message
+	Summary *message.Summary // nil if the message's bytes are damaged
+}
+
+// Where says which text of a message Find looks at.
+type Where int
+
+// The places.
+const (
+	InText   Where = iota // header and body, names of attachments included
+	InBody                // what is not the header
+	InHeader              // one header field
+)
 
 // Changes is what happened in a mailbox after a ModSeq.
 type Changes struct {

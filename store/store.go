@@ -38,10 +38,23 @@ type Store interface {
 	DeleteMailbox(ctx context.Context, acct domicile.AccountID, name string) error
 	Subscribe(ctx context.Context, acct domicile.AccountID, name string, on bool) error
 
+	// NumberMailbox has mail that is brought in from elsewhere keep the UIDs that it had there. It gives a mailbox that never had a
+	// message the UIDVALIDITY validity, and raises its UIDNEXT to next, from where Incoming.Commit goes on. Where validity is the
+	// mailbox's own, UIDNEXT alone is raised, also in a mailbox with messages; it never falls. Conflict if another UIDVALIDITY was in use, or
+	// if another mailbox of the account has this one; Invalid above MaxUIDValidity. It may be repeated after Unknown.
+	NumberMailbox(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, validity uint32, next UID) error
+
 	// Incoming opens room for a message of at most limit bytes, more than 0; a Write past it fails with TooLarge, and so does Commit then.
 	Incoming(ctx context.Context, acct domicile.AccountID, limit int64) (Incoming, error)
 	// Messages returns the messages of a mailbox, by UID.
 	Messages(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID) ([]Message, error)
+	// Listing returns at most limit messages behind a UID, by UID, with their summaries. A part of a mailbox comes from one snapshot.
+	Listing(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after UID, limit int) ([]Listed, error)
+	// Find returns the UIDs, ascending, of the messages of a mailbox whose text holds needle: the keys TEXT, BODY and HEADER of
+	// RFC 9051 6.4.4, as substrings of the decoded text, both folded by message.Fold. field is the name of a header
+	// field, for InHeader alone; an empty needle finds all messages that have the field. It is exact, for messages that just came too, but
+	// looks at the first message.MaxText bytes of text alone. Damaged messages are not found.
+	Find(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, in Where, field, needle string) ([]UID, error)
 	// Since returns what changed after seq, from one snapshot. A UID that came and went after seq is in Vanished.
 	Since(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, seq ModSeq) (Changes, error)
 	// Body opens the bytes of a message, exactly as they were committed. Holds no lock or transaction.

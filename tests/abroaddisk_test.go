@@ -83,7 +83,7 @@ func TestAbroadLeavesNothing(t *testing.T) {
 		}
 	}
 	home := enter(ieNode)
-	harness.Eventually(t, 30*time.Second, "home to learn that the sessions are cut", func() bool {
+	harness.Eventually(t, 2*time.Minute, "home to learn that the sessions are cut", func() bool {
 		_, text := get(t, c.Home(ireland).HTTP, "/metrics")
 		return strings.Contains(text, "\ndomicile_relayed_sessions{side=\"home\"} 0\n")
 	})

@@ -46,7 +46,7 @@ func TestPostfix(t *testing.T) {
 	both := bytes.Replace(sent[0], []byte("letter 1"), []byte("to both"), 1)
 	send("postfix@sender.example", both, p.address, "postfix-us@example.com")
 	expect(t, arrive(len(sent) + 1)[len(sent):], both)
-	harness.Eventually(t, 30*time.Second, "the other region's copy", func() bool {
+	harness.Eventually(t, 2*time.Minute, "the other region's copy", func() bool {
 		return len(p.Inbox(t, usEast, "postfix-us@example.com", american)) > 0
 	})
 	expect(t, p.Inbox(t, usEast, "postfix-us@example.com", american), both)
@@ -84,7 +84,7 @@ func TestPostfixLMTP(t *testing.T) {
 	}
 	both := bytes.Replace(sent[0], []byte("letter 1"), []byte("to both"), 1)
 	p.relay(port, p.address, both, p.address, "nobody-by-lmtp@example.com", "postfix-lmtp-us@example.com")
-	harness.Eventually(t, 30*time.Second, "the other region's copy", func() bool {
+	harness.Eventually(t, 2*time.Minute, "the other region's copy", func() bool {
 		return len(p.Inbox(t, usEast, "postfix-lmtp-us@example.com", american)) > 0
 	})
 	abroad := p.Inbox(t, usEast, "postfix-lmtp-us@example.com", american)
@@ -123,10 +123,10 @@ func (p *person) relay(port, from string, text []byte, to ...string) {
 	}
 }
 
-// arrive waits until so many messages are in the INBOX, or half a minute, and returns those that are.
+// arrive waits until so many messages are in the INBOX, or two minutes, and returns those that are.
 func (p *person) arrive(count int) (got [][]byte) {
 	p.t.Helper()
-	for end := time.Now().Add(30 * time.Second); len(got) < count && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); len(got) < count && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		got = p.mailbox("INBOX")
 	}
 	return got
@@ -163,6 +163,9 @@ smtp_dns_support_level = disabled
 minimal_backoff_time = 1s
 maximal_backoff_time = 2s
 queue_run_delay = 1s
+transport_retry_time = 1s
+service_throttle_time = 1s
+qmgr_ipc_timeout = 10s
 `+how)
 	p.file("etc/master.cf", "127.0.0.1:"+port+` inet n - n - - smtpd
 postlog unix-dgram n - n - 1 postlogd
@@ -201,7 +204,12 @@ flush unix n - n 1000? 0 flush
 			p.t.Fatal(err)
 		}
 	}
-	p.t.Cleanup(func() { stopPostfix(p.t, postfix, conf, filepath.Join(queue, "pid/master.pid")) })
+	p.t.Cleanup(func() {
+		stopPostfix(p.t, postfix, conf, filepath.Join(queue, "pid/master.pid"))
+		if text, _ := os.ReadFile(log); p.t.Failed() {
+			p.t.Logf("Postfix's log:\n%s", text)
+		}
+	})
 	if out, err := p.try(nil, postfix, "-c", conf, "start"); err != nil {
 		text, _ := os.ReadFile(log)
 		p.t.Fatalf("postfix start: %v\n%s\n%s", err, out, text)
@@ -219,12 +227,12 @@ func stopPostfix(t *testing.T, postfix, conf, pidFile string) {
 	if _, err := os.Stat(proc); err != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, postfix, "-c", conf, "stop").CombinedOutput(); err != nil {
 		t.Errorf("postfix stop: %v\n%s", err, out)
 	}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if _, err := os.Stat(proc); err != nil {
 			return
 		}

@@ -44,7 +44,7 @@ func (c *correspondents) arrived(want ...[]byte) {
 	}{{c.address, func() [][]byte { return c.mailbox("INBOX") }},
 		{c.other, func() [][]byte { return c.Inbox(c.t, usEast, c.other, c.otherPassword) }}} {
 		var got [][]byte
-		for end := time.Now().Add(60 * time.Second); len(got) < len(want) && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		for end := time.Now().Add(2 * time.Minute); len(got) < len(want) && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 			got = at.read()
 		}
 		if len(got) != len(want) {

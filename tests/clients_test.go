@@ -151,7 +151,7 @@ func (p *person) imap(mailbox string, commands ...string) (answers []string) {
 		p.t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	r := bufio.NewReader(conn)
 	for _, command := range append([]string{"NOOP", "LOGIN " + p.address + " " + p.password, "SELECT " + mailbox}, commands...) {
 		fmt.Fprintf(conn, "tag %s\r\n", command)

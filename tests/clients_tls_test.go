@@ -85,7 +85,7 @@ func TestTLSDoors(t *testing.T) {
 	write(t, filepath.Join(filepath.Dir(c.Path(home.Config)), "identity.pem"), renewed)
 	c.Reload(t, ieNode)
 	for _, d := range doors {
-		harness.Eventually(t, 10*time.Second, d.name+" to show the new certificate", func() bool {
+		harness.Eventually(t, 2*time.Minute, d.name+" to show the new certificate", func() bool {
 			conn := upgraded(t, d.addr, d.command, conf)
 			defer conn.Close()
 			return conn.Handshake() == nil && serial(conn) != serials[d.name]
@@ -110,7 +110,7 @@ func dialed(t *testing.T, addr string) (net.Conn, *bufio.Reader) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	r := bufio.NewReader(conn)
 	if _, err := r.ReadString('\n'); err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func upgraded(t *testing.T, addr, command string, conf *tls.Config) *tls.Conn {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.SetDeadline(time.Now().Add(2 * time.Minute))
 		return tls.Client(conn, conf)
 	}
 	conn, r := dialed(t, addr)

@@ -302,7 +302,7 @@ func (d *doors) speak(addr string, lines ...string) (answers []string) {
 		d.t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(60 * time.Second))
+	c.SetDeadline(time.Now().Add(2 * time.Minute))
 	r := bufio.NewReader(io.TeeReader(c, &d.got))
 	for _, line := range append([]string{""}, lines...) {
 		if line != "" {

@@ -76,14 +76,15 @@ func TestRootInUS(t *testing.T) {
 // readAll opens a data folder with a root key, without any node, and returns every message in it.
 func readAll(t *testing.T, data, rootKey string) (string, error) {
 	t.Helper()
-	root, err := keys.LoadRoot(rootKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := keys.OpenRing(root, filepath.Join(data, "keys"))
+	secret, err := keys.LoadSecret(rootKey, data)
 	if err != nil {
 		return "", err
 	}
+	ring, err := keys.OpenRing(secret, filepath.Join(data, "keys"))
+	if err != nil {
+		return "", err
+	}
+	defer ring.Close()
 	s, err := bolt.Open(bolt.Config{Dir: filepath.Join(data, "store"), Region: ireland, Sealer: ring})
 	if err != nil {
 		return "", err

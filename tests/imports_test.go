@@ -28,7 +28,8 @@ var mayImport = map[string][]string{
 	"residence":    {"domicile"},
 	"placement":    {"domicile"},
 	"metrics":      {},
-	"store":        {"domicile", "message"},
+	"store/search": {},
+	"store":        {"domicile", "message", "store/search"},
 	"region":       {"domicile", "placement", "audit"},
 	"disclosure":   {"domicile", "keys", "store", "residence", "placement", "audit", "region"},
 	"login":        {"domicile", "store"},
@@ -37,10 +38,11 @@ var mayImport = map[string][]string{
 	"smtpd":        {"domicile", "message", "store", "placement", "region", "login"},
 	"imapd":        {"domicile", "message", "store", "placement", "region", "login"},
 	"admin":        {"domicile", "keys", "store", "residence", "placement", "audit", "region", "disclosure", "move"},
-	"lab":          {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "metrics"},
-	"cmd/mailctl":  {"domicile", "config", "keys", "audit", "residence", "store", "placement", "region", "disclosure", "backup", "move", "admin", "lab"},
-	"cmd/mailnode": {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
-	"tests":        {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
+	"lab":          {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "store/search", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "metrics"},
+	"cmd/mailctl":  {"domicile", "config", "keys", "audit", "residence", "store", "placement", "region", "disclosure", "backup", "move", "admin", "lab", "importer"},
+	"cmd/mailnode": {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "store/search", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
+	"importer":     {"domicile", "store"},
+	"tests":        {"importer", "domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "store/search", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
 }
 
 // whyNot gives the reason of the edges that somebody is most likely to want one day.
@@ -49,6 +51,7 @@ var whyNot = map[string]string{
 	"message -> *":         "a parser of hostile bytes knows nothing of ours",
 	"keys -> store":        "the store declares the Sealer it needs; keys never learns what it seals",
 	"store -> keys":        "the store declares the Sealer it needs; cmd/mailnode passes keys in",
+	"store/search -> *":    "words in, bytes out: it folds no text, keeps no file and holds no key",
 	"store -> region":      "a store cannot send: no byte leaves from below the border",
 	"placement -> store":   "Decide is pure: policy reads no disk",
 	"placement -> region":  "policy does no I/O, and the border depends on policy, not the reverse",
@@ -66,6 +69,8 @@ var whyNot = map[string]string{
 	"* -> cmd/mailnode":    "a command is a parts list, not a library",
 	"* -> cmd/mailctl":     "a command is a parts list, not a library",
 	"* -> lab":             "a lab has every private key of a cluster: no node may be able to make one",
+	"* -> importer":        "only an operator's tool logs in at other servers and reads other folders: no node does",
+	"importer -> admin":    "it reads; mailctl carries what it reads to a node",
 	"* -> tests":           "what the product needs does not live among its tests",
 	"cmd/mailctl -> smtpd": "an operator's tool serves no mail",
 }
@@ -76,8 +81,8 @@ var ownerOf = map[string][]string{
 	"go.etcd.io/bbolt":                          {"store/bolt", "audit"},
 	"github.com/hashicorp/memberlist":           {"region", "tests"}, // tests/containers has a rogue member
 	"github.com/emersion/go-smtp":               {"smtpd"},
-	"github.com/emersion/go-imap/v2":            {"imapd", "lab", "tests"},
-	"github.com/emersion/go-imap/v2/imapclient": {"lab", "tests"},
+	"github.com/emersion/go-imap/v2":            {"imapd", "lab", "importer", "tests"},
+	"github.com/emersion/go-imap/v2/imapclient": {"lab", "importer", "tests"},
 	"github.com/emersion/go-imap/v2/imapserver": {"imapd"},
 	"github.com/tink-crypto/tink-go/v2":         {"keys"},
 	"github.com/cedar-policy/cedar-go":          {"disclosure"},

@@ -260,7 +260,7 @@ func (w *walk) checkCarried() {
 // checkRunning: at the end all three know each other by the new gossip key, stand at the newest catalog, and deliver mail.
 func (w *walk) checkRunning() {
 	t := w.t
-	harness.Eventually(t, 60*time.Second, "three nodes at version 4", func() bool {
+	harness.Eventually(t, 2*time.Minute, "three nodes at version 4", func() bool {
 		out, err := w.desk("desk-ie", "node", "ls")
 		var nodes []struct {
 			Alive   bool
@@ -278,7 +278,7 @@ func (w *walk) checkRunning() {
 		return good == 3
 	})
 	// Ireland was started last: as long as us-east has not seen it come back it answers 451, and a sender tries again.
-	harness.Eventually(t, 60*time.Second, "us-east to take mail for Ireland", func() bool {
+	harness.Eventually(t, 2*time.Minute, "us-east to take mail for Ireland", func() bool {
 		s, err := lab.DialSMTP(t.Context(), w.address(1)+":25")
 		if err != nil {
 			t.Fatal(err)

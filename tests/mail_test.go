@@ -103,7 +103,7 @@ func TestHomeDown(t *testing.T) {
 	}
 	c.Deliver(t, usNode, "sam@example.com", local)
 	c.Launch(t, ieNode)
-	harness.Eventually(t, 30*time.Second, "us-east to deliver again", func() bool {
+	harness.Eventually(t, 2*time.Minute, "us-east to deliver again", func() bool {
 		code, _ := try(t, c, usNode, "aoife@example.com", second)
 		return code == 250
 	})

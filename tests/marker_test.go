@@ -40,7 +40,7 @@ func TestMarkerScan(t *testing.T) {
 		cutShort(t, c, victim, address, marked(marker, address, 40))
 	}
 	last := marked(marker, address, 2)
-	harness.Eventually(t, 30*time.Second, "mail to go home again", func() bool {
+	harness.Eventually(t, 2*time.Minute, "mail to go home again", func() bool {
 		code, _ := try(t, c, usNode, address, last)
 		return code == 250
 	})
@@ -85,7 +85,7 @@ func cutShort(t *testing.T, c *harness.Cluster, victim domicile.Node, address st
 		front = usNode
 	}
 	var s *lab.Sender
-	harness.Eventually(t, 30*time.Second, "us-east to take a transaction", func() (ok bool) {
+	harness.Eventually(t, 2*time.Minute, "us-east to take a transaction", func() (ok bool) {
 		var err error
 		if s, err = lab.DialSMTP(t.Context(), c.Node(front).SMTP); err != nil {
 			return false

@@ -99,15 +99,16 @@ func serving(t *testing.T, c *harness.Cluster, at domicile.Region) bool {
 // consistency check.
 func atRest(t *testing.T, c *harness.Cluster, r domicile.Region) string {
 	t.Helper()
-	root, err := keys.LoadRoot(c.Path(string(r) + "/root.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	data := c.Path(c.Home(r).Data)
-	ring, err := keys.OpenRing(root, filepath.Join(data, "keys"))
+	secret, err := keys.LoadSecret(c.Path(string(r)+"/root.key"), data)
 	if err != nil {
 		t.Fatal(err)
 	}
+	ring, err := keys.OpenRing(secret, filepath.Join(data, "keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ring.Close()
 	s, err := bolt.Open(bolt.Config{Dir: filepath.Join(data, "store"), Region: r, Sealer: ring})
 	if err != nil {
 		t.Fatal(err)
@@ -300,11 +301,11 @@ func TestMove(t *testing.T) {
 			}
 			now.conn.Close()
 		}
-		if _, err := os.Stat(filepath.Join(c.Path(c.Home(at).Data), "keys", account)); !os.IsNotExist(err) {
+		if raw, err := os.ReadFile(filepath.Join(c.Path(c.Home(at).Data), "keys", "account.keys")); err != nil || bytes.Contains(raw, []byte(account)) {
 			t.Errorf("the key in %s: %v", at, err)
 		}
-		if bodies, _ := filepath.Glob(filepath.Join(c.Path(c.Home(at).Data), "store", "bodies", "*", account+".*")); len(bodies) > 0 {
-			t.Errorf("%s keeps %v", at, bodies)
+		if n := measured(t, c, c.Home(at).Name, `domicile_store_bytes{kind="live"}`); n > 0 { // no other account has mail there
+			t.Errorf("%s names bodies of %v bytes", at, n)
 		}
 		if hits, files, err := scan.Tree(c.Path(string(c.Home(at).Name)), marker); err != nil || len(hits) > 0 || files < 10 {
 			t.Errorf("in %d files of %s: %v, %v", files, at, hits, err)
@@ -495,38 +496,45 @@ func TestOrderStopsMove(t *testing.T) {
 	if got := atRest(t, c, usEast); got != "" {
 		t.Errorf("the US has\n%s", got)
 	}
-	data := c.Path(c.Home(usEast).Data)
-	keyFiles, _ := filepath.Glob(filepath.Join(data, "keys", "a*"))
-	bodies, _ := filepath.Glob(filepath.Join(data, "store", "bodies", "*", "*"))
-	if len(keyFiles)+len(bodies) > 0 {
-		t.Errorf("the US keeps %v %v", keyFiles, bodies)
+	book, err := os.ReadFile(filepath.Join(c.Path(c.Home(usEast).Data), "keys", "account.keys"))
+	if err != nil || len(book) > 128 { // the book's header is 128 bytes
+		t.Errorf("the US keeps keys in %d bytes, %v", len(book), err)
 	}
+	c.CheckStore(t, *c.Home(usEast)) // what is left of the import is in no entry
 }
 
 // TestSnapshotForgetsAMove: a region whose disk comes back as it was before an account moved away, by no restore that anybody could
-// hold up, finds its own signature on the handover and does not go on serving the account.
+// hold up, finds its own signature on the handover and does not go on serving the account. Of the data folder alone it does not open: its keys
+// were destroyed with the account's.
 func TestSnapshotForgetsAMove(t *testing.T) {
 	t.Parallel()
 	c := harness.New(t, append(slices.Clone(harness.TwoRegions), "--cool-down", "1s")...)
 	c.StartAll(t)
 	c.Account(t, ireland, mover, "IE")
-	data, old := c.Path(c.Node(ieNode).Data), filepath.Join(t.TempDir(), "snapshot")
-	c.Halt(t, ieNode)
-	if out, err := exec.Command("cp", "-a", data, old).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	data, wraps, old := c.Path(c.Node(ieNode).Data), c.Path("eu-ireland/wraps"), t.TempDir()
+	replace := func(from, to string) {
+		t.Helper()
+		if err := os.RemoveAll(to); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
 	}
+	c.Halt(t, ieNode)
+	replace(data, filepath.Join(old, "data"))
+	replace(wraps, filepath.Join(old, "wraps"))
 	c.Launch(t, ieNode)
 	id := approved(t, c, ireland, "US")
 	harness.Eventually(t, 2*time.Minute, "the move", func() bool {
 		return moveOf(t, c, ireland, id).State == move.Erased && serving(t, c, usEast)
 	})
 	c.Halt(t, ieNode)
-	if err := os.RemoveAll(data); err != nil {
-		t.Fatal(err)
+	replace(filepath.Join(old, "data"), data)
+	if out := refuses(t, c, ieNode, nil); !strings.Contains(out, "before an account was erased") {
+		t.Errorf("the folder of before says: %s", out)
 	}
-	if out, err := exec.Command("cp", "-a", old, data).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	replace(filepath.Join(old, "wraps"), wraps)
 	c.Launch(t, ieNode)
 	harness.Eventually(t, time.Minute, "the freeze of what another region serves", func() bool {
 		return c.Ctl(t, ireland, "operator", nil, "account", "show", mover).Get("state") == "moving"

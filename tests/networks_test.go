@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -122,11 +121,7 @@ func onceEach(t *testing.T, to string, got, sent [][]byte) {
 // staged counts messages that are coming in.
 func staged(t *testing.T, c *harness.Cluster, name domicile.Node) int {
 	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(c.Path(c.Node(name).Data), "store", "staging"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
+	return int(measured(t, c, name, "domicile_store_incoming"))
 }
 
 // TestSlowLink has 300 ms each way and 96 KiB a second between the regions, and connections that are reset in the middle of a
@@ -219,7 +214,7 @@ func TestOneWayCut(t *testing.T) {
 	if _, err := s.Write(text); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, 30*time.Second, "the message to be on its way", func() bool { return staged(t, p.c, ieNode) > 0 })
+	harness.Eventually(t, 2*time.Minute, "the message to be on its way", func() bool { return staged(t, p.c, ieNode) > 0 })
 	p.net.Set(toUS, netlink.Fault{Silent: true})
 	if _, err := s.Command(250, "."); lab.Code(err) != 451 {
 		t.Errorf("the answer of home was lost, and the sender is told %v", err)
@@ -252,7 +247,7 @@ func TestStalledLink(t *testing.T) {
 	if _, err := s.Write(text[:100<<10]); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, 30*time.Second, "the message to be on its way", func() bool { return staged(t, p.c, ieNode) > 0 })
+	harness.Eventually(t, 2*time.Minute, "the message to be on its way", func() bool { return staged(t, p.c, ieNode) > 0 })
 	p.net.Both(usNode, ieNode, netlink.Fault{Silent: true})
 	harness.Eventually(t, 2*time.Minute, "home to give up", func() bool { return staged(t, p.c, ieNode) == 0 })
 	s.Write(text[100<<10:]) // the front may have ended the connection
@@ -313,7 +308,7 @@ func TestSessionOnBadLink(t *testing.T) {
 	k.want("LOGIN aoife@example.com "+p.passwords["aoife@example.com"], "NO [UNAVAILABLE]")
 	p.net.Heal()
 	p.c.Met(t, 3)
-	harness.Eventually(t, 60*time.Second, "a login by the wrong region", func() bool {
+	harness.Eventually(t, 2*time.Minute, "a login by the wrong region", func() bool {
 		k := dialIMAP(t, p.c.Node(usNode).IMAP)
 		got, _ := k.ask("LOGIN aoife@example.com " + p.passwords["aoife@example.com"])
 		return strings.HasPrefix(got, "OK")
@@ -367,7 +362,7 @@ func TestCutOff(t *testing.T) {
 	p.c.Met(t, 3)
 	p.again(t, usNode, "aoife@example.com", out)
 	p.again(t, ieNode, "samuel@example.com", back)
-	harness.Eventually(t, 60*time.Second, "the release", func() bool { return legal("order", "release", id).Code == 0 })
-	harness.Eventually(t, 60*time.Second, "Ireland to be told", func() bool { return strings.Count(string(legal("order", "ls").Out), `"refer"`) == 1 })
+	harness.Eventually(t, 2*time.Minute, "the release", func() bool { return legal("order", "release", id).Code == 0 })
+	harness.Eventually(t, 2*time.Minute, "Ireland to be told", func() bool { return strings.Count(string(legal("order", "ls").Out), `"refer"`) == 1 })
 	p.judge(t)
 }

@@ -45,7 +45,7 @@ func TestTreatyByHand(t *testing.T) {
 	}
 	c.Launch(t, domicile.Node(c.Witness.Name))
 	var released harness.Result
-	harness.Eventually(t, 30*time.Second, "the witness to cosign", func() bool {
+	harness.Eventually(t, 2*time.Minute, "the witness to cosign", func() bool {
 		released = legal("order", "release", id)
 		return released.Code == 0
 	})

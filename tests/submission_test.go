@@ -51,7 +51,7 @@ func TestSubmission(t *testing.T) {
 		region            domicile.Region
 		address, password string
 	}{{ireland, irish, ie}, {usEast, american, us}} {
-		harness.Eventually(t, 30*time.Second, who.address+"'s copy", func() bool { return len(c.Inbox(t, who.region, who.address, who.password)) > 0 })
+		harness.Eventually(t, 2*time.Minute, who.address+"'s copy", func() bool { return len(c.Inbox(t, who.region, who.address, who.password)) > 0 })
 		got := c.Inbox(t, who.region, who.address, who.password)
 		expect(t, got, text)
 		if !bytes.Contains(got[0], []byte("with ESMTPA id ")) || bytes.Contains(got[0], []byte("127.0.0.1")) || bytes.Contains(got[0], []byte("sender.example")) {
@@ -102,7 +102,7 @@ func TestSubmissionWaits(t *testing.T) {
 	inbox := func(n int) func() bool {
 		return func() bool { return len(c.Inbox(t, usEast, american, us)) >= n }
 	}
-	harness.Eventually(t, 30*time.Second, "the first letter", inbox(1))
+	harness.Eventually(t, 2*time.Minute, "the first letter", inbox(1))
 	c.Halt(t, usNode)
 
 	marker := "marker" + domicile.NewID("")
@@ -128,7 +128,7 @@ func TestSubmissionWaits(t *testing.T) {
 		}
 		return list
 	}
-	harness.Eventually(t, 30*time.Second, "tries in vain", func() bool {
+	harness.Eventually(t, 2*time.Minute, "tries in vain", func() bool {
 		list := queue()
 		return len(list) == 2 && list[0].Tries > 0 && list[1].Tries > 0
 	})
@@ -151,7 +151,7 @@ func TestSubmissionWaits(t *testing.T) {
 	if r := c.Ctl(t, ireland, "operator", nil, "queue", "drop", list[1].ID); r.Code != 0 {
 		t.Error(r)
 	}
-	harness.Eventually(t, 30*time.Second, "the notice", func() bool { return len(c.Inbox(t, ireland, own, password)) == 1 })
+	harness.Eventually(t, 2*time.Minute, "the notice", func() bool { return len(c.Inbox(t, ireland, own, password)) == 1 })
 	if got := string(c.Inbox(t, ireland, own, password)[0]); !strings.Contains(got, "Final-Recipient: rfc822; "+american) || !strings.Contains(got, "Subject: dropped") {
 		t.Errorf("the notice: %s", got)
 	}
@@ -160,8 +160,8 @@ func TestSubmissionWaits(t *testing.T) {
 	if r := c.Ctl(t, ireland, "operator", nil, "queue", "retry", list[0].ID); r.Code != 0 {
 		t.Error(r)
 	}
-	harness.Eventually(t, 60*time.Second, "what waited", inbox(2))
-	harness.Eventually(t, 30*time.Second, "an empty queue", func() bool { return len(queue()) == 0 })
+	harness.Eventually(t, 2*time.Minute, "what waited", inbox(2))
+	harness.Eventually(t, 2*time.Minute, "an empty queue", func() bool { return len(queue()) == 0 })
 	expect(t, c.Inbox(t, usEast, american, us)[1:], waits)
 	if r := c.Ctl(t, ireland, "operator", nil, "queue", "show", list[0].ID); r.Code != 1 {
 		t.Error(r)
@@ -209,7 +209,7 @@ func TestSubmissionAbroad(t *testing.T) {
 	}
 	arrive := func() {
 		t.Helper()
-		harness.Eventually(t, 30*time.Second, "all that was sent", func() bool { return len(c.Inbox(t, ireland, to, reader)) >= len(sent) })
+		harness.Eventually(t, 2*time.Minute, "all that was sent", func() bool { return len(c.Inbox(t, ireland, to, reader)) >= len(sent) })
 		onceEach(t, to, c.Inbox(t, ireland, to, reader), sent)
 	}
 	arrive()

@@ -156,7 +156,7 @@ func (s *tapped) submission(t *testing.T) {
 	}
 	away.Close()
 	s.mails = append(s.mails, m)
-	harness.Eventually(t, 30*time.Second, "all copies", func() bool {
+	harness.Eventually(t, 2*time.Minute, "all copies", func() bool {
 		return len(s.c.Inbox(t, ireland, own, s.secret[0].text)) == 6 && len(s.c.Inbox(t, usEast, "samuel@example.com", s.secret[2].text)) == 4
 	})
 }
@@ -207,7 +207,7 @@ func (s *tapped) parent(t *testing.T) {
 	if r := s.c.Ctl(t, usEast, "legal", nil, "order", "submit", "--token", token, "--target", "aoife@example.com"); r.Get("code") != "content_stored_abroad" {
 		t.Fatalf("a warrant on the parent: %s", r)
 	}
-	harness.Eventually(t, 30*time.Second, "Ireland to have the case", func() bool {
+	harness.Eventually(t, 2*time.Minute, "Ireland to have the case", func() bool {
 		return strings.Contains(string(s.c.Ctl(t, ireland, "legal", nil, "order", "ls").Out), `"refer"`)
 	})
 }
@@ -223,7 +223,7 @@ func (s *tapped) treaty(t *testing.T) {
 	if r := legal("order", "produce", id, "--to", filepath.Join(s.c.Root, "production")); r.Code != 0 {
 		t.Fatalf("produce: %s", r)
 	}
-	harness.Eventually(t, 30*time.Second, "the release", func() bool { return legal("order", "release", id).Code == 0 })
+	harness.Eventually(t, 2*time.Minute, "the release", func() bool { return legal("order", "release", id).Code == 0 })
 }
 
 // move takes an account with mail in it to its next home.
@@ -433,7 +433,11 @@ func journalOf(t *testing.T, c *harness.Cluster, r domicile.Region) (out []regio
 		if n.Region != r {
 			continue
 		}
-		err := region.ReadJournal(filepath.Join(c.Path(n.Data), "journal"), root.Box("journal"), func(rec region.Record) error {
+		secret, err := root.OpenCopy(filepath.Join(c.Path(n.Data), keys.SecretName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = region.ReadJournal(filepath.Join(c.Path(n.Data), "journal"), secret.Box("journal"), func(rec region.Record) error {
 			out = append(out, rec)
 			return nil
 		})

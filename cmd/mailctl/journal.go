@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -21,7 +22,7 @@ func (a *app) auditJournal() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "journal --dir D --root-key F",
 		Short: "Check a copied journal, and show what left the region; exit 1 with what is wrong",
-		Long: `Read the sealed journal of a node's data folder, or a copy of it, with the region's root key: every record must open and
+		Long: `Read the sealed journal of a node's data folder, or a copy of it and of region.secret beside it, with the region's root key: every record must open and
 follow from the one before it. What left is shown by class, receiver and kind of permit, in numbers; of a permit that is still
 open, as far as it was written down. With --log, a copy of the region's audit log, and --pins, the log is verified too, and each of
 its commitments to the journal held against the records that it covers.`,
@@ -39,8 +40,12 @@ its commitments to the journal held against the records that it covers.`,
 			if err != nil {
 				return err
 			}
+			secret, err := key.OpenCopy(filepath.Join(filepath.Dir(filepath.Clean(dir)), keys.SecretName))
+			if err != nil {
+				return &unsound{"the journal does not open", err}
+			}
 			j := journalSum{chain: map[uint64]string{}, lines: map[string]*journalLine{}, permits: map[string]region.Record{}}
-			if err := region.ReadJournal(dir, key.Box("journal"), j.add); err != nil {
+			if err := region.ReadJournal(dir, secret.Box("journal"), j.add); err != nil {
 				return &unsound{"the journal is not sound", err}
 			}
 			if j.view.First == 0 {

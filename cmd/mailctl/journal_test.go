@@ -19,8 +19,9 @@ import (
 func aJournal(t *testing.T) (dir, pins string) {
 	t.Helper()
 	log, _, pins := aLog(t)
-	dir = filepath.Dir(log)
-	root, err := keys.LoadRoot(filepath.Join(dir, "root.key"))
+	data := filepath.Dir(log)
+	dir = filepath.Dir(data)
+	secret, err := keys.LoadSecret(filepath.Join(dir, "root.key"), data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,12 +29,12 @@ func aJournal(t *testing.T) (dir, pins string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := audit.Open(audit.Config{Dir: log, Origin: signer.Name(), Signer: signer, Sealer: root.Box("audit")})
+	l, err := audit.Open(audit.Config{Dir: log, Origin: signer.Name(), Signer: signer, Sealer: secret.Box("audit")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	j, err := region.OpenJournal(filepath.Join(dir, "journal"), root.Box("journal"), time.Hour, nil)
+	j, err := region.OpenJournal(filepath.Join(data, "journal"), secret.Box("journal"), time.Hour, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func aJournal(t *testing.T) (dir, pins string) {
 
 func TestAuditJournal(t *testing.T) {
 	dir, pins := aJournal(t)
-	journal, root, log := filepath.Join(dir, "journal"), filepath.Join(dir, "root.key"), filepath.Join(dir, "audit")
+	journal, root, log := filepath.Join(dir, "data", "journal"), filepath.Join(dir, "root.key"), filepath.Join(dir, "data", "audit")
 	words := []string{"audit", "journal", "--dir", journal, "--root-key", root, "--log", log, "--pins", pins, "--output", "json"}
 	code, out, errOut := ctl(t, "", words...)
 	var v journalView

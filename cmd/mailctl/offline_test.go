@@ -23,11 +23,15 @@ func aLog(t *testing.T) (dir, receipt, pins string) {
 	if err := keys.CreateRoot(filepath.Join(dir, "root.key")); err != nil {
 		t.Fatal(err)
 	}
-	root, err := keys.LoadRoot(filepath.Join(dir, "root.key"))
+	data := filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := keys.LoadSecret(filepath.Join(dir, "root.key"), data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := audit.Open(audit.Config{Dir: filepath.Join(dir, "audit"), Origin: signer.Name(), Signer: signer, Sealer: root.Box("audit")})
+	log, err := audit.Open(audit.Config{Dir: filepath.Join(data, "audit"), Origin: signer.Name(), Signer: signer, Sealer: secret.Box("audit")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +54,7 @@ func aLog(t *testing.T) (dir, receipt, pins string) {
 			t.Fatal(err)
 		}
 	}
-	return filepath.Join(dir, "audit"), receipt, pins
+	return filepath.Join(data, "audit"), receipt, pins
 }
 
 func TestReceiptVerify(t *testing.T) {

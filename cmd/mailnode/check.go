@@ -191,6 +191,9 @@ func (i *inspection) lookData() {
 	if !i.must("data", err) {
 		return
 	}
+	if root, err := keys.LoadRoot(i.n.RootKey); err == nil && i.Sound("root_key") && i.n.Has("store") {
+		i.must("root_key", root.CheckFolder(i.n.Data))
+	}
 	if i.catalog != nil {
 		i.must("catalog.dir", region.CheckCatalog(i.n.Data, i.catalog))
 	}

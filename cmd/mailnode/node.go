@@ -41,23 +41,24 @@ type node struct {
 	cert    atomic.Pointer[tls.Certificate] // for the fronts within TLS
 
 	// Nil for a witness.
-	root      *keys.Root
+	secret    *keys.Secret
 	audit     *audit.Log
 	journal   *region.Journal
 	guard     *region.Guard
 	directory *placement.Directory
 
 	// Nil on a node that holds no store.
-	store     store.Store
-	registrar *placement.Registrar
-	residence *residence.Ledger
-	orders    *disclosure.Engine
-	moves     *move.Machine
-	home      *smtpd.Home
-	ring      *keys.Ring
-	queue     *smtpd.Queue
-	sending   *smtpd.Server // serves the submissions of this node's accounts that other nodes hand over
-	reading   *imapd.Home
+	store      store.Store
+	storeStats func() bolt.Stats
+	registrar  *placement.Registrar
+	residence  *residence.Ledger
+	orders     *disclosure.Engine
+	moves      *move.Machine
+	home       *smtpd.Home
+	ring       *keys.Ring
+	queue      *smtpd.Queue
+	sending    *smtpd.Server // serves the submissions of this node's accounts that other nodes hand over
+	reading    *imapd.Home
 
 	cosigner *audit.Witness // of others' logs; nil on a node that is neither witness nor store
 
@@ -136,15 +137,15 @@ func (n *node) open() error {
 
 // buildBorder opens the log, the journal and the guard that writes to both.
 func (n *node) buildBorder() (err error) {
-	if n.root, err = keys.LoadRoot(n.cfg.RootKey); err != nil {
+	if n.secret, err = keys.LoadSecret(n.cfg.RootKey, n.cfg.Data); err != nil {
 		return err
 	}
-	n.audit, err = audit.Open(audit.Config{Dir: n.data("audit"), Origin: n.signer.Name(), Signer: n.signer, Sealer: n.root.Box("audit"), Now: n.cfg.Now})
+	n.audit, err = audit.Open(audit.Config{Dir: n.data("audit"), Origin: n.signer.Name(), Signer: n.signer, Sealer: n.secret.Box("audit"), Now: n.cfg.Now})
 	if err != nil {
 		return err
 	}
 	n.opened(n.audit.Close)
-	n.journal, err = region.OpenJournal(n.data("journal"), n.root.Box("journal"), journalKeep, n.cfg.Now)
+	n.journal, err = region.OpenJournal(n.data("journal"), n.secret.Box("journal"), journalKeep, n.cfg.Now)
 	if err != nil {
 		return err
 	}
@@ -218,12 +219,13 @@ func (n *node) buildStore() error {
 	if !n.cfg.Has("store") {
 		return nil
 	}
-	ring, err := keys.OpenRing(n.root, n.data("keys"))
+	ring, err := keys.OpenRing(n.secret, n.data("keys"))
 	if err != nil {
 		return err
 	}
 	n.ring = ring
-	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Now: n.cfg.Now, Log: n.log})
+	n.opened(ring.Close)
+	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Now: n.cfg.Now, Log: n.log, SegmentSize: n.cfg.StoreSegment})
 	if err != nil {
 		return err
 	}
@@ -233,7 +235,7 @@ func (n *node) buildStore() error {
 			return err
 		}
 	}
-	n.store = s
+	n.store, n.storeStats = s, s.Stats
 	n.home = smtpd.NewHome(s, n.cfg.SMTP.MaxSize, n.log)
 	n.home.Count = n.counts.delivery
 	n.home.Register(n.net)
@@ -355,7 +357,7 @@ func (n *node) buildCases() error {
 	n.orders, err = disclosure.Open(disclosure.Config{
 		Region: n.region(), Node: domicile.Node(n.cfg.Name), Lab: n.cfg.Lab, Catalog: n.catalog.Load, Store: n.store, Log: n.audit, Guard: n.guard,
 		Notifier: n.net, Resolve: n.directory.Resolve, Cosign: func(ctx context.Context) (int, error) { return n.net.CosignNow(ctx, n.audit) },
-		Box: n.root.Box("cases"), Dir: n.data("productions"), Registry: n.cfg.Disclosure.Registry, Bundles: n.cfg.Disclosure.Bundles, Now: n.cfg.Now,
+		Box: n.secret.Box("cases"), Dir: n.data("productions"), Registry: n.cfg.Disclosure.Registry, Bundles: n.cfg.Disclosure.Bundles, Now: n.cfg.Now,
 		Freeze: n.freeze, Clock: n.clock, Logger: n.log,
 	})
 	if err != nil {

@@ -5,10 +5,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
-
-	bbolt "go.etcd.io/bbolt"
 
 	"domicile"
 	"domicile/store"
@@ -39,7 +36,7 @@ func (s *Store) CreateAccount(ctx context.Context, tok store.Token, a store.Acco
 	if err := s.cfg.step("create key", func() error { return s.cfg.Sealer.CreateAccountKey(a.ID) }); err != nil {
 		return domicile.W(op, unavailable(err))
 	}
-	err = s.update(ctx, a.ID, func(tx *bbolt.Tx) error { return s.createAccount(tx, tok, a) })
+	err = s.update(ctx, a.ID, func(tx *txn) error { return s.createAccount(tx, tok, a) })
 	return domicile.W(op, err)
 }
 
@@ -64,18 +61,13 @@ func (s *Store) newAccount(a store.Account) (store.Account, error) {
 	return a, nil
 }
 
-// validID keeps ids to what is safe as a file name and holds no ".", which ends the id there.
-func validID(id string) bool {
-	return len(id) >= 1 && len(id) <= 64 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
-}
-
 // mayCreate says whether tok did it before. No one else makes or erases accounts meanwhile.
 func (s *Store) mayCreate(tok store.Token, a store.Account) (done bool, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
-		if tx.Bucket(bErasing).Bucket([]byte(a.ID)) != nil {
+	err = s.view(func(tx *txn) error {
+		switch string(s.accountIn(tx, a.ID).b.Get(kState)) {
+		case string(isErased):
 			return domicile.E("account", domicile.Conflict, "an account with this id is being erased: choose another id")
-		}
-		if tx.Bucket(bImporting).Bucket([]byte(a.ID)) != nil {
+		case string(isComing):
 			return domicile.E("account", domicile.Exist, "an account with this id is coming in from another region")
 		}
 		if old, err := s.account(tx, a.ID); err == nil {
@@ -84,7 +76,7 @@ func (s *Store) mayCreate(tok store.Token, a store.Account) (done bool, err erro
 			}
 			return domicile.E("account", domicile.Exist, "the id is taken")
 		}
-		if tx.Bucket(bAddresses).Get(s.addressKey(a.Address)) != nil {
+		if tx.root(bAddresses).Get(s.addressKey(a.Address)) != nil {
 			return domicile.E("account", domicile.Exist, "the address is taken")
 		}
 		return nil
@@ -92,17 +84,8 @@ func (s *Store) mayCreate(tok store.Token, a store.Account) (done bool, err erro
 	return done, err
 }
 
-func (s *Store) createAccount(tx *bbolt.Tx, tok store.Token, a store.Account) error {
-	b, err := tx.Bucket(bAccounts).CreateBucket([]byte(a.ID))
-	if err != nil {
-		return err
-	}
-	for _, name := range [][]byte{bMailboxes, bNames, bBodies, bTokens, bOrder} {
-		if _, err := b.CreateBucket(name); err != nil {
-			return err
-		}
-	}
-	acct := account{s, a.ID, b}
+func (s *Store) createAccount(tx *txn, tok store.Token, a store.Account) error {
+	acct := s.accountIn(tx, a.ID)
 	if err := acct.putRecord(a); err != nil {
 		return err
 	}
@@ -115,7 +98,9 @@ func (s *Store) createAccount(tx *bbolt.Tx, tok store.Token, a store.Account) er
 		return err
 	}
 	key := s.addressKey(a.Address)
-	return firstError(b.Put(kAddress, key), tx.Bucket(bAddresses).Put(key, []byte(a.ID)))
+	acct.b.Put(kAddress, key)
+	tx.root(bAddresses).Put(key, []byte(a.ID))
+	return nil
 }
 
 func (s *Store) addressKey(a domicile.Address) []byte {
@@ -132,10 +117,25 @@ func (a account) putRecord(rec store.Account) error {
 	if len(sealed) > store.MaxRecord {
 		return domicile.E("account", domicile.TooLarge, "the account's record is over 64 KiB")
 	}
-	if rec.State == store.Moving { // a mark outside the record, so that no reader or writer of mail need open that
-		return firstError(a.b.Put(kRecord, sealed), a.b.Put(kMoving, []byte{1}))
+	a.b.Put(kRecord, sealed)
+	a.b.Put(kQuota, number(uint64(rec.Quota)))
+	if rec.State == store.Moving {
+		a.b.Put(kState, isMoving)
+	} else {
+		a.b.Delete(kState)
 	}
-	return firstError(a.b.Put(kRecord, sealed), a.b.Delete(kMoving))
+	return nil
+}
+
+// accountIDs returns the ids of all accounts that are here.
+func (s *Store) accountIDs(tx *txn) (ids []domicile.AccountID) {
+	tx.root(bAccounts).ForEachBucket(func(id []byte) error {
+		if _, err := s.account(tx, domicile.AccountID(id)); err == nil {
+			ids = append(ids, domicile.AccountID(id))
+		}
+		return nil
+	})
+	return ids
 }
 
 // Account returns NotExist if the account is not in this store.
@@ -146,7 +146,7 @@ func (s *Store) Account(_ context.Context, id domicile.AccountID) (store.Account
 
 // readAccount also returns the sealed bytes, which change with every write.
 func (s *Store) readAccount(id domicile.AccountID) (a store.Account, sealed []byte, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		acct, err := s.account(tx, id)
 		if err == nil {
 			sealed = bytes.Clone(acct.b.Get(kRecord))
@@ -162,8 +162,8 @@ func (s *Store) readAccount(id domicile.AccountID) (a store.Account, sealed []by
 // AccountByAddress finds an account by its canonical address.
 func (s *Store) AccountByAddress(_ context.Context, addr domicile.Address) (store.Account, error) {
 	var id domicile.AccountID
-	err := s.view(func(tx *bbolt.Tx) error {
-		id = domicile.AccountID(tx.Bucket(bAddresses).Get(s.addressKey(addr)))
+	err := s.view(func(tx *txn) error {
+		id = domicile.AccountID(tx.root(bAddresses).Get(s.addressKey(addr)))
 		return nil
 	})
 	if err == nil && id == "" {
@@ -179,13 +179,12 @@ func (s *Store) AccountByAddress(_ context.Context, addr domicile.Address) (stor
 // Accounts returns all accounts, by address.
 func (s *Store) Accounts(_ context.Context) ([]store.Account, error) {
 	var sealed []entry
-	err := s.view(func(tx *bbolt.Tx) error {
+	err := s.view(func(tx *txn) error {
 		sealed = nil
-		return tx.Bucket(bAccounts).ForEachBucket(func(id []byte) error {
-			rec := tx.Bucket(bAccounts).Bucket(id).Get(kRecord)
-			sealed = append(sealed, entry{bytes.Clone(id), bytes.Clone(rec)})
-			return nil
-		})
+		for _, id := range s.accountIDs(tx) {
+			sealed = append(sealed, cloneEntry([]byte(id), s.accountIn(tx, id).b.Get(kRecord)))
+		}
+		return nil
 	})
 	all := make([]store.Account, len(sealed))
 	for i, e := range sealed {
@@ -227,7 +226,7 @@ func (s *Store) UpdateAccount(ctx context.Context, id domicile.AccountID, fn fun
 		if now.Quota < 0 {
 			return domicile.E(op, domicile.Invalid, "a quota is not negative")
 		}
-		err = s.update(ctx, id, func(tx *bbolt.Tx) error {
+		err = s.update(ctx, id, func(tx *txn) error {
 			acct, err := s.account(tx, id)
 			if err != nil {
 				return err

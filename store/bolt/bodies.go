@@ -1,244 +1,293 @@
 package bolt
 
 import (
-	"bufio"
-	"errors"
-	"fmt"
+	"crypto/sha256"
+	"encoding/binary"
 	"io"
-	"os"
-	"path/filepath"
-	"strings"
-	"sync"
 
 	"domicile"
 	"domicile/store"
+	"domicile/store/segment"
 )
 
-// bodies keeps one sealed file for each message, outside the index. Nothing
-// outside this file knows how a body lies on disk.
-type bodies struct {
-	dir     string // bodies/<xx>/<account>.<message>
-	staging string // what is being received
-	sealer  store.Sealer
-	step    func(string, func() error) error
+// A body of up to a chunk's size rests in one frame of the log, a frameBody, bound to account and message. A longer one is cut where its bytes say
+// so (see cutter): all pieces but the last are chunks, each a frameChunk under a keyed digest of its bytes, and every body of the account
+// that has the same bytes shares it. The frameBody then holds the last piece, and is bound to the list of chunks before it and the size of the
+// whole: none of them can be left out, swapped or added.
+//
+// The index says where the frames are, and counts who names them.
 
-	mu     sync.Mutex
-	shards map[string]bool // guarded by mu; folders <xx> known to be durable
+// digest names a chunk within its account.
+type digest [sha256.Size]byte
+
+// bodyRecord is a body in the index. It rests unsealed: numbers and digests.
+type bodyRecord struct {
+	refs   uint32 // messages that have it
+	size   int64
+	place  segment.Place // of its frameBody; zero while it comes in from another region
+	chunks []digest
 }
 
-func openBodies(dir string, sealer store.Sealer, step func(string, func() error) error) (*bodies, error) {
-	b := &bodies{dir: filepath.Join(dir, "bodies"), staging: filepath.Join(dir, "staging"),
-		sealer: sealer, step: step, shards: map[string]bool{}}
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		if err := errors.Join(os.MkdirAll(dir, 0o700), syncDir(filepath.Dir(dir))); err != nil {
-			return nil, err
-		}
-	}
-	for _, d := range []string{b.dir, b.staging} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
-			return nil, err
-		}
-	}
-	return b, syncDir(dir)
+func appendPlace(b []byte, p segment.Place) []byte {
+	b = binary.BigEndian.AppendUint32(b, p.Segment)
+	b = binary.BigEndian.AppendUint32(b, p.Offset)
+	return binary.BigEndian.AppendUint32(b, p.Length)
 }
 
-func (b *bodies) empty() (bool, error) {
-	found := false
-	err := b.each(func(string, domicile.AccountID, domicile.MessageID) error {
-		found = true
-		return nil
-	})
-	return !found, err
+func readPlace(b []byte) segment.Place {
+	return segment.Place{Segment: binary.BigEndian.Uint32(b), Offset: binary.BigEndian.Uint32(b[4:]), Length: binary.BigEndian.Uint32(b[8:])}
 }
 
-// bodyPlace is what a body is bound to: bytes moved to another name do not open.
-func bodyPlace(acct domicile.AccountID, id domicile.MessageID) []byte {
-	return place("body", string(acct), string(id))
+func (r bodyRecord) encode() []byte {
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 24+len(r.chunks)*sha256.Size), r.refs)
+	b = appendPlace(binary.BigEndian.AppendUint64(b, uint64(r.size)), r.place)
+	for _, c := range r.chunks {
+		b = append(b, c[:]...)
+	}
+	return b
 }
 
-// shard spreads files over folders by the first two random characters of the id.
-func shard(id domicile.MessageID) string { return string(id[1:3]) }
-
-func (b *bodies) path(acct domicile.AccountID, id domicile.MessageID) string {
-	return filepath.Join(b.dir, shard(id), string(acct)+"."+string(id))
+func decodeBody(b []byte) (r bodyRecord, err error) {
+	if len(b) < 24 || (len(b)-24)%sha256.Size != 0 {
+		return r, errDamaged
+	}
+	r = bodyRecord{refs: binary.BigEndian.Uint32(b), size: int64(binary.BigEndian.Uint64(b[4:])), place: readPlace(b[12:])}
+	for b = b[24:]; len(b) > 0; b = b[sha256.Size:] {
+		r.chunks = append(r.chunks, digest(b))
+	}
+	return r, nil
 }
 
-// staged is a body on its way in.
-type staged struct {
-	b    *bodies
-	acct domicile.AccountID
-	id   domicile.MessageID
-	file *os.File
-	buf  *bufio.Writer
-	seal io.WriteCloser
-	at   string // where the file is now; "" = nowhere
+// chunkRecord is a chunk in the index.
+type chunkRecord struct {
+	refs  uint32 // how often bodies name it
+	place segment.Place
 }
 
-func (b *bodies) stage(acct domicile.AccountID, id domicile.MessageID) (*staged, error) {
-	s := &staged{b: b, acct: acct, id: id, at: filepath.Join(b.staging, string(id))}
-	err := b.step("create staging", func() (err error) {
-		s.file, err = os.OpenFile(s.at, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		return err
-	})
-	if err == nil {
-		s.buf = bufio.NewWriterSize(s.file, 32<<10)
-		s.seal, err = b.sealer.SealTo(acct, s.buf, bodyPlace(acct, id))
-	}
-	if err != nil {
-		s.discard()
-		return nil, err
-	}
-	return s, nil
+func (r chunkRecord) encode() []byte {
+	return appendPlace(binary.BigEndian.AppendUint32(make([]byte, 0, 16), r.refs), r.place)
 }
 
-func (s *staged) Write(p []byte) (int, error) { return s.seal.Write(p) }
-
-// publish makes the body durable under its final name.
-func (s *staged) publish() error {
-	final := s.b.path(s.acct, s.id)
-	if err := s.b.makeShard(shard(s.id)); err != nil {
-		return err
+func decodeChunk(b []byte) (r chunkRecord, err error) {
+	if len(b) != 16 {
+		return r, errDamaged
 	}
-	steps := []struct {
-		name string
-		do   func() error
-	}{
-		{"write body", func() error { return errors.Join(s.seal.Close(), s.buf.Flush()) }},
-		{"sync body", s.file.Sync},
-		{"close body", s.file.Close},
-		{"rename body", func() error { return s.rename(final) }},
-		{"sync folder", func() error { return syncDir(filepath.Dir(final)) }},
-	}
-	for _, st := range steps {
-		if err := s.b.step(st.name, st.do); err != nil {
-			return fmt.Errorf("%s: %w", st.name, err)
-		}
-	}
-	return nil
+	return chunkRecord{binary.BigEndian.Uint32(b), readPlace(b[4:])}, nil
 }
 
-func (s *staged) rename(final string) error {
-	if err := os.Rename(s.at, final); err != nil {
-		return err
+func (a account) body(id domicile.MessageID) (bodyRecord, error) {
+	raw := a.b.sub(bBodies).Get([]byte(id))
+	if raw == nil {
+		return bodyRecord{}, domicile.E("body", domicile.NotExist, "no such message")
 	}
-	s.at = final
-	return nil
+	return decodeBody(raw)
 }
 
-// discard removes the file wherever it is. What cannot be removed now is swept at the next opening.
-func (s *staged) discard() {
-	if s.file != nil {
-		s.file.Close()
-	}
-	if s.at != "" {
-		os.Remove(s.at)
-		s.at = ""
-	}
+func (a account) putBody(id domicile.MessageID, r bodyRecord) {
+	a.b.sub(bBodies).Put([]byte(id), r.encode())
 }
 
-// makeShard makes a folder durable once, before the first file in it counts.
-func (b *bodies) makeShard(name string) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.shards[name] {
-		return nil
+// chunk returns ok false if the account has none of that digest.
+func (a account) chunk(d digest) (r chunkRecord, ok bool, err error) {
+	raw := a.b.sub(bChunks).Get(d[:])
+	if raw == nil {
+		return r, false, nil
 	}
-	err := b.step("make folder", func() error {
-		folder := filepath.Join(b.dir, name)
-		if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-			return err
-		}
-		err := syncDir(b.dir)
-		if err != nil { // its name may be lost for good though the next sync succeeds: let that find it made anew
-			os.Remove(folder) // fails where a body is in it, whose folder was durable before
-		}
-		return err
-	})
-	b.shards[name] = err == nil
+	r, err = decodeChunk(raw)
+	return r, err == nil, err
+}
+
+func (a account) putChunk(d digest, r chunkRecord) { a.b.sub(bChunks).Put(d[:], r.encode()) }
+
+// addChunk names a chunk once more. One that the account has not is the one at the place.
+func (a account) addChunk(d digest, at segment.Place) error {
+	r, ok, err := a.chunk(d)
+	if !ok {
+		r.place = at
+		a.b.tx.live(at, 1)
+	}
+	r.refs++
+	a.putChunk(d, r)
 	return err
 }
 
-type bodyReader struct {
-	io.Reader
-	io.Closer
-}
-
-func (b *bodies) open(acct domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error) {
-	f, err := os.Open(b.path(acct, id))
-	if err != nil {
-		return nil, err
-	}
-	r, err := b.sealer.OpenFrom(acct, bufio.NewReaderSize(f, 32<<10), bodyPlace(acct, id))
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return bodyReader{r, f}, nil
-}
-
-// remove is for bodies that the index no longer names. A body that is gone already is no error.
-func (b *bodies) remove(acct domicile.AccountID, id domicile.MessageID) error {
-	return b.step("remove body", func() error {
-		if err := os.Remove(b.path(acct, id)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		return nil
-	})
-}
-
-// each calls fn for every body file. A file whose name is not a body's is an error: nothing else belongs here.
-func (b *bodies) each(fn func(path string, acct domicile.AccountID, id domicile.MessageID) error) error {
-	shards, err := os.ReadDir(b.dir)
-	if err != nil {
-		return err
-	}
-	for _, d := range shards {
-		files, err := os.ReadDir(filepath.Join(b.dir, d.Name()))
-		if err != nil {
-			return err
-		}
-		for _, f := range files {
-			path := filepath.Join(b.dir, d.Name(), f.Name())
-			acct, id, ok := strings.Cut(f.Name(), ".")
-			if !ok || len(id) < 3 || shard(domicile.MessageID(id)) != d.Name() {
-				return domicile.E("bodies", domicile.Invalid, "a file in the folder of bodies is not the store's: remove it: "+path)
-			}
-			if err := fn(path, domicile.AccountID(acct), domicile.MessageID(id)); err != nil {
-				return err
-			}
-		}
+func (a account) dropChunk(d digest) error {
+	r, ok, err := a.chunk(d)
+	switch {
+	case err != nil || !ok:
+		return firstError(err, errDamaged)
+	case r.refs > 1:
+		r.refs--
+		a.putChunk(d, r)
+	default:
+		a.b.tx.live(r.place, -1)
+		a.b.sub(bChunks).Delete(d[:])
 	}
 	return nil
 }
 
-// sweep removes staged files and bodies that known does not know.
-func (b *bodies) sweep(known func(domicile.AccountID, domicile.MessageID) (bool, error)) (removed int, err error) {
-	left, err := os.ReadDir(b.staging)
-	if err != nil {
-		return 0, err
-	}
-	for _, f := range left {
-		if err := os.Remove(filepath.Join(b.staging, f.Name())); err != nil {
-			return removed, err
-		}
-		removed++
-	}
-	err = b.each(func(path string, acct domicile.AccountID, id domicile.MessageID) error {
-		ok, err := known(acct, id)
-		if ok || err != nil {
-			return err
-		}
-		removed++
-		return os.Remove(path)
-	})
-	return removed, err
+// written is a chunk that is in the log, and that no body names yet.
+type written struct {
+	digest digest
+	at     segment.Place
 }
 
-// syncDir makes the names in a folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+// newBody enters a body and counts it against the quota.
+func (a account) newBody(id domicile.MessageID, size int64, chunks []written, at segment.Place) error {
+	quota, used := int64(readNumber(a.b.Get(kQuota))), int64(readNumber(a.b.Get(kUsage)))+size
+	if quota > 0 && used > quota {
+		return &domicile.Error{Op: "quota", Kind: domicile.TooLarge, Err: store.ErrOverQuota}
+	}
+	r := bodyRecord{refs: 1, size: size, place: at}
+	for _, c := range chunks {
+		if err := a.addChunk(c.digest, c.at); err != nil {
+			return err
+		}
+		r.chunks = append(r.chunks, c.digest)
+	}
+	a.putBody(id, r)
+	a.b.tx.live(at, 1)
+	a.b.Put(kUsage, number(uint64(used)))
+	a.unfound(id)
+	return nil
+}
+
+func (a account) ref(id domicile.MessageID) error {
+	r, err := a.body(id)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	r.refs++
+	a.putBody(id, r)
+	return nil
 }
+
+// unref drops the body with its last reference; compaction reclaims its bytes.
+func (a account) unref(id domicile.MessageID) error {
+	r, err := a.body(id)
+	if err != nil {
+		return err
+	}
+	if r.refs > 1 {
+		r.refs--
+		a.putBody(id, r)
+		return nil
+	}
+	for _, d := range r.chunks {
+		if err := a.dropChunk(d); err != nil {
+			return err
+		}
+	}
+	a.b.sub(bBodies).Delete([]byte(id))
+	a.b.sub(bUnfound).Delete([]byte(id))
+	a.b.tx.live(r.place, -1)
+	a.b.Put(kUsage, number(readNumber(a.b.Get(kUsage))-uint64(r.size)))
+	return nil
+}
+
+// live counts the bytes of each segment that something names.
+func (tx *txn) live(p segment.Place, sign int64) {
+	if p == (segment.Place{}) {
+		return
+	}
+	b, key := tx.root(bSegments), number(uint64(p.Segment))
+	if n := int64(readNumber(b.Get(key))) + sign*segment.Bytes(int(p.Length)); n > 0 {
+		b.Put(key, number(uint64(n)))
+	} else {
+		b.Delete(key)
+	}
+}
+
+// bodyReader reads a body piece by piece, and gives an error before its end unless it is exactly what was committed.
+type bodyReader struct {
+	s    *Store
+	acct domicile.AccountID
+	id   domicile.MessageID
+	rec  bodyRecord
+	last []byte // the end of the body; read first, since it vouches for the rest
+	n    int    // pieces read
+	left int64
+	buf  []byte
+}
+
+func (s *Store) openBody(acct domicile.AccountID, id domicile.MessageID, rec bodyRecord) *bodyReader {
+	return &bodyReader{s: s, acct: acct, id: id, rec: rec, left: rec.size}
+}
+
+func (r *bodyReader) Read(p []byte) (int, error) {
+	for len(r.buf) == 0 {
+		if r.n > len(r.rec.chunks) {
+			if r.left != 0 {
+				return 0, errDamaged
+			}
+			return 0, io.EOF
+		}
+		var err error
+		if r.buf, err = r.piece(); err != nil {
+			return 0, domicile.W("read body", err)
+		}
+		r.n++
+		if r.left -= int64(len(r.buf)); r.left < 0 {
+			return 0, errDamaged
+		}
+	}
+	n := copy(p, r.buf)
+	r.buf = r.buf[n:]
+	return n, nil
+}
+
+func (r *bodyReader) piece() ([]byte, error) {
+	if r.n == 0 {
+		payload, err := r.s.readFrame(r.acct, r.rec.place, func(a account) (segment.Place, error) {
+			rec, err := a.body(r.id)
+			return rec.place, err
+		})
+		if err == nil {
+			r.last, err = r.s.openLast(r.acct, r.id, r.rec.size, r.rec.chunks, payload)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if r.n == len(r.rec.chunks) {
+		return r.last, nil
+	}
+	d := r.rec.chunks[r.n]
+	payload, err := r.s.readFrame(r.acct, segment.Place{}, func(a account) (segment.Place, error) {
+		c, ok, err := a.chunk(d)
+		if err == nil && !ok {
+			err = errGone
+		}
+		return c.place, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.s.openChunk(r.acct, d, payload)
+}
+
+var errGone = domicile.E("body", domicile.NotExist, "the message was expunged meanwhile")
+
+// readFrame reads a frame, at first where it was. If its segment is gone, compaction has moved it: find says where to.
+func (s *Store) readFrame(acct domicile.AccountID, at segment.Place, find func(account) (segment.Place, error)) (payload []byte, err error) {
+	for range 4 {
+		if at != (segment.Place{}) {
+			if payload, err = s.log.Read(at); domicile.KindOf(err) != domicile.NotExist {
+				return payload, err
+			}
+		}
+		err = s.view(func(tx *txn) (err error) {
+			at, err = find(s.accountIn(tx, acct))
+			return err
+		})
+		if domicile.KindOf(err) == domicile.NotExist {
+			return nil, errGone
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, errGone
+}
+
+func (r *bodyReader) Close() error { return nil }

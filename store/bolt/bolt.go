@@ -8,7 +8,9 @@ import (
 	"math/bits"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 
 	bbolt "go.etcd.io/bbolt"
@@ -16,6 +18,7 @@ import (
 
 	"domicile"
 	"domicile/store"
+	"domicile/store/segment"
 )
 
 // Config says what Open needs. Dir, Region and Sealer must be set.
@@ -26,6 +29,16 @@ type Config struct {
 	Now    func() time.Time // time.Now if nil
 	Log    *slog.Logger     // discarded if nil
 
+	// SegmentSize is how long a file of the log gets before a new one is begun, 0 = 64 MiB. Bases and compaction come as much oftener
+	// as it is less, down to every second: a test of them needs no gigabytes.
+	SegmentSize int64
+	// NewIndex makes index.db anew from base and log even if there is one, which is kept as index.db.old. If that cannot be done
+	// without loss, it is put back and Open fails.
+	NewIndex bool
+	// Progress, if not nil, is told how far long work of Open and Check is, some times a second, in units that work has of its own. It
+	// is called from one goroutine at a time. Without it the log is told, every 5 s.
+	Progress func(work string, done, of int64)
+
 	// step lets tests fail each act on disk, before or after it was done.
 	step func(name string, do func() error) error
 }
@@ -33,34 +46,50 @@ type Config struct {
 // Store is one region's mail in one folder, opened by one process. It
 // implements store.Store.
 type Store struct {
-	cfg    Config
-	db     *bbolt.DB
-	bodies *bodies
-	writer *writer
-	hints  hints
+	cfg      Config
+	log      *segment.Log
+	index    *index
+	writer   *writer
+	hints    hints
+	arriving arriving
+	indexer  *indexer
+	sections sections
 
 	// lifecycle serialises the making and the erasure of accounts, which touch
 	// keys as well as the index.
 	lifecycle sync.Mutex
+
+	closed sync.Once
+
+	// parsing is held while a message is in memory whole that was too large to be parsed as it came.
+	parsing sync.Mutex
+
+	// upkeep serialises what runs beside the acts of callers: bases, compaction, checks.
+	upkeep  sync.Mutex
+	cleaner *cleaner
+
+	tally tally
+	aside bool // the old index is, while Open makes a new one
 }
 
 var _ store.Store = (*Store)(nil)
 
 const (
-	format    = 2
-	indexFile = "index.db"
+	format      = 3
+	indexFile   = "index.db"
+	segmentsDir = "segments"
+	baseDir     = "base"
 
 	// Address space only. When the file outgrows its map, bbolt stops the world
 	// until the oldest reader is done: 16 GiB put that far away.
 	mapSize = 1 << (bits.UintSize/2 + 2)
 )
 
-// Open opens the store in cfg.Dir or makes one, ends what a crash left half
-// done, and removes bytes that no index entry names.
+// Open opens the store in cfg.Dir or makes one, and ends what a crash left half done: bbolt is brought up to the log, or made
+// anew from base and log if it is lost.
 //
 // It refuses a store of another region (domicile.WrongRegion), one written by a
-// newer release, one sealed under another root key, one that another process
-// holds, and a folder with bodies but no index.
+// newer release, one sealed under another root key, and one that another process holds.
 func Open(cfg Config) (*Store, error) {
 	const op = "open store"
 	if cfg.Dir == "" || cfg.Region == "" || cfg.Sealer == nil {
@@ -75,107 +104,247 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.step == nil {
 		cfg.step = func(_ string, do func() error) error { return do() }
 	}
-	s := &Store{cfg: cfg}
-	var err error
-	if s.bodies, err = openBodies(cfg.Dir, cfg.Sealer, cfg.step); err != nil {
-		return nil, domicile.W(op, err)
+	s, began := &Store{cfg: cfg}, time.Now()
+	if err := s.open(); err != nil {
+		return nil, domicile.W(op, errors.Join(err, s.putBack()))
 	}
-	if err := s.openIndex(); err != nil {
-		return nil, domicile.W(op, err)
-	}
-	s.writer = startWriter(s.db, cfg.step, s.hints.push)
 	if err := s.recover(); err != nil {
 		s.Close()
 		return nil, domicile.W(op, err)
 	}
+	s.startCleaner()
+	s.startIndexer()
+	st := s.Stats()
+	cfg.Log.Info("store: open", "segments", st.Segments, "bytes", st.SegmentBytes, "damaged", st.Damaged, "took", time.Since(began))
 	return s, nil
 }
 
-// openIndex opens the bbolt file, stamps it if it is new, and checks the stamp.
-func (s *Store) openIndex() error {
-	path := filepath.Join(s.cfg.Dir, indexFile)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		empty, err := s.bodies.empty()
-		if err != nil {
+func (s *Store) path(name string) string { return filepath.Join(s.cfg.Dir, name) }
+
+func (s *Store) open() error {
+	if _, err := os.Stat(s.cfg.Dir); errors.Is(err, os.ErrNotExist) {
+		if err := errors.Join(os.MkdirAll(s.cfg.Dir, 0o700), syncDir(filepath.Dir(s.cfg.Dir))); err != nil {
 			return err
 		}
-		if !empty {
-			return domicile.E("index", domicile.Invalid, indexFile+" is missing but there are bodies: restore it from a backup, or use an empty folder")
-		}
-		if err := freshIndex(path); err != nil {
-			return fmt.Errorf("make the index: %w", err)
+	}
+	db, err := s.openIndex()
+	if err != nil {
+		return err
+	}
+	if err := s.openLog(db); err != nil {
+		db.Close()
+		return err
+	}
+	if err := s.stamp(); err != nil {
+		s.Close()
+		return err
+	}
+	return nil
+}
+
+// openIndex opens the bbolt file, after it was made anew or brought to this format where that is needed.
+func (s *Store) openIndex() (*bbolt.DB, error) {
+	path := s.path(indexFile)
+	if s.cfg.NewIndex {
+		if err := s.setAside(); err != nil {
+			return nil, err
 		}
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if err := s.makeIndex(); err != nil {
+			return nil, err
+		}
+	}
+	db, err := openBolt(path)
+	if errors.Is(err, errDamaged) {
+		s.cfg.Log.Error("store: the index is damaged and is made anew from the log", "error", err)
+		if err := errors.Join(os.Rename(path, path+".damaged"), s.makeIndex()); err != nil {
+			return nil, err
+		}
+		db, err = openBolt(path)
+	}
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, domicile.E("index", domicile.Unavailable, "another process holds this store: stop it first")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("index: %w", err)
+	}
+	// A killed process may have left a commit that can be read but is not on disk yet. bbolt would take it for durable and
+	// write over pages that the one before it still needs.
+	if err := errors.Join(db.Sync(), syncDir(s.cfg.Dir)); err != nil {
+		db.Close()
+		return nil, err
+	}
+	switch f := formatOf(db); {
+	case f == 0:
+		db.Close()
+		return nil, domicile.E("index", domicile.Invalid, indexFile+" is not the index of a store: move it away")
+	case f > format:
+		db.Close()
+		return nil, domicile.E("index", domicile.Invalid, fmt.Sprintf("its format is %d and this release reads up to %d: use a newer release", f, format))
+	case f < format:
+		if db, err = s.upgrade(db); err != nil {
+			return nil, err
+		}
+	}
+	return db, s.removeOld()
+}
+
+// openBolt opens a bbolt file, or makes one. If it was cut short or written over, so that it cannot be used, the error is errDamaged.
+func openBolt(path string) (db *bbolt.DB, err error) {
+	before, _ := os.Stat(path)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // bbolt maps the file, and reads what is not there
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errDamaged, r)
+		}
+	}()
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:         time.Second,
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: mapSize,
 	})
-	if errors.Is(err, berrors.ErrTimeout) {
-		return domicile.E("index", domicile.Unavailable, "another process holds this store: stop it first")
+	var errno syscall.Errno
+	if before == nil || errors.Is(err, berrors.ErrTimeout) || errors.As(err, &errno) {
+		return db, err
 	}
 	if err != nil {
-		return fmt.Errorf("index: %w", err)
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	// A killed process may have left a commit that can be read but is not on disk yet. bbolt would take it for durable and
-	// write over pages that the one before it still needs.
-	if err := errors.Join(db.Sync(), s.stamp(db)); err != nil {
-		db.Close()
-		return err
+	used := int64(0)
+	err = db.View(func(tx *bbolt.Tx) error { used = tx.Size(); return nil })
+	if err == nil && before.Size() < used { // also one of no bytes, which bbolt takes for a new file
+		err = fmt.Errorf("%w: %d bytes are left of %d", errDamaged, before.Size(), used)
 	}
-	s.db = db
-	return syncDir(s.cfg.Dir)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
-// freshIndex makes an empty bbolt file, whole or not at all: bbolt writes its first
-// pages into the file itself, and does not open what a power cut may leave of them.
-// The caller flushes the folder.
-func freshIndex(path string) error {
-	temp := path + ".new"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+func formatOf(db *bbolt.DB) (f uint64) {
+	db.View(func(tx *bbolt.Tx) error {
+		if m := tx.Bucket(bMeta); m != nil {
+			f = readNumber(m.Get(kFormat))
+		}
+		return nil
+	})
+	return f
+}
+
+// openLog opens the log and brings bbolt up to it.
+func (s *Store) openLog(db *bbolt.DB) error {
+	var applied uint64
+	err := db.View(func(tx *bbolt.Tx) error {
+		applied = readNumber(tx.Bucket(bMeta).Get(kApplied))
+		return nil
+	})
+	if files, _ := filepath.Glob(filepath.Join(s.path(segmentsDir), "*.seg")); err == nil && applied > 0 && len(files) == 0 {
+		err = errApart
 	}
-	db, err := bbolt.Open(temp, 0o600, &bbolt.Options{Timeout: time.Second})
+	if err == nil {
+		s.log, err = segment.Open(segment.Config{Dir: s.path(segmentsDir), Size: s.cfg.SegmentSize, Durable: applied, Log: s.cfg.Log, Step: s.cfg.step})
+	}
 	if err != nil {
 		return err
 	}
-	if err := db.Close(); err != nil {
+	if s.apart(applied) {
+		s.log.Close()
+		return errApart
+	}
+	x := startIndex(db, applied, s.cfg.step, &s.tally)
+	err = s.replay(x, applied)
+	if n := s.log.Damaged(); err == nil && n > 0 && s.cfg.NewIndex {
+		err = domicile.E("new index", domicile.Invalid, fmt.Sprintf("%d frames of the log are damaged, and a new index could lack what they say: the old one stays", n))
+	}
+	if err == nil {
+		err = x.view(s.haveSegments)
+	}
+	if err != nil {
+		s.log.Close()
+		x.close()
 		return err
 	}
-	return os.Rename(temp, path)
+	s.index = x
+	s.writer = startWriter(s)
+	return nil
 }
 
-// recover ends what a crash cut short, by the code of the live path.
-func (s *Store) recover() error {
-	if err := s.finishErasures(); err != nil {
-		return err
+var errApart = domicile.E("segments", domicile.Invalid, "log and index do not belong together, or segments are missing: restore both from one backup")
+
+// apart says whether the log lacks files that bbolt does not make up for.
+func (s *Store) apart(applied uint64) bool {
+	list := s.log.List()
+	for i, info := range list[1:] {
+		if info.First > applied+1 && info.Number != list[i].Number+1 {
+			return true
+		}
 	}
-	n, err := s.bodies.sweep(s.knowsBody)
-	if n > 0 {
-		s.cfg.Log.Info("store: removed bytes of messages that were never acknowledged, or are expunged", "files", n)
+	return s.log.Next() <= applied || list[0].First > applied+1
+}
+
+// haveSegments wants the files that bodies are in.
+func (s *Store) haveSegments(tx *txn) error {
+	have := map[uint64]bool{}
+	for _, info := range s.log.List() {
+		have[uint64(info.Number)] = true
+	}
+	return tx.root(bSegments).ForEach(func(k, _ []byte) error {
+		if !have[readNumber(k)] {
+			return errApart
+		}
+		return nil
+	})
+}
+
+// replay brings bbolt what the log has behind applied, by the code of the live path.
+func (s *Store) replay(x *index, applied uint64) error {
+	began, acts, p := time.Now(), 0, s.pace("reads the log", int64(s.log.Next()-1-applied))
+	err := s.log.Scan(applied, func(f segment.Frame) error {
+		x.publish(x.top, f.LSN) // of this goroutine alone until Open returns
+		p.at(int64(f.LSN - applied))
+		if f.Kind != frameChange {
+			return nil
+		}
+		acts++
+		_, err := eachChange(f.Payload, func(key, value []byte) error {
+			if value != nil {
+				value = append([]byte{}, value...)
+			}
+			x.top.Set(item{string(key), value})
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		x.freeze(applyKeys)
+		return x.room()
+	})
+	if acts > 0 {
+		s.cfg.Log.Info("store: brought the index up to the log", "acts", acts, "took", time.Since(began))
 	}
 	return err
 }
+
+// recover ends what a crash cut short, by the code of the live path.
+func (s *Store) recover() error { return s.finishErasures() }
 
 // Region returns the region that the store was made for.
 func (s *Store) Region() domicile.Region { return s.cfg.Region }
 
 // Close waits for the acts under way and releases the folder. A second Close does nothing.
-func (s *Store) Close() error {
-	s.writer.stop()
-	return s.db.Close()
+func (s *Store) Close() (err error) {
+	s.closed.Do(func() {
+		s.stopIndexer()
+		s.stopCleaner()
+		s.writer.stop()
+		err = errors.Join(s.index.close(), s.log.Close())
+	})
+	return err
 }
 
 // view runs fn on a snapshot. fn must copy what it keeps, and must not call out
 // of this package: an open snapshot keeps pages from being used again.
-func (s *Store) view(fn func(tx *bbolt.Tx) error) error {
-	err := s.db.View(fn)
-	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
-		return errClosed
-	}
-	return err
-}
-
-var errClosed = domicile.E("store", domicile.Unavailable, "the store is closed")
+func (s *Store) view(fn func(tx *txn) error) error { return s.index.view(fn) }
 
 var _ io.Closer = (*Store)(nil)

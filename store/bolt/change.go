@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 
-	bbolt "go.etcd.io/bbolt"
-
 	"domicile"
 	"domicile/store"
 )
@@ -18,7 +16,7 @@ func (s *Store) StoreFlags(ctx context.Context, acct domicile.AccountID, mbox do
 	if err != nil {
 		return nil, nil, domicile.W(act, err)
 	}
-	err = s.update(ctx, acct, func(tx *bbolt.Tx) error {
+	err = s.update(ctx, acct, func(tx *txn) error {
 		m, err := s.mailboxByID(tx, acct, mbox)
 		if err != nil {
 			return err
@@ -59,16 +57,14 @@ func (m *mailbox) storeFlags(uids []store.UID, op store.FlagOp, flags []string, 
 	}
 	if changed {
 		m.modseq = seq
-		err = m.save()
+		m.save()
 	}
 	return done, late, err
 }
 
 // alter writes a message with other flags and a new ModSeq, and counts anew whether it is unseen.
 func (m *mailbox) alter(r messageRecord, flags []string, seq store.ModSeq) (messageRecord, error) {
-	if err := m.b.Bucket(bChanges).Delete(changeKey(r.ModSeq, r.UID)); err != nil {
-		return r, err
-	}
+	m.b.sub(bChanges).Delete(changeKey(r.ModSeq, r.UID))
 	if r.unseen() {
 		m.unseen--
 	}
@@ -107,7 +103,7 @@ func (s *Store) transfer(ctx context.Context, tok store.Token, acct domicile.Acc
 		act = "move messages"
 	}
 	var result transferred
-	err = s.update(ctx, acct, func(tx *bbolt.Tx) error {
+	err = s.update(ctx, acct, func(tx *txn) error {
 		result = transferred{}
 		a, err := s.served(tx, acct)
 		if err != nil {
@@ -143,28 +139,27 @@ func (a account) transfer(mbox domicile.MailboxID, uids []store.UID, to string, 
 	if err != nil || len(records) == 0 {
 		return t, err
 	}
-	if t.Made, err = dst.addCopies(records); err != nil {
+	if t.Made, err = dst.addCopies(src, records); err != nil {
 		return t, err
 	}
 	for _, r := range records {
 		t.From = append(t.From, r.UID)
 	}
 	if move {
-		if _, err := src.drop(records); err != nil {
+		if err := src.drop(records); err != nil {
 			return t, err
 		}
 	}
-	return t, firstError(dst.save(), src.save())
+	dst.save()
+	src.save()
+	return t, nil
 }
 
-// Expunge removes the messages marked \Deleted; the bodies of the last copies go after the commit.
+// Expunge removes the messages marked \Deleted.
 func (s *Store) Expunge(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) ([]store.UID, error) {
-	var (
-		expunged []store.UID
-		gone     []domicile.MessageID
-	)
-	err := s.update(ctx, acct, func(tx *bbolt.Tx) error {
-		expunged, gone = nil, nil
+	var expunged []store.UID
+	err := s.update(ctx, acct, func(tx *txn) error {
+		expunged = nil
 		m, err := s.mailboxByID(tx, acct, mbox)
 		if err != nil {
 			return err
@@ -176,15 +171,14 @@ func (s *Store) Expunge(ctx context.Context, acct domicile.AccountID, mbox domic
 		for _, r := range records {
 			expunged = append(expunged, r.UID)
 		}
-		if gone, err = m.drop(records); err != nil {
-			return err
+		if err = m.drop(records); err == nil {
+			m.save()
 		}
-		return m.save()
+		return err
 	})
 	if err != nil {
 		return nil, domicile.W("expunge", err)
 	}
-	s.removeBodies(acct, gone)
 	return expunged, nil
 }
 

@@ -6,40 +6,51 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	bbolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"domicile"
 	"domicile/store"
+	"domicile/store/segment"
 )
 
 // errOnlyLooked gives up the transaction of a check.
 var errOnlyLooked = errors.New("nothing to write")
 
 // Check reads the whole store and returns everything that is wrong, joined: a
-// record or body that does not open, an entry without its counterpart, a counter
-// that does not add up, a file that no entry names. Nothing may write meanwhile.
+// record, body or frame that does not open, an entry without its counterpart, a counter
+// that does not add up. Acts of callers may go on beside it: it looks at a snapshot.
 func (s *Store) Check(ctx context.Context) error {
-	c := &checker{s: s, ctx: ctx, bodies: map[bodyID]int64{}}
+	s.upkeep.Lock() // no segment goes away meanwhile
+	defer s.upkeep.Unlock()
+	c := newChecker(ctx, s)
 	// bbolt's own check holds pages against the free list of now, so no commit may run beside it: a write transaction
 	// keeps others out, and is given up.
-	err := s.db.Update(func(tx *bbolt.Tx) error {
+	err := s.index.db.Update(func(tx *bbolt.Tx) error {
 		for err := range tx.Check() {
 			c.fail("bbolt: %v", err)
 		}
-		c.accounts(tx)
-		c.imports(tx)
-		c.tables(tx)
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		return errOnlyLooked
 	})
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		err = errClosed
+	}
 	if !errors.Is(err, errOnlyLooked) {
 		return domicile.W("check store", err)
 	}
-	c.files()
+	err = s.view(func(tx *txn) error {
+		c.accounts(tx)
+		c.imports(tx)
+		c.tables(tx)
+		c.segments(tx)
+		return ctx.Err()
+	})
+	if err != nil {
+		return domicile.W("check store", err)
+	}
+	c.frames()
+	c.readBodies()
 	return domicile.W("check store", errors.Join(c.wrong...))
 }
 
@@ -51,8 +62,14 @@ type bodyID struct {
 type checker struct {
 	s      *Store
 	ctx    context.Context
-	bodies map[bodyID]int64 // size by what the index names
+	bodies map[bodyID]bodyRecord
+	named  map[digest]uint32 // of the account that is looked at: how often bodies name a chunk
+	live   map[uint32]int64  // bytes of each segment that bodies and chunks are in
 	wrong  []error
+}
+
+func newChecker(ctx context.Context, s *Store) *checker {
+	return &checker{s: s, ctx: ctx, bodies: map[bodyID]bodyRecord{}, named: map[digest]uint32{}, live: map[uint32]int64{}}
 }
 
 func (c *checker) fail(format string, args ...any) {
@@ -66,59 +83,185 @@ func (c *checker) failIf(err error, where string, id any) {
 	}
 }
 
-func (c *checker) accounts(tx *bbolt.Tx) {
+func (c *checker) accounts(tx *txn) {
 	addresses := 0
-	c.failIf(tx.Bucket(bAddresses).ForEach(func(k, id []byte) error {
+	c.failIf(tx.root(bAddresses).ForEach(func(k, id []byte) error {
 		addresses++
-		a := tx.Bucket(bAccounts).Bucket(id)
-		if a == nil || !bytes.Equal(a.Get(kAddress), k) {
+		if a, err := c.s.account(tx, domicile.AccountID(id)); err != nil || !bytes.Equal(a.b.Get(kAddress), k) {
 			c.fail("an address entry names account %s, which does not answer to it", id)
 		}
 		return nil
 	}), "bucket", "addresses")
-	c.failIf(tx.Bucket(bErasing).ForEachBucket(func(id []byte) error {
+	c.failIf(tx.root(bErasing).ForEach(func(id, _ []byte) error {
 		c.fail("account %s: its erasure was not finished", id)
 		return nil
 	}), "bucket", "erasing")
-	accounts := 0
-	c.failIf(tx.Bucket(bAccounts).ForEachBucket(func(id []byte) error {
-		accounts++
-		a, err := c.s.account(tx, domicile.AccountID(id))
-		if err == nil {
+	ids := c.s.accountIDs(tx)
+	for _, id := range ids {
+		a, err := c.s.account(tx, id)
+		if c.failIf(err, "account", id); err == nil {
 			c.account(a)
 		}
-		return err
-	}), "bucket", "accounts")
-	if accounts != addresses {
-		c.fail("%d accounts have %d addresses", accounts, addresses)
+	}
+	if len(ids) != addresses {
+		c.fail("%d accounts have %d addresses", len(ids), addresses)
 	}
 }
 
-// imports looks at what has come in of accounts that are not whole yet: that it opens, and which files it has.
-func (c *checker) imports(tx *bbolt.Tx) {
-	c.failIf(tx.Bucket(bImporting).ForEachBucket(func(key []byte) error {
+// imports looks at what has come in of accounts that are not whole yet: that it opens, and which bodies it has.
+func (c *checker) imports(tx *txn) {
+	c.failIf(tx.root(bAccounts).ForEachBucket(func(key []byte) error {
 		id := domicile.AccountID(key)
-		a, _ := c.s.arrival(tx, id)
+		a, coming := c.s.arrival(tx, id)
+		if !coming {
+			if _, err := c.s.account(tx, id); err != nil {
+				c.fail("account %s: has entries and is not there", id)
+			}
+			return nil
+		}
 		var rec store.Account
 		if err := c.s.openRecord(id, a.b.Get(kRecord), accountPlace(id), &rec); err != nil {
 			return err
 		}
-		if len(a.notes.Get(kPosition)) == 0 || tx.Bucket(bAccounts).Bucket(key) != nil {
-			c.fail("account %s: it comes in, and has no position or is here already", id)
+		if len(a.notes.Get(kPosition)) == 0 {
+			c.fail("account %s: it comes in, and has no position", id)
 		}
-		return firstError(
-			a.b.Bucket(bBodies).ForEach(func(k, v []byte) error {
-				r, err := decodeBody(v)
-				if err == nil && a.notes.Bucket(bMissing).Get(k) == nil {
-					c.bodies[bodyID{id, domicile.MessageID(k)}] = r.size
+		err := a.b.sub(bBodies).ForEach(func(k, v []byte) error {
+			r, err := decodeBody(v)
+			if err == nil {
+				c.name(bodyID{id, domicile.MessageID(k)}, r)
+			}
+			return err
+		})
+		c.chunks(a.account)
+		return err
+	}), "bucket", "accounts")
+}
+
+// name notes a body that the index has, and what it names.
+func (c *checker) name(id bodyID, r bodyRecord) {
+	c.bodies[id] = r
+	c.alive(r.place)
+	for _, d := range r.chunks {
+		c.named[d]++
+	}
+}
+
+func (c *checker) alive(p segment.Place) {
+	if p != (segment.Place{}) {
+		c.live[p.Segment] += segment.Bytes(int(p.Length))
+	}
+}
+
+// chunks holds the chunks of an account against the bodies that were named before.
+func (c *checker) chunks(a account) {
+	c.failIf(a.b.sub(bChunks).ForEach(func(k, v []byte) error {
+		r, err := decodeChunk(v)
+		if err != nil || len(k) != len(digest{}) {
+			return errDamaged
+		}
+		if n := c.named[digest(k)]; n != r.refs {
+			c.fail("account %s: a chunk is named %d times, counted as %d", a.id, n, r.refs)
+		}
+		delete(c.named, digest(k))
+		c.alive(r.place)
+		return nil
+	}), "chunks of account", a.id)
+	if len(c.named) > 0 {
+		c.fail("account %s: %d chunks that bodies name are not there", a.id, len(c.named))
+	}
+	clear(c.named)
+}
+
+// segments holds what is counted of each segment against what is named.
+func (c *checker) segments(tx *txn) {
+	files := map[uint32]int64{}
+	for _, i := range c.s.log.List() {
+		files[i.Number] = i.Size
+	}
+	counted := 0
+	c.failIf(tx.root(bSegments).ForEach(func(k, v []byte) error {
+		counted++
+		n := uint32(readNumber(k))
+		if have := int64(readNumber(v)); have != c.live[n] {
+			c.fail("segment %d: %d bytes are named, counted as %d", n, c.live[n], have)
+		}
+		return nil
+	}), "bucket", "segments")
+	if counted != len(c.live) {
+		c.fail("%d segments have bodies, %d are counted", len(c.live), counted)
+	}
+	for n, live := range c.live {
+		if size, ok := files[n]; !ok || live > size {
+			c.fail("segment %d: it has %d bytes, bodies of %d are in it", n, size, live)
+		}
+	}
+}
+
+// frames reads the log.
+func (c *checker) frames() {
+	before, list := c.s.log.Damaged(), c.s.log.List()
+	p := c.s.pace("reads the log", int64(len(list)))
+	c.failIf(c.s.log.Scan(0, func(f segment.Frame) error {
+		p.at(int64(f.Place.Segment-list[0].Number) + 1)
+		switch f.Kind {
+		case frameBody, frameChunk, frameSearch:
+			_, _, err := parseFrame(f.Payload)
+			c.failIf(err, "frame", f.LSN)
+		case frameChange:
+			_, err := eachChange(f.Payload, func(_, _ []byte) error { return nil })
+			c.failIf(err, "frame", f.LSN)
+		default:
+			c.fail("frame %d is of no kind that this release knows", f.LSN)
+		}
+		return c.ctx.Err()
+	}), "folder", segmentsDir)
+	if n := c.s.log.Damaged() - before; n > 0 {
+		c.fail("%d frames of the log are damaged", n)
+	}
+}
+
+// readBodies reads every body to its end, which proves it whole.
+func (c *checker) readBodies() {
+	p, n := c.s.pace("reads bodies", int64(len(c.bodies))), int64(0)
+	for id, r := range c.bodies {
+		n++
+		p.at(n)
+		if c.ctx.Err() != nil {
+			c.fail("%w", c.ctx.Err())
+			return
+		}
+		if r.place == (segment.Place{}) {
+			continue // it comes in
+		}
+		read, err := io.Copy(io.Discard, c.s.openBody(id.acct, id.id, r))
+		if domicile.KindOf(err) == domicile.NotExist {
+			continue // expunged since the snapshot
+		}
+		if err == nil && read != r.size {
+			err = fmt.Errorf("%d bytes, the index says %d", read, r.size)
+		}
+		if err != nil {
+			c.fail("body of message %s, which is %s: %w", id.id, c.whose(id), err)
+		}
+	}
+}
+
+// whose says which messages have a body, for whoever has to tell the owner.
+func (c *checker) whose(id bodyID) string {
+	where := fmt.Sprintf("account %s", id.acct)
+	c.failIf(c.s.view(func(tx *txn) error {
+		a := c.s.accountIn(tx, id.acct)
+		return a.b.sub(bMailboxes).ForEachBucket(func(key []byte) error {
+			return a.b.sub(bMailboxes).sub(key).sub(bMessages).ForEach(func(k, sealed []byte) error {
+				if r, err := c.s.openMessage(id.acct, domicile.MailboxID(key), readUID(k), sealed); err == nil && r.ID == id.id {
+					where += fmt.Sprintf(", mailbox %s UID %d", key, r.UID)
 				}
-				return err
-			}),
-			a.notes.Bucket(bPieces).ForEach(func(k, v []byte) error {
-				c.bodies[bodyID{id, domicile.MessageID(k)}] = int64(readNumber(v))
 				return nil
-			}))
-	}), "bucket", "importing")
+			})
+		})
+	}), "mailboxes of account", id.acct)
+	return where
 }
 
 func (c *checker) account(a account) {
@@ -130,12 +273,12 @@ func (c *checker) account(a account) {
 	if rec.ID != a.id || !bytes.Equal(c.s.addressKey(rec.Address), a.b.Get(kAddress)) {
 		c.fail("account %s: its record is of another account or address", a.id)
 	}
-	if (rec.State == store.Moving) != (a.b.Get(kMoving) != nil) {
-		c.fail("account %s: its record and its mark differ on whether it moves", a.id)
+	if (rec.State == store.Moving) != (a.b.Get(kState) != nil) || rec.Quota != int64(readNumber(a.b.Get(kQuota))) {
+		c.fail("account %s: its record and its marks differ on whether it moves, or its quota", a.id)
 	}
 	refs := map[domicile.MessageID]bodyRecord{}
 	mailboxes, validities := 0, map[uint32]bool{}
-	c.failIf(a.b.Bucket(bMailboxes).ForEachBucket(func(id []byte) error {
+	c.failIf(a.b.sub(bMailboxes).ForEachBucket(func(id []byte) error {
 		mailboxes++
 		m, err := a.mailbox(domicile.MailboxID(id))
 		if err != nil {
@@ -148,8 +291,8 @@ func (c *checker) account(a account) {
 		c.mailbox(m, refs)
 		return nil
 	}), "mailboxes of account", a.id)
-	if names := count(a.b.Bucket(bNames)); mailboxes != names || uint64(mailboxes) != a.b.Bucket(bMailboxes).Sequence() {
-		c.fail("account %s: %d mailboxes, %d names, %d counted", a.id, mailboxes, names, a.b.Bucket(bMailboxes).Sequence())
+	if names, counted := a.b.sub(bNames).count(), readNumber(a.b.Get(kBoxes)); mailboxes != names || uint64(mailboxes) != counted {
+		c.fail("account %s: %d mailboxes, %d names, %d counted", a.id, mailboxes, names, counted)
 	}
 	c.references(a, refs)
 	c.tokens(a)
@@ -158,14 +301,23 @@ func (c *checker) account(a account) {
 func (c *checker) mailbox(m *mailbox, refs map[domicile.MessageID]bodyRecord) {
 	rec, err := m.record()
 	c.failIf(err, "mailbox", m.id)
-	if !bytes.Equal(m.account.b.Bucket(bNames).Get(m.nameKey(rec.Name)), []byte(m.id)) {
+	if !bytes.Equal(m.account.b.sub(bNames).Get(m.nameKey(rec.Name)), []byte(m.id)) {
 		c.fail("mailbox %s: its name leads elsewhere", m.id)
 	}
-	records, err := m.all()
-	c.failIf(err, "messages of mailbox", m.id)
+	records := c.records(m)
 	sum := counters{validity: m.validity, next: m.next, modseq: m.modseq}
-	changes := m.b.Bucket(bChanges)
+	changes := m.b.sub(bChanges)
+	summaries := map[store.UID][]byte{}
+	c.failIf(m.b.sub(bSummaries).ForEach(func(k, v []byte) error {
+		summaries[readUID(k)] = v
+		return nil
+	}), "summaries of mailbox", m.id)
 	for _, r := range records {
+		if sealed, ok := summaries[r.UID]; ok {
+			_, err := c.s.openSummary(m.account.id, r.ID, sealed)
+			c.failIf(err, "summary of message", r.ID)
+			delete(summaries, r.UID)
+		}
 		sum.messages++
 		sum.size += r.Size
 		if r.unseen() {
@@ -175,10 +327,13 @@ func (c *checker) mailbox(m *mailbox, refs map[domicile.MessageID]bodyRecord) {
 		if ref.refs > 0 && ref.size != r.Size {
 			c.fail("message %s: its copies differ in size", r.ID)
 		}
-		refs[r.ID] = bodyRecord{ref.refs + 1, r.Size}
+		refs[r.ID] = bodyRecord{refs: ref.refs + 1, size: r.Size}
 		if r.UID >= m.next || r.ModSeq > m.modseq || !bytes.Equal(changes.Get(changeKey(r.ModSeq, r.UID)), isLive) {
 			c.fail("mailbox %s: UID %d has a number not given out or no entry in the list of changes", m.id, r.UID)
 		}
+	}
+	if len(summaries) > 0 {
+		c.fail("mailbox %s: %d summaries are of no message", m.id, len(summaries))
 	}
 	if sum != m.counters {
 		c.fail("mailbox %s: counters say %+v and the messages %+v", m.id, m.counters, sum)
@@ -186,9 +341,23 @@ func (c *checker) mailbox(m *mailbox, refs map[domicile.MessageID]bodyRecord) {
 	c.changes(m, len(records))
 }
 
+// records returns those messages that open.
+func (c *checker) records(m *mailbox) (records []messageRecord) {
+	c.failIf(m.b.sub(bMessages).ForEach(func(k, sealed []byte) error {
+		r, err := m.s.openMessage(m.account.id, m.id, readUID(k), sealed)
+		if err != nil {
+			c.fail("account %s, mailbox %s, UID %d: %w", m.account.id, m.id, readUID(k), err)
+			return nil
+		}
+		records = append(records, r)
+		return nil
+	}), "messages of mailbox", m.id)
+	return records
+}
+
 func (c *checker) changes(m *mailbox, messages int) {
 	live, seen := 0, map[store.UID]bool{}
-	c.failIf(m.b.Bucket(bChanges).ForEach(func(k, v []byte) error {
+	c.failIf(m.b.sub(bChanges).ForEach(func(k, v []byte) error {
 		uid := readUID(k[8:])
 		if seen[uid] || uid >= m.next || readNumber(k[:8]) > uint64(m.modseq) {
 			c.fail("mailbox %s: change of UID %d is doubled or of a number not given out", m.id, uid)
@@ -196,7 +365,7 @@ func (c *checker) changes(m *mailbox, messages int) {
 		seen[uid] = true
 		if bytes.Equal(v, isLive) {
 			live++
-		} else if m.b.Bucket(bMessages).Get(uidKey(uid)) != nil {
+		} else if m.b.sub(bMessages).Get(uidKey(uid)) != nil {
 			c.fail("mailbox %s: UID %d has vanished and is there", m.id, uid)
 		}
 		return nil
@@ -211,12 +380,15 @@ func (c *checker) references(a account, refs map[domicile.MessageID]bodyRecord) 
 	var used int64
 	for id, r := range refs {
 		used += r.size
-		c.bodies[bodyID{a.id, id}] = r.size
-		if have, err := decodeBody(a.b.Bucket(bBodies).Get([]byte(id))); err != nil || have != r {
+		have, err := a.body(id)
+		if err != nil || have.refs != r.refs || have.size != r.size || have.place == (segment.Place{}) {
 			c.fail("message %s: %d copies of %d bytes, counted as %+v", id, r.refs, r.size, have)
 		}
+		c.name(bodyID{a.id, id}, have)
 	}
-	if n := count(a.b.Bucket(bBodies)); n != len(refs) {
+	c.chunks(a)
+	c.blocks(a)
+	if n := a.b.sub(bBodies).count(); n != len(refs) {
 		c.fail("account %s: %d bodies counted, %d named by a message", a.id, n, len(refs))
 	}
 	if have := readNumber(a.b.Get(kUsage)); have != uint64(used) {
@@ -225,66 +397,26 @@ func (c *checker) references(a account, refs map[domicile.MessageID]bodyRecord) 
 }
 
 func (c *checker) tokens(a account) {
-	c.failIf(a.b.Bucket(bTokens).ForEach(func(k, sealed []byte) error {
+	c.failIf(a.b.sub(bTokens).ForEach(func(k, sealed []byte) error {
 		var rec tokenRecord
 		if err := c.s.openRecord(a.id, sealed, a.tokenPlace(k), &rec); err != nil {
 			return err
 		}
-		if !bytes.HasPrefix(a.b.Bucket(bOrder).Get(number(rec.Seq)), k) {
+		if !bytes.HasPrefix(a.b.sub(bOrder).Get(number(rec.Seq)), k) {
 			c.fail("account %s: a token is not in the order of tokens", a.id)
 		}
 		return nil
 	}), "tokens of account", a.id)
-	if n, o := count(a.b.Bucket(bTokens)), count(a.b.Bucket(bOrder)); n != o {
+	if n, o := a.b.sub(bTokens).count(), a.b.sub(bOrder).count(); n != o {
 		c.fail("account %s: %d tokens, %d in their order", a.id, n, o)
 	}
 }
 
-func (c *checker) tables(tx *bbolt.Tx) {
-	c.failIf(tx.Bucket(bTables).ForEachBucket(func(table []byte) error {
-		return tx.Bucket(bTables).Bucket(table).ForEach(func(k, sealed []byte) error {
+func (c *checker) tables(tx *txn) {
+	c.failIf(tx.root(bTables).ForEachBucket(func(table []byte) error {
+		return tx.root(bTables).sub(table).ForEach(func(k, sealed []byte) error {
 			var rec tableRecord
 			return c.s.openRecord("", sealed, tablePlace(table, k), &rec)
 		})
 	}), "records of", "tables")
-}
-
-// files reads every body to its end, which proves it whole, and finds those that nothing names.
-func (c *checker) files() {
-	left, err := os.ReadDir(c.s.bodies.staging)
-	c.failIf(err, "folder", "staging")
-	if len(left) > 0 {
-		c.fail("%d files in the staging folder", len(left))
-	}
-	for id, size := range c.bodies {
-		c.failIf(c.ctx.Err(), "message", id.id)
-		c.failIf(c.body(id, size), "body of message", id.id)
-	}
-	c.failIf(c.s.bodies.each(func(path string, acct domicile.AccountID, id domicile.MessageID) error {
-		if _, ok := c.bodies[bodyID{acct, id}]; !ok {
-			c.fail("no message names the file %s", path)
-		}
-		return nil
-	}), "folder", "bodies")
-}
-
-func (c *checker) body(id bodyID, size int64) error {
-	r, err := c.s.bodies.open(id.acct, id.id)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	n, err := io.Copy(io.Discard, r)
-	if err == nil && n != size {
-		err = fmt.Errorf("%d bytes, the index says %d", n, size)
-	}
-	return err
-}
-
-func count(b *bbolt.Bucket) (n int) {
-	c := b.Cursor()
-	for k, _ := c.First(); k != nil; k, _ = c.Next() {
-		n++
-	}
-	return n
 }

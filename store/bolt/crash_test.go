@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,23 +16,35 @@ import (
 
 var errDisk = errors.New("the disk failed")
 
-// disk fails one step on disk, counted from arm: before it is done, or after.
+// disk fails one step, counted from arm: before it is done, or after. While it is armed bbolt takes nothing, so that what is on disk
+// is what the log has.
 type disk struct {
-	seen  []string // names of the steps since arm
-	nth   int      // which one fails; -1 = none
+	mu    sync.Mutex
+	seen  []string // names of the steps since arm, those of bbolt aside
+	armed bool
+	nth   int // which one fails; -1 = none
 	after bool
 	hit   bool
 }
 
-func (d *disk) arm(nth int, after bool) { *d = disk{nth: nth, after: after} }
+func (d *disk) arm(nth int, after bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.seen, d.armed, d.nth, d.after, d.hit = nil, true, nth, after, false
+}
+
+func (d *disk) disarm() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.armed = false
+}
 
 func (d *disk) step(name string, do func() error) error {
-	d.seen = append(d.seen, name)
-	if len(d.seen)-1 != d.nth {
+	fail, after := d.fails(name)
+	if !fail {
 		return do()
 	}
-	d.hit = true
-	if d.after {
+	if after {
 		if err := do(); err != nil {
 			return err
 		}
@@ -40,68 +52,83 @@ func (d *disk) step(name string, do func() error) error {
 	return errDisk
 }
 
-// crashRig is a rig whose disk can fail.
-func crashRig(t *testing.T) (*storetest.Rig, *disk) {
-	d := &disk{nth: -1}
+func (d *disk) fails(name string) (fail, after bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.armed {
+		return false, false
+	}
+	if name == "commit index" {
+		return true, false
+	}
+	d.seen = append(d.seen, name)
+	if len(d.seen)-1 != d.nth {
+		return false, false
+	}
+	d.hit = true
+	return true, d.after
+}
+
+// crashRig is a rig whose disk can fail; size is of its segments, 0 = the default.
+func crashRig(t *testing.T, size int64) (*storetest.Rig, *disk) {
+	d := &disk{}
 	return storetest.New(t, func(at storetest.At) (store.Store, error) {
-		return Open(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now, step: d.step})
+		return Open(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now, step: d.step, SegmentSize: size})
 	}), d
 }
 
-// stepsOf runs an act on a sound disk and returns the names of its steps.
-func stepsOf(t *testing.T, prepare func(*storetest.Rig) func() error) []string {
-	r, d := crashRig(t)
-	act := prepare(r)
-	d.arm(-1, false)
-	if err := act(); err != nil {
-		t.Fatal(err)
-	}
-	return d.seen
+// crashes is an act to be failed at each of its steps.
+type crashes struct {
+	want    []string                                           // its order on disk
+	size    int64                                              // of segments
+	prepare func(r *storetest.Rig) (act func() error)          // may be called often
+	verify  func(t *testing.T, r *storetest.Rig, failed error) // after it was opened again
 }
 
-// eachCrash holds an act to its order on disk, and fails every step twice, once not done and once done but
+// run holds the act to its order on disk, and fails every step twice, once not done and once done but
 // reported as failed, opens the store again, and lets verify look at the result.
-func eachCrash(t *testing.T, want []string, prepare func(*storetest.Rig) func() error, verify func(t *testing.T, r *storetest.Rig, err error)) {
-	steps := stepsOf(t, prepare)
-	if !slices.Equal(steps, want) {
-		t.Fatalf("the order on disk is %v, want %v", steps, want)
+func (c crashes) run(t *testing.T) {
+	r, d := crashRig(t, c.size)
+	act := c.prepare(r)
+	d.arm(-1, false)
+	err := act()
+	d.disarm()
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := slices.Clone(d.seen)
+	if !slices.Equal(steps, c.want) {
+		t.Fatalf("the order on disk is %v, want %v", steps, c.want)
 	}
 	for i, name := range steps {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d %s/done=%v", i, name, after), func(t *testing.T) {
-				r, d := crashRig(t)
-				act := prepare(r)
+				r, d := crashRig(t, c.size)
+				act := c.prepare(r)
 				d.arm(i, after)
 				err := act()
 				if !d.hit {
 					t.Fatal("the step did not come")
 				}
-				d.arm(-1, false)
+				r.Close() // nothing more reaches bbolt
+				d.disarm()
 				r.Reopen()
 				r.Check()
-				verify(t, r, err)
+				c.verify(t, r, err)
 			})
 		}
 	}
 }
 
-const person domicile.AccountID = "a1"
+var aGroup = []string{"write segment", "sync segment"}
 
-func newPerson(r *storetest.Rig) {
-	if err := r.CreateAccount(context.Background(), "", store.Account{ID: person, Address: "ann@example.com"}); err != nil {
-		r.T.Fatal(err)
-	}
-}
-
+// A delivery is one write and one flush before its acknowledgement, and nothing else.
 func TestCrashInCommit(t *testing.T) {
 	deliver := func(r *storetest.Rig) error {
 		_, err := r.Deliver(person, "token", "INBOX", "the body")
 		return err
 	}
-	eachCrash(t, []string{"create staging", "make folder", "write body", "sync body", "close body", "rename body", "sync folder", "commit index"}, func(r *storetest.Rig) func() error {
-		newPerson(r)
-		return func() error { return deliver(r) }
-	}, func(t *testing.T, r *storetest.Rig, err error) {
+	verify := func(t *testing.T, r *storetest.Rig, err error) {
 		before := len(r.List(person, "INBOX"))
 		switch {
 		case err == nil && before != 1:
@@ -121,7 +148,14 @@ func TestCrashInCommit(t *testing.T) {
 		if body, err := r.ReadBody(person, list[0].ID); err != nil || body != "the body" {
 			t.Fatalf("body %q, %v", body, err)
 		}
-	})
+	}
+	prepare := func(r *storetest.Rig) func() error {
+		newPerson(r)
+		return func() error { return deliver(r) }
+	}
+	t.Run("in a segment", crashes{aGroup, 0, prepare, verify}.run)
+	inNew := append([]string{"create segment", "sync segment", "sync folder"}, aGroup...)
+	t.Run("in a new segment", crashes{inNew, 64, prepare, verify}.run)
 }
 
 func TestCrashInExpunge(t *testing.T) {
@@ -129,7 +163,7 @@ func TestCrashInExpunge(t *testing.T) {
 		_, err := r.Expunge(context.Background(), person, r.Box(person, "INBOX").ID, nil)
 		return err
 	}
-	eachCrash(t, []string{"commit index", "remove body", "remove body"}, func(r *storetest.Rig) func() error {
+	crashes{aGroup, 0, func(r *storetest.Rig) func() error {
 		newPerson(r)
 		r.MustDeliver(person, "INBOX", "kept")
 		r.MustDeliver(person, "INBOX", "gone", "\\Deleted")
@@ -146,11 +180,11 @@ func TestCrashInExpunge(t *testing.T) {
 		if body, err := r.ReadBody(person, list[0].ID); len(list) != 1 || err != nil || body != "kept" {
 			t.Fatalf("%d messages, body %q, %v", len(list), body, err)
 		}
-	})
+	}}.run(t)
 }
 
 func TestCrashInDeleteAccount(t *testing.T) {
-	eachCrash(t, []string{"commit index", "destroy key", "remove body", "remove body", "commit index"}, func(r *storetest.Rig) func() error {
+	crashes{slices.Concat(aGroup, []string{"destroy key"}, aGroup), 0, func(r *storetest.Rig) func() error {
 		newPerson(r)
 		r.MustDeliver(person, "INBOX", "one")
 		r.MustDeliver(person, "INBOX", "two")
@@ -172,12 +206,12 @@ func TestCrashInDeleteAccount(t *testing.T) {
 			t.Fatal("the account is gone and its key is not")
 		}
 		newPerson(r) // the address is free
-	})
+	}}.run(t)
 }
 
 func TestCrashInCreateAccount(t *testing.T) {
 	a := store.Account{ID: person, Address: "ann@example.com"}
-	eachCrash(t, []string{"create key", "commit index"}, func(r *storetest.Rig) func() error {
+	crashes{append([]string{"create key"}, aGroup...), 0, func(r *storetest.Rig) func() error {
 		return func() error { return r.CreateAccount(context.Background(), "token", a) }
 	}, func(t *testing.T, r *storetest.Rig, err error) {
 		if _, found := r.Account(context.Background(), person); err == nil && found != nil {
@@ -187,33 +221,72 @@ func TestCrashInCreateAccount(t *testing.T) {
 			t.Fatal("the retry:", err)
 		}
 		r.MustDeliver(person, "INBOX", "works")
-	})
+	}}.run(t)
 }
 
-// After a failed commit nothing may be written before the file was opened anew.
-func TestBrokenIndexTakesNoMore(t *testing.T) {
-	r, d := crashRig(t)
-	newPerson(r)
-	d.arm(0, true) // the only step of making a mailbox is the commit
-	if _, err := r.CreateMailbox(context.Background(), "", person, "X", ""); domicile.KindOf(err) != domicile.Unknown {
-		t.Fatal("outcome is", err)
+// A new store whose making was cut short at any step opens as a new store.
+func TestCrashInFirstOpen(t *testing.T) {
+	steps := slices.Concat([]string{"put index", "sync folder", "create segment", "sync segment", "sync folder"}, aGroup)
+	for i := range steps {
+		for _, after := range []bool{false, true} {
+			d := &disk{}
+			at := storetest.At{Dir: t.TempDir(), Region: storetest.Region, Sealer: storetest.NewSealer("x")}
+			cfg := Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, step: d.step}
+			d.arm(i, after)
+			if _, err := Open(cfg); !errors.Is(err, errDisk) || d.seen[i] != steps[i] {
+				t.Fatalf("steps %v, error %v", d.seen, err)
+			}
+			d.disarm()
+			s, err := Open(cfg)
+			if err != nil {
+				t.Fatalf("after a crash at %s, done=%v: %v", steps[i], after, err)
+			}
+			r := &storetest.Rig{Store: s, T: t}
+			newPerson(r)
+			r.MustDeliver(person, "INBOX", "works")
+			r.Check()
+			s.Close()
+		}
 	}
-	if _, err := r.Deliver(person, "", "INBOX", "y"); domicile.KindOf(err) != domicile.Unavailable {
-		t.Fatal("outcome is", err)
-	}
-	r.Reopen()
-	r.MustDeliver(person, "INBOX", "z")
 }
 
-// Bytes that nobody committed are gone after a restart.
-func TestStagedBytesAreSwept(t *testing.T) {
-	r, _ := crashRig(t)
+// After a flush that failed nothing may be written before the log was opened anew.
+func TestBrokenLogTakesNoMore(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		r, d := crashRig(t, 0)
+		newPerson(r)
+		d.arm(1, after)
+		if _, err := r.CreateMailbox(context.Background(), "", person, "X", ""); domicile.KindOf(err) != domicile.Unknown || d.seen[1] != "sync segment" {
+			t.Fatalf("steps %v, outcome %v", d.seen, err)
+		}
+		for range 2 {
+			if _, err := r.Deliver(person, "", "INBOX", "y"); domicile.KindOf(err) != domicile.Unavailable {
+				t.Fatal("outcome is", err)
+			}
+		}
+		if n := len(d.seen); n != 2 {
+			t.Fatalf("it went on writing: %v", d.seen)
+		}
+		if n := len(r.List(person, "INBOX")); n != 0 {
+			t.Fatal("nobody may see what is not durable:", n)
+		}
+		d.disarm()
+		r.Reopen()
+		r.MustDeliver(person, "INBOX", "z")
+	}
+}
+
+// Bytes that nobody committed are nobody's after a restart.
+func TestIncomingEndsWithTheStore(t *testing.T) {
+	r, _ := crashRig(t, 0)
 	newPerson(r)
-	in, err := r.Incoming(context.Background(), person, 100)
+	in, err := r.Incoming(context.Background(), person, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	io.WriteString(in, "half a message")
+	if _, err := in.Write(make([]byte, 2*maxChunk+1)); err != nil {
+		t.Fatal(err)
+	}
 	r.Reopen() // as after a kill: nobody called Abort
 	r.Check()
 	if _, err := in.Commit(context.Background(), "", "INBOX", nil, time.Time{}); domicile.KindOf(err) != domicile.Unavailable {

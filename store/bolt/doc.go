@@ -1,80 +1,81 @@
-// Package bolt is the embedded driver of package store: one folder, one process,
-// an index in bbolt and one sealed file for each body.
+// Package bolt is the embedded driver of package store: one folder, one process, a log of segments that is body store and write-ahead log in one,
+// and an index in bbolt that follows it.
 //
 // What holds for callers is written in package store; store/storetest shows that
-// it holds here. This comment describes the bytes.
+// it holds here. This comment describes the bytes and the order in which they are written.
 //
 // # The folder
 //
-//	index.db                           the index, one bbolt file; index.db.new while it is made
-//	bodies/<xx>/<account>.<message>    one sealed body; xx is from the message id
-//	staging/<message>                  a body that is coming in
+//	segments/NNNNNNNN.seg   the log, see package store/segment: bodies, and what each act changed in the index
+//	base/LSN/               the whole index as it was at an LSN, in a log of its own
+//	index.db                the index, one bbolt file, at most some seconds behind the log; index.db.new or .shrunk while it is made
 //
-// Account keys are not here: the Sealer keeps them, in files of its own, because
-// bbolt keeps old bytes in freed pages.
+// Segments and a base are enough to make the index anew. Account keys are not here: the Sealer keeps them in a file of its own,
+// because bbolt keeps old bytes in freed pages and a segment until it is compacted.
 //
-// A body file is what Sealer.SealTo wrote, bound to account and message id. The
-// account and message ids are random and say nothing.
+// # Frames
+//
+//	frameBody    account, message, sealed: a body, or what follows its chunks
+//	frameChunk   account, digest, sealed: 32 to 256 KiB that any body of the account may share
+//	frameSearch  account, block (8 bytes) and section (4), sealed: of the search index, see package store/search
+//	frameChange  Unix milliseconds (8 bytes), then entries: what one act changed in the index
+//	frameBase    entries of the index, in a base; frameEnd with their number (8 bytes) ends it
+//
+// Strings stand behind their length, a uvarint. What is sealed in the first three is a byte, 0 for bytes as they were or 1 for zstd, and the bytes. Associated data
+// bind a chunk to account and digest, and the end of a body to account, message, size and the digests of all its chunks. The digest is keyed (Sealer.Digest),
+// and so is the rolling hash that finds where to cut.
+//
+// An entry is a key, as the number of bytes that it shares with the key before it, the number of those that follow, and those; and a value behind
+// its length plus one, where 0 says that the key is deleted. Numbers are uvarints.
 //
 // # The index
 //
-// Keys are ids, big-endian numbers, or keyed digests (Sealer.Digest). A value
-// with text in it is JSON sealed by Sealer.SealRecord and bound to its place, so
-// that a record put elsewhere does not open. Values marked "plain" are numbers,
-// ids and digests.
+// Keys are paths: each name behind its length, one byte, and the entry's own key behind a zero. Names are ids, big-endian numbers, or
+// keyed digests. A value with text in it is sealed by Sealer.SealRecord and bound to its place, so
+// that a record put elsewhere does not open. Values marked "plain" are numbers, ids and digests.
 //
-//	meta        format                 8 bytes, now 2; 1 is brought to it at opening, a greater one refuses to open (plain)
-//	            region                 the region's name (plain)
-//	            proof                  the region's name, sealed under the region
-//	addresses   <digest>               account id (plain)
-//	accounts    <account>
-//	              record               store.Account
-//	              address              its key in "addresses" (plain)
-//	              moving               1, there if it is frozen (plain)
-//	              usage                8 bytes: sum of the sizes of its bodies (plain)
-//	              uidvalidity          8 bytes: the greatest given out (plain)
-//	              names/<digest>       mailbox id (plain)
-//	              mailboxes/<mailbox>  (the bucket's sequence counts them)
-//	                record             mailboxRecord: name, special use, subscription
-//	                counters           UIDVALIDITY 4, UIDNEXT 4, HIGHESTMODSEQ 8, messages 4, unseen 4, size 8 (plain)
-//	                messages/<uid 4>   messageRecord: id, flags, dates, size, ModSeq
-//	                changes/<modseq 8><uid 4>  0 = live, 1 = vanished (plain); one for each UID that ever was
-//	              bodies/<message>     references 4, size 8 (plain)
-//	              tokens/<digest>      tokenRecord: act, number, result; of a delivery the token too
-//	              order/<number 8>     digest of a token, Unix time 8 (plain)
-//	tables      <digest>/<digest>      tableRecord: key and value, sealed under the region
-//	erasing     <account>/bodies       bodies of a deleted account that are not yet removed (plain)
-//	importing   <account>
-//	              <account>            as in "accounts"
-//	              +position            where the next part begins (plain)
-//	              +whole               1, there when the last part has come (plain)
-//	              +missing/<message>   a body that has not come, or not whole (plain)
-//	              +pieces/<message>-<offset>  bytes of a piece that has (plain); its file has this name
+//	!           region, proof          the region's name, plain and sealed under the region
+//	d           <digest>               address: account id (plain)
+//	a/<account>
+//	            r                      store.Account, JSON
+//	            d, q, u, v, m, o, y    its key in "d"; quota; sum of the sizes of its bodies; greatest UIDVALIDITY; mailboxes; tokens ever; search blocks ever (plain)
+//	            s                      m moving, c coming in, e being erased; else absent (plain)
+//	  n         <digest>               mailbox id (plain)
+//	  m/<mailbox>
+//	            r                      mailboxRecord, JSON: name, special use, subscription
+//	            c                      UIDVALIDITY 4, UIDNEXT 4, HIGHESTMODSEQ 8, messages 4, unseen 4, size 8 (plain)
+//	    g       <uid 4>                message id (plain) behind its length, and messageRecord: id, flags, dates, size, ModSeq
+//	    e       <uid 4>                its message.Summary; bound to the message alone; may be absent
+//	    c       <modseq 8><uid 4>      0 = live, 1 = vanished (plain); one for each UID that ever was
+//	  b         <message>              references 4, size 8, place 12, digests of its chunks (plain)
+//	  k         <digest>               chunk: references 4, place 12 (plain)
+//	  x         <message>              there while the body is in no search block (plain)
+//	  y/<block 8>  r; <section 4>      number of its documents, there when it is whole; places, the directory's under ^0 (plain)
+//	  t         <digest>               tokenRecord, JSON: act, number, result; of a delivery the token too
+//	  o         <number 8>             digest of a token, Unix time 8 (plain)
+//	e           <account>              its erasure is under way (plain)
+//	i/<account> p, w                   of an account that comes in: where the next part begins; 1 when the last has come (plain)
+//	  m         <message>              bytes that have come of a body that is not whole (plain)
+//	s           <segment 8>            bytes of its frames that the index names (plain)
+//	t/<digest>  <digest>               tableRecord: key and value, sealed under the region
+//
+// bbolt holds this in one bucket, "index"; the bucket "meta" has the format (now 3) and the LSN that the file has come to.
 //
 // # The order of writing
 //
-// A message: its sealed bytes go to staging, fsync, rename into bodies, fsync of
-// the folder; then one bbolt commit holds index entry, counters and token; then it
-// is acknowledged. A crash before the commit leaves a file that no entry names,
-// and Open removes it. Bodies that lost their last reference are removed after the
-// commit that says so.
+// One goroutine makes all changes. It takes whoever is waiting as one group, with no timer; runs each act on a copy of what is pending; writes the frames of all of
+// them to the log, flushes it once, shows the result to readers, and only then answers. What is pending goes to bbolt when there are some thousand keys of it or a second has
+// passed; until then readers see it over bbolt. Opening replays the log from where bbolt has come to. It is the same code that writes the same keys and values, so that it may run twice.
 //
-// A deletion of an account: one commit takes it out of the index and moves its
-// list of bodies to "erasing"; then the key is destroyed, the bodies removed, and
-// the list with a second commit. Open finishes what was cut short.
+// A write that fails, as on a full disk, is taken back: nothing was done. A flush that fails is not tried again: the outcome is unknown, and the store takes no
+// changes until it is opened anew. A commit of bbolt that was not done is tried again while changes go on in the log, up to a bound; of one that may be half
+// done the store stops as well.
 //
-// A part of an account that comes in: its bodies, each as a message's, then one commit with the part and the position. A body
-// that takes several parts rests in a file for each piece until the last has come. Activation is a commit of the account's
-// record, then one that moves its bucket, and an import that is abandoned goes as a deleted account does.
+// An erasure of an account: one act frees the address and marks it, the key is destroyed, its entries follow in acts of a bounded size. Opening goes on where a crash came between.
 //
-// All changes go through one goroutine that commits whoever is waiting as one
-// group: no timer, and many writers share a flush. If a commit fails before bbolt
-// wrote its meta page (a full disk), nothing was done. If it fails later the
-// outcome is unknown, and the store refuses changes until it is opened anew.
+// # Space
 //
-// # Not yet
-//
-// Two flushes of bbolt and two of the body for each delivery, tombstones that are
-// kept for ever, and a sweep at opening that looks at every body's name: the
-// segment store replaces the files.
+// When the log behind the base has grown past the index, a new base is written, from a snapshot, beside everything else. A segment behind the base
+// of which less than half is named is compacted: its frames that are named are written anew at the end of the log, at a bounded rate, and when that is durable
+// the file goes. bbolt gives no page back: when more than half of its file is free, a new one is made from a base and takes its place. Chunks of a message that is still coming in keep their segment.
 package bolt

@@ -3,35 +3,29 @@ package bolt
 import (
 	"context"
 
-	bbolt "go.etcd.io/bbolt"
-
 	"domicile"
 )
 
-// DeleteAccount takes the account out of the index and notes, in the same
-// commit, which bodies it had; then it destroys the key and the bodies, and
-// forgets the note. Open ends what a crash cut short. An error after the commit is
+// eraseKeys is how many entries of an erased account go in one act.
+const eraseKeys = 10_000
+
+// DeleteAccount marks the account as erased, which frees its address and hides it; then it destroys the key, and after that the
+// entries go, some in each act. Open ends what a crash cut short. An error after the first commit is
 // Unknown: call again, or open again.
 func (s *Store) DeleteAccount(ctx context.Context, id domicile.AccountID) error {
 	const op = "delete account"
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
-	err := s.update(ctx, id, func(tx *bbolt.Tx) error {
-		if tx.Bucket(bErasing).Bucket([]byte(id)) != nil {
+	defer s.sections.clear()
+	err := s.update(ctx, id, func(tx *txn) error {
+		if string(s.accountIn(tx, id).b.Get(kState)) == string(isErased) {
 			return nil
 		}
-		acct, err := s.account(tx, id)
-		if err != nil {
-			return err
+		a, err := s.account(tx, id)
+		if err == nil {
+			a.markErased()
 		}
-		note, err := tx.Bucket(bErasing).CreateBucket([]byte(id))
-		if err != nil {
-			return err
-		}
-		return firstError(
-			tx.Bucket(bAddresses).Delete(acct.b.Get(kAddress)),
-			tx.MoveBucket(bBodies, acct.b, note),
-			tx.Bucket(bAccounts).DeleteBucket([]byte(id)))
+		return err
 	})
 	if err == nil {
 		err = s.finishErasure(context.WithoutCancel(ctx), id)
@@ -39,11 +33,19 @@ func (s *Store) DeleteAccount(ctx context.Context, id domicile.AccountID) error 
 	return domicile.W(op, err)
 }
 
+func (a account) markErased() {
+	if string(a.b.Get(kState)) != string(isComing) {
+		a.b.tx.root(bAddresses).Delete(a.b.Get(kAddress))
+	}
+	a.b.Put(kState, isErased)
+	a.b.tx.root(bErasing).Put([]byte(a.id), nil)
+}
+
 // finishErasures ends the erasures that a crash cut short.
 func (s *Store) finishErasures() error {
 	var ids []domicile.AccountID
-	err := s.view(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bErasing).ForEachBucket(func(id []byte) error {
+	err := s.view(func(tx *txn) error {
+		return tx.root(bErasing).ForEach(func(id, _ []byte) error {
 			ids = append(ids, domicile.AccountID(id))
 			return nil
 		})
@@ -56,25 +58,64 @@ func (s *Store) finishErasures() error {
 	return err
 }
 
-// finishErasure destroys key and bodies of an account that the index has given up. Each part may be repeated.
+// finishErasure destroys the key of an account that is marked, and then its entries. Each part may be repeated.
 func (s *Store) finishErasure(ctx context.Context, id domicile.AccountID) error {
-	var left []domicile.MessageID
-	err := s.view(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bErasing).Bucket([]byte(id)).Bucket(bBodies).ForEach(func(k, _ []byte) error {
-			left = append(left, domicile.MessageID(k))
-			return nil
+	err := s.cfg.step("destroy key", func() error { return s.cfg.Sealer.DestroyAccountKey(id) })
+	for done := false; err == nil && !done; {
+		err = s.update(ctx, "", func(tx *txn) (err error) {
+			done, err = s.accountIn(tx, id).eraseSome()
+			return err
 		})
-	})
-	if err == nil {
-		err = s.cfg.step("destroy key", func() error { return s.cfg.Sealer.DestroyAccountKey(id) })
-	}
-	for _, m := range left {
-		if err == nil {
-			err = s.bodies.remove(id, m)
-		}
 	}
 	if err != nil {
-		return &domicile.Error{Op: "erase", Kind: domicile.Unknown, Detail: "the account is gone from the index, its key or bodies may not be: delete it again", Err: err}
+		return &domicile.Error{Op: "erase", Kind: domicile.Unknown, Detail: "the account is gone, its key or entries may not be: delete it again", Err: err}
 	}
-	return s.update(ctx, "", func(tx *bbolt.Tx) error { return tx.Bucket(bErasing).DeleteBucket([]byte(id)) })
+	return nil
+}
+
+// eraseSome removes entries: the bodies, whose bytes are counted as dead, then all others, and at the end the mark.
+func (a account) eraseSome() (done bool, err error) {
+	tx, left := a.b.tx, eraseKeys
+	bodies := a.b.sub(bBodies)
+	err = bodies.ForEach(func(k, v []byte) error {
+		if left--; left < 0 {
+			return errStop
+		}
+		r, err := decodeBody(v)
+		if err == nil {
+			tx.live(r.place, -1)
+			bodies.Delete(k)
+		}
+		return err
+	})
+	chunks := a.b.sub(bChunks)
+	err = firstError(err, chunks.ForEach(func(k, v []byte) error {
+		if left--; left < 0 {
+			return errStop
+		}
+		r, err := decodeChunk(v)
+		if err == nil {
+			tx.live(r.place, -1)
+			chunks.Delete(k)
+		}
+		return err
+	}))
+	if err == nil {
+		left, err = a.eraseBlocks(left)
+	}
+	if err != nil || left <= 0 {
+		return false, err
+	}
+	notes := tx.root(bImporting).sub([]byte(a.id))
+	if !notes.deleteSome(left) {
+		return false, nil
+	}
+	for _, b := range []bucket{a.b.sub(bMailboxes), a.b.sub(bNames), a.b.sub(bTokens), a.b.sub(bOrder), a.b.sub(bUnfound)} {
+		if !b.deleteSome(left) {
+			return false, nil
+		}
+	}
+	a.b.deleteSome(left) // a few: the mark among them
+	tx.root(bErasing).Delete([]byte(a.id))
+	return true, nil
 }

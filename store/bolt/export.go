@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	bbolt "go.etcd.io/bbolt"
-
 	"domicile"
 	"domicile/store"
 )
@@ -22,7 +20,7 @@ type cursor struct {
 	stage string // one of the stages below; "" = the account itself
 	id    string // of a mailbox or message
 	n     uint64 // within it: a UID, a ModSeq, an offset; of tokens their number
-	m     uint64 // a UID behind the ModSeq; of mailboxes and bodies 1 for what follows id
+	m     uint64 // a UID behind the ModSeq; of bodies 1 for what follows id
 }
 
 // The stages of an export behind the account, in their order. A mailbox passes through the first three before the next one begins.
@@ -34,14 +32,6 @@ const (
 	stageBodies   = "bodies"
 	stageEnd      = "end"
 )
-
-// from is the first key that is left.
-func (c cursor) from() []byte {
-	if c.m == 0 {
-		return []byte(c.id)
-	}
-	return append([]byte(c.id), 0)
-}
 
 func (c cursor) position() store.Position {
 	if c == (cursor{}) {
@@ -108,8 +98,8 @@ type exporter struct {
 }
 
 type wantedBody struct {
-	id   domicile.MessageID
-	size int64
+	id domicile.MessageID
+	bodyRecord
 }
 
 // maxWeight keeps a part of messages with many long keywords to a size that crosses.
@@ -143,12 +133,12 @@ func weigh(i store.Item) int {
 }
 
 // index collects items until the part is full, and which bodies follow if there is room for them.
-func (x *exporter) index(tx *bbolt.Tx) error {
+func (x *exporter) index(tx *txn) error {
 	a, err := x.s.account(tx, x.acct)
 	if err != nil {
 		return err
 	}
-	if a.b.Get(kMoving) == nil {
+	if a.b.Get(kState) == nil {
 		return domicile.E("account", domicile.Conflict, "only a moving account is exported: set its state first")
 	}
 	for !x.full() && x.at.stage != stageBodies && x.at.stage != stageEnd {
@@ -186,14 +176,21 @@ func (x *exporter) account(a account) error {
 	return nil
 }
 
-// mailbox adds the first mailbox that is not before x.at.id.
+// mailbox adds the first mailbox behind x.at.id.
 func (x *exporter) mailbox(a account) error {
-	k, _ := a.b.Bucket(bMailboxes).Cursor().Seek(x.at.from())
-	if k == nil {
+	var id []byte
+	err := a.b.sub(bMailboxes).ForEachBucketAfter([]byte(x.at.id), func(name []byte) error {
+		id = name
+		return errStop
+	})
+	if err != nil {
+		return err
+	}
+	if id == nil {
 		x.at = cursor{stage: stageTokens}
 		return nil
 	}
-	m, err := a.mailbox(domicile.MailboxID(k))
+	m, err := a.mailbox(domicile.MailboxID(id))
 	if err != nil {
 		return err
 	}
@@ -211,13 +208,18 @@ func (x *exporter) messages(a account) error {
 	if err != nil {
 		return err
 	}
-	c := m.b.Bucket(bMessages).Cursor()
-	for k, v := c.Seek(uidKey(store.UID(x.at.n))); k != nil && !x.full(); k, v = c.Next() {
-		r, err := x.s.openMessage(a.id, m.id, readUID(k), v)
-		if err != nil {
-			return err
+	err = m.b.sub(bMessages).ForEachFrom(uidKey(store.UID(x.at.n)), func(k, v []byte) error {
+		if x.full() {
+			return errStop
 		}
-		x.add(store.Item{Message: r.exported(m.id)}, cursor{stage: stageMessages, id: x.at.id, n: uint64(r.UID) + 1})
+		r, err := x.s.openMessage(a.id, m.id, readUID(k), v)
+		if err == nil {
+			x.add(store.Item{Message: r.exported(m.id)}, cursor{stage: stageMessages, id: x.at.id, n: uint64(r.UID) + 1})
+		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	if !x.full() {
 		x.at = cursor{stage: stageVanished, id: x.at.id}
@@ -235,40 +237,49 @@ func (x *exporter) vanished(a account) error {
 	if err != nil {
 		return err
 	}
-	c := m.b.Bucket(bChanges).Cursor()
-	for k, v := c.Seek(changeKey(store.ModSeq(x.at.n), store.UID(x.at.m))); k != nil && !x.full(); k, v = c.Next() {
+	m.b.sub(bChanges).ForEachFrom(changeKey(store.ModSeq(x.at.n), store.UID(x.at.m)), func(k, v []byte) error {
+		if x.full() {
+			return errStop
+		}
 		seq, uid := readNumber(k[:8]), readUID(k[8:])
 		if bytes.Equal(v, isVanished) {
 			next := cursor{stage: stageVanished, id: x.at.id, n: seq, m: uint64(uid) + 1}
 			x.add(store.Item{Vanished: &store.Vanished{Mailbox: m.id, UID: uid, ModSeq: store.ModSeq(seq)}}, next)
 		}
-	}
+		return nil
+	})
 	if !x.full() {
-		x.at = cursor{stage: stageMailbox, id: x.at.id, m: 1}
+		x.at = cursor{stage: stageMailbox, id: x.at.id}
 	}
 	return nil
 }
 
 func (x *exporter) tokens(a account) error {
-	c := a.b.Bucket(bOrder).Cursor()
-	for k, v := c.Seek(number(x.at.n)); k != nil && !x.full(); k, v = c.Next() {
+	err := a.b.sub(bOrder).ForEachFrom(number(x.at.n), func(k, v []byte) error {
+		if x.full() {
+			return errStop
+		}
 		if len(v) < 8 {
-			return fmt.Errorf("an entry in the order of tokens is damaged: run fsck")
+			return errDamaged
 		}
 		key, used := v[:len(v)-8], int64(binary.BigEndian.Uint64(v[len(v)-8:]))
 		var rec tokenRecord
-		if err := x.s.openRecord(a.id, a.b.Bucket(bTokens).Get(key), a.tokenPlace(key), &rec); err != nil {
+		if err := x.s.openRecord(a.id, a.b.sub(bTokens).Get(key), a.tokenPlace(key), &rec); err != nil {
 			return err
 		}
 		next := cursor{stage: stageTokens, n: readNumber(k) + 1}
 		if x.at = next; rec.Token == "" {
-			continue
+			return nil
 		}
 		var made messageRecord
 		if err := json.Unmarshal(rec.Result, &made); err != nil {
 			return err
 		}
 		x.add(store.Item{Token: &store.UsedToken{Token: rec.Token, Used: used, Made: *made.exported("")}}, next)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if !x.full() {
 		x.at = cursor{stage: stageBodies}
@@ -278,21 +289,24 @@ func (x *exporter) tokens(a account) error {
 
 // wanted notes which bodies the part has room for. Of a body that is under way the rest comes first.
 func (x *exporter) wanted(a account) {
-	room := x.left
-	c := a.b.Bucket(bBodies).Cursor()
-	for k, v := c.Seek(x.at.from()); k != nil; k, v = c.Next() {
+	room, from := x.left, []byte(x.at.id)
+	if x.at.m > 0 {
+		from = append(from, 0)
+	}
+	a.b.sub(bBodies).ForEachFrom(from, func(k, v []byte) error {
 		r, err := decodeBody(v)
 		if err != nil {
-			continue // Check tells of it; the import finds the body missing
+			return nil // Check tells of it; the import finds the body missing
 		}
 		if x.more = room <= 0 && len(x.bodies) > 0 || len(x.bodies) >= store.MaxPartBodies; x.more {
-			return
+			return errStop
 		}
-		x.bodies = append(x.bodies, wantedBody{domicile.MessageID(k), r.size})
+		x.bodies = append(x.bodies, wantedBody{domicile.MessageID(k), r})
 		if room -= r.size; string(k) == x.at.id { // the rest of one that is under way
 			room += int64(x.at.n)
 		}
-	}
+		return nil
+	})
 }
 
 // readBodies reads what wanted noted, as far as there is room.
@@ -326,11 +340,7 @@ func (x *exporter) readBodies() error {
 
 // piece reads a body from offset on, as much as there is room for, and to its end if that is reached, which proves it whole.
 func (x *exporter) piece(b wantedBody, offset int64) (*store.Piece, error) {
-	r, err := x.s.bodies.open(x.acct, b.id)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
+	r := x.s.openBody(x.acct, b.id, b.bodyRecord)
 	if _, err := io.CopyN(io.Discard, r, offset); err != nil {
 		return nil, err
 	}

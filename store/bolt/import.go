@@ -2,39 +2,31 @@ package bolt
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"time"
-
-	bbolt "go.etcd.io/bbolt"
 
 	"domicile"
 	"domicile/store"
 )
 
-// An account that comes in rests in a bucket of "importing", which no method of the store reads but those of this file: in it
-// the account's own bucket, which activation moves to the others as it is, beside notes on how far it has come.
+// An account that comes in rests where the others do, in the state isComing, which no method of the store reads but those of this file.
+// Notes on how far it has come are beside it.
 
 // arrival is an account that comes in, within a transaction.
 type arrival struct {
 	account
-	notes *bbolt.Bucket
+	notes bucket
 }
 
 // arrival returns ok false if no such account comes in.
-func (s *Store) arrival(tx *bbolt.Tx, id domicile.AccountID) (a arrival, ok bool) {
-	notes := tx.Bucket(bImporting).Bucket([]byte(id))
-	if notes == nil {
-		return a, false
-	}
-	return arrival{account{s, id, notes.Bucket([]byte(id))}, notes}, true
+func (s *Store) arrival(tx *txn, id domicile.AccountID) (a arrival, ok bool) {
+	a = arrival{s.accountIn(tx, id), tx.root(bImporting).sub([]byte(id))}
+	return a, string(a.b.Get(kState)) == string(isComing)
 }
 
-// Import makes the bodies of the part durable, then enters all of it with the new position in one commit.
+// Import seals the bodies of the part, then writes them, the items and the new position as one act.
 func (s *Store) Import(ctx context.Context, id domicile.AccountID, p store.Part) error {
 	const op = "import account"
 	if err := checkPart(id, p); err != nil {
@@ -53,16 +45,10 @@ func (s *Store) Import(ctx context.Context, id domicile.AccountID, p store.Part)
 			return domicile.W(op, unavailable(err))
 		}
 	}
-	in := &importer{s: s, acct: id, part: p}
-	err := in.bodies()
+	in := &importer{s: s, acct: id, part: p, have: map[domicile.MessageID]*coming{}}
+	err := in.seal()
 	if err == nil {
 		err = s.update(context.WithoutCancel(ctx), "", in.enter)
-	}
-	switch {
-	case err == nil: // the pieces of bodies that are whole now
-		s.removeBodies(id, in.joined)
-	case domicile.KindOf(err) != domicile.Unknown:
-		s.removeBodies(id, in.made)
 	}
 	return domicile.W(op, err)
 }
@@ -91,12 +77,13 @@ func checkPart(id domicile.AccountID, p store.Part) error {
 
 // mayImport says whether the part is the next. Only calls that hold s.lifecycle move the position.
 func (s *Store) mayImport(id domicile.AccountID, p store.Part) error {
-	return s.view(func(tx *bbolt.Tx) error {
+	return s.view(func(tx *txn) error {
 		a, begun := s.arrival(tx, id)
+		_, err := s.account(tx, id)
 		switch {
-		case tx.Bucket(bAccounts).Bucket([]byte(id)) != nil:
+		case err == nil:
 			return domicile.E("account", domicile.Exist, "the account is here already")
-		case tx.Bucket(bErasing).Bucket([]byte(id)) != nil:
+		case string(a.b.Get(kState)) == string(isErased):
 			return domicile.E("account", domicile.Conflict, "an account with this id is being erased: wait for that")
 		case !begun && p.After == "":
 			return nil
@@ -112,41 +99,66 @@ type importer struct {
 	s      *Store
 	acct   domicile.AccountID
 	part   store.Part
-	made   []domicile.MessageID // files written for this part
-	joined []domicile.MessageID // pieces of bodies that this part completes
+	have   map[domicile.MessageID]*coming // bodies of this part
+	pieces map[*store.Piece]*sealedPiece
 }
 
-// pieceName is the file of a piece of a body that is not whole yet. Offsets are of one width, so that names sort by them.
-func pieceName(id domicile.MessageID, offset int64) domicile.MessageID {
-	return domicile.MessageID(fmt.Sprintf("%s-%016x", id, offset))
+// coming is how far a body has come.
+type coming struct {
+	chunks []digest
+	bytes  int64
+	whole  bool
 }
 
-// bodies writes the bytes of the part: a whole body under its name, a piece under a name of its own; the last piece has the body
-// put together.
-func (in *importer) bodies() error {
+// sealedPiece is what is written of a piece: chunks, and of the last piece of a body its end.
+type sealedPiece struct {
+	digests  []digest
+	payloads [][]byte
+	last     []byte
+}
+
+// seal checks and seals the bytes of the part. Only calls that hold s.lifecycle change what it looks at.
+func (in *importer) seal() error {
+	in.pieces = map[*store.Piece]*sealedPiece{}
 	for _, i := range in.part.Items {
-		p := i.Piece
-		if p == nil {
-			continue
-		}
-		if err := in.checkPiece(p); err != nil {
-			return err
-		}
-		end := p.Offset + int64(p.Length)
-		switch {
-		case p.Offset == 0 && end == p.Size:
-			if err := in.write(p.ID, func(w io.Writer) error { _, err := w.Write(p.Data); return err }); err != nil {
-				return err
-			}
-		case end < p.Size:
-			if err := in.write(pieceName(p.ID, p.Offset), func(w io.Writer) error { _, err := w.Write(p.Data); return err }); err != nil {
-				return err
-			}
-		default:
-			if err := in.join(p); err != nil {
+		if p := i.Piece; p != nil {
+			if err := in.sealPiece(p); err != nil {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+func (in *importer) sealPiece(p *store.Piece) error {
+	if err := in.checkPiece(p); err != nil {
+		return err
+	}
+	c, out, cutter := in.have[p.ID], &sealedPiece{}, in.s.newCutter(in.acct)
+	ends := p.Offset+int64(p.Length) == p.Size
+	rest := p.Data
+	for len(rest) > 0 {
+		n, _ := cutter.cut(rest)
+		if n == len(rest) && ends {
+			break
+		}
+		d := in.s.chunkDigest(in.acct, rest[:n])
+		payload, err := in.s.sealChunk(in.acct, d, rest[:n])
+		if err != nil {
+			return unavailable(err)
+		}
+		out.digests, out.payloads = append(out.digests, d), append(out.payloads, payload)
+		c.chunks, rest = append(c.chunks, d), rest[n:]
+	}
+	c.bytes += int64(p.Length)
+	in.pieces[p] = out
+	if !ends {
+		return nil
+	}
+	c.whole = true
+	var err error
+	if out.last, err = in.s.sealLast(in.acct, p.ID, p.Size, c.chunks, rest); err != nil {
+		return unavailable(err)
 	}
 	return nil
 }
@@ -156,134 +168,54 @@ func (in *importer) checkPiece(p *store.Piece) error {
 	if p.Length != len(p.Data) || p.Offset < 0 || p.Size < 0 || p.Length > store.MaxPart || int64(p.Length) > p.Size-p.Offset || p.Length == 0 && p.Size > 0 {
 		return domicile.E("body", domicile.Invalid, "a piece of a body has numbers that do not fit")
 	}
-	return in.s.view(func(tx *bbolt.Tx) error {
+	return in.s.view(func(tx *txn) error {
 		a, begun := in.s.arrival(tx, in.acct)
-		if !begun || a.notes.Bucket(bMissing).Get([]byte(p.ID)) == nil {
+		note := a.notes.sub(bMissing).Get([]byte(p.ID))
+		if !begun || note == nil {
 			return domicile.E("body", domicile.Invalid, "a body that no message of an earlier part names")
 		}
-		r, err := decodeBody(a.b.Bucket(bBodies).Get([]byte(p.ID)))
-		if err == nil && r.size != p.Size {
-			err = domicile.E("body", domicile.Invalid, "a body of another size than its message")
+		r, err := a.body(p.ID)
+		if err != nil {
+			return err
 		}
-		if _, have := a.pieces(p.ID); err == nil && have != p.Offset {
-			err = domicile.E("body", domicile.Invalid, "a piece that does not follow the one before")
+		if in.have[p.ID] == nil {
+			in.have[p.ID] = &coming{chunks: r.chunks, bytes: int64(readNumber(note))}
 		}
-		return err
-	})
-}
-
-// pieces returns the pieces of a body that are here, in order, and their bytes.
-func (a arrival) pieces(id domicile.MessageID) (names []domicile.MessageID, have int64) {
-	prefix := string(id) + "-"
-	c := a.notes.Bucket(bPieces).Cursor()
-	for k, v := c.Seek([]byte(prefix)); k != nil && len(k) == len(prefix)+16 && string(k[:len(prefix)]) == prefix; k, v = c.Next() {
-		names = append(names, domicile.MessageID(k))
-		have += int64(readNumber(v))
-	}
-	return names, have
-}
-
-// write makes one file durable.
-func (in *importer) write(id domicile.MessageID, fill func(io.Writer) error) error {
-	f, err := in.s.bodies.stage(in.acct, id)
-	if err != nil {
-		return unavailable(err)
-	}
-	if err = fill(f); err == nil {
-		err = f.publish()
-	}
-	if err != nil {
-		f.discard()
-		return unavailable(err)
-	}
-	in.made = append(in.made, id)
-	return nil
-}
-
-// join puts a body together from its pieces and the last one.
-func (in *importer) join(last *store.Piece) error {
-	var names []domicile.MessageID
-	err := in.s.view(func(tx *bbolt.Tx) error {
-		if a, begun := in.s.arrival(tx, in.acct); begun {
-			names, _ = a.pieces(last.ID)
+		switch c := in.have[p.ID]; {
+		case r.size != p.Size:
+			return domicile.E("body", domicile.Invalid, "a body of another size than its message")
+		case c.bytes != p.Offset || c.whole:
+			return domicile.E("body", domicile.Invalid, "a piece that does not follow the one before")
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	in.joined = append(in.joined, names...)
-	return in.write(last.ID, func(w io.Writer) error {
-		for _, name := range names {
-			if err := in.copyFrom(w, name); err != nil {
-				return err
-			}
-		}
-		_, err := w.Write(last.Data)
-		return err
-	})
-}
-
-func (in *importer) copyFrom(w io.Writer, name domicile.MessageID) error {
-	r, err := in.s.bodies.open(in.acct, name)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	_, err = io.Copy(w, r)
-	return err
 }
 
 // enter enters the part in a transaction.
-func (in *importer) enter(tx *bbolt.Tx) error {
-	a, begun := in.s.arrival(tx, in.acct)
-	if !begun {
-		if err := newImport(tx, in.acct); err != nil {
-			return err
-		}
-		a, _ = in.s.arrival(tx, in.acct)
-	}
+func (in *importer) enter(tx *txn) error {
+	a, _ := in.s.arrival(tx, in.acct)
 	for n, i := range in.part.Items {
 		if (i.Account != nil) != (n == 0 && in.part.After == "") {
 			return domicile.E("part", domicile.Invalid, "an account comes once, and first")
 		}
-		if err := a.importItem(tx, i); err != nil {
+		if err := a.importItem(i, in.pieces[i.Piece]); err != nil {
 			return err
 		}
 	}
 	if in.part.Last {
-		if err := firstError(a.notes.Put(kWhole, []byte{1}), a.addsUp()); err != nil {
+		a.notes.Put(kWhole, []byte{1})
+		if err := a.addsUp(); err != nil {
 			return err
 		}
 	}
-	return a.notes.Put(kPosition, []byte(in.part.Next))
-}
-
-func newImport(tx *bbolt.Tx, id domicile.AccountID) error {
-	notes, err := tx.Bucket(bImporting).CreateBucket([]byte(id))
-	if err != nil {
-		return err
-	}
-	b, err := notes.CreateBucket([]byte(id))
-	if err == nil {
-		err = makeBuckets(b, bMailboxes, bNames, bBodies, bTokens, bOrder)
-	}
-	return firstError(err, makeBuckets(notes, bMissing, bPieces))
-}
-
-func makeBuckets(in *bbolt.Bucket, names ...[]byte) error {
-	for _, name := range names {
-		if _, err := in.CreateBucket(name); err != nil {
-			return err
-		}
-	}
+	a.notes.Put(kPosition, []byte(in.part.Next))
 	return nil
 }
 
-func (a arrival) importItem(tx *bbolt.Tx, i store.Item) error {
+func (a arrival) importItem(i store.Item, sealed *sealedPiece) error {
 	switch {
 	case i.Account != nil:
-		return a.importAccount(tx, *i.Account)
+		return a.importAccount(*i.Account)
 	case i.Mailbox != nil:
 		return a.importMailbox(*i.Mailbox)
 	case i.Message != nil:
@@ -293,12 +225,12 @@ func (a arrival) importItem(tx *bbolt.Tx, i store.Item) error {
 	case i.Token != nil:
 		return a.importToken(*i.Token)
 	case i.Piece != nil:
-		return a.importPiece(i.Piece)
+		return a.importPiece(i.Piece, sealed)
 	}
 	return domicile.E("part", domicile.Invalid, "an item of a kind that this release does not know")
 }
 
-func (a account) importAccount(tx *bbolt.Tx, x store.ExportedAccount) error {
+func (a account) importAccount(x store.ExportedAccount) error {
 	rec, err := a.s.newAccount(x.Account)
 	if err != nil {
 		return err
@@ -307,11 +239,15 @@ func (a account) importAccount(tx *bbolt.Tx, x store.ExportedAccount) error {
 	switch {
 	case rec.ID != a.id:
 		return domicile.E("account", domicile.Invalid, "another account than was announced")
-	case tx.Bucket(bAddresses).Get(key) != nil:
+	case a.b.tx.root(bAddresses).Get(key) != nil:
 		return domicile.E("account", domicile.Exist, "the address is taken")
 	}
 	rec.State = store.Moving
-	return firstError(a.putRecord(rec), a.b.Put(kAddress, key), a.b.Put(kValidity, number(uint64(x.UIDValidity))))
+	err = a.putRecord(rec)
+	a.b.Put(kState, isComing)
+	a.b.Put(kAddress, key)
+	a.b.Put(kValidity, number(uint64(x.UIDValidity)))
+	return err
 }
 
 // importMailbox takes the counters as they come: activation holds them against the messages.
@@ -321,31 +257,18 @@ func (a account) importMailbox(x store.Mailbox) error {
 	if err := firstError(err1, err2); err != nil {
 		return err
 	}
-	all := a.b.Bucket(bMailboxes)
+	_, err := a.mailbox(x.ID)
 	switch {
 	case !validID(string(x.ID)) || name != x.Name || use != x.SpecialUse || x.UIDValidity == 0 || x.UIDNext == 0 || x.HighestModSeq == 0 || x.Size < 0:
 		return domicile.E("mailbox", domicile.Invalid, "a mailbox whose name or numbers cannot be")
-	case all.Sequence() >= store.MaxMailboxes:
+	case readNumber(a.b.Get(kBoxes)) >= store.MaxMailboxes:
 		return domicile.E("mailbox", domicile.TooLarge, "more than 16384 mailboxes")
-	case all.Bucket([]byte(x.ID)) != nil || a.b.Bucket(bNames).Get(a.nameKey(name)) != nil:
+	case err == nil || a.b.sub(bNames).Get(a.nameKey(name)) != nil:
 		return domicile.E("mailbox", domicile.Invalid, "a mailbox comes twice")
 	}
-	b, err := all.CreateBucket([]byte(x.ID))
-	if err != nil {
-		return err
-	}
-	for _, name := range [][]byte{bMessages, bChanges} {
-		if _, err := b.CreateBucket(name); err != nil {
-			return err
-		}
-	}
-	m := &mailbox{account: a, id: x.ID, b: b, counters: counters{validity: x.UIDValidity, next: x.UIDNext, modseq: x.HighestModSeq,
+	m := &mailbox{account: a, id: x.ID, counters: counters{validity: x.UIDValidity, next: x.UIDNext, modseq: x.HighestModSeq,
 		messages: x.Messages, unseen: x.Unseen, size: x.Size}}
-	return firstError(
-		m.putRecord(mailboxRecord{Name: name, SpecialUse: use, Subscribed: x.Subscribed}),
-		m.save(),
-		a.b.Bucket(bNames).Put(a.nameKey(name), []byte(m.id)),
-		all.SetSequence(all.Sequence()+1))
+	return m.enter(mailboxRecord{Name: name, SpecialUse: use, Subscribed: x.Subscribed})
 }
 
 func (a arrival) importMessage(x store.ExportedMessage) error {
@@ -357,7 +280,7 @@ func (a arrival) importMessage(x store.ExportedMessage) error {
 	if err != nil {
 		return err
 	}
-	if m.b.Bucket(bMessages).Get(uidKey(r.UID)) != nil {
+	if m.b.sub(bMessages).Get(uidKey(r.UID)) != nil {
 		return domicile.E("message", domicile.Invalid, "a UID comes twice")
 	}
 	return firstError(a.importReference(r), m.put(r))
@@ -382,16 +305,13 @@ func importedRecord(x store.ExportedMessage) (messageRecord, error) {
 
 // importReference counts who names a body; the first who does makes it missing.
 func (a arrival) importReference(r messageRecord) error {
-	bodies := a.b.Bucket(bBodies)
-	raw := bodies.Get([]byte(r.ID))
-	if raw == nil {
-		used := readNumber(a.b.Get(kUsage)) + uint64(r.Size)
-		return firstError(
-			bodies.Put([]byte(r.ID), bodyRecord{1, r.Size}.encode()),
-			a.notes.Bucket(bMissing).Put([]byte(r.ID), []byte{1}),
-			a.b.Put(kUsage, number(used)))
+	have, err := a.body(r.ID)
+	if domicile.KindOf(err) == domicile.NotExist {
+		a.putBody(r.ID, bodyRecord{refs: 1, size: r.Size})
+		a.notes.sub(bMissing).Put([]byte(r.ID), number(0))
+		a.b.Put(kUsage, number(readNumber(a.b.Get(kUsage))+uint64(r.Size)))
+		return nil
 	}
-	have, err := decodeBody(raw)
 	if err == nil && have.size != r.Size {
 		err = domicile.E("message", domicile.Invalid, "copies of one message differ in size")
 	}
@@ -403,11 +323,12 @@ func (a account) importVanished(x store.Vanished) error {
 	if err != nil || x.UID == 0 || x.ModSeq == 0 {
 		return domicile.E("expunged UID", domicile.Invalid, "an expunged UID whose mailbox or numbers cannot be")
 	}
-	return m.b.Bucket(bChanges).Put(changeKey(x.ModSeq, x.UID), isVanished)
+	m.b.sub(bChanges).Put(changeKey(x.ModSeq, x.UID), isVanished)
+	return nil
 }
 
 func (a account) importToken(x store.UsedToken) error {
-	if x.Token == "" || a.b.Bucket(bTokens).Get(a.tokenKey(x.Token)) != nil {
+	if x.Token == "" || a.b.sub(bTokens).Get(a.tokenKey(x.Token)) != nil {
 		return domicile.E("token", domicile.Invalid, "a token that is empty or comes twice")
 	}
 	made, err := importedRecord(x.Made)
@@ -421,29 +342,33 @@ func (a account) importToken(x store.UsedToken) error {
 	return a.keepToken(x.Token, tokenRecord{Act: actDeliver, Token: x.Token, Result: raw}, time.Unix(x.Used, 0))
 }
 
-// importPiece enters what bodies wrote.
-func (a arrival) importPiece(p *store.Piece) error {
-	if p.Offset+int64(p.Length) < p.Size {
-		return a.notes.Bucket(bPieces).Put([]byte(pieceName(p.ID, p.Offset)), number(uint64(p.Length)))
+// importPiece writes a piece. The body is not missing any more with its last one.
+func (a arrival) importPiece(p *store.Piece, sealed *sealedPiece) error {
+	r, err := a.body(p.ID)
+	if err != nil {
+		return err
 	}
-	names, _ := a.pieces(p.ID)
-	for _, name := range names {
-		if err := a.notes.Bucket(bPieces).Delete([]byte(name)); err != nil {
+	for i, d := range sealed.digests {
+		if err := a.addChunk(d, a.b.tx.frame(frameChunk, sealed.payloads[i])); err != nil {
 			return err
 		}
 	}
-	return a.notes.Bucket(bMissing).Delete([]byte(p.ID))
-}
-
-// received says whether the file of a body, or of a piece of one, belongs to an import.
-func (a arrival) received(id domicile.MessageID) bool {
-	key := []byte(id)
-	return a.notes.Bucket(bPieces).Get(key) != nil || a.b.Bucket(bBodies).Get(key) != nil && a.notes.Bucket(bMissing).Get(key) == nil
+	r.chunks = append(r.chunks, sealed.digests...)
+	if sealed.last != nil {
+		r.place = a.b.tx.frame(frameBody, sealed.last)
+		a.b.tx.live(r.place, 1)
+		a.notes.sub(bMissing).Delete([]byte(p.ID))
+		a.unfound(p.ID)
+	} else {
+		a.notes.sub(bMissing).Put([]byte(p.ID), number(uint64(p.Offset)+uint64(p.Length)))
+	}
+	a.putBody(p.ID, r)
+	return nil
 }
 
 // Imported returns where an import stands.
 func (s *Store) Imported(_ context.Context, id domicile.AccountID) (out store.Arrival, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		a, begun := s.arrival(tx, id)
 		if !begun {
 			return domicile.E("import", domicile.NotExist, "no such account comes in")
@@ -454,19 +379,18 @@ func (s *Store) Imported(_ context.Context, id domicile.AccountID) (out store.Ar
 	return out, domicile.W("look at an import", err)
 }
 
-// Activate checks the import once more, writes the record as it will be, and then moves the account's bucket to
-// the others. These are two commits, since bbolt moves a bucket as it was before the transaction; between them, too, nobody sees it.
+// Activate checks the import once more, and makes it an account like the others.
 func (s *Store) Activate(ctx context.Context, id domicile.AccountID, fn func(*store.Account) error) error {
 	const op = "activate account"
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
 	var rec store.Account
 	active := false
-	err := s.view(func(tx *bbolt.Tx) error {
+	err := s.view(func(tx *txn) error {
 		a, begun := s.arrival(tx, id)
 		if !begun {
-			active = tx.Bucket(bAccounts).Bucket([]byte(id)) != nil
-			if !active {
+			_, err := s.account(tx, id)
+			if active = err == nil; !active {
 				return domicile.E("account", domicile.NotExist, "no such account comes in")
 			}
 			return nil
@@ -484,37 +408,33 @@ func (s *Store) Activate(ctx context.Context, id domicile.AccountID, fn func(*st
 	if rec.Epoch < old.Epoch {
 		return domicile.E(op, domicile.Conflict, "the epoch of ownership never goes down")
 	}
-	err = s.update(ctx, "", func(tx *bbolt.Tx) error {
+	err = s.update(ctx, id, func(tx *txn) error {
 		a, _ := s.arrival(tx, id)
-		return firstError(a.addsUp(), a.putRecord(rec))
+		key := a.b.Get(kAddress)
+		if tx.root(bAddresses).Get(key) != nil {
+			return domicile.E("account", domicile.Exist, "the address is taken")
+		}
+		if err := firstError(a.addsUp(), a.putRecord(rec)); err != nil {
+			return err
+		}
+		tx.root(bAddresses).Put(key, []byte(id))
+		a.notes.deleteSome(noteKeys)
+		return nil
 	})
-	if err == nil {
-		err = s.update(context.WithoutCancel(ctx), id, func(tx *bbolt.Tx) error { return s.moveIn(tx, id) })
-	}
 	return domicile.W(op, err)
 }
 
-func (s *Store) moveIn(tx *bbolt.Tx, id domicile.AccountID) error {
-	a, _ := s.arrival(tx, id)
-	key := a.b.Get(kAddress)
-	if tx.Bucket(bAddresses).Get(key) != nil {
-		return domicile.E("account", domicile.Exist, "the address is taken")
-	}
-	return firstError(
-		tx.Bucket(bAddresses).Put(key, []byte(id)),
-		tx.MoveBucket([]byte(id), a.notes, tx.Bucket(bAccounts)),
-		tx.Bucket(bImporting).DeleteBucket([]byte(id)))
-}
+const noteKeys = 10 // more than are left of the notes when nothing is missing
 
 // addsUp says whether an import is whole and consistent.
 func (a arrival) addsUp() error {
-	if a.notes.Get(kWhole) == nil || count(a.notes.Bucket(bMissing)) > 0 || count(a.notes.Bucket(bPieces)) > 0 {
+	if a.notes.Get(kWhole) == nil || !a.notes.sub(bMissing).Empty() {
 		return domicile.E("import", domicile.Invalid, "parts of it, or bodies, have not come")
 	}
 	if _, err := a.mailboxNamed(store.Inbox); err != nil {
 		return domicile.E("import", domicile.Invalid, "it has no INBOX")
 	}
-	c := &checker{s: a.s, ctx: context.Background(), bodies: map[bodyID]int64{}}
+	c := newChecker(context.Background(), a.s)
 	c.account(a.account)
 	if len(c.wrong) > 0 {
 		return &domicile.Error{Op: "import", Kind: domicile.Invalid, Detail: "its parts do not add up", Err: errors.Join(c.wrong...)}
@@ -528,17 +448,16 @@ func (s *Store) Abandon(ctx context.Context, id domicile.AccountID) error {
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
 	begun := false
-	err := s.update(ctx, "", func(tx *bbolt.Tx) error {
-		begun = tx.Bucket(bErasing).Bucket([]byte(id)) != nil
+	err := s.update(ctx, "", func(tx *txn) error {
 		a, coming := s.arrival(tx, id)
-		switch {
-		case tx.Bucket(bAccounts).Bucket([]byte(id)) != nil:
+		begun = coming || string(a.b.Get(kState)) == string(isErased)
+		if _, err := s.account(tx, id); err == nil {
 			return domicile.E("account", domicile.Conflict, "the account was activated")
-		case !coming:
-			return nil
 		}
-		begun = true
-		return a.forget(tx)
+		if coming {
+			a.markErased()
+		}
+		return nil
 	})
 	switch {
 	case err != nil:
@@ -548,23 +467,4 @@ func (s *Store) Abandon(ctx context.Context, id domicile.AccountID) error {
 		err = s.cfg.step("destroy key", func() error { return s.cfg.Sealer.DestroyAccountKey(id) })
 	}
 	return domicile.W(op, err)
-}
-
-// forget takes an import out of the index and notes which files it has.
-func (a arrival) forget(tx *bbolt.Tx) error {
-	note, err := tx.Bucket(bErasing).CreateBucket([]byte(a.id))
-	if err != nil {
-		return err
-	}
-	files, err := note.CreateBucket(bBodies)
-	if err != nil {
-		return err
-	}
-	for _, from := range []*bbolt.Bucket{a.b.Bucket(bBodies), a.notes.Bucket(bPieces)} {
-		err := from.ForEach(func(k, _ []byte) error { return files.Put(k, binary.BigEndian.AppendUint64(nil, 0)) })
-		if err != nil {
-			return err
-		}
-	}
-	return tx.Bucket(bImporting).DeleteBucket([]byte(a.id))
 }

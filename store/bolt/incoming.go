@@ -4,24 +4,28 @@ import (
 	"context"
 	"time"
 
-	bbolt "go.etcd.io/bbolt"
-
 	"domicile"
 	"domicile/store"
+	"domicile/store/segment"
 )
 
 const actDeliver = "deliver a message"
 
-// incoming is a message on its way in. Its bytes are sealed into the staging
-// folder as they come.
+// incoming is a message on its way in. Chunks go to the log as they come; nothing names them before Commit, and those of a
+// message that is given up are reclaimed by compaction.
 type incoming struct {
-	s     *Store
-	acct  domicile.AccountID
-	body  *staged
-	limit int64
-	size  int64
-	err   error // of an earlier Write; Commit returns it too
-	ended bool
+	s      *Store
+	acct   domicile.AccountID
+	id     domicile.MessageID
+	cutter cutter
+	buf    []byte // of the piece under way; it is the last one if nothing follows
+	full   bool   // the piece ends here if something follows
+	raw    []byte // all of it, while that is not too much
+	chunks []written
+	limit  int64
+	size   int64
+	err    error // of an earlier Write; Commit returns it too
+	ended  bool
 }
 
 // Incoming opens room for a message; see store.Incoming.
@@ -33,18 +37,15 @@ func (s *Store) Incoming(ctx context.Context, acct domicile.AccountID, limit int
 	if err := ctx.Err(); err != nil {
 		return nil, domicile.W(op, unavailable(err))
 	}
-	err := s.view(func(tx *bbolt.Tx) error {
+	err := s.view(func(tx *txn) error {
 		_, err := s.served(tx, acct)
 		return err
 	})
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	body, err := s.bodies.stage(acct, domicile.MessageID(domicile.NewID("m")))
-	if err != nil {
-		return nil, domicile.W(op, unavailable(err))
-	}
-	return &incoming{s: s, acct: acct, body: body, limit: limit}, nil
+	s.tally.incoming.Add(1)
+	return &incoming{s: s, acct: acct, id: domicile.MessageID(domicile.NewID("m")), cutter: s.newCutter(acct), limit: limit}, nil
 }
 
 func (in *incoming) Write(p []byte) (int, error) {
@@ -58,12 +59,42 @@ func (in *incoming) Write(p []byte) (int, error) {
 		in.err = domicile.E(op, domicile.TooLarge, "the message is over the limit")
 		return 0, in.err
 	}
-	n, err := in.body.Write(p)
-	in.size += int64(n)
-	if err != nil {
-		in.err = domicile.W(op, unavailable(err))
+	if in.size += int64(len(p)); in.size <= maxSummarized {
+		in.raw = append(in.raw, p...)
+	} else {
+		in.raw = nil
 	}
-	return n, in.err
+	for rest := p; len(rest) > 0; {
+		if in.full {
+			if in.err = domicile.W(op, in.flush()); in.err != nil {
+				return 0, in.err
+			}
+		}
+		var n int
+		n, in.full = in.cutter.cut(rest)
+		in.buf, rest = append(in.buf, rest[:n]...), rest[n:]
+	}
+	return len(p), nil
+}
+
+// flush writes a chunk. Its segment stays until the message has ended.
+func (in *incoming) flush() error {
+	d := in.s.chunkDigest(in.acct, in.buf)
+	payload, err := in.s.sealChunk(in.acct, d, in.buf)
+	if err != nil {
+		return unavailable(err)
+	}
+	var at segment.Place
+	err = in.s.update(context.Background(), "", func(tx *txn) error {
+		at = tx.frame(frameChunk, payload)
+		in.s.arriving.pin(in, at.Segment) // before it is written: that segment is not compacted now
+		return nil
+	})
+	if err != nil {
+		return unavailable(err)
+	}
+	in.chunks, in.buf = append(in.chunks, written{d, at}), in.buf[:0]
+	return nil
 }
 
 var errEnded = domicile.E("receive message", domicile.Invalid, "it was committed or aborted already")
@@ -71,81 +102,81 @@ var errEnded = domicile.E("receive message", domicile.Invalid, "it was committed
 // Abort forgets the bytes.
 func (in *incoming) Abort() {
 	if !in.ended {
-		in.ended = true
-		in.body.discard()
+		in.ended, in.buf, in.raw = true, nil, nil
+		in.s.arriving.done(in)
+		in.s.tally.incoming.Add(-1)
 	}
 }
 
-// Commit makes first the body durable, then index, counters and token in one
-// commit. Only an Unknown outcome leaves the body's file in place: if the commit
-// was lost, the next opening sweeps it.
+// Commit makes the end of the body, index, counters and token durable with one flush.
 func (in *incoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (store.Message, error) {
 	const op = "deliver message"
 	if in.ended {
 		return store.Message{}, errEnded
 	}
-	in.ended = true
-	rec, repeated, err := in.commit(ctx, tok, mailbox, flags, internal)
-	if repeated || (err != nil && domicile.KindOf(err) != domicile.Unknown) {
-		in.body.discard()
-	}
+	defer in.Abort()
+	rec, err := in.commit(ctx, tok, mailbox, flags, internal)
 	if err != nil {
 		return store.Message{}, domicile.W(op, err)
 	}
+	in.s.indexer.came(in.acct)
 	return rec.message(), nil
 }
 
-func (in *incoming) commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (rec messageRecord, repeated bool, err error) {
+func (in *incoming) commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (rec messageRecord, err error) {
 	name, err1 := store.MailboxName(mailbox)
 	flags, err2 := store.CanonicalFlags(flags)
 	if err := firstError(in.err, err1, err2, checkToken(tok)); err != nil {
-		return rec, false, err
+		return rec, err
 	}
-	err = in.s.view(func(tx *bbolt.Tx) error { // a repeated call need not wait for the disk
-		a, err := in.s.served(tx, in.acct)
-		if err == nil {
-			repeated, err = a.didBefore(tok, actDeliver, &rec)
-		}
-		return err
-	})
-	if err != nil || repeated {
-		return rec, repeated, err
+	digests := make([]digest, len(in.chunks))
+	for i, c := range in.chunks {
+		digests[i] = c.digest
 	}
-	if err := in.body.publish(); err != nil {
-		return rec, false, unavailable(err)
+	last, err := in.s.sealLast(in.acct, in.id, in.size, digests, in.buf)
+	if err != nil {
+		return rec, unavailable(err)
+	}
+	summary, err := in.s.summarize(in.acct, in.id, in.size, in.raw)
+	if err != nil {
+		return rec, unavailable(err)
 	}
 	now := in.s.cfg.Now()
-	fresh := messageRecord{ID: in.body.id, Flags: flags, Saved: now.Unix(), Size: in.size}
+	fresh := messageRecord{ID: in.id, Flags: flags, Saved: now.Unix(), Size: in.size}
 	fresh.Internal, fresh.Zone = internalDate(internal, now)
-	err = in.s.update(ctx, in.acct, func(tx *bbolt.Tx) error {
-		rec, repeated, err = in.index(tx, tok, name, fresh)
+	err = in.s.update(ctx, in.acct, func(tx *txn) (err error) {
+		rec, err = in.index(tx, tok, name, fresh, last, summary)
 		return err
 	})
-	return rec, repeated, err
+	return rec, err
 }
 
 // index enters the message in a transaction, unless tok did it before.
-func (in *incoming) index(tx *bbolt.Tx, tok store.Token, name string, rec messageRecord) (messageRecord, bool, error) {
+func (in *incoming) index(tx *txn, tok store.Token, name string, rec messageRecord, last, summary []byte) (messageRecord, error) {
 	a, err := in.s.served(tx, in.acct)
 	if err != nil {
-		return rec, false, err
+		return rec, err
 	}
 	var first messageRecord
 	if done, err := a.didBefore(tok, actDeliver, &first); done || err != nil {
-		return first, done, err
+		return first, err
 	}
 	m, err := a.mailboxNamed(name)
 	if err != nil {
-		return rec, false, err
+		return rec, err
 	}
-	if err := a.newBody(rec.ID, rec.Size); err != nil {
-		return rec, false, err
+	if err := a.newBody(rec.ID, rec.Size, in.chunks, tx.frame(frameBody, last)); err != nil {
+		return rec, err
 	}
 	m.modseq++
 	if rec, err = m.add(rec); err != nil {
-		return rec, false, err
+		return rec, err
 	}
-	return rec, false, firstError(m.save(), a.remember(tok, actDeliver, rec))
+	if summary != nil {
+		m.b.sub(bSummaries).Put(uidKey(rec.UID), summary)
+	}
+	m.save()
+	return rec, a.remember(tok, actDeliver, rec)
 }
 
 // internalDate gives seconds and the zone in minutes; a date that is zero, or

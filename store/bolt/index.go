@@ -1,226 +1,242 @@
 package bolt
 
 import (
-	"encoding/binary"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	bbolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"domicile"
-	"domicile/store"
+	"domicile/store/segment"
 )
 
-// Names of buckets and fixed keys; doc.go draws the tree.
+// index is an ordered map of keys to values: bbolt, and over it what is durable in the log alone. A goroutine of its own brings that into bbolt.
+type index struct {
+	db    *bbolt.DB
+	step  func(string, func() error) error
+	tally *tally
+
+	mu      sync.RWMutex
+	top     *pending // guarded by mu
+	lsn     uint64   // guarded by mu; the last one in top, or before it
+	frozen  *pending // guarded by mu; being applied; nil = nothing
+	applied uint64   // guarded by mu; the last LSN that bbolt has
+	broken  error    // guarded by mu; a commit of bbolt may or may not be on disk
+	waiting error    // guarded by mu; why bbolt did not take frozen the last time
+	closing bool     // guarded by mu
+
+	work   chan work
+	change *sync.Cond    // of frozen, waiting, broken; its lock is mu
+	ending chan struct{} // closed with closing: nobody waits for another try
+	done   chan struct{}
+}
+
+type work struct {
+	keys *pending
+	lsn  uint64
+	act  func() // instead: something that must have bbolt for itself
+}
+
 var (
-	bMeta      = []byte("meta")
-	bAccounts  = []byte("accounts")
-	bAddresses = []byte("addresses")
-	bTables    = []byte("tables")
-	bErasing   = []byte("erasing")
-	bImporting = []byte("importing")
-
-	bMailboxes = []byte("mailboxes")
-	bNames     = []byte("names")
-	bBodies    = []byte("bodies")
-	bTokens    = []byte("tokens")
-	bOrder     = []byte("order")
-	bMessages  = []byte("messages")
-	bChanges   = []byte("changes")
-	bMissing   = []byte("+missing") // no account id has a "+"
-	bPieces    = []byte("+pieces")
-
+	bKeys     = []byte("index") // the bbolt bucket of the index
+	bMeta     = []byte("meta")  // and the one of what is about the file
 	kFormat   = []byte("format")
+	kApplied  = []byte("applied")
 	kRegion   = []byte("region")
 	kProof    = []byte("proof")
-	kRecord   = []byte("record")
-	kAddress  = []byte("address")
-	kUsage    = []byte("usage")
-	kValidity = []byte("uidvalidity")
-	kCounters = []byte("counters")
-	kMoving   = []byte("moving")
-	kPosition = []byte("+position")
-	kWhole    = []byte("+whole")
+	errClosed = domicile.E("store", domicile.Unavailable, "the store is closed")
 )
 
-// stamp marks a new index with format, region and a proof of the root key, and refuses an index with other marks.
-func (s *Store) stamp(db *bbolt.DB) error {
-	return db.Update(func(tx *bbolt.Tx) error {
-		if m := tx.Bucket(bMeta); m != nil {
-			return firstError(s.checkStamp(m), upgrade(tx))
+func startIndex(db *bbolt.DB, applied uint64, step func(string, func() error) error, t *tally) *index {
+	x := &index{db: db, step: step, tally: t, top: newPending(), applied: applied, lsn: applied, work: make(chan work, 2), ending: make(chan struct{}), done: make(chan struct{})}
+	x.change = sync.NewCond(&x.mu)
+	go x.run()
+	return x
+}
+
+// view runs fn on a snapshot. fn must copy what it keeps, and must not call out of this package: an open snapshot keeps pages from being used again.
+func (x *index) view(fn func(tx *txn) error) error {
+	x.mu.RLock()
+	top, frozen := x.top, x.frozen
+	db, err := x.db.Begin(false) // under the lock: bbolt has at least what is no longer pending
+	x.mu.RUnlock()
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return errClosed
+	}
+	if err != nil {
+		return err
+	}
+	defer db.Rollback()
+	return fn(&txn{top: top, frozen: frozen, db: db.Bucket(bKeys)})
+}
+
+// begin gives the writer a copy to work on; done ends its use of bbolt.
+func (x *index) begin(g *segment.Group) (next *pending, tx *txn, done func(), err error) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	db, err := x.db.Begin(false)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	next = x.top.Copy()
+	return next, &txn{top: next, frozen: x.frozen, db: db.Bucket(bKeys)}, func() { db.Rollback() }, nil
+}
+
+// publish makes what is durable visible.
+func (x *index) publish(next *pending, lsn uint64) {
+	x.mu.Lock()
+	x.top, x.lsn = next, lsn
+	x.mu.Unlock()
+}
+
+// freeze hands what is pending to bbolt, if that is at least so many keys and bbolt is not busy. Only the writer calls it, and Close after it.
+func (x *index) freeze(least int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.frozen != nil || x.top.Len() < least {
+		return
+	}
+	x.frozen, x.top = x.top, newPending()
+	x.work <- work{keys: x.frozen, lsn: x.lsn}
+}
+
+// room waits while too much is pending, and fails if bbolt does not take it.
+func (x *index) room() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for x.top.Len() >= maxPending && x.frozen != nil && x.broken == nil {
+		if x.waiting != nil {
+			return unavailable(x.waiting)
 		}
-		for _, name := range [][]byte{bMeta, bAccounts, bAddresses, bTables, bErasing, bImporting} {
-			if _, err := tx.CreateBucket(name); err != nil {
-				return err
+		x.change.Wait()
+	}
+	return nil
+}
+
+// newest is the last LSN that readers see.
+func (x *index) newest() uint64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.lsn
+}
+
+// lacks waits until bbolt is not busy, and says whether it has not all up to an LSN and would take it.
+func (x *index) lacks(lsn uint64) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for x.frozen != nil && x.waiting == nil && x.broken == nil {
+		x.change.Wait()
+	}
+	return x.applied < lsn && x.top.Len() > 0 && x.waiting == nil && x.broken == nil && !x.closing
+}
+
+func (x *index) failure() error {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.broken
+}
+
+// state tells how many keys wait for bbolt, and why they wait: for ever, or until it takes them.
+func (x *index) state() (pending int, broken, waiting error) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	pending = x.top.Len()
+	if x.frozen != nil {
+		pending += x.frozen.Len()
+	}
+	return pending, x.broken, x.waiting
+}
+
+// applyRetry is how long a commit of bbolt that was not done waits before it is tried again, as on a full disk.
+const applyRetry = time.Second
+
+func (x *index) run() {
+	defer close(x.done)
+	for w := range x.work {
+		if w.act != nil {
+			w.act()
+			continue
+		}
+		for {
+			done, err := x.apply(w)
+			if err != nil {
+				x.tally.applyErrors.Add(1)
+			}
+			x.mu.Lock()
+			if x.waiting = err; err == nil {
+				x.frozen, x.applied = nil, w.lsn
+			} else if done {
+				x.broken = err
+			}
+			x.change.Broadcast()
+			x.mu.Unlock()
+			if err == nil || done || !x.pause() {
+				break
 			}
 		}
-		proof, err := s.cfg.Sealer.SealRecord("", []byte(s.cfg.Region), place("region"))
-		if err != nil {
-			return err
+	}
+}
+
+// pause waits for the next try, or says that there is none.
+func (x *index) pause() bool {
+	select {
+	case <-time.After(applyRetry):
+		return true
+	case <-x.ending:
+		return false
+	}
+}
+
+// apply commits keys to bbolt with the LSN that they reach. done says, of an error, that the commit may be on disk.
+func (x *index) apply(w work) (done bool, err error) {
+	tx, err := x.db.Begin(true)
+	if err != nil {
+		return false, err
+	}
+	id := tx.ID()
+	b := tx.Bucket(bKeys)
+	w.keys.Scan(func(it item) bool {
+		if it.value == nil {
+			err = b.Delete([]byte(it.key))
+		} else {
+			err = b.Put([]byte(it.key), it.value)
 		}
-		m := tx.Bucket(bMeta)
-		return firstError(
-			m.Put(kFormat, number(format)),
-			m.Put(kRegion, []byte(s.cfg.Region)),
-			m.Put(kProof, proof))
+		return err == nil
 	})
-}
-
-// upgrade brings an index of format 1 to format 2, which has a place for accounts that are coming in. No account of it is
-// moving: nothing of that release could begin a move.
-func upgrade(tx *bbolt.Tx) error {
-	if readNumber(tx.Bucket(bMeta).Get(kFormat)) == format {
-		return nil
+	if err == nil {
+		err = tx.Bucket(bMeta).Put(kApplied, number(w.lsn))
 	}
-	_, err := tx.CreateBucketIfNotExists(bImporting)
-	return firstError(err, tx.Bucket(bMeta).Put(kFormat, number(format)))
-}
-
-func (s *Store) checkStamp(m *bbolt.Bucket) error {
-	if f := readNumber(m.Get(kFormat)); f > format {
-		return domicile.E("index", domicile.Invalid, fmt.Sprintf("its format is %d and this release reads up to %d: use a newer release", f, format))
-	}
-	if r := string(m.Get(kRegion)); r != string(s.cfg.Region) {
-		return domicile.Refuse("index", domicile.WrongRegion, "store/stamp",
-			fmt.Sprintf("this store belongs to region %q, not %q", r, s.cfg.Region))
-	}
-	if r, err := s.cfg.Sealer.OpenRecord("", m.Get(kProof), place("region")); err != nil || string(r) != string(s.cfg.Region) {
-		return domicile.E("index", domicile.Invalid, "this store was sealed under another root key: give the region's own key file")
-	}
-	return nil
-}
-
-// account is one account's part of the index, within a transaction.
-type account struct {
-	s  *Store
-	id domicile.AccountID
-	b  *bbolt.Bucket
-}
-
-func (s *Store) account(tx *bbolt.Tx, id domicile.AccountID) (account, error) {
-	b := tx.Bucket(bAccounts).Bucket([]byte(id))
-	if b == nil {
-		return account{}, domicile.E("account", domicile.NotExist, "no such account here")
-	}
-	return account{s, id, b}, nil
-}
-
-// served returns an account whose mail may be read and changed: a moving one is frozen.
-func (s *Store) served(tx *bbolt.Tx, id domicile.AccountID) (account, error) {
-	a, err := s.account(tx, id)
-	if err == nil && a.b.Get(kMoving) != nil {
-		err = domicile.E("account", domicile.Unavailable, "the account is on its way to another region")
-	}
-	return a, err
-}
-
-// seal and open keep v as sealed JSON, bound to its place in the account.
-func (a account) seal(v any, associated []byte) ([]byte, error) {
-	plain, err := json.Marshal(v)
 	if err != nil {
-		return nil, err
+		tx.Rollback()
+		return false, err
 	}
-	return a.s.cfg.Sealer.SealRecord(a.id, plain, associated)
-}
-
-func (s *Store) openRecord(id domicile.AccountID, sealed, associated []byte, v any) error {
-	plain, err := s.cfg.Sealer.OpenRecord(id, sealed, associated)
-	if err != nil {
-		return fmt.Errorf("index record does not open: %w", err)
+	if err := x.step("commit index", tx.Commit); err != nil {
+		tx.Rollback() // no effect if Commit ended the transaction itself
+		return commitFailed(x.db, id), fmt.Errorf("commit the index: %w", err)
 	}
-	return json.Unmarshal(plain, v)
+	return false, nil
 }
 
-// mailbox is one mailbox's part of the index, within a transaction. Its counters
-// are written back by save.
-type mailbox struct {
-	account
-	id domicile.MailboxID
-	b  *bbolt.Bucket
-	counters
-}
-
-func (a account) mailbox(id domicile.MailboxID) (*mailbox, error) {
-	b := a.b.Bucket(bMailboxes).Bucket([]byte(id))
-	if b == nil {
-		return nil, domicile.E("mailbox", domicile.NotExist, "no such mailbox")
+// close brings all that is pending into bbolt. What does not get there is in the log.
+func (x *index) close() error {
+	x.mu.Lock()
+	for x.frozen != nil && x.waiting == nil && x.broken == nil {
+		x.change.Wait()
 	}
-	m := &mailbox{account: a, id: id, b: b}
-	return m, m.counters.decode(b.Get(kCounters))
-}
-
-func (a account) mailboxNamed(canonical string) (*mailbox, error) {
-	id := a.b.Bucket(bNames).Get(a.nameKey(canonical))
-	if id == nil {
-		return nil, domicile.E("mailbox", domicile.NotExist, "no mailbox of that name")
-	}
-	return a.mailbox(domicile.MailboxID(id))
-}
-
-func (a account) nameKey(canonical string) []byte {
-	return a.s.cfg.Sealer.Digest("mailbox", string(a.id), canonical)
-}
-
-func (m *mailbox) save() error { return m.b.Put(kCounters, m.counters.encode()) }
-
-// counters are the numbers of a mailbox. They rest unsealed: they change with
-// every act and say nothing that the number of index records does not say.
-type counters struct {
-	validity uint32
-	next     store.UID
-	modseq   store.ModSeq
-	messages uint32
-	unseen   uint32
-	size     int64
-}
-
-func (c *counters) encode() []byte {
-	b := binary.BigEndian.AppendUint32(nil, c.validity)
-	b = binary.BigEndian.AppendUint32(b, uint32(c.next))
-	b = binary.BigEndian.AppendUint64(b, uint64(c.modseq))
-	b = binary.BigEndian.AppendUint32(b, c.messages)
-	b = binary.BigEndian.AppendUint32(b, c.unseen)
-	return binary.BigEndian.AppendUint64(b, uint64(c.size))
-}
-
-func (c *counters) decode(b []byte) error {
-	if len(b) != 32 {
-		return fmt.Errorf("counters of a mailbox are damaged: run fsck")
-	}
-	c.validity = binary.BigEndian.Uint32(b)
-	c.next = store.UID(binary.BigEndian.Uint32(b[4:]))
-	c.modseq = store.ModSeq(binary.BigEndian.Uint64(b[8:]))
-	c.messages = binary.BigEndian.Uint32(b[16:])
-	c.unseen = binary.BigEndian.Uint32(b[20:])
-	c.size = int64(binary.BigEndian.Uint64(b[24:]))
-	return nil
-}
-
-// place joins parts so that no two lists of parts give the same bytes.
-func place(parts ...string) []byte {
-	var b []byte
-	for _, p := range parts {
-		b = binary.AppendUvarint(b, uint64(len(p)))
-		b = append(b, p...)
-	}
-	return b
-}
-
-func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
-
-// readNumber takes an absent number as 0.
-func readNumber(b []byte) uint64 {
-	if len(b) != 8 {
-		return 0
-	}
-	return binary.BigEndian.Uint64(b)
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
+	if x.frozen == nil && x.broken == nil && x.top.Len() > 0 {
+		x.frozen, x.top = x.top, newPending()
+		x.work <- work{keys: x.frozen, lsn: x.lsn}
+		for x.frozen != nil && x.waiting == nil && x.broken == nil {
+			x.change.Wait()
 		}
 	}
-	return nil
+	x.closing = true
+	close(x.ending)
+	x.mu.Unlock()
+	close(x.work)
+	<-x.done
+	return x.db.Close()
 }

@@ -21,7 +21,7 @@ func TestLimits(t *testing.T) {
 	newPerson(r)
 	r.MustDeliver(person, "INBOX", "x")
 
-	edit(t, s, func(m *mailbox) { m.account.b.Bucket(bMailboxes).SetSequence(store.MaxMailboxes - 1) })
+	edit(t, s, func(m *mailbox) { m.account.b.Put(kBoxes, number(store.MaxMailboxes-1)) })
 	if _, err := s.CreateMailbox(ctx, "", person, "Last", ""); err != nil {
 		t.Error(err)
 	}
@@ -56,7 +56,7 @@ func TestTokenCount(t *testing.T) {
 		}
 	}
 	deliver("first")
-	edit(t, s, func(m *mailbox) { m.account.b.Bucket(bOrder).SetSequence(store.TokenCount - 1) })
+	edit(t, s, func(m *mailbox) { m.account.b.Put(kSequence, number(store.TokenCount-1)) })
 	deliver("as many as are kept")
 	deliver("first")
 	if n := len(r.List(person, "Archive")); n != 2 {

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	bbolt "go.etcd.io/bbolt"
-
 	"domicile"
 	"domicile/store"
 )
@@ -28,7 +26,8 @@ func (m *mailbox) putRecord(rec mailboxRecord) error {
 	if err != nil {
 		return err
 	}
-	return m.b.Put(kRecord, sealed)
+	m.b.Put(kRecord, sealed)
+	return nil
 }
 
 func (m *mailbox) record() (rec mailboxRecord, err error) {
@@ -53,37 +52,36 @@ func (a account) nextValidity() uint64 {
 
 // makeMailbox makes one mailbox.
 func (a account) makeMailbox(rec mailboxRecord) (*mailbox, error) {
-	all := a.b.Bucket(bMailboxes)
-	if all.Sequence() >= store.MaxMailboxes {
+	if readNumber(a.b.Get(kBoxes)) >= store.MaxMailboxes {
 		return nil, domicile.E("mailbox", domicile.TooLarge, "the account has 16384 mailboxes: delete some first")
 	}
-	if a.b.Bucket(bNames).Get(a.nameKey(rec.Name)) != nil {
+	if a.b.sub(bNames).Get(a.nameKey(rec.Name)) != nil {
 		return nil, domicile.E("mailbox", domicile.Exist, "there is a mailbox of that name")
 	}
 	m := &mailbox{account: a, id: domicile.MailboxID(domicile.NewID("b"))}
 	validity := a.nextValidity()
 	m.counters = counters{validity: uint32(validity), next: 1, modseq: 1}
-	var err error
-	if m.b, err = all.CreateBucket([]byte(m.id)); err != nil {
-		return nil, err
-	}
-	for _, name := range [][]byte{bMessages, bChanges} {
-		if _, err := m.b.CreateBucket(name); err != nil {
-			return nil, err
-		}
-	}
-	return m, firstError(
-		m.putRecord(rec),
-		m.save(),
-		a.b.Put(kValidity, number(validity)),
-		a.b.Bucket(bNames).Put(a.nameKey(rec.Name), []byte(m.id)),
-		all.SetSequence(all.Sequence()+1)) // counts the mailboxes
+	a.b.Put(kValidity, number(validity))
+	return m, m.enter(rec)
+}
+
+// enter writes a mailbox that is new to the account.
+func (m *mailbox) enter(rec mailboxRecord) error {
+	m.b = m.account.b.sub(bMailboxes).sub([]byte(m.id))
+	m.save()
+	m.account.b.sub(bNames).Put(m.nameKey(rec.Name), []byte(m.id))
+	m.account.countMailboxes(1)
+	return m.putRecord(rec)
+}
+
+func (a account) countMailboxes(more int) {
+	a.b.Put(kBoxes, number(readNumber(a.b.Get(kBoxes))+uint64(more)))
 }
 
 // makeParents makes the levels above name that are not there.
 func (a account) makeParents(name string) error {
 	for i, c := range name {
-		if c != '/' || a.b.Bucket(bNames).Get(a.nameKey(name[:i])) != nil {
+		if c != '/' || a.b.sub(bNames).Get(a.nameKey(name[:i])) != nil {
 			continue
 		}
 		if _, err := a.makeMailbox(mailboxRecord{Name: name[:i]}); err != nil {
@@ -114,12 +112,12 @@ func (s *Store) openMailbox(acct domicile.AccountID, m sealedMailbox) (store.Mai
 func (s *Store) Mailboxes(_ context.Context, acct domicile.AccountID) ([]store.Mailbox, error) {
 	const op = "list mailboxes"
 	var found []sealedMailbox
-	err := s.view(func(tx *bbolt.Tx) error {
+	err := s.view(func(tx *txn) error {
 		a, err := s.served(tx, acct)
 		if err != nil {
 			return err
 		}
-		return a.b.Bucket(bMailboxes).ForEachBucket(func(id []byte) error {
+		return a.b.sub(bMailboxes).ForEachBucket(func(id []byte) error {
 			m, err := a.mailbox(domicile.MailboxID(id))
 			if err == nil {
 				found = append(found, m.copyOut())
@@ -158,7 +156,7 @@ func (s *Store) MailboxByName(_ context.Context, acct domicile.AccountID, name s
 		return store.Mailbox{}, domicile.W(op, err)
 	}
 	var found sealedMailbox
-	err = s.view(func(tx *bbolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		m, err := s.named(tx, acct, name)
 		if err == nil {
 			found = m.copyOut()
@@ -172,7 +170,7 @@ func (s *Store) MailboxByName(_ context.Context, acct domicile.AccountID, name s
 	return mb, domicile.W(op, err)
 }
 
-func (s *Store) named(tx *bbolt.Tx, acct domicile.AccountID, canonical string) (*mailbox, error) {
+func (s *Store) named(tx *txn, acct domicile.AccountID, canonical string) (*mailbox, error) {
 	a, err := s.served(tx, acct)
 	if err != nil {
 		return nil, err
@@ -189,7 +187,7 @@ func (s *Store) CreateMailbox(ctx context.Context, tok store.Token, acct domicil
 		return store.Mailbox{}, domicile.W(op, err)
 	}
 	var made store.Mailbox
-	err := s.update(ctx, acct, func(tx *bbolt.Tx) error {
+	err := s.update(ctx, acct, func(tx *txn) error {
 		a, err := s.served(tx, acct)
 		if err != nil {
 			return err
@@ -221,7 +219,7 @@ func (s *Store) Subscribe(ctx context.Context, acct domicile.AccountID, name str
 	if err != nil {
 		return domicile.W(op, err)
 	}
-	err = s.update(ctx, acct, func(tx *bbolt.Tx) error {
+	err = s.update(ctx, acct, func(tx *txn) error {
 		m, err := s.named(tx, acct, name)
 		if err != nil {
 			return err
@@ -246,9 +244,7 @@ func (s *Store) DeleteMailbox(ctx context.Context, acct domicile.AccountID, name
 	if err != nil {
 		return domicile.W(op, err)
 	}
-	var gone []domicile.MessageID
-	err = s.update(ctx, acct, func(tx *bbolt.Tx) error {
-		gone = nil
+	err = s.update(ctx, acct, func(tx *txn) error {
 		m, err := s.named(tx, acct, name)
 		if err != nil {
 			return err
@@ -258,22 +254,15 @@ func (s *Store) DeleteMailbox(ctx context.Context, acct domicile.AccountID, name
 			return err
 		}
 		for _, r := range records {
-			last, err := m.unref(r.ID)
-			if err != nil {
+			if err := m.unref(r.ID); err != nil {
 				return err
 			}
-			if last {
-				gone = append(gone, r.ID)
-			}
 		}
-		all := m.account.b.Bucket(bMailboxes)
-		return firstError(
-			m.account.b.Bucket(bNames).Delete(m.nameKey(name)),
-			all.DeleteBucket([]byte(m.id)),
-			all.SetSequence(all.Sequence()-1))
+		m.account.b.sub(bNames).Delete(m.nameKey(name))
+		m.account.countMailboxes(-1)
+		for !m.b.deleteSome(1 << 20) {
+		}
+		return nil
 	})
-	if err == nil {
-		s.removeBodies(acct, gone)
-	}
 	return domicile.W(op, err)
 }

@@ -7,13 +7,11 @@ import (
 	"strconv"
 	"time"
 
-	bbolt "go.etcd.io/bbolt"
-
 	"domicile"
 	"domicile/store"
 )
 
-// messageRecord is what rests, sealed, of a message in a mailbox.
+// messageRecord is what rests, sealed, of a message in a mailbox; as JSON it is the result of a token.
 type messageRecord struct {
 	ID       domicile.MessageID
 	UID      store.UID
@@ -62,13 +60,37 @@ func messagePlace(acct domicile.AccountID, mbox domicile.MailboxID, uid store.UI
 	return place("message", string(acct), string(mbox), strconv.FormatUint(uint64(uid), 10))
 }
 
-func (s *Store) openMessage(acct domicile.AccountID, mbox domicile.MailboxID, uid store.UID, sealed []byte) (r messageRecord, err error) {
-	return r, s.openRecord(acct, sealed, messagePlace(acct, mbox, uid), &r)
+func (s *Store) openMessage(acct domicile.AccountID, mbox domicile.MailboxID, uid store.UID, value []byte) (r messageRecord, err error) {
+	id, sealed, err := splitMessage(value)
+	if err != nil {
+		return r, err
+	}
+	plain, err := s.cfg.Sealer.OpenRecord(acct, sealed, messagePlace(acct, mbox, uid))
+	if err != nil {
+		return r, fmt.Errorf("index record does not open: %w", err)
+	}
+	if err = r.decode(plain); err == nil && string(r.ID) != string(id) {
+		err = errDamaged
+	}
+	return r, err
+}
+
+// splitMessage parts the value of an entry: the message's id, which says nothing and which searches look for, and the sealed record.
+func splitMessage(value []byte) (id, sealed []byte, err error) {
+	if len(value) == 0 || len(value) < 1+int(value[0]) {
+		return nil, nil, errDamaged
+	}
+	n := 1 + int(value[0])
+	return value[1:n], value[n:], nil
+}
+
+func joinMessage(id domicile.MessageID, sealed []byte) []byte {
+	return append(appendString(make([]byte, 0, 1+len(id)+len(sealed)), string(id)), sealed...)
 }
 
 // get returns ok false if there is no such UID.
 func (m *mailbox) get(uid store.UID) (r messageRecord, ok bool, err error) {
-	sealed := m.b.Bucket(bMessages).Get(uidKey(uid))
+	sealed := m.b.sub(bMessages).Get(uidKey(uid))
 	if sealed == nil {
 		return r, false, nil
 	}
@@ -78,7 +100,7 @@ func (m *mailbox) get(uid store.UID) (r messageRecord, ok bool, err error) {
 
 // all returns every message, by UID.
 func (m *mailbox) all() (records []messageRecord, err error) {
-	err = m.b.Bucket(bMessages).ForEach(func(k, sealed []byte) error {
+	err = m.b.sub(bMessages).ForEach(func(k, sealed []byte) error {
 		r, err := m.s.openMessage(m.account.id, m.id, readUID(k), sealed)
 		records = append(records, r)
 		return err
@@ -107,13 +129,13 @@ func (m *mailbox) some(uids []store.UID) (records []messageRecord, err error) {
 
 // put writes a record and its entry in the list of changes.
 func (m *mailbox) put(r messageRecord) error {
-	sealed, err := m.seal(r, messagePlace(m.account.id, m.id, r.UID))
+	sealed, err := m.s.cfg.Sealer.SealRecord(m.account.id, r.encode(), messagePlace(m.account.id, m.id, r.UID))
 	if err != nil {
 		return err
 	}
-	return firstError(
-		m.b.Bucket(bMessages).Put(uidKey(r.UID), sealed),
-		m.b.Bucket(bChanges).Put(changeKey(r.ModSeq, r.UID), isLive))
+	m.b.sub(bMessages).Put(uidKey(r.UID), joinMessage(r.ID, sealed))
+	m.b.sub(bChanges).Put(changeKey(r.ModSeq, r.UID), isLive)
+	return nil
 }
 
 // add gives a record the next UID and the mailbox's present ModSeq, which the
@@ -132,8 +154,8 @@ func (m *mailbox) add(r messageRecord) (messageRecord, error) {
 	return r, m.put(r)
 }
 
-// addCopies adds records whose bodies the account has already, as one act.
-func (m *mailbox) addCopies(records []messageRecord) ([]messageRecord, error) {
+// addCopies adds records of another mailbox of the account, as one act.
+func (m *mailbox) addCopies(from *mailbox, records []messageRecord) ([]messageRecord, error) {
 	m.modseq++
 	made := make([]messageRecord, len(records))
 	for i, r := range records {
@@ -145,115 +167,31 @@ func (m *mailbox) addCopies(records []messageRecord) ([]messageRecord, error) {
 		if made[i], err = m.add(r); err != nil {
 			return nil, err
 		}
+		if summary := from.b.sub(bSummaries).Get(uidKey(r.UID)); summary != nil {
+			m.b.sub(bSummaries).Put(uidKey(made[i].UID), bytes.Clone(summary))
+		}
 	}
 	return made, nil
 }
 
-// drop removes records as one act and returns the bodies that nothing names any more.
-func (m *mailbox) drop(records []messageRecord) (gone []domicile.MessageID, err error) {
+// drop removes records as one act, and the bodies that nothing names any more.
+func (m *mailbox) drop(records []messageRecord) error {
 	m.modseq++
 	for _, r := range records {
-		last, err := m.unref(r.ID)
-		if err != nil {
-			return nil, err
-		}
-		if last {
-			gone = append(gone, r.ID)
+		if err := m.unref(r.ID); err != nil {
+			return err
 		}
 		m.messages--
 		m.size -= r.Size
 		if r.unseen() {
 			m.unseen--
 		}
-		err = firstError(
-			m.b.Bucket(bMessages).Delete(uidKey(r.UID)),
-			m.b.Bucket(bChanges).Delete(changeKey(r.ModSeq, r.UID)),
-			m.b.Bucket(bChanges).Put(changeKey(m.modseq, r.UID), isVanished))
-		if err != nil {
-			return nil, err
-		}
+		m.b.sub(bMessages).Delete(uidKey(r.UID))
+		m.b.sub(bSummaries).Delete(uidKey(r.UID))
+		m.b.sub(bChanges).Delete(changeKey(r.ModSeq, r.UID))
+		m.b.sub(bChanges).Put(changeKey(m.modseq, r.UID), isVanished)
 	}
-	return gone, nil
-}
-
-// bodyRecord counts who names a body. It rests unsealed: two numbers.
-type bodyRecord struct {
-	refs uint32
-	size int64
-}
-
-func (r bodyRecord) encode() []byte {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, r.refs), uint64(r.size))
-}
-
-func decodeBody(b []byte) (r bodyRecord, err error) {
-	if len(b) != 12 {
-		return r, fmt.Errorf("the index entry of a body is missing or damaged: run fsck")
-	}
-	return bodyRecord{binary.BigEndian.Uint32(b), int64(binary.BigEndian.Uint64(b[4:]))}, nil
-}
-
-// newBody counts a new body against the quota.
-func (a account) newBody(id domicile.MessageID, size int64) error {
-	var rec store.Account
-	if err := a.s.openRecord(a.id, a.b.Get(kRecord), accountPlace(a.id), &rec); err != nil {
-		return err
-	}
-	used := int64(readNumber(a.b.Get(kUsage))) + size
-	if rec.Quota > 0 && used > rec.Quota {
-		return &domicile.Error{Op: "quota", Kind: domicile.TooLarge, Err: store.ErrOverQuota}
-	}
-	return firstError(
-		a.b.Bucket(bBodies).Put([]byte(id), bodyRecord{1, size}.encode()),
-		a.b.Put(kUsage, number(uint64(used))))
-}
-
-func (a account) ref(id domicile.MessageID) error {
-	r, err := decodeBody(a.b.Bucket(bBodies).Get([]byte(id)))
-	if err != nil {
-		return err
-	}
-	r.refs++
-	return a.b.Bucket(bBodies).Put([]byte(id), r.encode())
-}
-
-// unref says whether that was the last one; the caller removes the file after the commit.
-func (a account) unref(id domicile.MessageID) (last bool, err error) {
-	r, err := decodeBody(a.b.Bucket(bBodies).Get([]byte(id)))
-	if err != nil {
-		return false, err
-	}
-	if r.refs > 1 {
-		r.refs--
-		return false, a.b.Bucket(bBodies).Put([]byte(id), r.encode())
-	}
-	used := readNumber(a.b.Get(kUsage)) - uint64(r.size)
-	return true, firstError(
-		a.b.Bucket(bBodies).Delete([]byte(id)),
-		a.b.Put(kUsage, number(used)))
-}
-
-// removeBodies removes files after their index entries are gone. What fails is swept at the next opening.
-func (s *Store) removeBodies(acct domicile.AccountID, ids []domicile.MessageID) {
-	for _, id := range ids {
-		if err := s.bodies.remove(acct, id); err != nil {
-			s.cfg.Log.Warn("store: the body of an expunged message stays until the next start", "error", err)
-		}
-	}
-}
-
-// knowsBody is for the sweep.
-func (s *Store) knowsBody(acct domicile.AccountID, id domicile.MessageID) (known bool, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
-		if b := tx.Bucket(bAccounts).Bucket([]byte(acct)); b != nil {
-			known = b.Bucket(bBodies).Get([]byte(id)) != nil
-		}
-		if a, ok := s.arrival(tx, acct); ok {
-			known = known || a.received(id)
-		}
-		return nil
-	})
-	return known, err
+	return nil
 }
 
 // cloneEntry copies out of a snapshot.

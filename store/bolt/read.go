@@ -5,13 +5,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"io"
-	"os"
 	"slices"
-
-	bbolt "go.etcd.io/bbolt"
 
 	"domicile"
 	"domicile/store"
@@ -21,13 +16,13 @@ import (
 func (s *Store) Messages(_ context.Context, acct domicile.AccountID, mbox domicile.MailboxID) ([]store.Message, error) {
 	const op = "list messages"
 	var sealed []entry
-	err := s.view(func(tx *bbolt.Tx) error {
+	err := s.view(func(tx *txn) error {
 		m, err := s.mailboxByID(tx, acct, mbox)
 		if err != nil {
 			return err
 		}
 		sealed = make([]entry, 0, m.messages)
-		return m.b.Bucket(bMessages).ForEach(func(k, v []byte) error {
+		return m.b.sub(bMessages).ForEach(func(k, v []byte) error {
 			sealed = append(sealed, cloneEntry(k, v))
 			return nil
 		})
@@ -39,7 +34,7 @@ func (s *Store) Messages(_ context.Context, acct domicile.AccountID, mbox domici
 	return all, domicile.W(op, err)
 }
 
-func (s *Store) mailboxByID(tx *bbolt.Tx, acct domicile.AccountID, id domicile.MailboxID) (*mailbox, error) {
+func (s *Store) mailboxByID(tx *txn, acct domicile.AccountID, id domicile.MailboxID) (*mailbox, error) {
 	a, err := s.served(tx, acct)
 	if err != nil {
 		return nil, err
@@ -68,7 +63,7 @@ func (s *Store) Since(_ context.Context, acct domicile.AccountID, mbox domicile.
 		sealed []entry
 		c      store.Changes
 	)
-	err := s.view(func(tx *bbolt.Tx) error {
+	err := s.view(func(tx *txn) error {
 		m, err := s.mailboxByID(tx, acct, mbox)
 		if err != nil {
 			return err
@@ -94,9 +89,10 @@ func (m *mailbox) since(seq store.ModSeq) (changed []entry, vanished []store.UID
 	if seq >= m.modseq {
 		return nil, nil
 	}
-	messages := m.b.Bucket(bMessages)
-	c := m.b.Bucket(bChanges).Cursor()
-	for k, v := c.Seek(number(uint64(seq) + 1)); k != nil; k, v = c.Next() {
+	messages := m.b.sub(bMessages)
+	walk := m.b.sub(bChanges).entries()
+	for ok := walk.seek(number(uint64(seq) + 1)); ok; ok = walk.next() {
+		k, v := walk.key[len(walk.prefix):], walk.value
 		uid := store.UID(binary.BigEndian.Uint32(k[8:]))
 		if bytes.Equal(v, isVanished) {
 			vanished = append(vanished, uid)
@@ -112,26 +108,16 @@ func (m *mailbox) since(seq store.ModSeq) (changed []entry, vanished []store.UID
 // Body opens the bytes of a message.
 func (s *Store) Body(_ context.Context, acct domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error) {
 	const op = "open body"
-	known := false
-	err := s.view(func(tx *bbolt.Tx) error {
+	var rec bodyRecord
+	err := s.view(func(tx *txn) error {
 		a, err := s.served(tx, acct)
 		if err == nil {
-			known = a.b.Bucket(bBodies).Get([]byte(id)) != nil
+			rec, err = a.body(id)
 		}
 		return err
 	})
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	if !known {
-		return nil, domicile.E(op, domicile.NotExist, "no such message")
-	}
-	r, err := s.bodies.open(acct, id)
-	if errors.Is(err, os.ErrNotExist) {
-		if still, _ := s.knowsBody(acct, id); still {
-			return nil, fmt.Errorf("%s: the file of a message is missing: run fsck", op)
-		}
-		return nil, domicile.E(op, domicile.NotExist, "the message was expunged meanwhile")
-	}
-	return r, domicile.W(op, err)
+	return s.openBody(acct, id, rec), nil
 }

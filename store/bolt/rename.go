@@ -4,8 +4,6 @@ import (
 	"context"
 	"strings"
 
-	bbolt "go.etcd.io/bbolt"
-
 	"domicile"
 	"domicile/store"
 )
@@ -22,7 +20,7 @@ func (s *Store) RenameMailbox(ctx context.Context, acct domicile.AccountID, from
 	if err != nil {
 		return domicile.W(op, err)
 	}
-	err = s.update(ctx, acct, func(tx *bbolt.Tx) error {
+	err = s.update(ctx, acct, func(tx *txn) error {
 		m, err := s.named(tx, acct, from)
 		if err != nil {
 			return err
@@ -48,19 +46,21 @@ func (m *mailbox) empty(to string) error {
 	if err != nil || len(records) == 0 {
 		return err
 	}
-	if _, err := dst.addCopies(records); err != nil {
+	if _, err := dst.addCopies(m, records); err != nil {
 		return err
 	}
-	if _, err := m.drop(records); err != nil {
+	if err := m.drop(records); err != nil {
 		return err
 	}
-	return firstError(dst.save(), m.save())
+	dst.save()
+	m.save()
+	return nil
 }
 
 // rename gives a mailbox and its children their new names: all of them, or an
 // error and the transaction is dropped.
 func (a account) rename(from, to string) error {
-	names := a.b.Bucket(bNames)
+	names := a.b.sub(bNames)
 	if names.Get(a.nameKey(to)) != nil {
 		return domicile.E("mailbox", domicile.Exist, "there is a mailbox of that name")
 	}
@@ -69,7 +69,7 @@ func (a account) rename(from, to string) error {
 		rec mailboxRecord
 	}
 	var list []renamed
-	err := a.b.Bucket(bMailboxes).ForEachBucket(func(id []byte) error {
+	err := a.b.sub(bMailboxes).ForEachBucket(func(id []byte) error {
 		m, err := a.mailbox(domicile.MailboxID(id))
 		if err != nil {
 			return err
@@ -84,9 +84,7 @@ func (a account) rename(from, to string) error {
 		return err
 	}
 	for _, r := range list {
-		if err := names.Delete(a.nameKey(r.rec.Name)); err != nil {
-			return err
-		}
+		names.Delete(a.nameKey(r.rec.Name))
 	}
 	for _, r := range list {
 		name, err := store.MailboxName(to + strings.TrimPrefix(r.rec.Name, from))
@@ -97,9 +95,10 @@ func (a account) rename(from, to string) error {
 			return domicile.E("mailbox", domicile.Exist, "there is a mailbox of that name")
 		}
 		r.rec.Name = name
-		if err := firstError(r.m.putRecord(r.rec), names.Put(a.nameKey(name), []byte(r.m.id))); err != nil {
+		if err := r.m.putRecord(r.rec); err != nil {
 			return err
 		}
+		names.Put(a.nameKey(name), []byte(r.m.id))
 	}
 	return nil
 }

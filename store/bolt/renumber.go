@@ -1,10 +1,7 @@
 package bolt
 
 import (
-	"bytes"
 	"context"
-
-	bbolt "go.etcd.io/bbolt"
 
 	"domicile"
 )
@@ -15,28 +12,26 @@ import (
 func (s *Store) Renumber(ctx context.Context) error {
 	const op = "renumber mailboxes"
 	var ids []domicile.AccountID
-	err := s.view(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bAccounts).ForEachBucket(func(id []byte) error {
-			ids = append(ids, domicile.AccountID(bytes.Clone(id)))
-			return nil
-		})
+	err := s.view(func(tx *txn) error {
+		ids = s.accountIDs(tx)
+		return nil
 	})
 	for _, id := range ids {
 		if err == nil {
-			err = s.update(ctx, id, func(tx *bbolt.Tx) error { return s.renumber(tx, id) })
+			err = s.update(ctx, id, func(tx *txn) error { return s.renumber(tx, id) })
 		}
 	}
 	return domicile.W(op, err)
 }
 
-func (s *Store) renumber(tx *bbolt.Tx, id domicile.AccountID) error {
+func (s *Store) renumber(tx *txn, id domicile.AccountID) error {
 	a, err := s.account(tx, id)
 	if err != nil {
 		return err
 	}
 	var all []*mailbox // a bucket is not changed while it is walked
-	err = a.b.Bucket(bMailboxes).ForEachBucket(func(name []byte) error {
-		m, err := a.mailbox(domicile.MailboxID(bytes.Clone(name)))
+	err = a.b.sub(bMailboxes).ForEachBucket(func(name []byte) error {
+		m, err := a.mailbox(domicile.MailboxID(name))
 		all = append(all, m)
 		return err
 	})
@@ -46,9 +41,8 @@ func (s *Store) renumber(tx *bbolt.Tx, id domicile.AccountID) error {
 	for _, m := range all {
 		validity := a.nextValidity()
 		m.validity = uint32(validity)
-		if err := firstError(m.save(), a.b.Put(kValidity, number(validity))); err != nil {
-			return err
-		}
+		m.save()
+		a.b.Put(kValidity, number(validity))
 	}
 	return nil
 }

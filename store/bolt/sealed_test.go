@@ -9,13 +9,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
-	bbolt "go.etcd.io/bbolt"
-
 	"domicile"
 	"domicile/store"
+	"domicile/store/segment"
 	"domicile/store/storetest"
 )
 
@@ -77,6 +77,7 @@ func TestNothingReadable(t *testing.T) {
 	no(err)
 	_, err = in.Write([]byte(strings.Repeat(marker, 10_000)))
 	no(err)
+	no(r.Store.(*Store).Compact(ctx)) // a base, too
 	if found := readable(t, r.At.Dir); len(found) > 0 {
 		t.Fatal("can be read in", found)
 	}
@@ -91,78 +92,10 @@ func TestNothingReadable(t *testing.T) {
 	}
 }
 
-// bodyFile returns the path of a message's file.
-func bodyFile(s *Store, id domicile.MessageID) string { return s.bodies.path(person, id) }
-
-// A body, or a record, that was altered, cut or put into another's place does not open.
-func TestSwappedAndAltered(t *testing.T) {
-	ctx := context.Background()
-	dir := t.TempDir()
-	at := storetest.At{Dir: dir, Region: storetest.Region, Sealer: storetest.NewSealer("x")}
-	s, err := Open(Config{Dir: dir, Region: at.Region, Sealer: at.Sealer})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	r := &storetest.Rig{Store: s, T: t}
-	newPerson(r)
-	a := r.MustDeliver(person, "INBOX", strings.Repeat("a", 40<<10))
-	b := r.MustDeliver(person, "INBOX", strings.Repeat("b", 40<<10))
-	bytesA, bytesB := files(t, dir)[bodyFile(s, a.ID)], files(t, dir)[bodyFile(s, b.ID)]
-	altered := bytes.Clone(bytesA)
-	altered[len(altered)/2] ^= 1
-	for name, bad := range map[string][]byte{
-		"another's": bytesB, "altered": altered, "empty": nil, "cut": bytesA[:len(bytesA)-1], "longer": append(bytes.Clone(bytesA), 0),
-		"cut between segments": bytesA[:32+2*(16<<10+16)],
-	} {
-		if err := os.WriteFile(bodyFile(s, a.ID), bad, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := r.ReadBody(person, a.ID); err == nil {
-			t.Errorf("a body that is %s opened", name)
-		}
-		if s.Check(ctx) == nil {
-			t.Errorf("Check does not see a body that is %s", name)
-		}
-	}
-	os.WriteFile(bodyFile(s, a.ID), bytesA, 0o600)
-	if err := s.Check(ctx); err != nil {
-		t.Fatal(err)
-	}
-	table, err := s.Table("t")
-	if err == nil {
-		err = errors.Join(table.Put("k1", []byte("1")), table.Put("k2", []byte("2")))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = s.db.Update(func(tx *bbolt.Tx) error {
-		records, other := tx.Bucket(bTables).Bucket(s.cfg.Sealer.Digest("table", "t")), s.cfg.Sealer.Digest("table key", "t", "k2")
-		return records.Put(s.cfg.Sealer.Digest("table key", "t", "k1"), bytes.Clone(records.Get(other)))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := table.Get("k1"); err == nil {
-		t.Error("a table's record opened in another's place")
-	}
-	if s.Check(ctx) == nil {
-		t.Error("Check does not see a record in another's place")
-	}
-	edit(t, s, func(m *mailbox) {
-		messages := m.b.Bucket(bMessages)
-		first, second := bytes.Clone(messages.Get(uidKey(1))), bytes.Clone(messages.Get(uidKey(2)))
-		messages.Put(uidKey(1), second)
-		messages.Put(uidKey(2), first)
-	})
-	if _, err := s.Messages(ctx, person, s.inboxOf(person)); err == nil {
-		t.Error("swapped records opened")
-	}
-}
-
 // edit changes the index behind the store's back.
 func edit(t *testing.T, s *Store, fn func(inbox *mailbox)) {
-	err := s.db.Update(func(tx *bbolt.Tx) error {
+	t.Helper()
+	err := s.update(context.Background(), "", func(tx *txn) error {
 		m, err := s.named(tx, person, store.Inbox)
 		if err == nil {
 			fn(m)
@@ -174,55 +107,162 @@ func edit(t *testing.T, s *Store, fn func(inbox *mailbox)) {
 	}
 }
 
-// Check finds each kind of damage.
-func TestCheckFinds(t *testing.T) {
-	for name, damage := range map[string]func(s *Store, m *mailbox){
-		"counter":           func(_ *Store, m *mailbox) { m.unseen++; m.save() },
-		"uidnext":           func(_ *Store, m *mailbox) { m.next = 1; m.save() },
-		"modseq":            func(_ *Store, m *mailbox) { m.modseq = 1; m.save() },
-		"no message":        func(_ *Store, m *mailbox) { m.b.Bucket(bMessages).Delete(uidKey(1)) },
-		"no change":         func(_ *Store, m *mailbox) { m.b.Bucket(bChanges).Delete(changeKey(2, 1)) },
-		"vanished and here": func(_ *Store, m *mailbox) { m.b.Bucket(bChanges).Put(changeKey(3, 1), isVanished) },
-		"reference count":   func(_ *Store, m *mailbox) { m.ref(firstID(m)) },
-		"no body entry":     func(_ *Store, m *mailbox) { m.account.b.Bucket(bBodies).Delete([]byte(firstID(m))) },
-		"no file":           func(s *Store, m *mailbox) { os.Remove(bodyFile(s, firstID(m))) },
-		"orphan file": func(s *Store, m *mailbox) {
-			os.WriteFile(filepath.Join(filepath.Dir(bodyFile(s, firstID(m))), "a1."+string(firstID(m))+"x"), nil, 0o600)
-		},
-		"stray file":  func(s *Store, _ *mailbox) { os.WriteFile(filepath.Join(s.bodies.staging, "x"), nil, 0o600) },
-		"usage":       func(_ *Store, m *mailbox) { m.account.b.Put(kUsage, number(1)) },
-		"name":        func(_ *Store, m *mailbox) { m.account.b.Bucket(bNames).Delete(m.nameKey("INBOX")) },
-		"token order": func(_ *Store, m *mailbox) { m.account.b.Bucket(bOrder).Delete(number(1)) },
-		"validity":    func(_ *Store, m *mailbox) { m.validity++; m.save(); m.account.b.Put(kValidity, number(1)) },
-		"moving":      func(_ *Store, m *mailbox) { m.account.b.Put(kMoving, []byte{1}) },
-		"address":     func(s *Store, m *mailbox) { m.account.b.Put(kAddress, []byte("other")) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, err := Open(Config{Dir: t.TempDir(), Region: storetest.Region, Sealer: storetest.NewSealer("x")})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
-			r := &storetest.Rig{Store: s, T: t}
-			newPerson(r)
-			if _, err := r.Deliver(person, "token", "INBOX", "body"); err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Check(context.Background()); err != nil {
-				t.Fatal("before the damage:", err)
-			}
-			edit(t, s, func(m *mailbox) { damage(s, m) })
-			if s.Check(context.Background()) == nil {
-				t.Fatal("not found")
-			}
-		})
-	}
-}
-
 func firstID(m *mailbox) domicile.MessageID {
 	records, err := m.all()
 	if err != nil || len(records) == 0 {
 		panic(errors.Join(errors.New("no message"), err))
 	}
 	return records[0].ID
+}
+
+// plainStore is a store that no rig checks at its end, since it is damaged there.
+func plainStore(t *testing.T) (*Store, *storetest.Rig) {
+	s, err := openAt(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	r := &storetest.Rig{Store: s, T: t}
+	newPerson(r)
+	return s, r
+}
+
+// A body that was altered, cut, or put together from other chunks does not open.
+func TestSwappedBodies(t *testing.T) {
+	s, r := plainStore(t)
+	a := r.MustDeliver(person, "INBOX", noise(1, 1<<20))
+	b := r.MustDeliver(person, "INBOX", noise(2, 1<<20))
+	var good, other bodyRecord
+	var first, second chunkRecord // of a
+	edit(t, s, func(m *mailbox) {
+		good, _ = m.body(a.ID)
+		other, _ = m.body(b.ID)
+		first, _, _ = m.chunk(good.chunks[0])
+		second, _, _ = m.chunk(good.chunks[1])
+	})
+	for name, damage := range map[string]func(m *mailbox, r *bodyRecord){
+		"another's":             func(m *mailbox, r *bodyRecord) { r.place, r.chunks = other.place, other.chunks },
+		"with another's end":    func(m *mailbox, r *bodyRecord) { r.place = other.place },
+		"with another's chunk":  func(m *mailbox, r *bodyRecord) { r.chunks[1] = other.chunks[1] },
+		"in another order":      func(m *mailbox, r *bodyRecord) { r.chunks[0], r.chunks[1] = r.chunks[1], r.chunks[0] },
+		"without its start":     func(m *mailbox, r *bodyRecord) { r.chunks = r.chunks[1:] },
+		"without chunks":        func(m *mailbox, r *bodyRecord) { r.chunks = nil },
+		"longer":                func(m *mailbox, r *bodyRecord) { r.chunks = append(r.chunks, r.chunks[0]) },
+		"without its end":       func(m *mailbox, r *bodyRecord) { r.place = segment.Place{} },
+		"ending in a chunk":     func(m *mailbox, r *bodyRecord) { r.place = first.place },
+		"of another size":       func(m *mailbox, r *bodyRecord) { r.size-- },
+		"in no segment":         func(m *mailbox, r *bodyRecord) { r.place.Segment = 77 },
+		"in a shorter frame":    func(m *mailbox, r *bodyRecord) { r.place.Length-- },
+		"in a longer frame":     func(m *mailbox, r *bodyRecord) { r.place.Length++ },
+		"beside its frame":      func(m *mailbox, r *bodyRecord) { r.place.Offset++ },
+		"behind the file":       func(m *mailbox, r *bodyRecord) { r.place.Offset = 1 << 30 },
+		"of an absurd length":   func(m *mailbox, r *bodyRecord) { r.place.Length = 1<<32 - 1 },
+		"without a chunk's row": func(m *mailbox, r *bodyRecord) { m.account.b.sub(bChunks).Delete(r.chunks[0][:]) },
+		"with a chunk moved":    func(m *mailbox, r *bodyRecord) { m.putChunk(r.chunks[0], chunkRecord{1, second.place}) },
+		"with a chunk cut":      func(m *mailbox, r *bodyRecord) { c := first; c.place.Length--; m.putChunk(r.chunks[0], c) },
+	} {
+		place := func(damage func(m *mailbox, r *bodyRecord)) {
+			edit(t, s, func(m *mailbox) {
+				r := good
+				r.chunks = slices.Clone(good.chunks)
+				damage(m, &r)
+				m.putBody(a.ID, r)
+			})
+		}
+		place(damage)
+		if _, err := r.ReadBody(person, a.ID); err == nil {
+			t.Errorf("a body that is %s opened", name)
+		}
+		if s.Check(t.Context()) == nil {
+			t.Errorf("Check does not see a body that is %s", name)
+		}
+		if _, err := r.ReadBody(person, b.ID); err != nil {
+			t.Errorf("beside a body that is %s: %v", name, err)
+		}
+		place(func(m *mailbox, r *bodyRecord) { m.putChunk(r.chunks[0], first) })
+	}
+	if err := s.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A record that was put into another's place does not open.
+func TestSwappedRecords(t *testing.T) {
+	ctx := context.Background()
+	s, r := plainStore(t)
+	r.MustDeliver(person, "INBOX", "a")
+	r.MustDeliver(person, "INBOX", "b")
+	table, err := s.Table("t")
+	if err == nil {
+		err = errors.Join(table.Put("k1", []byte("1")), table.Put("k2", []byte("2")))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit(t, s, func(m *mailbox) {
+		records, digest := m.b.tx.root(bTables).sub(s.cfg.Sealer.Digest("table", "t")), s.cfg.Sealer.Digest
+		records.Put(digest("table key", "t", "k1"), records.Get(digest("table key", "t", "k2")))
+	})
+	if _, _, err := table.Get("k1"); err == nil {
+		t.Error("a table's record opened in another's place")
+	}
+	if s.Check(ctx) == nil {
+		t.Error("Check does not see a record in another's place")
+	}
+	edit(t, s, func(m *mailbox) {
+		messages := m.b.sub(bMessages)
+		first, second := messages.Get(uidKey(1)), messages.Get(uidKey(2))
+		messages.Put(uidKey(1), second)
+		messages.Put(uidKey(2), first)
+	})
+	if _, err := s.Messages(ctx, person, s.inboxOf(person)); err == nil {
+		t.Error("swapped records opened")
+	}
+}
+
+// Check finds each kind of damage.
+func TestCheckFinds(t *testing.T) {
+	for name, damage := range map[string]func(m *mailbox){
+		"counter":           func(m *mailbox) { m.unseen++; m.save() },
+		"uidnext":           func(m *mailbox) { m.next = 1; m.save() },
+		"modseq":            func(m *mailbox) { m.modseq = 1; m.save() },
+		"no message":        func(m *mailbox) { m.b.sub(bMessages).Delete(uidKey(1)) },
+		"no change":         func(m *mailbox) { m.b.sub(bChanges).Delete(changeKey(2, 1)) },
+		"vanished and here": func(m *mailbox) { m.b.sub(bChanges).Put(changeKey(3, 1), isVanished) },
+		"a stray summary":   func(m *mailbox) { m.b.sub(bSummaries).Put(uidKey(9), []byte("x")) },
+		"a swapped summary": func(m *mailbox) { m.b.sub(bSummaries).Put(uidKey(1), []byte("x")) },
+		"reference count":   func(m *mailbox) { m.ref(firstID(m)) },
+		"no body entry":     func(m *mailbox) { m.account.b.sub(bBodies).Delete([]byte(firstID(m))) },
+		"a body of nobody":  func(m *mailbox) { m.newBody("mnobody", 1, nil, segment.Place{}) },
+		"a chunk of nobody": func(m *mailbox) { m.addChunk(digest{}, segment.Place{}) },
+		"segment count":     func(m *mailbox) { m.b.tx.root(bSegments).Put(number(1), number(1)) },
+		"a segment's count": func(m *mailbox) { m.b.tx.root(bSegments).Put(number(9), number(1)) },
+		"no count":          func(m *mailbox) { m.b.tx.root(bSegments).Delete(number(1)) },
+		"usage":             func(m *mailbox) { m.account.b.Put(kUsage, number(1)) },
+		"quota":             func(m *mailbox) { m.account.b.Put(kQuota, number(1)) },
+		"name":              func(m *mailbox) { m.account.b.sub(bNames).Delete(m.nameKey("INBOX")) },
+		"mailbox count":     func(m *mailbox) { m.countMailboxes(1) },
+		"token order":       func(m *mailbox) { m.account.b.sub(bOrder).Delete(number(1)) },
+		"validity":          func(m *mailbox) { m.validity++; m.save(); m.account.b.Put(kValidity, number(1)) },
+		"moving":            func(m *mailbox) { m.account.b.Put(kState, isMoving) },
+		"erased, unmarked":  func(m *mailbox) { m.account.b.Put(kState, isErased) },
+		"erasing":           func(m *mailbox) { m.b.tx.root(bErasing).Put([]byte("a9"), nil) },
+		"address":           func(m *mailbox) { m.account.b.Put(kAddress, []byte("other")) },
+		"a stray account":   func(m *mailbox) { m.s.accountIn(m.b.tx, "a9").b.Put(kUsage, number(1)) },
+		"a table's record":  func(m *mailbox) { m.b.tx.root(bTables).sub([]byte("x")).Put([]byte("k"), []byte("v")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, r := plainStore(t)
+			if _, err := r.Deliver(person, "token", "INBOX", "body"); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Check(context.Background()); err != nil {
+				t.Fatal("before the damage:", err)
+			}
+			edit(t, s, damage)
+			if s.Check(context.Background()) == nil {
+				t.Fatal("not found")
+			}
+		})
+	}
 }

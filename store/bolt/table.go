@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"slices"
 
-	bbolt "go.etcd.io/bbolt"
-
 	"domicile"
 	"domicile/store"
 )
@@ -56,10 +54,8 @@ func (t *table) seal(key string, value []byte) ([]byte, error) {
 func (t *table) Get(key string) ([]byte, bool, error) {
 	var sealed []byte
 	digest := t.digest(key)
-	err := t.s.view(func(tx *bbolt.Tx) error {
-		if b := tx.Bucket(bTables).Bucket(t.key); b != nil {
-			sealed = bytes.Clone(b.Get(digest))
-		}
+	err := t.s.view(func(tx *txn) error {
+		sealed = bytes.Clone(tx.root(bTables).sub(t.key).Get(digest))
 		return nil
 	})
 	if err != nil || sealed == nil {
@@ -95,20 +91,17 @@ func (t *table) Put(key string, value []byte) error {
 	if err := checkEntry(key, value); err != nil {
 		return domicile.W("write table", err)
 	}
-	err := t.s.update(context.Background(), "", func(tx *bbolt.Tx) error { return t.put(tx, key, value) })
+	err := t.s.update(context.Background(), "", func(tx *txn) error { return t.put(tx, key, value) })
 	return domicile.W("write table", err)
 }
 
-func (t *table) put(tx *bbolt.Tx, key string, value []byte) error {
-	b, err := tx.Bucket(bTables).CreateBucketIfNotExists(t.key)
-	if err != nil {
-		return err
-	}
+func (t *table) put(tx *txn, key string, value []byte) error {
 	sealed, err := t.seal(key, value)
 	if err != nil {
 		return err
 	}
-	return b.Put(t.digest(key), sealed)
+	tx.root(bTables).sub(t.key).Put(t.digest(key), sealed)
+	return nil
 }
 
 // CompareAndSwap writes, or deletes, only if the present value is old.
@@ -117,7 +110,7 @@ func (t *table) CompareAndSwap(key string, old, new []byte) (bool, error) {
 		return false, domicile.W("swap in table", err)
 	}
 	swapped := false
-	err := t.s.update(context.Background(), "", func(tx *bbolt.Tx) error {
+	err := t.s.update(context.Background(), "", func(tx *txn) error {
 		swapped = false
 		same, err := t.is(tx, key, old)
 		if err != nil || !same {
@@ -127,21 +120,16 @@ func (t *table) CompareAndSwap(key string, old, new []byte) (bool, error) {
 		if new != nil {
 			return t.put(tx, key, new)
 		}
-		if b := tx.Bucket(bTables).Bucket(t.key); b != nil {
-			return b.Delete(t.digest(key))
-		}
+		tx.root(bTables).sub(t.key).Delete(t.digest(key))
 		return nil
 	})
 	return swapped && err == nil, domicile.W("swap in table", err)
 }
 
 // is says whether the present value is want; nil means absent.
-func (t *table) is(tx *bbolt.Tx, key string, want []byte) (bool, error) {
-	var sealed []byte
+func (t *table) is(tx *txn, key string, want []byte) (bool, error) {
 	digest := t.digest(key)
-	if b := tx.Bucket(bTables).Bucket(t.key); b != nil {
-		sealed = b.Get(digest)
-	}
+	sealed := tx.root(bTables).sub(t.key).Get(digest)
 	if sealed == nil || want == nil {
 		return sealed == nil && want == nil, nil
 	}
@@ -152,12 +140,9 @@ func (t *table) is(tx *bbolt.Tx, key string, want []byte) (bool, error) {
 // Each copies the whole table out before the first call.
 func (t *table) Each(fn func(key string, value []byte) error) error {
 	var sealed []entry
-	err := t.s.view(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bTables).Bucket(t.key)
-		if b == nil {
-			return nil
-		}
-		return b.ForEach(func(k, v []byte) error {
+	err := t.s.view(func(tx *txn) error {
+		sealed = nil
+		return tx.root(bTables).sub(t.key).ForEach(func(k, v []byte) error {
 			sealed = append(sealed, cloneEntry(k, v))
 			return nil
 		})

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	bbolt "go.etcd.io/bbolt"
-
 	"domicile"
 	"domicile/store"
 )
@@ -42,7 +40,7 @@ func (a account) didBefore(tok store.Token, act string, result any) (bool, error
 		return false, nil
 	}
 	key := a.tokenKey(tok)
-	sealed := a.b.Bucket(bTokens).Get(key)
+	sealed := a.b.sub(bTokens).Get(key)
 	if sealed == nil {
 		return false, nil
 	}
@@ -77,53 +75,50 @@ func (a account) remember(tok store.Token, act string, result any) error {
 
 // keepToken writes a token that was used at a time, as the newest.
 func (a account) keepToken(tok store.Token, rec tokenRecord, now time.Time) error {
-	order := a.b.Bucket(bOrder)
-	seq, err := order.NextSequence()
-	if err != nil {
-		return err
-	}
+	seq := readNumber(a.b.Get(kSequence)) + 1
+	a.b.Put(kSequence, number(seq))
 	key := a.tokenKey(tok)
 	rec.Seq = seq
 	sealed, err := a.seal(rec, a.tokenPlace(key))
 	if err != nil {
 		return err
 	}
-	return firstError(
-		a.b.Bucket(bTokens).Put(key, sealed),
-		order.Put(number(seq), binary.BigEndian.AppendUint64(key[:len(key):len(key)], uint64(now.Unix()))),
-		a.pruneTokens(seq, now))
+	a.b.sub(bTokens).Put(key, sealed)
+	a.b.sub(bOrder).Put(number(seq), binary.BigEndian.AppendUint64(key[:len(key):len(key)], uint64(now.Unix())))
+	a.pruneTokens(seq, now)
+	return nil
 }
 
 // pruneTokens drops a few of the oldest tokens that are past both bounds' promise: more than come in, so that the number falls.
-func (a account) pruneTokens(newest uint64, now time.Time) error {
-	order := a.b.Bucket(bOrder)
-	for range 4 {
-		seq, v := order.Cursor().First()
-		if seq == nil || len(v) < 8 {
-			return nil
+func (a account) pruneTokens(newest uint64, now time.Time) {
+	order := a.b.sub(bOrder)
+	walk, left := order.entries(), 4
+	for ok := walk.seek(nil); ok && left > 0; ok = walk.next() {
+		left--
+		seq, v := walk.key[len(walk.prefix):], walk.value
+		if len(v) < 8 {
+			return
 		}
 		key, used := v[:len(v)-8], int64(binary.BigEndian.Uint64(v[len(v)-8:]))
 		fresh := now.Sub(time.Unix(used, 0)) <= store.TokenLife
 		if fresh && newest-readNumber(seq) < store.TokenCount {
-			return nil
+			return
 		}
-		if err := firstError(a.b.Bucket(bTokens).Delete(key), order.Delete(seq)); err != nil {
-			return err
-		}
+		a.b.sub(bTokens).Delete(key)
+		order.Delete(seq)
 	}
-	return nil
 }
 
 // Forget drops a token of Incoming.Commit. A token that is not known is no error.
 func (s *Store) Forget(ctx context.Context, acct domicile.AccountID, tok store.Token) error {
 	const op = "forget token"
-	err := s.update(ctx, "", func(tx *bbolt.Tx) error {
+	err := s.update(ctx, "", func(tx *txn) error {
 		a, err := s.account(tx, acct)
 		if err != nil {
 			return err
 		}
 		key := a.tokenKey(tok)
-		sealed := a.b.Bucket(bTokens).Get(key)
+		sealed := a.b.sub(bTokens).Get(key)
 		if sealed == nil {
 			return nil
 		}
@@ -134,9 +129,9 @@ func (s *Store) Forget(ctx context.Context, acct domicile.AccountID, tok store.T
 		if rec.Act != actDeliver {
 			return domicile.E("token", domicile.Invalid, "this token is not one of a delivery")
 		}
-		return firstError(
-			a.b.Bucket(bTokens).Delete(key),
-			a.b.Bucket(bOrder).Delete(number(rec.Seq)))
+		a.b.sub(bTokens).Delete(key)
+		a.b.sub(bOrder).Delete(number(rec.Seq))
+		return nil
 	})
 	return domicile.W(op, err)
 }

@@ -2,44 +2,51 @@ package bolt
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	bbolt "go.etcd.io/bbolt"
 
 	"domicile"
+	"domicile/store/segment"
 )
 
-// writer is the one goroutine that writes the index. It takes whoever is waiting
-// as one group, commits the group with one flush, and then takes those who came
-// meanwhile: a lone writer never waits, and many share.
+// writer is the one goroutine that changes the store. It takes whoever is waiting as one group, writes what the group changes to the
+// log with one flush, and then takes those who came meanwhile: a lone writer never waits, and many share.
 type writer struct {
-	db   *bbolt.DB
-	step func(string, func() error) error
-	push func(domicile.AccountID)
-
+	s       *Store
 	jobs    chan *job
+	nudge   chan struct{} // hands what is pending to bbolt now
 	closing chan struct{}
 	once    sync.Once
 	done    chan struct{}
 
-	// broken is set once a commit may or may not have reached the disk: which one
-	// shows only when the file is opened anew, so nothing more is written. Used by
-	// run's goroutine only.
-	broken bool
+	// broken is set once nobody knows what reached the log: that shows only when it is opened anew, so nothing more is written.
+	broken error
 }
 
-// maxGroup bounds how much one commit may hold.
-const maxGroup = 128
+// What one group may hold, and when what is pending is handed to bbolt.
+const (
+	maxGroup      = 256
+	maxGroupBytes = 8 << 20
+
+	probeBytes = 1 << 20
+
+	applyKeys  = 8 << 10
+	applyAfter = time.Second
+	maxPending = 8 * applyKeys // keys that wait while bbolt does not take them; then nothing more is accepted
+)
 
 type job struct {
 	account domicile.AccountID // gets a hint; "" = none
-	fn      func(tx *bbolt.Tx) error
+	fn      func(tx *txn) error
 	err     chan error
+	failed  error // of fn
 }
 
-func startWriter(db *bbolt.DB, step func(string, func() error) error, push func(domicile.AccountID)) *writer {
-	w := &writer{db: db, step: step, push: push,
-		jobs: make(chan *job), closing: make(chan struct{}), done: make(chan struct{})}
+func startWriter(s *Store) *writer {
+	w := &writer{s: s, jobs: make(chan *job), nudge: make(chan struct{}), closing: make(chan struct{}), done: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -49,10 +56,9 @@ func (w *writer) stop() {
 	<-w.done
 }
 
-// update runs fn in a transaction and returns when that is durable. fn may run
-// several times, so it must set its results anew each time. If fn fails, nothing
-// is done and its error is returned; if the commit fails, the outcome is Unknown.
-func (s *Store) update(ctx context.Context, account domicile.AccountID, fn func(tx *bbolt.Tx) error) error {
+// update runs fn in a transaction and returns when that is durable. fn may run several times, so it must set its results anew each
+// time. If fn fails, nothing is done and its error is returned; if the flush fails, the outcome is Unknown.
+func (s *Store) update(ctx context.Context, account domicile.AccountID, fn func(tx *txn) error) error {
 	if err := ctx.Err(); err != nil {
 		return unavailable(err)
 	}
@@ -69,102 +75,132 @@ func (s *Store) update(ctx context.Context, account domicile.AccountID, fn func(
 
 func (w *writer) run() {
 	defer close(w.done)
+	tick := time.NewTicker(applyAfter)
+	defer tick.Stop()
 	for {
 		select {
 		case j := <-w.jobs:
-			w.commit(w.gather(j))
+			w.commit(j)
+		case <-w.nudge:
+			w.s.index.freeze(1)
+		case <-tick.C:
+			w.s.index.freeze(1)
+			w.probe()
 		case <-w.closing:
 			return
 		}
 	}
 }
 
-// gather adds everybody who is waiting now.
-func (w *writer) gather(first *job) []*job {
-	group := []*job{first}
-	for len(group) < maxGroup {
-		select {
-		case j := <-w.jobs:
-			group = append(group, j)
-		default:
-			return group
-		}
+// commit takes everybody who is waiting now into one group and answers them. Whoever fails leaves nothing. If the group does not reach the
+// disk, those who failed in it are tried alone: their error may rest on what the others had not committed.
+func (w *writer) commit(first *job) {
+	if err := w.ready(); err != nil {
+		first.err <- err
+		return
 	}
-	return group
-}
-
-// commit commits a group. A member that fails is taken out and the rest start
-// over; since its error may rest on what others had not yet committed, it is then
-// run by itself.
-func (w *writer) commit(group []*job) {
-	var alone []*job
-	for len(group) > 0 {
-		failed, err := w.try(group)
-		if failed < 0 {
-			w.answer(group, err)
-			break
-		}
-		if failed == 0 {
-			group[0].err <- err
-		} else {
-			alone = append(alone, group[failed])
-		}
-		group = append(group[:failed:failed], group[failed+1:]...)
-	}
-	for _, j := range alone {
-		failed, err := w.try([]*job{j})
-		if failed == 0 {
-			j.err <- err
-			continue
-		}
-		w.answer([]*job{j}, err)
-	}
-}
-
-// try runs and commits a group. failed is the member whose function failed, or
-// -1 if err is everybody's.
-func (w *writer) try(group []*job) (failed int, err error) {
-	if w.broken {
-		return -1, domicile.E("store", domicile.Unavailable, "an earlier commit failed and the store takes no more changes: look at the disk, then restart the node")
-	}
-	tx, err := w.db.Begin(true)
-	if err != nil {
-		return -1, unavailable(err)
-	}
-	for i, j := range group {
-		if err := j.fn(tx); err != nil {
-			tx.Rollback()
-			return i, err
-		}
-	}
-	id := tx.ID()
-	if err := w.step("commit index", tx.Commit); err != nil {
-		tx.Rollback() // no effect if Commit ended the transaction itself
-		return -1, w.failed(id, err)
-	}
-	return -1, nil
-}
-
-// failed says what became of a commit that failed. bbolt writes data pages, then
-// one meta page that makes them count: if no reader can see that page, as when the
-// disk was full, nothing was done and the file is as before.
-func (w *writer) failed(id int, err error) error {
-	seen := -1
-	viewErr := w.db.View(func(tx *bbolt.Tx) error { seen = tx.ID(); return nil })
-	if viewErr == nil && seen < id {
-		return unavailable(err)
-	}
-	w.broken = true
-	return &domicile.Error{Op: "commit", Kind: domicile.Unknown, Detail: "ask again with the same token after a restart of the node", Err: err}
-}
-
-func (w *writer) answer(group []*job, err error) {
+	group, err := w.try(first, true)
+	var again []*job
 	for _, j := range group {
-		if err == nil && j.account != "" {
-			w.push(j.account)
+		switch {
+		case j.failed == nil:
+			if err == nil && j.account != "" {
+				w.s.hints.push(j.account)
+			}
+			j.err <- err
+		case err != nil && w.broken == nil:
+			again = append(again, j)
+		default:
+			j.err <- j.failed
 		}
-		j.err <- err
 	}
+	for _, j := range again {
+		if _, err := w.try(j, false); j.failed != nil {
+			j.err <- j.failed
+		} else {
+			j.err <- err
+		}
+	}
+}
+
+// ready waits until bbolt has taken enough of what is pending.
+func (w *writer) ready() error {
+	if w.broken == nil {
+		w.broken = w.s.index.failure()
+	}
+	if w.broken != nil {
+		return domicile.E("store", domicile.Unavailable, "an earlier write failed and the store takes no more changes: look at the disk, then restart the node")
+	}
+	w.s.index.freeze(applyKeys)
+	return w.s.index.room()
+}
+
+// try runs a group and commits it.
+func (w *writer) try(j *job, gather bool) (group []*job, err error) {
+	g := w.s.log.Begin()
+	next, tx, done, err := w.s.index.begin(g)
+	if err != nil {
+		return []*job{j}, unavailable(err)
+	}
+	for j != nil {
+		w.do(j, tx, g)
+		group = append(group, j)
+		j = nil
+		if gather && len(group) < maxGroup && g.Size() < maxGroupBytes {
+			select {
+			case j = <-w.jobs:
+			default:
+			}
+		}
+	}
+	done()
+	err = g.Commit()
+	if w.s.log.Broken() != nil {
+		w.broken = err
+	}
+	w.s.tally.committed(group, err, w.broken)
+	if err != nil {
+		if errors.Is(err, segment.ErrNotDone) {
+			return group, unavailable(err)
+		}
+		return group, &domicile.Error{Op: "commit", Kind: domicile.Unknown, Detail: "ask again with the same token after a restart of the node", Err: err}
+	}
+	w.s.index.publish(next, w.s.log.Next()-1)
+	return group, nil
+}
+
+// do runs one job within a group.
+func (w *writer) do(j *job, tx *txn, g *segment.Group) {
+	tx.w = &changes{group: g, value: map[string][]byte{}}
+	size, lsn := g.Mark()
+	if j.failed = j.fn(tx); j.failed == nil && len(tx.w.order) > 0 {
+		if payload := tx.w.encode(w.s.cfg.Now()); len(payload) > segment.MaxPayload {
+			j.failed = domicile.E("store", domicile.TooLarge, "too much for one act: do it in parts")
+		} else {
+			g.Add(frameChange, payload)
+		}
+	}
+	if j.failed != nil {
+		tx.rollback()
+		g.Reset(size, lsn)
+	}
+}
+
+// probe finds out, after the log refused a group, whether it would take one again: who asks whether the store is ready may be keeping
+// everybody away until it is.
+func (w *writer) probe() {
+	if _, refused := w.s.tally.errors(); refused == nil || w.broken != nil {
+		return
+	}
+	w.s.tally.probed(w.s.log.Probe(probeBytes), nil)
+}
+
+// commitFailed says what became of a bbolt commit that failed. bbolt writes data pages, then one meta page that makes them count: if no
+// reader can see that page, as when the disk was full, nothing was done and the file is as before.
+func commitFailed(db *bbolt.DB, id int) (done bool) {
+	seen := -1
+	err := db.View(func(tx *bbolt.Tx) error { seen = tx.ID(); return nil })
+	return err != nil || seen >= id
 }
 
 func unavailable(err error) error {

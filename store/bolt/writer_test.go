@@ -5,44 +5,57 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-
-	bbolt "go.etcd.io/bbolt"
+	"time"
 
 	"domicile"
 	"domicile/store/storetest"
 )
 
-// groupStore is a store whose writer is the test's goroutine. step fails or counts its commits.
+// groupStore is a store whose writer is the test's goroutine. step fails or counts its flushes.
 func groupStore(t *testing.T, step func(do func() error) error) *Store {
-	s, err := Open(Config{Dir: t.TempDir(), Region: storetest.Region, Sealer: storetest.NewSealer("x"),
-		step: func(_ string, do func() error) error { return step(do) }})
+	s, err := Open(Config{Dir: t.TempDir(), Region: storetest.Region, Sealer: storetest.NewSealer("x"), step: func(name string, do func() error) error {
+		if name != "write segment" {
+			return do()
+		}
+		return step(do)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { s.Close() })
 	s.writer.stop()
-	t.Cleanup(func() { s.db.Close() })
 	return s
+}
+
+// commitGroup gives jobs to the writer as those who wait together.
+func commitGroup(s *Store, group []*job) {
+	s.writer.jobs = make(chan *job, len(group))
+	for _, j := range group[1:] {
+		s.writer.jobs <- j
+	}
+	s.writer.commit(group[0])
 }
 
 var errMine = errors.New("mine")
 
 // claim is a job that takes a key which nobody has, and then fails with fail.
 func claim(key, by string, fail error) *job {
-	return &job{err: make(chan error, 1), fn: func(tx *bbolt.Tx) error {
-		if tx.Bucket(bAddresses).Get([]byte(key)) != nil {
+	return &job{err: make(chan error, 1), fn: func(tx *txn) error {
+		b := tx.root(bAddresses)
+		if b.Get([]byte(key)) != nil {
 			return fmt.Errorf("taken by another: %w", errMine)
 		}
-		if err := tx.Bucket(bAddresses).Put([]byte(key), []byte(by)); err != nil {
-			return err
-		}
+		tx.frame(frameChunk, []byte(by))
+		b.Put([]byte(key), []byte(by))
 		return fail
 	}}
 }
 
-// In a group, a member that fails leaves nothing, and the others share one commit.
+// In a group, a member that fails leaves nothing, and the others share one write.
 func TestGroup(t *testing.T) {
-	commits := 0
-	s := groupStore(t, func(do func() error) error { commits++; return do() })
+	writes := 0
+	s := groupStore(t, func(do func() error) error { writes++; return do() })
+	writes = 0
 	group := []*job{
 		claim("a", "fails first", errMine),
 		claim("a", "1", nil),
@@ -51,28 +64,31 @@ func TestGroup(t *testing.T) {
 		claim("a", "late", nil),
 		claim("c", "3", nil),
 	}
-	s.writer.commit(slices.Clone(group))
+	commitGroup(s, group)
 	for i, wantErr := range []bool{true, false, false, true, true, false} {
 		if err := <-group[i].err; errors.Is(err, errMine) != wantErr {
 			t.Errorf("member %d: %v", i, err)
 		}
 	}
-	if commits != 1 {
-		t.Errorf("%d commits, want 1", commits)
+	if writes != 1 {
+		t.Errorf("%d writes, want 1", writes)
 	}
-	s.db.View(func(tx *bbolt.Tx) error {
+	s.view(func(tx *txn) error {
 		for key, want := range map[string]string{"a": "1", "b": "2", "c": "3"} {
-			if got := string(tx.Bucket(bAddresses).Get([]byte(key))); got != want {
+			if got := string(tx.root(bAddresses).Get([]byte(key))); got != want {
 				t.Errorf("%s is %q, want %q", key, got, want)
 			}
 		}
 		return nil
 	})
+	if n := s.log.Next() - 1; n != 1+2*3 {
+		t.Errorf("%d frames: those of who failed are in the log, or others are not", n)
+	}
 }
 
 // Nobody is refused for what another member only tried.
 func TestGroupCommitFails(t *testing.T) {
-	fail := errMine
+	var fail error
 	s := groupStore(t, func(do func() error) error {
 		if err := fail; err != nil {
 			fail = nil
@@ -80,8 +96,9 @@ func TestGroupCommitFails(t *testing.T) {
 		}
 		return do()
 	})
+	fail = errMine
 	first, second := claim("a", "1", nil), claim("a", "2", nil)
-	s.writer.commit([]*job{first, second})
+	commitGroup(s, []*job{first, second})
 	if err := <-first.err; domicile.KindOf(err) != domicile.Unavailable {
 		t.Error("the first, whose commit failed:", err)
 	}
@@ -90,45 +107,80 @@ func TestGroupCommitFails(t *testing.T) {
 	}
 }
 
-// A commit that never reached the file is no reason to stop.
+// A write that never reached the file is no reason to stop.
 func TestCommitNotDone(t *testing.T) {
-	r, d := crashRig(t)
-	newPerson(r)
-	d.arm(7, false)
-	_, err := r.Deliver(person, "", "INBOX", "x")
-	if d.seen[7] != "commit index" || domicile.KindOf(err) != domicile.Unavailable {
-		t.Fatalf("steps %v, error %v", d.seen, err)
-	}
-	d.arm(-1, false)
-	r.MustDeliver(person, "INBOX", "y")
-	if n := len(r.List(person, "INBOX")); n != 1 {
-		t.Fatalf("%d messages", n)
+	for _, after := range []bool{false, true} {
+		r, d := crashRig(t, 0)
+		newPerson(r)
+		d.arm(0, after)
+		_, err := r.Deliver(person, "", "INBOX", "x")
+		if !slices.Equal(d.seen, []string{"write segment", "truncate segment"}) || domicile.KindOf(err) != domicile.Unavailable {
+			t.Fatalf("steps %v, error %v", d.seen, err)
+		}
+		r.MustDeliver(person, "INBOX", "y")
+		if n := len(r.List(person, "INBOX")); n != 1 {
+			t.Fatalf("%d messages", n)
+		}
+		d.disarm()
+		r.Reopen()
+		if n := len(r.List(person, "INBOX")); n != 1 {
+			t.Fatalf("%d messages after a restart", n)
+		}
 	}
 }
 
-// A full disk refuses what does not fit, keeps what is there, and the store goes on once there is room.
-func TestDiskFull(t *testing.T) {
+// What bbolt does not take stays pending, up to a bound; then nothing more is accepted, until it takes it.
+func TestIndexFull(t *testing.T) {
 	r := storetest.New(t, open)
-	db := r.Store.(*Store).db
+	s := r.Store.(*Store)
+	s.flushIndex()
+	s.index.db.MaxSize = 1 // bbolt may not let its file grow
 	table, err := r.Table("t")
 	if err != nil {
 		t.Fatal(err)
 	}
-	db.MaxSize = 1 // bbolt may not let its file grow
-	put, value := 0, make([]byte, 64<<10)
-	for ; err == nil && put < 1000; put++ {
-		err = table.Put(fmt.Sprint(put), value)
+	keys, value := 0, make([]byte, 8)
+	for batch := 0; err == nil && batch < 2*maxPending/1000; batch++ {
+		err = s.update(t.Context(), "", func(tx *txn) error {
+			for i := range 1000 {
+				tx.root(bTables).sub([]byte("x")).Put(fmt.Appendf(nil, "%d %d", batch, i), value)
+			}
+			return nil
+		})
+		if err == nil {
+			keys += 1000
+		}
 	}
 	if domicile.KindOf(err) != domicile.Unavailable {
-		t.Fatalf("after %d records: %v", put, err)
+		t.Fatalf("after %d keys: %v", keys, err)
 	}
-	db.MaxSize = 0
-	if err := table.Put("afterwards", value); err != nil {
+	if keys < maxPending || keys > maxPending+2*applyKeys+2000 {
+		t.Errorf("%d keys were pending, the bound is %d", keys, maxPending)
+	}
+	if err := table.Put("too much", value); domicile.KindOf(err) != domicile.Unavailable {
+		t.Fatal("more was accepted:", err)
+	}
+	count := func() (n int) {
+		s.view(func(tx *txn) error { n = tx.root(bTables).sub([]byte("x")).count(); return nil })
+		return n
+	}
+	if n := count(); n != keys {
+		t.Fatalf("%d keys can be read of %d", n, keys)
+	}
+	s.index.db.MaxSize = 0
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if err = table.Put("afterwards", value); err == nil || time.Now().After(deadline) {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatal("it does not go on:", err)
+	}
+	// These are no records of a table: Check would say so.
+	if err := s.update(t.Context(), "", func(tx *txn) error { tx.root(bTables).sub([]byte("x")).deleteSome(1 << 20); return nil }); err != nil {
 		t.Fatal(err)
 	}
-	n := 0
-	table.Each(func(string, []byte) error { n++; return nil })
-	if n != put-1+1 {
-		t.Fatalf("%d records, want %d", n, put)
+	if n := count(); n != 0 {
+		t.Fatalf("%d keys are left", n)
 	}
 }

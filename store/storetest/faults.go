@@ -59,6 +59,10 @@ func (f *faulty) DeleteMailbox(ctx context.Context, acct domicile.AccountID, nam
 	return f.call("DeleteMailbox", func() error { return f.Store.DeleteMailbox(ctx, acct, name) })
 }
 
+func (f *faulty) NumberMailbox(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, validity uint32, next store.UID) error {
+	return f.call("NumberMailbox", func() error { return f.Store.NumberMailbox(ctx, acct, mbox, validity, next) })
+}
+
 func (f *faulty) Subscribe(ctx context.Context, acct domicile.AccountID, name string, on bool) error {
 	return f.call("Subscribe", func() error { return f.Store.Subscribe(ctx, acct, name, on) })
 }

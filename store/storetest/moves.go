@@ -128,6 +128,7 @@ func (r *Rig) furnished() domicile.AccountID {
 	r.no(err)
 	_, err = r.Expunge(ctx, id, inbox, []store.UID{3, 7})
 	r.no(err)
+	r.no(r.NumberMailbox(ctx, id, r.Box(id, "Archive").ID, 7, 50))
 	_, _, err = r.Move(ctx, "", id, inbox, []store.UID{9}, "Archive")
 	r.no(err)
 	r.no(r.Forget(ctx, id, "smtp-1"))

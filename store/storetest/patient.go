@@ -56,6 +56,10 @@ func (p *patient) DeleteMailbox(ctx context.Context, acct domicile.AccountID, na
 	return again(func() error { return p.Store.DeleteMailbox(ctx, acct, name) })
 }
 
+func (p *patient) NumberMailbox(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, validity uint32, next store.UID) error {
+	return again(func() error { return p.Store.NumberMailbox(ctx, acct, mbox, validity, next) })
+}
+
 func (p *patient) Subscribe(ctx context.Context, acct domicile.AccountID, name string, on bool) error {
 	return again(func() error { return p.Store.Subscribe(ctx, acct, name, on) })
 }

@@ -235,3 +235,27 @@ func (d *doc) sweep() {
 		}
 	}
 }
+
+func (p *plain) NumberMailbox(ctx context.Context, id domicile.AccountID, mbox domicile.MailboxID, validity uint32, next store.UID) error {
+	if validity == 0 || validity > store.MaxUIDValidity || next == 0 {
+		return plainError(domicile.Invalid, "numbers that cannot be")
+	}
+	return p.change(ctx, id, func(d *doc) error {
+		b, err := d.box(mbox)
+		if err != nil {
+			return err
+		}
+		if b.UIDValidity == validity && b.UIDNext >= next {
+			return nil
+		}
+		for _, other := range d.Boxes {
+			if b.UIDValidity != validity && (other.UIDValidity == validity || b.UIDNext != 1) {
+				return plainError(domicile.Conflict, "the number is in use")
+			}
+		}
+		b.UIDValidity, b.UIDNext = validity, max(b.UIDNext, next)
+		b.HighestModSeq++
+		d.Validity = max(d.Validity, validity)
+		return nil
+	})
+}

@@ -114,7 +114,7 @@ func (r *Rig) Person(name string) domicile.AccountID {
 
 // Deliver puts a message into a mailbox.
 func (r *Rig) Deliver(acct domicile.AccountID, tok store.Token, mailbox, body string, flags ...string) (store.Message, error) {
-	in, err := r.Incoming(ctx, acct, 1<<20)
+	in, err := r.Incoming(ctx, acct, 64<<20)
 	if err != nil {
 		return store.Message{}, err
 	}

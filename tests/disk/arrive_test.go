@@ -32,14 +32,19 @@ const (
 
 // makeMoving makes an account in a store on a sound disk and keeps what it exports.
 func makeMoving(dir string) (err error) {
-	root, err := keys.LoadRoot(filepath.Join(dir, "root.key"))
+	data := filepath.Join(dir, "source")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		return err
+	}
+	secret, err := keys.LoadSecret(filepath.Join(dir, "root.key"), data)
 	if err != nil {
 		return err
 	}
-	ring, err := keys.OpenRing(root, filepath.Join(dir, "source", "keys"))
+	ring, err := keys.OpenRing(secret, filepath.Join(data, "keys"))
 	if err != nil {
 		return err
 	}
+	defer ring.Close()
 	s, err := bolt.Open(bolt.Config{Dir: filepath.Join(dir, "source", "store"), Region: "us-east", Sealer: ring})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,8 @@ import (
 const (
 	home    = domicile.Region("eu-ireland")
 	logName = "example.com/domicile/eu-ireland"
+
+	segmentSize = 8 << 10 // of the store's log: a life fills several
 )
 
 // claim is one thing that was acknowledged. What must be true of a disk is the list of claims made before the power failed.
@@ -86,17 +89,17 @@ func open(dir string, g *given, first func(l *life, part string) error) (l *life
 			l.close()
 		}
 	}()
-	root, err := keys.LoadRoot(filepath.Join(g.secrets, "root.key"))
-	if err != nil {
-		return l, err
-	}
 	if l.signer, err = keys.LoadSigner(filepath.Join(g.secrets, "signing.key")); err != nil {
 		return l, err
 	}
 	if err := region.Stamp(dir, home, "eu-ireland-1"); err != nil {
 		return l, err
 	}
-	if l.audit, err = audit.Open(audit.Config{Dir: l.in("audit"), Origin: logName, Signer: l.signer, Sealer: root.Box("audit")}); err != nil {
+	secret, err := l.openSecret()
+	if err != nil {
+		return l, err
+	}
+	if l.audit, err = audit.Open(audit.Config{Dir: l.in("audit"), Origin: logName, Signer: l.signer, Sealer: secret.Box("audit")}); err != nil {
 		return l, err
 	}
 	l.closers = append(l.closers, l.audit.Close)
@@ -110,20 +113,21 @@ func open(dir string, g *given, first func(l *life, part string) error) (l *life
 	if err := first(l, "witness"); err != nil {
 		return l, err
 	}
-	if l.ring, err = keys.OpenRing(root, l.in("keys")); err != nil {
+	if l.ring, err = keys.OpenRing(secret, l.in("keys")); err != nil {
 		return l, err
 	}
+	l.closers = append(l.closers, l.ring.Close)
 	if err := first(l, "ring"); err != nil {
 		return l, err
 	}
-	if l.store, err = bolt.Open(bolt.Config{Dir: l.in("store"), Region: home, Sealer: l.ring}); err != nil {
+	if l.store, err = bolt.Open(bolt.Config{Dir: l.in("store"), Region: home, Sealer: l.ring, SegmentSize: segmentSize}); err != nil {
 		return l, err
 	}
 	l.closers = append(l.closers, l.store.Close)
 	if err := first(l, "store"); err != nil {
 		return l, err
 	}
-	if l.journal, err = region.OpenJournal(l.in("journal"), root.Box("journal"), time.Hour, nil); err != nil {
+	if l.journal, err = region.OpenJournal(l.in("journal"), secret.Box("journal"), time.Hour, nil); err != nil {
 		return l, err
 	}
 	l.closers = append(l.closers, l.journal.Close)
@@ -136,6 +140,26 @@ func open(dir string, g *given, first func(l *life, part string) error) (l *life
 	}
 	return l, l.openSending()
 }
+
+// openSecret has the root key on a sound disk, and the wrapping keys beside it, by a link, on the failing one.
+func (l *life) openSecret() (*keys.Secret, error) {
+	beside, err := os.MkdirTemp("", "domicile-root-")
+	if err != nil {
+		return nil, err
+	}
+	l.closers = append(l.closers, func() error { return os.RemoveAll(beside) })
+	if err := os.MkdirAll(l.wraps(), 0o700); err != nil { // what is in it was made after its name was synced
+		return nil, err
+	}
+	raw, err := os.ReadFile(filepath.Join(l.secrets, "root.key"))
+	rootKey := filepath.Join(beside, "root.key")
+	if err := errors.Join(err, os.WriteFile(rootKey, raw, 0o600), os.Symlink(l.wraps(), filepath.Join(beside, "wraps"))); err != nil {
+		return nil, err
+	}
+	return keys.LoadSecret(rootKey, l.dir)
+}
+
+func (l *life) wraps() string { return filepath.Join(filepath.Dir(l.dir), "wraps") }
 
 func (l *life) in(name string) string { return filepath.Join(l.dir, name) }
 
@@ -177,6 +201,7 @@ func (l *life) live(name string, rounds int, say func(claim), failed func(act st
 		{"give up", func(i int) error { return l.giveUp(ctx, name, i, say) }},
 		{"send", func(int) error { return l.send(ctx, say) }}, // of the round before: the last message stays in the queue
 		{"submit", func(i int) error { return l.submit(ctx, name, i, say) }},
+		{"compact", func(int) error { return l.store.Compact(ctx) }}, // and a base before it
 	}
 	for i := range rounds {
 		for _, a := range acts {
@@ -206,13 +231,35 @@ func (l *life) account(ctx context.Context, name string, i int, say func(claim))
 	return nil
 }
 
-// key says what the key file of an account holds.
+// key says what opens under the key of an account, and the wrapping keys that there are.
 func (l *life) key(id string, say func(claim)) error {
-	raw, err := os.ReadFile(filepath.Join(l.in("keys"), id))
-	if err == nil {
-		say(claim{Kind: "key", ID: id, Sum: sum(raw)})
+	sealed, err := l.ring.SealRecord(domicile.AccountID(id), []byte(id), nil)
+	if err != nil {
+		return err
+	}
+	say(claim{Kind: "key", ID: id, Sum: hex.EncodeToString(sealed)})
+	files, err := filepath.Glob(filepath.Join(l.wraps(), "*"))
+	for _, path := range files {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		say(claim{Kind: "wrap", Sum: sum(raw)})
 	}
 	return err
+}
+
+// holdsKey wants an account's key to be the one it was.
+func (l *life) holdsKey(c claim) error {
+	sealed, err := hex.DecodeString(c.Sum)
+	if err != nil {
+		return err
+	}
+	open, err := l.ring.OpenRecord(domicile.AccountID(c.ID), sealed, nil)
+	if err != nil || string(open) != c.ID {
+		return fmt.Errorf("the key of %s is not what it was: %q, %w", c.ID, open, err)
+	}
+	return nil
 }
 
 // early does one act of a part that the next part's opening has not followed yet.
@@ -399,8 +446,10 @@ func work(dir, secrets, name string, rounds int) error {
 		}
 	}
 	own := filepath.Join(dir, "secrets") // keys are made on the failing disk too
-	if err := os.Mkdir(own, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
+	for _, d := range []string{own, filepath.Join(dir, "wraps")} {
+		if err := os.Mkdir(d, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
 	}
 	if d, err := os.Open(dir); err != nil || d.Sync() != nil {
 		return errors.New("sync of the root failed")
@@ -441,8 +490,9 @@ func survive(act string, err error) error {
 	return fmt.Errorf("%s: %w", act, err)
 }
 
-// check opens what a power cut left and holds it against the claims.
-func check(dir, nameless string, g *given, claims []claim) error {
+// check opens what a power cut left and holds it against the claims: as it is, and without the store's index, which can be made from the rest.
+// loseFirst says which comes first.
+func check(dir, nameless string, g *given, claims []claim, loseFirst bool) error {
 	byKind := map[string]map[string]bool{}
 	for _, c := range claims {
 		if byKind[c.Kind] == nil {
@@ -455,27 +505,21 @@ func check(dir, nameless string, g *given, claims []claim) error {
 		if err := checkFile(dir, data, c); err != nil {
 			return err
 		}
-		if c.Kind == "key" {
-			if err := checkKey(data, nameless, c, byKind["deleting"][c.ID], byKind["deleted"][c.ID]); err != nil {
-				return err
-			}
+	}
+	if err := checkWraps(dir, nameless, claims); err != nil {
+		return err
+	}
+	for _, lose := range []bool{loseFirst, !loseFirst} {
+		l, err := reopen(data, g, lose)
+		if err != nil {
+			return fmt.Errorf("open, index lost %v: %w", lose, err)
+		}
+		if err := errors.Join(l.holdsAll(claims, byKind), l.close()); err != nil {
+			return fmt.Errorf("opened, index lost %v: %w", lose, err)
 		}
 	}
 	l, err := open(data, g, nil)
 	if err != nil {
-		return fmt.Errorf("open: %w", err)
-	}
-	defer l.close()
-	ctx := context.Background()
-	for _, c := range claims {
-		if byKind["deleting"][c.ID] && (c.Kind == "account" || c.Kind == "imported") || byKind["deleting"][c.In] || byKind["expunging"][c.ID] && c.Kind == "mail" {
-			continue
-		}
-		if err := l.holds(ctx, c); err != nil {
-			return fmt.Errorf("%+v: %w", c, err)
-		}
-	}
-	if err := l.store.Check(ctx); err != nil {
 		return err
 	}
 	err = l.live("afterwards", 1, func(claim) {}, func(act string, err error) error { return fmt.Errorf("it does not go on: %s: %w", act, err) })
@@ -483,6 +527,30 @@ func check(dir, nameless string, g *given, claims []claim) error {
 		return err
 	}
 	return audit.VerifyDir(filepath.Join(data, "audit"), audit.Pins{Logs: []audit.Pin{{VKey: l.signer.VKey()}}, Quorum: 1}, io.Discard)
+}
+
+// reopen opens the parts, after the store's index was lost or as they are.
+func reopen(data string, g *given, lose bool) (*life, error) {
+	if lose {
+		if err := os.Remove(filepath.Join(data, "store", "index.db")); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return open(data, g, nil)
+}
+
+// holdsAll checks all claims, and the store.
+func (l *life) holdsAll(claims []claim, byKind map[string]map[string]bool) error {
+	ctx := context.Background()
+	for _, c := range claims {
+		if byKind["deleting"][c.ID] && (c.Kind == "account" || c.Kind == "imported" || c.Kind == "key") || byKind["deleting"][c.In] || byKind["expunging"][c.ID] && c.Kind == "mail" {
+			continue
+		}
+		if err := l.holds(ctx, c); err != nil {
+			return fmt.Errorf("%+v: %w", c, err)
+		}
+	}
+	return l.store.Check(ctx)
 }
 
 // checkFile checks a claim about bytes, before anything is opened that would repair them.
@@ -502,22 +570,26 @@ func checkFile(dir, data string, c claim) error {
 	return nil
 }
 
-// checkKey wants an account's key to be there, or, once the account was deleted, nowhere on the disk.
-func checkKey(data, nameless string, c claim, deleting, deleted bool) error {
-	own := filepath.Join(data, "keys", c.ID)
-	if raw, err := os.ReadFile(own); !deleting && (err != nil || sum(raw) != c.Sum) {
-		return fmt.Errorf("the key of %s is not what it was: %v", c.ID, err)
-	}
-	if !deleted {
-		return nil
-	}
-	lost, err := filepath.Glob(filepath.Join(nameless, "*"))
-	for _, path := range append(lost, own) {
-		if raw, err := os.ReadFile(path); err == nil && sum(raw) == c.Sum {
-			return fmt.Errorf("the key of the deleted account %s is on the disk", c.ID)
+// checkWraps wants every wrapping key that there was when an account was deleted to be nowhere on the disk: the account's key is
+// sealed under one of them in whatever is left of the file of account keys, or was copied of it.
+func checkWraps(dir, nameless string, claims []claim) error {
+	old, now := map[string]bool{}, map[string]bool{}
+	for _, c := range claims {
+		switch c.Kind {
+		case "wrap":
+			now[c.Sum] = true
+		case "deleted":
+			maps.Copy(old, now)
 		}
 	}
-	return err
+	left, err := filepath.Glob(filepath.Join(nameless, "*"))
+	named, err2 := filepath.Glob(filepath.Join(dir, "wraps", "*"))
+	for _, path := range append(left, named...) {
+		if raw, err := os.ReadFile(path); err == nil && old[sum(raw)] {
+			return errors.New("a wrapping key from before a deletion is on the disk")
+		}
+	}
+	return errors.Join(err, err2)
 }
 
 // holds checks a claim that was true once and must be true now.
@@ -533,6 +605,8 @@ func (l *life) holds(ctx context.Context, c claim) error {
 		if _, err := l.store.Imported(ctx, domicile.AccountID(c.ID)); domicile.KindOf(err) != domicile.NotExist {
 			return fmt.Errorf("it comes in: %w", err)
 		}
+	case "key":
+		return l.holdsKey(c)
 	case "imported":
 		return l.holdsImport(ctx, c)
 	case "activated":

@@ -244,7 +244,7 @@ func (c *Cluster) Met(t testing.TB, want int) {
 		if n.Admin == "" || !c.Runs(n.Name) {
 			continue
 		}
-		Eventually(t, 30*time.Second, fmt.Sprintf("%s to know %d nodes", n.Name, want), func() bool {
+		Eventually(t, 2*time.Minute, fmt.Sprintf("%s to know %d nodes", n.Name, want), func() bool {
 			var nodes []struct{ Alive bool }
 			r := c.Ctl(t, n.Region, "operator", nil, "node", "ls")
 			alive := 0

@@ -1,0 +1,264 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"domicile"
+	"domicile/store"
+)
+
+// importStore adds to the fake what an import stores with: mailboxes by name, tokens and a quota.
+type importStore struct {
+	*fakeStore
+	tokens map[store.Token]store.Message
+	room   int64
+}
+
+func (s *importStore) MailboxByName(_ context.Context, id domicile.AccountID, name string) (store.Mailbox, error) {
+	for _, b := range s.boxes[id] {
+		if b.Name == name {
+			return b, nil
+		}
+	}
+	return store.Mailbox{}, domicile.E("mailbox", domicile.NotExist, "")
+}
+
+func (s *importStore) CreateMailbox(_ context.Context, _ store.Token, id domicile.AccountID, name, use string) (store.Mailbox, error) {
+	b := store.Mailbox{ID: domicile.MailboxID("box " + name), Name: name, SpecialUse: use}
+	s.boxes[id] = append(s.boxes[id], b)
+	return b, nil
+}
+
+func (s *importStore) NumberMailbox(_ context.Context, id domicile.AccountID, mbox domicile.MailboxID, validity uint32, next store.UID) error {
+	for i, b := range s.boxes[id] {
+		if b.ID == mbox && b.UIDValidity != validity && len(s.messages[mbox]) > 0 {
+			return domicile.E("number", domicile.Conflict, "it has messages")
+		} else if b.ID == mbox {
+			s.boxes[id][i].UIDValidity, s.boxes[id][i].UIDNext = validity, max(b.UIDNext, next)
+		}
+	}
+	return nil
+}
+
+func (s *importStore) Subscribe(context.Context, domicile.AccountID, string, bool) error { return nil }
+
+func (s *importStore) Incoming(_ context.Context, id domicile.AccountID, _ int64) (store.Incoming, error) {
+	return &importIncoming{s: s, id: id}, nil
+}
+
+type importIncoming struct {
+	bytes.Buffer
+	s  *importStore
+	id domicile.AccountID
+}
+
+func (in *importIncoming) Abort() {}
+
+func (in *importIncoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, _ time.Time) (store.Message, error) {
+	if m, ok := in.s.tokens[tok]; ok {
+		return m, nil
+	}
+	b, err := in.s.MailboxByName(ctx, in.id, mailbox)
+	if err != nil {
+		return store.Message{}, err
+	}
+	if in.s.room -= int64(in.Len()); in.s.room < 0 {
+		return store.Message{}, &domicile.Error{Kind: domicile.TooLarge, Err: store.ErrOverQuota}
+	}
+	in.s.deliver(in.id, mailbox, in.String(), flags...)
+	m := in.s.messages[b.ID][len(in.s.messages[b.ID])-1]
+	in.s.tokens[tok] = m
+	return m, nil
+}
+
+// importing makes an account, and begins an import into it.
+func importingKit(t *testing.T) (*kit, *importStore, *Client, Import) {
+	t.Helper()
+	k := newKit(t)
+	s := &importStore{k.store, map[store.Token]store.Message{}, 1 << 30}
+	k.server.cfg.Store = s
+	c := k.client("eu-ireland", "operator")
+	if _, err := c.CreateAccount(t.Context(), anna()); err != nil {
+		t.Fatal(err)
+	}
+	imp, err := c.BeginImport(t.Context(), BeginImport{Address: "anna@example.com", Source: "maildir:/var/mail/anna", ID: "maildir"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.MakeMailbox(t.Context(), MakeMailbox{Address: "anna@example.com", Import: imp.Import, Name: "Old", Subscribed: true}); err != nil {
+		t.Fatal(err)
+	}
+	return k, s, c, imp
+}
+
+func messagesOf(from, count int) (all []ImportedMessage) {
+	for i := range count {
+		text := fmt.Sprintf("Subject: %d\r\n\r\n", from+i)
+		all = append(all, ImportedMessage{Key: bytes.Repeat([]byte{byte(from + i)}, keySize), Mailbox: "Old", Flags: []string{"\\Seen"}, Time: time.Unix(1600000000, 0), Data: []byte(text)})
+	}
+	return all
+}
+
+func TestImport(t *testing.T) {
+	k, s, c, imp := importingKit(t)
+	put := PutImported{Address: "anna@example.com", Import: imp.Import}
+	for range 2 { // the second is a repetition whose first answer was lost
+		res, err := c.PutImported(t.Context(), put, messagesOf(0, 3), nil)
+		if err != nil || len(res) != 3 || res[0].UID != 1 || res[2].UID != 3 {
+			t.Fatalf("%+v, %v", res, err)
+		}
+	}
+	if n := len(s.messages["box Old"]); n != 3 {
+		t.Errorf("%d messages", n)
+	}
+	known, err := c.KnownImports(t.Context(), KnownImports{Address: "anna@example.com", ID: "maildir"})
+	if err != nil || len(known.Keys) < 3 || known.Next != 0 || !bytes.Equal(known.Keys[1], messagesOf(1, 1)[0].Key) {
+		t.Errorf("%+v, %v", known, err)
+	}
+	if other, err := c.KnownImports(t.Context(), KnownImports{Address: "anna@example.com", ID: "mbox"}); err != nil || len(other.Keys) != 0 {
+		t.Errorf("%+v, %v", other, err)
+	}
+	if _, err := c.EndImport(t.Context(), EndImport{Address: "anna@example.com", Import: imp.Import, Skipped: map[string]int{"unreadable": 2}}); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.PutImported(t.Context(), put, messagesOf(9, 1), nil); domicile.KindOf(err) != domicile.Conflict {
+		t.Errorf("behind its end: %v", err)
+	}
+	begun, ended := k.leaves("account.import_begun"), k.leaves("account.import_ended")
+	if len(begun) != 1 || len(ended) != 1 || strings.Contains(begun[0]+ended[0], "anna") {
+		t.Errorf("leaves: %q, %q", begun, ended)
+	}
+}
+
+// UIDs are kept where nobody knows others.
+func TestImportKeepsUIDs(t *testing.T) {
+	_, s, c, imp := importingKit(t)
+	ask := MakeMailbox{Address: "anna@example.com", Import: imp.Import, Name: "Old", UIDValidity: 77}
+	if _, err := c.MakeMailbox(t.Context(), ask); err != nil {
+		t.Fatal(err)
+	}
+	messages := messagesOf(0, 1)
+	messages[0].UID = 40
+	if _, err := c.PutImported(t.Context(), PutImported{Address: ask.Address, Import: imp.Import}, messages, nil); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := s.MailboxByName(t.Context(), imp.Account.Account, "Old"); err != nil || b.UIDValidity != 77 || b.UIDNext != 40 {
+		t.Errorf("%+v, %v", b, err)
+	}
+	ask.UIDValidity = 78
+	if _, err := c.MakeMailbox(t.Context(), ask); domicile.KindOf(err) != domicile.Exist {
+		t.Errorf("another UIDVALIDITY: %v", err)
+	}
+}
+
+// A run that was killed is ended by the next, and cannot go on beside it.
+func TestImportTakenOver(t *testing.T) {
+	k, _, c, imp := importingKit(t)
+	again, err := c.BeginImport(t.Context(), BeginImport{Address: "anna@example.com", Source: "maildir:/elsewhere", ID: "maildir"})
+	if err != nil || len(k.leaves("account.import_ended")) != 1 {
+		t.Fatalf("%+v, %v", again, err)
+	}
+	if _, err := c.PutImported(t.Context(), PutImported{Address: "anna@example.com", Import: imp.Import}, messagesOf(0, 1), nil); domicile.KindOf(err) != domicile.Conflict {
+		t.Errorf("the first run: %v", err)
+	}
+	other := k.named("other", "eu-ireland", "operator")
+	if _, err := other.PutImported(t.Context(), PutImported{Address: "anna@example.com", Import: again.Import}, messagesOf(0, 1), nil); domicile.KindOf(err) != domicile.Conflict {
+		t.Errorf("another operator: %v", err)
+	}
+	if _, err := c.PutImported(t.Context(), PutImported{Address: "anna@example.com", Import: again.Import}, messagesOf(0, 1), nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestImportCutOff(t *testing.T) {
+	_, s, c, imp := importingKit(t)
+	put := PutImported{Address: "anna@example.com", Import: imp.Import}
+	cut := func(r io.Reader) io.Reader { // the link breaks in the last message
+		raw, _ := io.ReadAll(r)
+		return io.MultiReader(bytes.NewReader(raw[:len(raw)-3]), brokenLink{})
+	}
+	if _, err := c.PutImported(t.Context(), put, messagesOf(0, 3), cut); err == nil {
+		t.Fatal("a call that was cut off was answered")
+	}
+	short := messagesOf(0, 3)
+	res, err := c.PutImported(t.Context(), put, short, nil)
+	if err != nil || len(res) != 3 || len(s.messages["box Old"]) != 3 {
+		t.Errorf("%+v, %v, %d messages", res, err, len(s.messages["box Old"]))
+	}
+	if s.bodies[s.messages["box Old"][2].ID] != string(short[2].Data) {
+		t.Error("the message that was cut off is not whole")
+	}
+}
+
+type brokenLink struct{}
+
+func (brokenLink) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestImportQuota(t *testing.T) {
+	_, s, c, imp := importingKit(t)
+	s.room = 30
+	res, err := c.PutImported(t.Context(), PutImported{Address: "anna@example.com", Import: imp.Import}, messagesOf(0, 4), nil)
+	if err != nil || res[1].Code != "" || res[2].Code != "over_quota" || res[3].Code != "over_quota" {
+		t.Errorf("%+v, %v", res, err)
+	}
+	known, err := c.KnownImports(t.Context(), KnownImports{Address: "anna@example.com", ID: "maildir"})
+	if err != nil || len(known.Keys) != 2 {
+		t.Errorf("what did not fit is taken for stored: %+v, %v", known, err)
+	}
+}
+
+func TestImportRefused(t *testing.T) {
+	k, s, c, imp := importingKit(t)
+	begin := BeginImport{Address: "us@example.com", Source: "x", ID: "x"}
+	k.names.owner["us@example.com"] = "a9"
+	_, err := c.BeginImport(t.Context(), begin)
+	k.wantRefusal(err, domicile.WrongRegion)
+	begin.Address = "nobody@example.com"
+	if _, err := c.BeginImport(t.Context(), begin); domicile.KindOf(err) != domicile.NotExist {
+		t.Errorf("nobody: %v", err)
+	}
+	begin.Address = "anna@example.com"
+	for name, in := range map[string]BeginImport{"no source": {Address: begin.Address}, "long": {Address: begin.Address, Source: strings.Repeat("x", 257), ID: "x"}} {
+		if _, err := c.BeginImport(t.Context(), in); domicile.KindOf(err) != domicile.Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	id := imp.Account.Account
+	s.UpdateAccount(t.Context(), id, func(a *store.Account) error { a.State = store.Moving; return nil })
+	if _, err := c.BeginImport(t.Context(), begin); domicile.KindOf(err) != domicile.Unavailable {
+		t.Errorf("an account that moves: %v", err)
+	}
+	if _, err := c.PutImported(t.Context(), PutImported{Address: begin.Address, Import: imp.Import}, messagesOf(0, 1), nil); domicile.KindOf(err) != domicile.Unavailable {
+		t.Errorf("an account that moves: %v", err)
+	}
+	s.UpdateAccount(t.Context(), id, func(a *store.Account) error { a.State = store.Active; return nil })
+	k.moves.gone[id] = "us-east"
+	_, err = c.PutImported(t.Context(), PutImported{Address: begin.Address, Import: imp.Import}, messagesOf(0, 1), nil)
+	k.wantRefusal(err, domicile.WrongRegion)
+	if n := len(s.messages["box Old"]); n != 0 {
+		t.Errorf("%d messages were stored", n)
+	}
+}
+
+// What is known of imports goes with the account, by its removal or, where it moved, when the next import begins.
+func TestImportsForgotten(t *testing.T) {
+	k, _, c, imp := importingKit(t)
+	if _, err := c.PutImported(t.Context(), PutImported{Address: "anna@example.com", Import: imp.Import}, messagesOf(0, 3), nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(k.store.table("import_keys").rows) != 1 || len(k.store.table("imports").rows) != 1 {
+		t.Fatal("nothing is known")
+	}
+	k.moves.gone[imp.Account.Account] = "us-east"
+	k.server.swept.Store(nil)
+	k.server.sweepImports(t.Context())
+	if n := len(k.store.table("import_keys").rows) + len(k.store.table("imports").rows); n != 0 {
+		t.Errorf("%d records are left", n)
+	}
+}

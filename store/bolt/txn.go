@@ -1,0 +1,171 @@
+package bolt
+
+import (
+	"bytes"
+
+	"github.com/tidwall/btree"
+	bbolt "go.etcd.io/bbolt"
+
+	"domicile/store/segment"
+)
+
+// item is a key of the index that bbolt does not have yet. A nil value is a deletion.
+type item struct {
+	key   string
+	value []byte
+}
+
+// pending is the part of the index that is durable in the log and not in bbolt yet. Once others can see it, nobody changes it: the writer
+// works on a copy, which shares what it does not touch.
+type pending = btree.BTreeG[item]
+
+func newPending() *pending {
+	return btree.NewBTreeGOptions(func(a, b item) bool { return a.key < b.key }, btree.Options{NoLocks: true})
+}
+
+// txn is a consistent view of the index: what is pending over what bbolt has. That of a job also writes; it belongs to one goroutine.
+type txn struct {
+	top    *pending // the newest
+	frozen *pending // on its way into bbolt; may be nil
+	db     *bbolt.Bucket
+	w      *changes // nil if it only reads
+}
+
+// changes is what a job wrote, and what was there before.
+type changes struct {
+	group *segment.Group
+	order []string          // keys in the order of their first change
+	value map[string][]byte // the last value; nil = deleted
+	undo  []undo
+	bytes int
+	moved int64 // bytes that compaction wrote anew
+}
+
+type undo struct {
+	before item
+	had    bool
+}
+
+// get returns nil if the key is absent. The bytes are valid until the end of the txn, and may not be changed.
+func (tx *txn) get(key []byte) []byte {
+	k := item{key: string(key)}
+	if it, ok := tx.top.Get(k); ok {
+		return it.value
+	}
+	if tx.frozen != nil {
+		if it, ok := tx.frozen.Get(k); ok {
+			return it.value
+		}
+	}
+	return tx.db.Get(key)
+}
+
+// set writes a value, nil to delete.
+func (tx *txn) set(key, value []byte) {
+	it := item{string(key), value}
+	before, had := tx.top.Set(it)
+	w := tx.w
+	w.undo = append(w.undo, undo{item{it.key, before.value}, had})
+	if _, again := w.value[it.key]; !again {
+		w.order = append(w.order, it.key)
+	}
+	w.value[it.key] = value
+	w.bytes += len(key) + len(value)
+}
+
+// rollback takes back what the job wrote.
+func (tx *txn) rollback() {
+	for i := len(tx.w.undo) - 1; i >= 0; i-- {
+		if u := tx.w.undo[i]; u.had {
+			tx.top.Set(u.before)
+		} else {
+			tx.top.Delete(u.before)
+		}
+	}
+}
+
+// scanner walks the keys with a prefix, in order, over all layers.
+type scanner struct {
+	tx     *txn
+	prefix []byte
+	layers []layer
+	writes int // of the job when the layers were placed
+	key    []byte
+	value  []byte
+}
+
+// layer is one ordered source. key is nil at its end.
+type layer struct {
+	key, value []byte
+	next       func() (key, value []byte)
+}
+
+// seek places the scanner at the first key of its prefix that is not before prefix+from, and says whether there is one.
+func (tx *txn) scan(prefix []byte) *scanner { return &scanner{tx: tx, prefix: prefix} }
+
+func (s *scanner) seek(from []byte) bool {
+	start := append(bytes.Clone(s.prefix), from...)
+	s.layers = s.layers[:0]
+	for _, p := range []*pending{s.tx.top, s.tx.frozen} {
+		if p != nil && p.Len() > 0 {
+			s.addPending(p, start)
+		}
+	}
+	c := s.tx.db.Cursor()
+	k, v := c.Seek(start)
+	s.layers = append(s.layers, layer{k, v, c.Next})
+	if s.tx.w != nil {
+		s.writes = len(s.tx.w.undo)
+	}
+	return s.settle()
+}
+
+func (s *scanner) addPending(p *pending, start []byte) {
+	it := p.Iter()
+	read := func(ok bool) (k, v []byte) {
+		if !ok {
+			return nil, nil
+		}
+		i := it.Item()
+		return []byte(i.key), i.value
+	}
+	k, v := read(it.Seek(item{key: string(start)}))
+	if k == nil || !bytes.HasPrefix(k, s.prefix) {
+		return
+	}
+	s.layers = append(s.layers, layer{k, v, func() ([]byte, []byte) { return read(it.Next()) }})
+}
+
+// settle takes the smallest key; the upper layer hides the lower ones, and a deletion hides them all.
+func (s *scanner) settle() bool {
+	for {
+		best := -1
+		for i := range s.layers {
+			if k := s.layers[i].key; k != nil && (best < 0 || bytes.Compare(k, s.layers[best].key) < 0) {
+				best = i
+			}
+		}
+		if best < 0 || !bytes.HasPrefix(s.layers[best].key, s.prefix) {
+			s.key, s.value = nil, nil
+			return false
+		}
+		key, value := s.layers[best].key, s.layers[best].value
+		for i := range s.layers {
+			if l := &s.layers[i]; i == best || l.key != nil && len(s.layers) > 1 && bytes.Equal(l.key, key) {
+				l.key, l.value = l.next()
+			}
+		}
+		if value != nil {
+			s.key, s.value = key, value
+			return true
+		}
+	}
+}
+
+// next goes to the next key. What the job wrote meanwhile is seen.
+func (s *scanner) next() bool {
+	if s.tx.w != nil && s.writes != len(s.tx.w.undo) {
+		return s.seek(append(bytes.Clone(s.key[len(s.prefix):]), 0))
+	}
+	return s.settle()
+}

@@ -1,0 +1,186 @@
+package search
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Limits of a block.
+const (
+	MaxDocs  = 1 << 16 // documents
+	MaxID    = 255     // bytes of a document's name
+	MaxWords = 1 << 17 // different words of one document in one field; one with more is a candidate of every query
+)
+
+// ErrFull says that a block would have more than MaxDocs documents.
+var ErrFull = errors.New("search: a block holds no more documents")
+
+// A Field is a part of a document that is searched apart from the rest.
+type Field int
+
+const (
+	Header Field = iota
+	Body
+	fields int = iota
+)
+
+// partial is in the place of a word in the lists of documents that have more words than MaxWords. No text has it as a word.
+const partial = "\x00"
+
+// A Builder makes a block of documents, in memory. It is not safe for concurrent use.
+type Builder struct {
+	docs  []string
+	vocab [fields]vocabulary
+}
+
+// A vocabulary has the words of one field, by number, and which documents hold them.
+type vocabulary struct {
+	number map[string]uint32
+	words  []string
+	seen   []uint32 // by word: how many documents there were when it was seen last
+	bytes  int      // of words
+
+	log    []uint32 // numbers of the words of the first document, of the second, and so on
+	begins []int    // by document: where its part of log begins
+}
+
+// NewBuilder returns a Builder without documents.
+func NewBuilder() *Builder {
+	b := new(Builder)
+	for i := range b.vocab {
+		b.vocab[i].number = map[string]uint32{}
+	}
+	return b
+}
+
+// Doc begins a document: what Text is given until the next call is its text. The name is what Block.Docs gives back. Ordinals count from 0.
+func (b *Builder) Doc(name string) error {
+	if len(name) == 0 || len(name) > MaxID {
+		return fmt.Errorf("search: a document's name has %d bytes", len(name))
+	}
+	if len(b.docs) == MaxDocs {
+		return ErrFull
+	}
+	b.docs = append(b.docs, name)
+	for i := range b.vocab {
+		v := &b.vocab[i]
+		v.begins = append(v.begins, len(v.log))
+	}
+	return nil
+}
+
+// Text adds text, folded as queries will be, to a field of the document. Nothing is found across two calls. The text is not kept.
+func (b *Builder) Text(f Field, text []byte) {
+	v := &b.vocab[f]
+	for at := 0; at < len(text); {
+		c, from, to := nextRun(text, at)
+		if c == letter && to-from <= maxWord { // most are
+			v.add(text[from:to])
+		} else if c != space {
+			eachWord(c, text[from:to], v.add)
+		}
+		at = to
+	}
+}
+
+// add adds a word of the newest document.
+func (v *vocabulary) add(word []byte) {
+	n, known := v.number[string(word)]
+	doc := len(v.begins)
+	if known && v.seen[n] == uint32(doc) {
+		return
+	}
+	switch have := len(v.log) - v.begins[doc-1]; {
+	case have > MaxWords:
+		return
+	case have == MaxWords && string(word) != partial:
+		v.add([]byte(partial))
+		return
+	}
+	if !known {
+		n = uint32(len(v.words))
+		s := string(word)
+		v.number[s] = n
+		v.words = append(v.words, s)
+		v.seen = append(v.seen, 0)
+		v.bytes += len(s)
+	}
+	v.seen[n] = uint32(doc)
+	v.log = append(v.log, n)
+}
+
+// Len returns how many documents the Builder has.
+func (b *Builder) Len() int { return len(b.docs) }
+
+// Size returns about how many bytes of memory the Builder has taken, so that its owner can finish it in time.
+func (b *Builder) Size() int {
+	size := 32 * len(b.docs)
+	for i := range b.vocab {
+		v := &b.vocab[i]
+		size += v.bytes + 64*len(v.words) + 4*cap(v.log)
+	}
+	return size
+}
+
+// Finish hands the block's sections to emit, from number 0 on, and returns its directory. The bytes that emit is given are overwritten when it has returned.
+// An error is emit's. The Builder is of no use afterwards.
+func (b *Builder) Finish(emit func(section []byte) error) (directory []byte, err error) {
+	w, err := newWriter(emit)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.start(b.docs); err != nil {
+		return nil, err
+	}
+	for i := range b.vocab {
+		if err := b.vocab[i].write(w); err != nil {
+			return nil, err
+		}
+	}
+	return w.dir, nil
+}
+
+// write writes the vocabulary as the next field.
+func (v *vocabulary) write(w *writer) error {
+	order := make([]uint32, len(v.words))
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	slices.SortFunc(order, func(a, b uint32) int { return strings.Compare(v.words[a], v.words[b]) })
+	docs, ends := v.invert()
+	for _, n := range order {
+		from := uint32(0)
+		if n > 0 {
+			from = ends[n-1]
+		}
+		if err := w.word([]byte(v.words[n]), docs[from:ends[n]]); err != nil {
+			return err
+		}
+	}
+	return w.endField()
+}
+
+// invert returns the ordinals of the documents of the first word, of the second, and so on, and by word where its part ends.
+func (v *vocabulary) invert() (docs, ends []uint32) {
+	docs, ends = make([]uint32, len(v.log)), make([]uint32, len(v.words))
+	for _, n := range v.log {
+		ends[n]++
+	}
+	sum := uint32(0)
+	for n, count := range ends { // until docs is filled, ends holds where a part begins
+		ends[n], sum = sum, sum+count
+	}
+	for doc, from := range v.begins {
+		to := len(v.log)
+		if doc+1 < len(v.begins) {
+			to = v.begins[doc+1]
+		}
+		for _, n := range v.log[from:to] {
+			docs[ends[n]] = uint32(doc)
+			ends[n]++
+		}
+	}
+	return docs, ends
+}

@@ -1,0 +1,281 @@
+package segment
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"domicile"
+)
+
+// Config says what Open needs.
+type Config struct {
+	Dir  string       // made if absent, in a folder that is there
+	Size int64        // a file that reached it is followed by a new one; 0 = 64 MiB
+	Log  *slog.Logger // discarded if nil
+
+	// Durable says that the frames up to this LSN were durable once: none of them is cut off as a torn end, and a log without
+	// files begins behind it.
+	Durable uint64
+
+	// Step lets tests fail each act on disk, before or after it was done.
+	Step func(name string, do func() error) error
+}
+
+// DefaultSize of a file.
+const DefaultSize = 64 << 20
+
+// Info is what List says of a file.
+type Info struct {
+	Number uint32
+	Size   int64
+	First  uint64 // LSN of its first frame, or of the next frame if it has none
+}
+
+// Log is an open log.
+type Log struct {
+	cfg   Config
+	files files
+
+	mu       sync.RWMutex
+	segments []Info // guarded by mu; ascending
+	damaged  int    // guarded by mu; frames that do not check
+
+	// Of the one writer:
+	active *os.File
+	number uint32 // of the active file
+	kept   int64  // bytes of it that count
+	dirty  bool   // there may be others behind
+	next   uint64 // LSN
+	broken error
+	buf    []byte
+}
+
+// ErrNotDone is in the chain of the error of a Commit after which the log is as before.
+var ErrNotDone = errors.New("nothing was written")
+
+// Open opens the log in a folder, or makes one, and cuts off what was not flushed.
+func Open(cfg Config) (*Log, error) {
+	if cfg.Size == 0 {
+		cfg.Size = DefaultSize
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Step == nil {
+		cfg.Step = func(_ string, do func() error) error { return do() }
+	}
+	l := &Log{cfg: cfg, next: cfg.Durable + 1}
+	l.files.dir = cfg.Dir
+	if err := makeDir(cfg.Dir, cfg.Step); err != nil {
+		return nil, err
+	}
+	if err := l.load(); err != nil {
+		l.files.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// makeDir makes a folder whose name is durable. Its parent is there.
+func makeDir(dir string, step func(string, func() error) error) error {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		err = step("sync folder", func() error { return syncDir(filepath.Dir(dir)) })
+	}
+	return err
+}
+
+func name(number uint32) string { return fmt.Sprintf("%08x.seg", number) }
+
+// load lists the files, mends the newest and opens it for appending.
+func (l *Log) load() error {
+	entries, err := os.ReadDir(l.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		base, ok := strings.CutSuffix(e.Name(), ".seg")
+		n, err := strconv.ParseUint(base, 16, 32)
+		if !ok || err != nil || name(uint32(n)) != e.Name() {
+			return domicile.E("segments", domicile.Invalid, fmt.Sprintf("%s does not belong in %s: move it away", e.Name(), l.cfg.Dir))
+		}
+		l.segments = append(l.segments, Info{Number: uint32(n)})
+	}
+	slices.SortFunc(l.segments, func(a, b Info) int { return int(a.Number) - int(b.Number) })
+	for i := range l.segments {
+		last := i == len(l.segments)-1
+		err := l.inspect(&l.segments[i])
+		if errors.Is(err, errNoHeader) && last { // it was just begun when the power went
+			err = os.Remove(l.files.path(l.segments[i].Number))
+			l.segments = l.segments[:i]
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(l.segments) == 0 {
+		return l.begin(1)
+	}
+	return l.resume()
+}
+
+// errNoHeader is of a file that has no frame and no whole header.
+var errNoHeader = domicile.E("segments", domicile.Invalid, "a segment is empty: restore it from a backup")
+
+// inspect reads a file's header. One that is damaged is told by the first frame, which has a checksum.
+func (l *Log) inspect(s *Info) error {
+	f, err := os.Open(l.files.path(s.Number))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	s.Size = info.Size()
+	b := make([]byte, min(s.Size, fileHeader+header))
+	if _, err := io.ReadFull(f, b); err != nil {
+		return fmt.Errorf("read segment: %w", err)
+	}
+	good := len(b) >= fileHeader && string(b[:len(magic)]) == magic && binary.BigEndian.Uint32(b[20:]) == s.Number
+	if good {
+		s.First = binary.BigEndian.Uint64(b[24:])
+		if v := binary.BigEndian.Uint32(b[16:]); v > format {
+			return domicile.E("segments", domicile.Invalid, fmt.Sprintf("the format of %s is %d and this release reads up to %d: use a newer release", f.Name(), v, format))
+		}
+	}
+	switch h, err := parseHeader(b[min(len(b), fileHeader):]); {
+	case err == nil && (!good || h.lsn != s.First):
+		l.damaged++
+		l.cfg.Log.Error("segments: a file is damaged at its beginning", "segment", name(s.Number))
+		s.First = h.lsn
+	case !good && len(b) <= fileHeader:
+		return errNoHeader
+	case !good:
+		return domicile.E("segments", domicile.Invalid, f.Name()+" is damaged at its beginning: restore it from a backup")
+	}
+	return nil
+}
+
+// resume finds the end of the newest file, cuts off what was not flushed, and goes on behind it.
+func (l *Log) resume() error {
+	last := &l.segments[len(l.segments)-1]
+	end, lsn, err := l.scanFile(*last, true, func(Frame) error { return nil })
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(l.files.path(last.Number), os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if end < last.Size {
+		l.cfg.Log.Info("segments: cut off what was never acknowledged", "segment", name(last.Number), "bytes", last.Size-end)
+		err = f.Truncate(end)
+	}
+	if err := errors.Join(err, f.Sync(), syncDir(l.cfg.Dir)); err != nil {
+		f.Close()
+		return err
+	}
+	last.Size = end
+	l.active, l.number, l.kept, l.next = f, last.Number, end, lsn+1
+	return nil
+}
+
+// begin starts a new file.
+func (l *Log) begin(number uint32) error {
+	path := l.files.path(number)
+	var f *os.File
+	err := l.cfg.Step("create segment", func() (err error) {
+		f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if err == nil {
+			_, err = f.Write(appendFileHeader(nil, number, l.next))
+		}
+		return err
+	})
+	if err == nil {
+		err = l.cfg.Step("sync segment", f.Sync)
+	}
+	if err == nil {
+		err = l.cfg.Step("sync folder", func() error { return syncDir(l.cfg.Dir) })
+	}
+	if err != nil {
+		if f != nil {
+			f.Close()
+		}
+		os.Remove(path)
+		return err
+	}
+	if l.active != nil {
+		l.active.Close()
+	}
+	l.active, l.number, l.kept = f, number, fileHeader
+	l.mu.Lock()
+	l.segments = append(l.segments, Info{Number: number, Size: fileHeader, First: l.next})
+	l.mu.Unlock()
+	return nil
+}
+
+// List returns the files, the oldest first; the last is being written.
+func (l *Log) List() []Info {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return slices.Clone(l.segments)
+}
+
+// Damaged is how many frames did not check so far in scans.
+func (l *Log) Damaged() int {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.damaged
+}
+
+// Next is the LSN of the next frame. Of the one writer.
+func (l *Log) Next() uint64 { return l.next }
+
+// Remove deletes a file that is not being written. Readers that have it open finish.
+func (l *Log) Remove(number uint32) error {
+	l.mu.Lock()
+	i := slices.IndexFunc(l.segments, func(s Info) bool { return s.Number == number })
+	if i < 0 || i == len(l.segments)-1 {
+		l.mu.Unlock()
+		return domicile.E("remove segment", domicile.Invalid, "no such segment, or the one that is written")
+	}
+	l.segments = slices.Delete(l.segments, i, i+1)
+	l.mu.Unlock()
+	l.files.drop(number)
+	if err := l.cfg.Step("remove segment", func() error { return os.Remove(l.files.path(number)) }); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Close closes all files. What was committed is durable already.
+func (l *Log) Close() error {
+	l.files.close()
+	return l.active.Close()
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+// Path is where a file lies.
+func (l *Log) Path(number uint32) string { return filepath.Join(l.cfg.Dir, name(number)) }
