@@ -41,7 +41,7 @@ type Store interface {
 	// NumberMailbox has mail that is brought in from elsewhere keep the UIDs that it had there. It gives a mailbox that never had a
 	// message the UIDVALIDITY validity, and raises its UIDNEXT to next, from where Incoming.Commit goes on. Where validity is the
 	// mailbox's own, UIDNEXT alone is raised, also in a mailbox with messages; it never falls. Conflict if another UIDVALIDITY was in use, or
-	// if another mailbox of the account has this one; Invalid above MaxUIDValidity. It may be repeated after Unknown.
+	// if another mailbox of the account has this one and had messages (else that one gets another); Invalid above MaxUIDValidity. It may be repeated after Unknown.
 	NumberMailbox(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, validity uint32, next UID) error
 
 	// Incoming opens room for a message of at most limit bytes, more than 0; a Write past it fails with TooLarge, and so does Commit then.

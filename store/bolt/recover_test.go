@@ -166,7 +166,7 @@ func leave(t *testing.T, killed bool, more func(s *Store)) stopped {
 }
 
 func (c stopped) open(t testing.TB, dir string) (*Store, error) {
-	s, err := Open(Config{Dir: dir, Region: c.at.Region, Sealer: c.at.Sealer, Now: c.at.Now, SegmentSize: smallSegments})
+	s, err := still(Config{Dir: dir, Region: c.at.Region, Sealer: c.at.Sealer, Now: c.at.Now, SegmentSize: smallSegments})
 	if err == nil {
 		t.Cleanup(func() { s.Close() })
 	}
@@ -489,7 +489,7 @@ func TestReplayIsBounded(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	full := false
 	r := storetest.New(t, func(at storetest.At) (store.Store, error) {
-		return Open(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now, SegmentSize: smallSegments, step: func(name string, do func() error) error {
+		return still(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now, SegmentSize: smallSegments, step: func(name string, do func() error) error {
 			if full && slices.Contains([]string{"write segment", "create segment", "commit index", "put base", "put index"}, name) {
 				return errDisk
 			}

@@ -44,11 +44,11 @@ func newOurs(ctx context.Context, dir, mailnode string, accounts int) (s *server
 // makeAccounts makes accounts in the data folder of a node that does not run: without residence and leaves, as no operator could, but
 // a hundred thousand of them in minutes. All have one password.
 func makeAccounts(ctx context.Context, l *lab.Lab, data string, accounts int) (each time.Duration, err error) {
-	root, err := keys.LoadRoot(filepath.Join(l.Dir, string(homeRegion), "root.key"))
+	secret, err := keys.LoadSecret(filepath.Join(l.Dir, string(homeRegion), "root.key"), data)
 	if err != nil {
 		return 0, err
 	}
-	ring, err := keys.OpenRing(root, filepath.Join(data, "keys"))
+	ring, err := keys.OpenRing(secret, filepath.Join(data, "keys"))
 	if err != nil {
 		return 0, err
 	}

@@ -102,11 +102,11 @@ func measured(dir string, size int, grow func(*rig, int) error) (*rig, error) {
 
 // open opens the store: the one line to change for another driver.
 func (r *rig) open() error {
-	root, err := keys.LoadRoot(filepath.Join(r.dir, "root.key"))
+	secret, err := keys.LoadSecret(filepath.Join(r.dir, "root.key"), r.dir)
 	if err != nil {
 		return err
 	}
-	ring, err := keys.OpenRing(root, filepath.Join(r.dir, "keys"))
+	ring, err := keys.OpenRing(secret, filepath.Join(r.dir, "keys"))
 	if err != nil {
 		return err
 	}
