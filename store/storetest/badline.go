@@ -46,6 +46,7 @@ func moveOverBadLine(r *Rig) {
 	got, err := portrait(far.Store, id)
 	r.no(err)
 	r.same("behind the move", got, want)
+	r.no(from.DeleteAccount(ctx, id))
 	far.goesOn(id)
 }
 
