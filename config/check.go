@@ -17,6 +17,8 @@ const (
 	leastMaxSize    = 64 << 10
 	mostMaxSize     = 1 << 30
 	mostClockOffset = 720 * time.Hour
+	leastSegment    = 4 << 10
+	mostSegment     = 64 << 20
 	defaultCoolDown = "336h"
 	defaultBetween  = "4320h"
 
@@ -127,6 +129,7 @@ func (c *checker) check() {
 	}
 	c.roles()
 	c.clock()
+	c.segment()
 	c.need("data", n.Data)
 	c.need("catalog.dir", n.Catalog.Dir)
 	if !genesisForm.MatchString(n.Catalog.Genesis) {
@@ -161,6 +164,19 @@ func (c *checker) clock() {
 		c.problem("clock_offset", `must be a duration such as "5h" or "-30m", at most 720h either way`)
 	} else if !n.Lab {
 		c.problem("clock_offset", "is for labs only: remove it, and set the machine's clock")
+	}
+}
+
+// segment lets only a lab's node have small files.
+func (c *checker) segment() {
+	n := c.node
+	if n.StoreSegment == 0 {
+		return
+	}
+	if n.StoreSegment < leastSegment || n.StoreSegment > mostSegment {
+		c.problem("store_segment", "must be from %d to %d bytes", leastSegment, mostSegment)
+	} else if !n.Lab {
+		c.problem("store_segment", "is for labs only: remove it")
 	}
 }
 

@@ -20,6 +20,9 @@ type Node struct {
 	// ClockOffset shifts what the node takes for the present time, a Go duration such as "5h" or "-30m", at most 720h either way: a
 	// test of a clock that is set wrong. Labs only. Default: none.
 	ClockOffset string `toml:"clock_offset,omitempty"`
+	// StoreSegment is how many bytes a file of the store's log gets before a new one is begun, 4 KiB at least; bases and compaction come as
+	// much oftener as it is less than the usual 64 MiB: a test of them. Labs only. Default: 64 MiB.
+	StoreSegment int64 `toml:"store_segment,omitempty"`
 	// RootKey is the file of the region's root key, under which everything is sealed. It must lie outside Data, or a copy of
 	// the data would be a copy of the mail. Required, except for a witness.
 	RootKey string `toml:"root_key,omitempty"`

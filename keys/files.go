@@ -143,32 +143,43 @@ func giveTo(f *os.File, path string) error {
 	return keepOwner(f, path)
 }
 
+func giveFolder(dir, path string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(giveTo(d, path), d.Close())
+}
+
 // readSecret reads a key file, and refuses one that anyone but its owner may read.
 func readSecret(op, path string) ([]byte, error) {
+	data, perm, err := readSmall(op, path)
+	if err == nil && perm&0o077 != 0 {
+		return nil, domicile.E(op, domicile.Invalid,
+			fmt.Sprintf("%s may be read by others (mode %04o); run chmod 600 on it, and replace the key if it has been exposed", path, perm))
+	}
+	return data, err
+}
+
+// readSmall reads a file of the size of a key file, and its mode.
+func readSmall(op, path string) ([]byte, fs.FileMode, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, domicile.E(op, domicile.NotExist, path+" does not exist")
+		return nil, 0, domicile.E(op, domicile.NotExist, path+" does not exist")
 	}
 	if err != nil {
-		return nil, domicile.W(op, err)
+		return nil, 0, domicile.W(op, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, domicile.W(op, err)
+		return nil, 0, domicile.W(op, err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxKeyFile {
-		return nil, domicile.E(op, domicile.Invalid, path+" is not a key file")
-	}
-	if perm := info.Mode().Perm(); perm&0o077 != 0 {
-		return nil, domicile.E(op, domicile.Invalid,
-			fmt.Sprintf("%s may be read by others (mode %04o); run chmod 600 on it, and replace the key if it has been exposed", path, perm))
+		return nil, 0, domicile.E(op, domicile.Invalid, path+" is not a key file")
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
-	if err != nil {
-		return nil, domicile.W(op, err)
-	}
-	return data, nil
+	return data, info.Mode().Perm(), domicile.W(op, err)
 }
 
 // syncDir makes the names in dir durable.
@@ -180,7 +191,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// makeDir makes a folder for its owner only, and those above it that are missing, all durable.
+// makeDir makes a folder for its owner only, and those above it that are missing, all durable. What root makes belongs to the owner of the
+// folder above, see giveTo.
 func makeDir(dir string) error {
 	dir = filepath.Clean(dir)
 	parent := filepath.Dir(dir)
@@ -189,7 +201,11 @@ func makeDir(dir string) error {
 			return err
 		}
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(dir, 0o700); err == nil {
+		if err := giveFolder(dir, parent); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if err := syncDir(parent); !errors.Is(err, fs.ErrPermission) {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"os"
 	"path/filepath"
 	"sync"
@@ -21,7 +22,7 @@ type Ring struct {
 	secret *Secret
 	wraps  *wraps
 	region *accountKey
-	digest []byte
+	digest sync.Pool                                 // of *digester
 	step   func(name string, act func() error) error // does act; tests have it fail
 
 	change sync.Mutex // one change of the file at a time; guards doubt and stale
@@ -50,7 +51,8 @@ func newAccountKey(key []byte) *accountKey {
 // taken over, and their files destroyed.
 func OpenRing(s *Secret, dir string) (*Ring, error) {
 	const op = "open key ring"
-	r := &Ring{dir: dir, secret: s, wraps: s.wrapping(), region: newAccountKey(s.derive("region")), digest: s.derive("digest"), step: do}
+	r := &Ring{dir: dir, secret: s, wraps: s.wrapping(), region: newAccountKey(s.derive("region")), step: do}
+	r.digest.New = func() any { return &digester{mac: hmac.New(sha256.New, s.derive("digest"))} }
 	if err := errors.Join(makeDir(dir), makeDir(s.wraps)); err != nil {
 		return nil, domicile.W(op, err)
 	}
@@ -156,12 +158,25 @@ func (r *Ring) OpenRecord(id domicile.AccountID, sealed, associated []byte) ([]b
 // Digest returns the HMAC-SHA-256 (32 bytes) of the purpose and the parts under the region's digest key: what an index
 // uses instead of a name. Each part goes in with its length, so that ("a", "bc") and ("ab", "c") differ.
 func (r *Ring) Digest(purpose string, parts ...string) []byte {
-	h := hmac.New(sha256.New, r.digest)
-	for _, p := range append([]string{purpose}, parts...) {
-		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p))))
-		h.Write([]byte(p))
+	d := r.digest.Get().(*digester)
+	defer r.digest.Put(d)
+	d.mac.Reset()
+	d.add(purpose)
+	for _, p := range parts {
+		d.add(p)
 	}
-	return h.Sum(nil)
+	return d.mac.Sum(make([]byte, 0, sha256.Size))
+}
+
+// digester makes digests one after the other without making anything else.
+type digester struct {
+	mac hash.Hash
+	buf []byte
+}
+
+func (d *digester) add(part string) {
+	d.buf = append(binary.BigEndian.AppendUint64(d.buf[:0], uint64(len(part))), part...)
+	d.mac.Write(d.buf)
 }
 
 // key returns the key of an account, from memory or the book, or the region's for "".

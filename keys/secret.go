@@ -103,7 +103,7 @@ func (r *Root) apart(dir string) error {
 
 func (r *Root) readSecret(file string) (*Secret, error) {
 	const op = "open the region's secret"
-	data, err := readSecret(op, file)
+	data, _, err := readSmall(op, file) // a copied folder may have other modes, and it is sealed
 	if err != nil {
 		return nil, err
 	}

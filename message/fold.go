@@ -26,16 +26,10 @@ func Fold(s string) string {
 	f := folder{out: make([]byte, 0, len(s)+len(s)/8), known: known()}
 	odd := 0 // s[odd:i] are characters that must be folded together
 	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
+		if n := asciiLen(s[i:]); n > 0 {
 			f.odd(s[odd:i])
-			f.accents = 0
-			if c = asciiFold[c]; c == ' ' {
-				f.space()
-			} else {
-				f.out = append(f.out, c)
-			}
-			i++
+			f.ascii(s[i : i+n])
+			i += n
 			odd = i
 			continue
 		}
@@ -78,6 +72,30 @@ var asciiFold = func() (t [utf8.RuneSelf]byte) {
 	}
 	return t
 }()
+
+// asciiLen is the number of ASCII characters that s begins with.
+func asciiLen(s string) int {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return i
+		}
+	}
+	return len(s)
+}
+
+func (f *folder) ascii(s string) {
+	out, last := f.out, byte(0)
+	if len(out) > 0 {
+		last = out[len(out)-1]
+	}
+	for i := range len(s) {
+		if c := asciiFold[s[i]]; c != ' ' || last != ' ' {
+			out = append(out, c)
+			last = c
+		}
+	}
+	f.out, f.accents = out, 0
+}
 
 func (f *folder) space() {
 	if n := len(f.out); n == 0 || f.out[n-1] != ' ' {

@@ -47,7 +47,8 @@ type Summary struct {
 	places     string // where parts stand
 }
 
-// Searched is the text of a header field, decoded and folded by Fold. Each further field of the same name is a line of its own.
+// Searched is the text of a header field, decoded and folded by Fold: SEARCH SUBJECT, FROM and HEADER look into it. Each further
+// field of the same name is a line of its own. An empty field is not told from none.
 type Searched struct {
 	Text string
 	Cut  bool // there is more of it: what Text does not hold, the message may

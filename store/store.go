@@ -11,14 +11,15 @@ import (
 type Store interface {
 	Region() domicile.Region
 
-	// CreateAccount makes a.ID (chosen by the caller) with INBOX, Drafts, Sent, Junk, Trash and Archive.
-	// Exist if the address or the id is taken. An empty State, Class, Epoch or Created becomes
-	// Active, "standard", 1 and now.
+	// CreateAccount makes a.ID (chosen by the caller) with INBOX, Drafts, Sent, Junk, Trash and Archive, all subscribed and
+	// with the special use of their name. An empty State, Class, Epoch or Created becomes Active, "standard", 1 and now; Created is
+	// kept to the second, in UTC. Exist if the address or the id is taken. Invalid unless the id is 1 to 64 characters of a-z, 0-9, '-' and '_', the
+	// address has both its sides and at most MaxAddress bytes, and the quota is not negative. The token is forgotten with the account.
 	CreateAccount(ctx context.Context, tok Token, a Account) error
 	Account(ctx context.Context, id domicile.AccountID) (Account, error)
 	AccountByAddress(ctx context.Context, addr domicile.Address) (Account, error)
 	// UpdateAccount applies fn to the present state and stores what it leaves. fn may run twice. ID, Address and Created stay.
-	// An error of fn is returned and nothing is changed; a lower Epoch is Conflict.
+	// An error of fn is returned and nothing is changed; a lower Epoch is Conflict, a record over MaxRecord TooLarge.
 	UpdateAccount(ctx context.Context, id domicile.AccountID, fn func(*Account) error) error
 	// DeleteAccount destroys the account's key, index and bodies.
 	DeleteAccount(ctx context.Context, id domicile.AccountID) error
@@ -28,21 +29,22 @@ type Store interface {
 	// Mailboxes returns all mailboxes of an account: INBOX, then the others by name.
 	Mailboxes(ctx context.Context, acct domicile.AccountID) ([]Mailbox, error)
 	MailboxByName(ctx context.Context, acct domicile.AccountID, name string) (Mailbox, error)
-	// CreateMailbox makes name and, unmade so far, its parents.
+	// CreateMailbox makes name and, unmade so far, its parents, none of them subscribed. Exist if there is one of that name.
 	CreateMailbox(ctx context.Context, tok Token, acct domicile.AccountID, name, specialUse string) (Mailbox, error)
-	// RenameMailbox moves children too. Renaming INBOX moves its messages (RFC 9051 6.3.6).
+	// RenameMailbox moves children too, and makes parents that are unmade. Ids and numbers stay. Renaming INBOX moves its messages into a new mailbox,
+	// and leaves its children (RFC 9051 6.3.6). Exist if any new name is taken, Invalid below itself or too deep.
 	RenameMailbox(ctx context.Context, acct domicile.AccountID, from, to string) error
-	// DeleteMailbox removes a mailbox and its messages. Its children stay. INBOX cannot be deleted.
+	// DeleteMailbox removes a mailbox and its messages. Its children stay. INBOX cannot be deleted (Invalid).
 	DeleteMailbox(ctx context.Context, acct domicile.AccountID, name string) error
 	Subscribe(ctx context.Context, acct domicile.AccountID, name string, on bool) error
 
 	// NumberMailbox has mail that is brought in from elsewhere keep the UIDs that it had there. It gives a mailbox that never had a
 	// message the UIDVALIDITY validity, and raises its UIDNEXT to next, from where Incoming.Commit goes on. Where validity is the
 	// mailbox's own, UIDNEXT alone is raised, also in a mailbox with messages; it never falls. Conflict if another UIDVALIDITY was in use, or
-	// if another mailbox of the account has this one; Invalid above MaxUIDValidity. It may be repeated after Unknown.
+	// if another mailbox of the account has this one and had messages (else that one gets another); Invalid above MaxUIDValidity. It may be repeated after Unknown.
 	NumberMailbox(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, validity uint32, next UID) error
 
-	// Incoming opens room for a message of at most limit bytes; a Write past it fails with TooLarge.
+	// Incoming opens room for a message of at most limit bytes, more than 0; a Write past it fails with TooLarge, and so does Commit then.
 	Incoming(ctx context.Context, acct domicile.AccountID, limit int64) (Incoming, error)
 	// Messages returns the messages of a mailbox, by UID.
 	Messages(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID) ([]Message, error)
@@ -94,7 +96,7 @@ type Store interface {
 	// Table opens a small named table of the region's own records, made if absent.
 	Table(name string) (Table, error)
 
-	// Close waits for acts under way. Afterwards every method is Unavailable.
+	// Close waits for acts under way. Afterwards every method is Unavailable, but Close, which does nothing.
 	Close() error
 }
 
@@ -103,10 +105,11 @@ type Store interface {
 type Table interface {
 	// Get returns NotExist as ok false.
 	Get(key string) (value []byte, ok bool, err error)
-	// Put is durable on return.
+	// Put is durable on return. A nil value is kept as an empty one. An empty key, or one over MaxTableKey, is Invalid.
 	Put(key string, value []byte) error
 	// CompareAndSwap writes new if the present value is old, durably. A nil old means absent, a nil new deletes.
 	CompareAndSwap(key string, old, new []byte) (swapped bool, err error)
-	// Each calls fn for every record, in the order of keys, on a snapshot taken before the first call.
+	// Each calls fn for every record, in the order of keys, on a snapshot taken before the first call. fn may write the table. Its error ends Each, and is
+	// returned.
 	Each(fn func(key string, value []byte) error) error
 }

@@ -172,12 +172,12 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// fsck finds nothing wrong with a folder, something with one of which a body was altered or is missing, and needs its root key.
+// fsck finds nothing wrong with a folder, something with one of which a frame of the log was altered or is missing, and needs its root key.
 func fsck(t *testing.T, c *harness.Cluster, data string) {
 	t.Helper()
 	rootKey := filepath.Join(c.Dir, "eu-ireland", "root.key")
-	run := func(dir, key string) harness.Result {
-		return c.Run(t, nil, "fsck", dir, "--root-key", key, "--pins", c.Path(c.Pins), "--output", "json")
+	run := func(dir, key string, more ...string) harness.Result {
+		return c.Run(t, nil, append([]string{"fsck", dir, "--root-key", key, "--pins", c.Path(c.Pins), "--output", "json"}, more...)...)
 	}
 	if got := run(data, rootKey); got.Code != 0 || got.Get("checked") != "[store journal audit]" {
 		t.Errorf("a sound folder: %s", got)
@@ -192,26 +192,32 @@ func fsck(t *testing.T, c *harness.Cluster, data string) {
 	if err := os.CopyFS(copied, os.DirFS(data)); err != nil {
 		t.Fatal(err)
 	}
-	bodies, err := filepath.Glob(filepath.Join(copied, "store", "bodies", "*", "*"))
-	if err != nil || len(bodies) != 1 {
-		t.Fatalf("bodies: %v, %v", bodies, err)
+	if got := run(copied, rootKey, "--rebuild-index", "--repair"); got.Code != 0 || got.Get("mended") != "" {
+		t.Errorf("a new index of a sound store: %s", got)
 	}
-	raw, err := os.ReadFile(bodies[0])
+	segments, err := filepath.Glob(filepath.Join(copied, "store", "segments", "*.seg"))
+	if err != nil || len(segments) != 1 {
+		t.Fatalf("segments: %v, %v", segments, err)
+	}
+	raw, err := os.ReadFile(segments[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	raw[len(raw)/2] ^= 1
-	if err := os.WriteFile(bodies[0], raw, 0o600); err != nil {
+	if err := os.WriteFile(segments[0], raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got := run(copied, rootKey); got.Code != 1 || !strings.Contains(got.Get("error"), "store of ") {
-		t.Errorf("an altered body: %s", got)
+		t.Errorf("an altered frame: %s", got)
 	}
-	if err := os.Remove(bodies[0]); err != nil {
+	if got := run(copied, rootKey, "--rebuild-index"); got.Code != 1 || !strings.Contains(got.Get("error"), "the old one stays") {
+		t.Errorf("a new index of an altered log: %s", got)
+	}
+	if err := os.Remove(segments[0]); err != nil {
 		t.Fatal(err)
 	}
 	if got := run(copied, rootKey); got.Code != 1 {
-		t.Errorf("a missing body: %s", got)
+		t.Errorf("a missing segment: %s", got)
 	}
 }
 
@@ -260,7 +266,7 @@ func backupAbroad(t *testing.T, c *harness.Cluster, file string) {
 		t.Fatal(err)
 	}
 	got = c.Run(t, nil, "backup", "restore", file, "--config", claimed, "--output", "json")
-	if got.Code == 0 || got.Get("code") != "invalid" {
+	if got.Code != 1 || got.Get("code") != "not_exist" { // the period's key is beside Ireland's root key
 		t.Errorf("with the US root key: %s", got)
 	}
 	if left, _ := os.ReadDir(filepath.Join(dir, "data")); len(left) > 0 {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,19 @@ func get(t *testing.T, addr, path string) (int, string) {
 		t.Fatal(err)
 	}
 	return res.StatusCode, string(body)
+}
+
+// measured is one number that a node's metrics have.
+func measured(t *testing.T, c *harness.Cluster, name domicile.Node, series string) float64 {
+	t.Helper()
+	_, text := get(t, c.Node(name).HTTP, "/metrics")
+	_, rest, found := strings.Cut(text, "\n"+series+" ")
+	line, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.ParseFloat(line, 64)
+	if err != nil || !found {
+		t.Fatalf("%s in the metrics of %s: %q, %v", series, name, line, err)
+	}
+	return n
 }
 
 // TestHealth runs mail, a wrong login, an unknown recipient, a refused export and orders past the nodes, and then reads what they tell of

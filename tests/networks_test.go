@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -122,11 +121,7 @@ func onceEach(t *testing.T, to string, got, sent [][]byte) {
 // staged counts messages that are coming in.
 func staged(t *testing.T, c *harness.Cluster, name domicile.Node) int {
 	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(c.Path(c.Node(name).Data), "store", "staging"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
+	return int(measured(t, c, name, "domicile_store_incoming"))
 }
 
 // TestSlowLink has 300 ms each way and 96 KiB a second between the regions, and connections that are reset in the middle of a

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -43,11 +44,13 @@ func backupNode(path string) (n backup.Node, err error) {
 
 func (a *app) backupCreate() *cobra.Command {
 	var conf, to string
+	var keep time.Duration
 	cmd := &cobra.Command{
 		Use:   "create --config node.toml --to F",
 		Short: "Copy the data folder of a stopped node into a sealed file",
-		Long: `Copy the data folder of a stopped node, sealed under a key of the region's root key, which is not in the file. That it was
-made is a leaf of the log, and in the copy.`,
+		Long: `Copy the data folder of a stopped node, sealed under the key of this month's period, which lies in the folder wraps beside the root key and
+not in the file. The first backup of a month begins a period, and says until when its backups can be read; each destroys the keys of the
+periods that have ended. That it was made is a leaf of the log, and in the copy.`,
 		Example: "  mailctl backup create --config /etc/domicile/node.toml --to /var/backups/eu-ireland.backup",
 		Args:    args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -58,6 +61,9 @@ made is a leaf of the log, and in the copy.`,
 			if err != nil {
 				return err
 			}
+			if n.Keep = keep; keep <= 0 {
+				return usage(cmd, "--keep must be longer than nothing, such as 2160h")
+			}
 			info, err := createBackup(n, to, a)
 			if err != nil {
 				return err
@@ -67,6 +73,7 @@ made is a leaf of the log, and in the copy.`,
 	}
 	cmd.Flags().StringVar(&conf, "config", "", "the node's configuration, a `file`")
 	cmd.Flags().StringVar(&to, "to", "", "the backup, a new `file`")
+	cmd.Flags().DurationVar(&keep, "keep", 90*24*time.Hour, "how long after its month a period that begins now goes on, a `duration`")
 	return cmd
 }
 
@@ -183,6 +190,9 @@ func (a *app) showBackup(info backup.Info, where string) error {
 	return a.show(v, func(t *table) {
 		t.field("backup of", string(info.Node)+" in "+string(info.Region))
 		t.field("made", when(info.Made))
+		if info.Period != "" {
+			t.field("period", info.Period+", which ends "+when(info.Ends))
+		}
 		t.field("where", where)
 	})
 }

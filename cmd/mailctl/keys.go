@@ -14,7 +14,7 @@ names key and the gossip keys are shared by all regions, and carried to them by 
 		Example: `  mailctl keys root --to root.key
   mailctl keys signing --name example.com/domicile/eu-ireland --to signing.key
   mailctl keys gossip new --to gossip.key`}
-	group.AddCommand(a.keysRoot(), a.keysSigning(), a.keysNames(), a.keysShow(), a.keysGossip())
+	group.AddCommand(a.keysRoot(), a.keysRotate(), a.keysPeriods(), a.keysSigning(), a.keysNames(), a.keysShow(), a.keysGossip())
 	strictGroup(group)
 	return group
 }
@@ -22,7 +22,9 @@ names key and the gossip keys are shared by all regions, and carried to them by 
 func (a *app) keysRoot() *cobra.Command {
 	return a.keyMaker("root", "Make the root key of a region, under which its mail is sealed",
 		`Make the root key of a region. Whoever has it and the data folder reads the mail; without it nobody does, ever. It lies
-outside the data folder and outside every backup: keep a copy offline, in the region.`, "mailctl keys root --to /etc/domicile/root.key", keys.CreateRoot)
+outside the data folder and outside every backup: keep a copy offline, in the region. The folder wraps is made beside it; the
+node must be able to write in it, as the keys in it are replaced whenever an account is erased. Of wraps no copy is kept, but
+of the keys of periods, see mailctl keys period.`, "mailctl keys root --to /etc/domicile/root.key", keys.CreateRoot)
 }
 
 func (a *app) keysNames() *cobra.Command {

@@ -84,10 +84,36 @@ func (n *node) measure() {
 		n.measureBorder()
 	}
 	if n.store != nil {
+		n.measureStore()
 		n.measureQueue()
 		n.measureCosigners()
 		n.measureMoves()
 	}
+}
+
+// measureStore adds how the mail store's log and index fare.
+func (n *node) measureStore() {
+	s, read := n.counts.set, n.storeStats
+	s.Gauge("domicile_store_segments", "Files of the store's log.", func(is metrics.Sample) { is(float64(read().Segments)) })
+	s.Gauge("domicile_store_bytes", "Bytes of the store's log: all, and those of bodies that a message names.", func(is metrics.Sample) {
+		st := read()
+		is(float64(st.SegmentBytes), "all")
+		is(float64(st.LiveBytes), "live")
+	}, "kind")
+	s.Gauge("domicile_store_incoming", "Messages that are coming in.", func(is metrics.Sample) { is(float64(read().Incoming)) })
+	s.Gauge("domicile_store_index_pending", "Keys that are durable in the log and not in the index file yet.", func(is metrics.Sample) { is(float64(read().Pending)) })
+	s.Gauge("domicile_store_base_age_seconds", "Since the newest base of the index was written; +Inf if there is none.", func(is metrics.Sample) {
+		age := math.Inf(1)
+		if base := read().Base; !base.IsZero() {
+			age = time.Since(base).Seconds()
+		}
+		is(age)
+	})
+	s.Total("domicile_store_damaged_frames_total", "Frames of the log that did not check when they were read.", func(is metrics.Sample) { is(float64(read().Damaged)) })
+	s.Total("domicile_store_compacted_bytes_total", "Bytes that compaction moved.", func(is metrics.Sample) { is(float64(read().Moved)) })
+	s.Total("domicile_store_flushes_total", "Groups of changes that reached the disk, with one flush each.", func(is metrics.Sample) { is(float64(read().Flushes)) })
+	s.Total("domicile_store_acts_total", "Changes in these groups.", func(is metrics.Sample) { is(float64(read().Acts)) })
+	s.Total("domicile_store_index_errors_total", "Commits of the index file that failed.", func(is metrics.Sample) { is(float64(read().ApplyErrors)) })
 }
 
 // measureQueue adds how the outbound queue fares.

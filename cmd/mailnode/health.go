@@ -29,7 +29,7 @@ type health struct {
 	Not   []string `json:"not,omitempty"`
 }
 
-// troubles names what keeps the node from serving: starting, draining, network, log, journal, store. The words are all
+// troubles names what keeps the node from serving: starting, draining, network, log, journal, store, disk. The words are all
 // that is told to somebody unknown; the node's log has the reasons.
 func (n *node) troubles() []string {
 	var out []string
@@ -47,7 +47,11 @@ func (n *node) troubles() []string {
 	}
 	not(n.audit != nil && n.audit.Err() != nil, "log")
 	not(n.journal != nil && n.journal.Err() != nil, "journal")
-	not(n.store != nil && !n.storeReads(), "store")
+	if n.store != nil {
+		s := n.storeStats()
+		not(s.Broken != nil || !n.storeReads(), "store")
+		not(s.Broken == nil && s.Waiting != nil, "disk")
+	}
 	return out
 }
 

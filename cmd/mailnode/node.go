@@ -48,16 +48,17 @@ type node struct {
 	directory *placement.Directory
 
 	// Nil on a node that holds no store.
-	store     store.Store
-	registrar *placement.Registrar
-	residence *residence.Ledger
-	orders    *disclosure.Engine
-	moves     *move.Machine
-	home      *smtpd.Home
-	ring      *keys.Ring
-	queue     *smtpd.Queue
-	sending   *smtpd.Server // serves the submissions of this node's accounts that other nodes hand over
-	reading   *imapd.Home
+	store      store.Store
+	storeStats func() bolt.Stats
+	registrar  *placement.Registrar
+	residence  *residence.Ledger
+	orders     *disclosure.Engine
+	moves      *move.Machine
+	home       *smtpd.Home
+	ring       *keys.Ring
+	queue      *smtpd.Queue
+	sending    *smtpd.Server // serves the submissions of this node's accounts that other nodes hand over
+	reading    *imapd.Home
 
 	cosigner *audit.Witness // of others' logs; nil on a node that is neither witness nor store
 
@@ -223,7 +224,8 @@ func (n *node) buildStore() error {
 		return err
 	}
 	n.ring = ring
-	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Now: n.cfg.Now, Log: n.log})
+	n.opened(ring.Close)
+	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Now: n.cfg.Now, Log: n.log, SegmentSize: n.cfg.StoreSegment})
 	if err != nil {
 		return err
 	}
@@ -233,7 +235,7 @@ func (n *node) buildStore() error {
 			return err
 		}
 	}
-	n.store = s
+	n.store, n.storeStats = s, s.Stats
 	n.home = smtpd.NewHome(s, n.cfg.SMTP.MaxSize, n.log)
 	n.home.Count = n.counts.delivery
 	n.home.Register(n.net)

@@ -85,16 +85,14 @@ func (a account) eraseBlocks(left int) (int, error) {
 }
 
 // moveSection is moveFrames' part for search frames.
-func (a account) moveSection(m moved) (bytes int64) {
+func (a account) moveSection(m moved) {
 	if len(m.owner) != 12 {
-		return 0
+		return
 	}
 	b, key := a.block(readNumber([]byte(m.owner[:8]))), []byte(m.owner[8:])
 	if raw := b.Get(key); len(raw) == placeBytes && readPlace(raw) == m.from {
 		b.Put(key, appendPlace(nil, a.b.tx.moveFrame(m)))
-		bytes = segment.Bytes(len(m.payload))
 	}
-	return bytes
 }
 
 func (c *checker) blocks(a account) {

@@ -71,6 +71,9 @@ func (s *Store) clean(stop <-chan struct{}, all bool) error {
 	s.upkeep.Lock()
 	defer s.upkeep.Unlock()
 	base, err := s.rebase(all)
+	if err == nil && base > 0 && s.bloated() {
+		err = s.shrink(base)
+	}
 	if err != nil {
 		return err
 	}
@@ -108,22 +111,19 @@ func (s *Store) rebase(now bool) (uint64, error) {
 		return newest, nil
 	}
 	if now {
-		s.flush()
+		s.flushIndex()
 	}
 	return s.writeBase()
 }
 
-// flush waits until bbolt has all that was pending when it was called, or fails to take it.
-func (s *Store) flush() {
-	select {
-	case s.writer.hurry <- struct{}{}:
-	default:
-	}
-	x := s.index
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for lsn := x.lsn; x.applied < lsn && x.waiting == nil && x.broken == nil && !x.closing; {
-		x.change.Wait()
+// flushIndex waits until bbolt has all that was pending when it was called, or fails to take it.
+func (s *Store) flushIndex() {
+	for lsn := s.index.newest(); s.index.lacks(lsn); {
+		select {
+		case s.writer.nudge <- struct{}{}:
+		case <-s.writer.closing:
+			return
+		}
 	}
 }
 
@@ -159,7 +159,8 @@ func (s *Store) compact(number uint32, stop <-chan struct{}, fast bool) error {
 		}
 		bytes := int64(0)
 		err := s.update(context.Background(), "", func(tx *txn) error {
-			bytes = s.moveFrames(tx, batch)
+			s.moveFrames(tx, batch)
+			bytes = tx.w.moved
 			return nil
 		})
 		if err == nil {
@@ -219,12 +220,12 @@ type moved struct {
 	payload []byte
 }
 
-// moveFrames writes the frames of a batch anew that are still named where they were, and returns how many bytes those have.
-func (s *Store) moveFrames(tx *txn, batch []moved) (bytes int64) {
+// moveFrames writes the frames of a batch anew that are still named where they were.
+func (s *Store) moveFrames(tx *txn, batch []moved) {
 	for _, m := range batch {
 		a := s.accountIn(tx, m.acct)
 		if m.kind == frameSearch {
-			bytes += a.moveSection(m)
+			a.moveSection(m)
 			continue
 		}
 		if m.kind == frameBody {
@@ -232,7 +233,6 @@ func (s *Store) moveFrames(tx *txn, batch []moved) (bytes int64) {
 			if r, err := a.body(id); err == nil && r.place == m.from {
 				r.place = tx.moveFrame(m)
 				a.putBody(id, r)
-				bytes += segment.Bytes(len(m.payload))
 			}
 			continue
 		}
@@ -243,15 +243,14 @@ func (s *Store) moveFrames(tx *txn, batch []moved) (bytes int64) {
 		if r, ok, err := a.chunk(d); err == nil && ok && r.place == m.from {
 			r.place = tx.moveFrame(m)
 			a.putChunk(d, r)
-			bytes += segment.Bytes(len(m.payload))
 		}
 	}
-	return bytes
 }
 
 func (tx *txn) moveFrame(m moved) segment.Place {
 	to := tx.frame(m.kind, m.payload)
 	tx.live(m.from, -1)
 	tx.live(to, 1)
+	tx.w.moved += segment.Bytes(len(m.payload))
 	return to
 }

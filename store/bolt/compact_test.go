@@ -161,7 +161,7 @@ func TestCrashInCompact(t *testing.T) {
 		r, d := crashRig(t, smallSegments)
 		s := r.Store.(*Store)
 		want := prepare(r, s)
-		s.flush()
+		s.flushIndex()
 		d.arm(nth, after)
 		err := s.Compact(t.Context())
 		if nth >= 0 && d.hit && err == nil && !slices.Contains([]string{"write segment"}, d.seen[nth]) {

@@ -8,7 +8,7 @@
 //
 //	segments/NNNNNNNN.seg   the log, see package store/segment: bodies, and what each act changed in the index
 //	base/LSN/               the whole index as it was at an LSN, in a log of its own
-//	index.db                the index, one bbolt file, at most some seconds behind the log; index.db.new while it is made
+//	index.db                the index, one bbolt file, at most some seconds behind the log; index.db.new or .shrunk while it is made
 //
 // Segments and a base are enough to make the index anew. Account keys are not here: the Sealer keeps them in a file of its own,
 // because bbolt keeps old bytes in freed pages and a segment until it is compacted.
@@ -77,5 +77,5 @@
 //
 // When the log behind the base has grown past the index, a new base is written, from a snapshot, beside everything else. A segment behind the base
 // of which less than half is named is compacted: its frames that are named are written anew at the end of the log, at a bounded rate, and when that is durable
-// the file goes. Chunks of a message that is still coming in keep their segment.
+// the file goes. bbolt gives no page back: when more than half of its file is free, a new one is made from a base and takes its place. Chunks of a message that is still coming in keep their segment.
 package bolt

@@ -44,6 +44,7 @@ func (s *Store) Incoming(ctx context.Context, acct domicile.AccountID, limit int
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
+	s.tally.incoming.Add(1)
 	return &incoming{s: s, acct: acct, id: domicile.MessageID(domicile.NewID("m")), cutter: s.newCutter(acct), limit: limit}, nil
 }
 
@@ -103,6 +104,7 @@ func (in *incoming) Abort() {
 	if !in.ended {
 		in.ended, in.buf, in.raw = true, nil, nil
 		in.s.arriving.done(in)
+		in.s.tally.incoming.Add(-1)
 	}
 }
 

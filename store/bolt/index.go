@@ -37,6 +37,7 @@ type index struct {
 type work struct {
 	keys *pending
 	lsn  uint64
+	act  func() // instead: something that must have bbolt for itself
 }
 
 var (
@@ -50,7 +51,7 @@ var (
 )
 
 func startIndex(db *bbolt.DB, applied uint64, step func(string, func() error) error, t *tally) *index {
-	x := &index{db: db, step: step, tally: t, top: newPending(), applied: applied, lsn: applied, work: make(chan work, 1), ending: make(chan struct{}), done: make(chan struct{})}
+	x := &index{db: db, step: step, tally: t, top: newPending(), applied: applied, lsn: applied, work: make(chan work, 2), ending: make(chan struct{}), done: make(chan struct{})}
 	x.change = sync.NewCond(&x.mu)
 	go x.run()
 	return x
@@ -99,7 +100,7 @@ func (x *index) freeze(least int) {
 		return
 	}
 	x.frozen, x.top = x.top, newPending()
-	x.work <- work{x.frozen, x.lsn}
+	x.work <- work{keys: x.frozen, lsn: x.lsn}
 }
 
 // room waits while too much is pending, and fails if bbolt does not take it.
@@ -113,6 +114,23 @@ func (x *index) room() error {
 		x.change.Wait()
 	}
 	return nil
+}
+
+// newest is the last LSN that readers see.
+func (x *index) newest() uint64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.lsn
+}
+
+// lacks waits until bbolt is not busy, and says whether it has not all up to an LSN and would take it.
+func (x *index) lacks(lsn uint64) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for x.frozen != nil && x.waiting == nil && x.broken == nil {
+		x.change.Wait()
+	}
+	return x.applied < lsn && x.top.Len() > 0 && x.waiting == nil && x.broken == nil && !x.closing
 }
 
 func (x *index) failure() error {
@@ -138,6 +156,10 @@ const applyRetry = time.Second
 func (x *index) run() {
 	defer close(x.done)
 	for w := range x.work {
+		if w.act != nil {
+			w.act()
+			continue
+		}
 		for {
 			done, err := x.apply(w)
 			if err != nil {
@@ -206,7 +228,7 @@ func (x *index) close() error {
 	}
 	if x.frozen == nil && x.broken == nil && x.top.Len() > 0 {
 		x.frozen, x.top = x.top, newPending()
-		x.work <- work{x.frozen, x.lsn}
+		x.work <- work{keys: x.frozen, lsn: x.lsn}
 		for x.frozen != nil && x.waiting == nil && x.broken == nil {
 			x.change.Wait()
 		}

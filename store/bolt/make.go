@@ -42,12 +42,25 @@ func (s *Store) makeIndex() error {
 func (s *Store) loadIndex(applied uint64, fill func(put func(k, v []byte) error) error) error {
 	path := s.path(indexFile)
 	temp := path + ".new"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
+	db, err := fillIndex(temp, applied, fill)
+	if err != nil {
 		return err
 	}
-	db, err := openBolt(temp)
-	if err != nil {
+	if err := errors.Join(db.Sync(), db.Close()); err != nil {
+		os.Remove(temp)
 		return fmt.Errorf("make the index: %w", err)
+	}
+	return s.cfg.step("put index", func() error { return errors.Join(os.Rename(temp, path), syncDir(s.cfg.Dir)) })
+}
+
+// fillIndex makes a bbolt file that is not flushed yet.
+func fillIndex(path string, applied uint64, fill func(put func(k, v []byte) error) error) (*bbolt.DB, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	db, err := openBolt(path)
+	if err != nil {
+		return nil, fmt.Errorf("make the index: %w", err)
 	}
 	db.NoSync = true // one flush at the end
 	l := &loader{db: db}
@@ -59,11 +72,12 @@ func (s *Store) loadIndex(applied uint64, fill func(put func(k, v []byte) error)
 		err = l.end(applied)
 	}
 	l.abandon()
-	if err := errors.Join(err, db.Sync(), db.Close()); err != nil {
-		os.Remove(temp)
-		return fmt.Errorf("make the index: %w", err)
+	if err != nil {
+		db.Close()
+		os.Remove(path)
+		return nil, fmt.Errorf("make the index: %w", err)
 	}
-	return s.cfg.step("put index", func() error { return errors.Join(os.Rename(temp, path), syncDir(s.cfg.Dir)) })
+	return db, nil
 }
 
 // loader writes entries in transactions of a bounded size.

@@ -84,9 +84,27 @@ func (r *repairer) mailbox(m *mailbox, refs map[domicile.MessageID]uint32) (whol
 	if err != nil || !whole {
 		return false, err
 	}
+	if err := r.summaries(m, live); err != nil {
+		return false, err
+	}
 	r.changes(m, &c, live)
 	r.put(m.b, kCounters, c.encode(), "the counters of mailbox "+string(m.id), "account "+string(m.account.id))
 	return true, nil
+}
+
+// summaries removes those of no message; a message may do without.
+func (r *repairer) summaries(m *mailbox, live map[store.UID]store.ModSeq) error {
+	var stray [][]byte
+	err := m.b.sub(bSummaries).ForEach(func(k, _ []byte) error {
+		if len(k) != 4 || live[readUID(k)] == 0 {
+			stray = append(stray, bytes.Clone(k))
+		}
+		return nil
+	})
+	for _, k := range stray {
+		r.put(m.b.sub(bSummaries), k, nil, "a summary of no message", "mailbox "+string(m.id))
+	}
+	return err
 }
 
 // changes makes the list of changes name each message once, at its ModSeq, and no other as living.
@@ -124,38 +142,6 @@ func (r *repairer) changes(m *mailbox, c *counters, live map[store.UID]store.Mod
 	}
 }
 
-// chunks counts how often bodies name each chunk anew.
-func (r *repairer) chunks(a account, where string) error {
-	named := map[digest]uint32{}
-	err := a.b.sub(bBodies).ForEach(func(_, v []byte) error {
-		rec, err := decodeBody(v)
-		for _, d := range rec.chunks {
-			named[d]++
-		}
-		return err
-	})
-	have := map[digest]chunkRecord{}
-	err = firstError(err, a.b.sub(bChunks).ForEach(func(k, v []byte) error {
-		rec, err := decodeChunk(v)
-		if len(k) != len(digest{}) {
-			return errDamaged
-		}
-		have[digest(k)] = rec
-		return err
-	}))
-	if err != nil {
-		return err
-	}
-	for d, rec := range have {
-		if rec.refs = named[d]; rec.refs == 0 {
-			r.put(a.b.sub(bChunks), d[:], nil, "a chunk that nobody names", where)
-			continue
-		}
-		r.put(a.b.sub(bChunks), d[:], rec.encode(), "the references to a chunk", where)
-	}
-	return nil
-}
-
 // bodies makes the counts of references those of the messages, and the account's usage that of its bodies.
 func (r *repairer) bodies(a account, refs map[domicile.MessageID]uint32, where string) error {
 	b := a.b.sub(bBodies)
@@ -169,18 +155,44 @@ func (r *repairer) bodies(a account, refs map[domicile.MessageID]uint32, where s
 	if err != nil {
 		return err
 	}
+	named := map[digest]uint32{}
 	for id, rec := range have {
 		if rec.refs = refs[id]; rec.refs == 0 {
 			r.put(b, []byte(id), nil, "body "+string(id)+", which nobody names", where)
+			a.b.sub(bUnfound).Delete([]byte(id))
 			continue
 		}
 		used += rec.size
+		for _, d := range rec.chunks {
+			named[d]++
+		}
 		r.put(b, []byte(id), rec.encode(), "the references to body "+string(id), where)
 	}
-	if err := r.chunks(a, where); err != nil {
+	r.put(a.b, kUsage, number(uint64(used)), "the bytes that it uses", where)
+	return r.chunks(a, named, where)
+}
+
+// chunks makes the counts of references to chunks those of the bodies.
+func (r *repairer) chunks(a account, named map[digest]uint32, where string) error {
+	b, have := a.b.sub(bChunks), map[digest]chunkRecord{}
+	err := b.ForEach(func(k, v []byte) error {
+		if len(k) != len(digest{}) {
+			return errDamaged
+		}
+		rec, err := decodeChunk(v)
+		have[digest(k)] = rec
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	r.put(a.b, kUsage, number(uint64(used)), "the bytes that it uses", where)
+	for d, rec := range have {
+		if rec.refs = named[d]; rec.refs == 0 {
+			r.put(b, d[:], nil, "a chunk that no body names", where)
+		} else {
+			r.put(b, d[:], rec.encode(), "the references to a chunk", where)
+		}
+	}
 	return nil
 }
 

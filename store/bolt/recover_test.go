@@ -227,10 +227,10 @@ func TestIndexLost(t *testing.T) {
 	}{
 		"log alone":                       {false, nil, false},
 		"log alone, killed":               {true, nil, false},
-		"base":                            {false, func(s *Store) { s.flush(); s.writeBase(); after(s) }, true},
+		"base":                            {false, func(s *Store) { s.flushIndex(); s.writeBase(); after(s) }, true},
 		"base and compacted segments":     {false, func(s *Store) { compact(s); after(s) }, true},
 		"base, compacted twice":           {false, func(s *Store) { compact(s); after(s); compact(s) }, true},
-		"base with nothing behind it":     {false, func(s *Store) { s.flush(); s.writeBase() }, true},
+		"base with nothing behind it":     {false, func(s *Store) { s.flushIndex(); s.writeBase() }, true},
 		"base of a log that had no index": {true, func(s *Store) { s.writeBase(); after(s) }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -498,7 +498,7 @@ func TestDiskFull(t *testing.T) {
 	})
 	populate(r)
 	s := r.Store.(*Store)
-	s.flush() // so that none is at work when full changes
+	s.flushIndex() // so that none is at work when full changes
 	s.upkeep.Lock()
 	want := seen(t, s)
 	full = true

@@ -133,22 +133,25 @@ func (r *repairer) segments() error {
 	}
 	err := r.tx.root(bAccounts).ForEachBucket(func(id []byte) error {
 		a := r.s.accountIn(r.tx, domicile.AccountID(id))
-		return firstError(a.b.sub(bBodies).ForEach(func(_, v []byte) error {
-			rec, err := decodeBody(v)
-			alive(rec.place)
-			return err
-		}), a.b.sub(bChunks).ForEach(func(_, v []byte) error {
-			rec, err := decodeChunk(v)
-			alive(rec.place)
-			return err
-		}), a.b.sub(bBlocks).ForEachBucket(func(name []byte) error {
-			return a.block(readNumber(name)).ForEach(func(k, v []byte) error {
-				if len(k) == 4 && len(v) == placeBytes {
-					alive(readPlace(v))
-				}
-				return nil
-			})
-		}))
+		return firstError(
+			a.b.sub(bBodies).ForEach(func(_, v []byte) error {
+				rec, err := decodeBody(v)
+				alive(rec.place)
+				return err
+			}),
+			a.b.sub(bChunks).ForEach(func(_, v []byte) error {
+				rec, err := decodeChunk(v)
+				alive(rec.place)
+				return err
+			}),
+			a.b.sub(bBlocks).ForEachBucket(func(n []byte) error {
+				return a.b.sub(bBlocks).sub(n).ForEach(func(k, v []byte) error {
+					if len(k) == 4 && len(v) == placeBytes {
+						alive(readPlace(v))
+					}
+					return nil
+				})
+			}))
 	})
 	if err != nil {
 		return err

@@ -41,6 +41,12 @@ func TestRepair(t *testing.T) {
 			r, _ := a.body(records[0].ID)
 			a.putBody("m-stray", r)
 		},
+		"body to be indexed of nobody": func(_ *txn, a account, _ *mailbox) {
+			a.b.sub(bBodies).Put([]byte("m-stray"), bodyRecord{refs: 1, size: 3}.encode())
+			a.unfound("m-stray")
+		},
+		"chunk of nobody":            func(_ *txn, a account, _ *mailbox) { a.putChunk(digest{1}, chunkRecord{refs: 2}) },
+		"summary of no message":      func(_ *txn, _ account, m *mailbox) { m.b.sub(bSummaries).Put(uidKey(77), []byte("x")) },
 		"living bytes":               func(tx *txn, _ account, _ *mailbox) { tx.root(bSegments).Put(number(1), number(3)) },
 		"living bytes of no segment": func(tx *txn, _ account, _ *mailbox) { tx.root(bSegments).Put(number(9), number(3)) },
 		"change lost":                func(_ *txn, _ account, m *mailbox) { eachKey(m.b.sub(bChanges), m.b.sub(bChanges).Delete) },

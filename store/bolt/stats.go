@@ -13,6 +13,7 @@ type Stats struct {
 	SegmentBytes int64 // in them
 	LiveBytes    int64 // of them, in bodies that something names
 	Damaged      int64 // frames that did not check, each time they were read
+	Incoming     int64 // messages that are coming in
 	Pending      int   // keys that are durable in the log and not in bbolt yet
 
 	Base        time.Time // when the newest base was written; zero if there is none
@@ -29,7 +30,7 @@ type Stats struct {
 
 // tally counts what Stats tells. Safe for concurrent use.
 type tally struct {
-	moved, flushes, acts, applyErrors atomic.Int64
+	incoming, moved, flushes, acts, applyErrors atomic.Int64
 
 	mu      sync.Mutex
 	broken  error // guarded by mu
@@ -65,7 +66,7 @@ func (t *tally) errors() (broken, refused error) {
 // Stats tells how the store fares. It reads one number for each segment and no mail.
 func (s *Store) Stats() Stats {
 	t := &s.tally
-	st := Stats{Damaged: int64(s.log.Damaged()), Moved: t.moved.Load(), Flushes: t.flushes.Load(), Acts: t.acts.Load(), ApplyErrors: t.applyErrors.Load()}
+	st := Stats{Incoming: t.incoming.Load(), Damaged: int64(s.log.Damaged()), Moved: t.moved.Load(), Flushes: t.flushes.Load(), Acts: t.acts.Load(), ApplyErrors: t.applyErrors.Load()}
 	for _, i := range s.log.List() {
 		st.Segments++
 		st.SegmentBytes += i.Size

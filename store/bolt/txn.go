@@ -38,6 +38,7 @@ type changes struct {
 	value map[string][]byte // the last value; nil = deleted
 	undo  []undo
 	bytes int
+	moved int64 // bytes that compaction wrote anew
 }
 
 type undo struct {

@@ -66,8 +66,11 @@ func (s *Store) upgrade(db *bbolt.DB) (*bbolt.DB, error) {
 	return openBolt(s.path(indexFile))
 }
 
-// removeOld removes what an upgrade left of the old formats.
+// removeOld removes what an upgrade left of the old formats, and what a shrinking left of a file.
 func (s *Store) removeOld() error {
+	if err := os.Remove(s.path(indexFile) + shrunk); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	return errors.Join(os.RemoveAll(s.path(oldBodies)), os.RemoveAll(s.path(oldStaging)))
 }
 

@@ -17,7 +17,7 @@ import (
 type writer struct {
 	s       *Store
 	jobs    chan *job
-	hurry   chan struct{} // hand over to bbolt now
+	nudge   chan struct{} // hands what is pending to bbolt now
 	closing chan struct{}
 	once    sync.Once
 	done    chan struct{}
@@ -46,7 +46,7 @@ type job struct {
 }
 
 func startWriter(s *Store) *writer {
-	w := &writer{s: s, jobs: make(chan *job), hurry: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{})}
+	w := &writer{s: s, jobs: make(chan *job), nudge: make(chan struct{}), closing: make(chan struct{}), done: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -81,11 +81,11 @@ func (w *writer) run() {
 		select {
 		case j := <-w.jobs:
 			w.commit(j)
+		case <-w.nudge:
+			w.s.index.freeze(1)
 		case <-tick.C:
 			w.s.index.freeze(1)
 			w.probe()
-		case <-w.hurry:
-			w.s.index.freeze(1)
 		case <-w.closing:
 			return
 		}

@@ -133,7 +133,7 @@ func TestCommitNotDone(t *testing.T) {
 func TestIndexFull(t *testing.T) {
 	r := storetest.New(t, open)
 	s := r.Store.(*Store)
-	s.flush()
+	s.flushIndex()
 	s.index.db.MaxSize = 1 // bbolt may not let its file grow
 	table, err := r.Table("t")
 	if err != nil {

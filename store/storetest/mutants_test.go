@@ -28,6 +28,7 @@ func TestMutants(t *testing.T) {
 	for bug, tests := range map[string][]string{
 		"is not durable":                     {"Deliver", "Model"},
 		"is durable when closed":             {"Killed"},
+		"calls a damaged body empty":         {"Damaged"},
 		"hints before the change":            {"HintAfterChange", "Follow"},
 		"loses hints":                        {"HintAfterChange", "Follow"},
 		"forgets tokens":                     {"Tokens", "TokensAtOnce", "BadLine/Deliver", "BadLine/Copy", "Linear", "Model"},

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"io"
 
 	"domicile"
 	mail "domicile/message"
@@ -13,13 +14,13 @@ func (p *plain) Listing(ctx context.Context, id domicile.AccountID, mbox domicil
 	if err != nil {
 		return nil, err
 	}
-	d, err := p.served(id)
-	if err != nil {
-		return nil, err
-	}
 	for _, m := range all {
 		if m.UID > after && len(out) < limit {
-			out = append(out, store.Listed{Message: m, Summary: mail.Parse(d.Bodies[m.ID]).Summarize()})
+			l := store.Listed{Message: m}
+			if raw, err := p.bytes(ctx, id, m.ID); err == nil {
+				l.Summary = mail.Parse(raw).Summarize()
+			}
+			out = append(out, l)
 		}
 	}
 	return out, nil
@@ -30,14 +31,19 @@ func (p *plain) Find(ctx context.Context, id domicile.AccountID, mbox domicile.M
 	if err != nil {
 		return nil, err
 	}
-	d, err := p.served(id)
-	if err != nil {
-		return nil, err
-	}
 	for _, m := range all {
-		if holds(string(d.Bodies[m.ID]), in, field, needle) {
+		if raw, err := p.bytes(ctx, id, m.ID); err == nil && holds(string(raw), in, field, needle) {
 			out = append(out, m.UID)
 		}
 	}
 	return out, nil
+}
+
+func (p *plain) bytes(ctx context.Context, id domicile.AccountID, msg domicile.MessageID) ([]byte, error) {
+	r, err := p.Body(ctx, id, msg)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
 }

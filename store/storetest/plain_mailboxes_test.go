@@ -248,14 +248,23 @@ func (p *plain) NumberMailbox(ctx context.Context, id domicile.AccountID, mbox d
 		if b.UIDValidity == validity && b.UIDNext >= next {
 			return nil
 		}
+		if b.UIDValidity != validity && b.UIDNext != 1 {
+			return plainError(domicile.Conflict, "the mailbox has or had messages")
+		}
+		d.Validity = max(d.Validity, validity)
 		for _, other := range d.Boxes {
-			if b.UIDValidity != validity && (other.UIDValidity == validity || b.UIDNext != 1) {
+			if other == b || other.UIDValidity != validity {
+				continue
+			}
+			if other.UIDNext != 1 {
 				return plainError(domicile.Conflict, "the number is in use")
 			}
+			d.Validity++
+			other.UIDValidity = d.Validity
+			other.HighestModSeq++
 		}
 		b.UIDValidity, b.UIDNext = validity, max(b.UIDNext, next)
 		b.HighestModSeq++
-		d.Validity = max(d.Validity, validity)
 		return nil
 	})
 }

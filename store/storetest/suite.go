@@ -60,6 +60,7 @@ var suite = []struct {
 	{"Torn", torn, false},
 	{"Closed", closed, false},
 	{"Killed", killed, false},
+	{"Damaged", damaged, false},
 	{"AtOnce", atOnce, true},
 	{"Linear", linear, false},
 	{"Model", model, false},

@@ -21,12 +21,18 @@ var redundant = map[string]string{
 	"file /data/store/index.db, its size":          grown,
 	"folder /data/audit/tile: +entries":            "the same folder is synced again for the tiles, before the checkpoint that covers both",
 	"folder /data/audit: +tmp -tmp":                "the folder for temporary files, which is made anew at every opening",
-	"folder /data/store: +bodies +staging":         "the same folder is synced again for index.db, before the store is open",
 	"folder /data: +.new-* +region.secret -.tmp-*": "each part that is opened syncs the data folder again, before anything of it counts that is sealed",
 	"folder /data/keys: +.new-* -.new-*":           "the same folder is synced again when the file has its name; a killed process had left such a file",
+	"folder /secrets: +*":                          "the same folder is synced again for the folder of wraps, before the key counts as made",
 	"folder /secrets: +wraps":                      "it is empty; who opens the ring syncs the same folder again before a key is made in it",
 	"folder /wraps: -*":                            overwritten,
 	"folder /wraps: -*, left by a killed process":  overwritten,
+	"file /data/store/index.db.new, first pages":   unplaced,
+	"file /data/store/index.db.new, its size":      unplaced,
+	"folder /data/store: +index.db +index.db.new":  "the same folder is synced again when the index is open, before the store is",
+	"folder /data/store/base: +new":                "the same folder is synced again when the base has its name, before an older one or a segment goes",
+	"folder /data/store/base: +new -*":             "the same",
+	"folder /data/store/base: +new -new":           "the same",
 
 	"file /data/audit/log.db, data pages, left by a killed process":        unnamed,
 	"file /data/cosigner/witness.db, data pages, left by a killed process": unnamed,
@@ -39,9 +45,6 @@ func init() {
 	}
 	for _, names := range []string{"+*", "-*", "+* -*"} {
 		redundant["folder /data/outbound: "+names+", left by a killed process"] = "no entry of the queue names the file yet, or any more: opening removes it"
-	}
-	for _, names := range []string{"+bodies +staging", "+index.db.new", "+index.db +index.db.new"} {
-		redundant["folder /data/store: "+names+", left by a killed process"] = "opening syncs the store's folder twice"
 	}
 }
 
@@ -56,6 +59,8 @@ func reason(site string) string {
 
 const inAct = ", in the act "
 
+const unplaced = "the whole file is synced again before it takes the place of index.db"
+
 const overwritten = "the file's bytes were overwritten and synced before: if its name comes back it holds zeros"
 
 const unnamed = "the process was killed before a meta page named them, so that nobody reads them"
@@ -64,7 +69,7 @@ const grown = "bbolt sets a file's size and syncs it, then writes pages and sync
 
 // words are the names that mean something in a path; every other is replaced by a star.
 var words = strings.Fields(`data audit log.db log.db.new tmp checkpoint tile entries cosigner witness.db witness.db.new keys store
-	index.db index.db.new bodies staging journal lock secrets domicile.stamp outbound
+	index.db index.db.new segments base new journal lock secrets domicile.stamp outbound
 	wraps account.keys region.secret`)
 
 // pattern is a path without what differs from run to run.
@@ -79,6 +84,8 @@ func pattern(path string) string {
 			parts[i] = "tile-entries-*"
 		case strings.HasPrefix(p, "tile-"):
 			parts[i] = "tile-*"
+		case strings.HasSuffix(p, ".seg"):
+			parts[i] = "*.seg"
 		case strings.HasSuffix(p, ".journal"):
 			parts[i] = "*.journal"
 		case p != "":

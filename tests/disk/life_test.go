@@ -30,6 +30,8 @@ import (
 const (
 	home    = domicile.Region("eu-ireland")
 	logName = "example.com/domicile/eu-ireland"
+
+	segmentSize = 8 << 10 // of the store's log: a life fills several
 )
 
 // claim is one thing that was acknowledged. What must be true of a disk is the list of claims made before the power failed.
@@ -118,7 +120,7 @@ func open(dir string, g *given, first func(l *life, part string) error) (l *life
 	if err := first(l, "ring"); err != nil {
 		return l, err
 	}
-	if l.store, err = bolt.Open(bolt.Config{Dir: l.in("store"), Region: home, Sealer: l.ring}); err != nil {
+	if l.store, err = bolt.Open(bolt.Config{Dir: l.in("store"), Region: home, Sealer: l.ring, SegmentSize: segmentSize}); err != nil {
 		return l, err
 	}
 	l.closers = append(l.closers, l.store.Close)
@@ -199,6 +201,7 @@ func (l *life) live(name string, rounds int, say func(claim), failed func(act st
 		{"give up", func(i int) error { return l.giveUp(ctx, name, i, say) }},
 		{"send", func(int) error { return l.send(ctx, say) }}, // of the round before: the last message stays in the queue
 		{"submit", func(i int) error { return l.submit(ctx, name, i, say) }},
+		{"compact", func(int) error { return l.store.Compact(ctx) }}, // and a base before it
 	}
 	for i := range rounds {
 		for _, a := range acts {
@@ -487,8 +490,9 @@ func survive(act string, err error) error {
 	return fmt.Errorf("%s: %w", act, err)
 }
 
-// check opens what a power cut left and holds it against the claims.
-func check(dir, nameless string, g *given, claims []claim) error {
+// check opens what a power cut left and holds it against the claims: as it is, and without the store's index, which can be made from the rest.
+// loseFirst says which comes first.
+func check(dir, nameless string, g *given, claims []claim, loseFirst bool) error {
 	byKind := map[string]map[string]bool{}
 	for _, c := range claims {
 		if byKind[c.Kind] == nil {
@@ -505,11 +509,38 @@ func check(dir, nameless string, g *given, claims []claim) error {
 	if err := checkWraps(dir, nameless, claims); err != nil {
 		return err
 	}
+	for _, lose := range []bool{loseFirst, !loseFirst} {
+		l, err := reopen(data, g, lose)
+		if err != nil {
+			return fmt.Errorf("open, index lost %v: %w", lose, err)
+		}
+		if err := errors.Join(l.holdsAll(claims, byKind), l.close()); err != nil {
+			return fmt.Errorf("opened, index lost %v: %w", lose, err)
+		}
+	}
 	l, err := open(data, g, nil)
 	if err != nil {
-		return fmt.Errorf("open: %w", err)
+		return err
 	}
-	defer l.close()
+	err = l.live("afterwards", 1, func(claim) {}, func(act string, err error) error { return fmt.Errorf("it does not go on: %s: %w", act, err) })
+	if err := errors.Join(err, l.close()); err != nil {
+		return err
+	}
+	return audit.VerifyDir(filepath.Join(data, "audit"), audit.Pins{Logs: []audit.Pin{{VKey: l.signer.VKey()}}, Quorum: 1}, io.Discard)
+}
+
+// reopen opens the parts, after the store's index was lost or as they are.
+func reopen(data string, g *given, lose bool) (*life, error) {
+	if lose {
+		if err := os.Remove(filepath.Join(data, "store", "index.db")); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return open(data, g, nil)
+}
+
+// holdsAll checks all claims, and the store.
+func (l *life) holdsAll(claims []claim, byKind map[string]map[string]bool) error {
 	ctx := context.Background()
 	for _, c := range claims {
 		if byKind["deleting"][c.ID] && (c.Kind == "account" || c.Kind == "imported" || c.Kind == "key") || byKind["deleting"][c.In] || byKind["expunging"][c.ID] && c.Kind == "mail" {
@@ -519,14 +550,7 @@ func check(dir, nameless string, g *given, claims []claim) error {
 			return fmt.Errorf("%+v: %w", c, err)
 		}
 	}
-	if err := l.store.Check(ctx); err != nil {
-		return err
-	}
-	err = l.live("afterwards", 1, func(claim) {}, func(act string, err error) error { return fmt.Errorf("it does not go on: %s: %w", act, err) })
-	if err := errors.Join(err, l.close()); err != nil {
-		return err
-	}
-	return audit.VerifyDir(filepath.Join(data, "audit"), audit.Pins{Logs: []audit.Pin{{VKey: l.signer.VKey()}}, Quorum: 1}, io.Discard)
+	return l.store.Check(ctx)
 }
 
 // checkFile checks a claim about bytes, before anything is opened that would repair them.

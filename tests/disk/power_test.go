@@ -61,7 +61,7 @@ func histories(t *testing.T, secrets string) []history {
 	list := []history{record(t, secrets, nil)}
 	for _, m := range []moment{
 		beforeSync("data/audit", 6), beforeSync("data/keys", 3), beforeSync("data/journal/00000000000000000001.journal", 2),
-		beforeSync("data/store/index.db", 24), beforeSync("data/audit/log.db", 10), beforeSync("data/cosigner/witness.db", 8),
+		beforeSync("data/store/segments", 3), beforeSync("data/store/base", 1), beforeSync("data/store/index.db", 4), beforeSync("data/audit/log.db", 10), beforeSync("data/cosigner/witness.db", 8),
 	} {
 		list = append(list, record(t, secrets, m))
 	}

@@ -1,0 +1,136 @@
+package bolt
+
+import (
+	"errors"
+	"os"
+
+	bbolt "go.etcd.io/bbolt"
+
+	"domicile/store/segment"
+)
+
+// shrinkLeast is how much of bbolt's file is free, and more than half of it, before a new one takes its place: bbolt never gives a page back.
+const shrinkLeast = 64 << 20
+
+const shrunk = ".shrunk"
+
+// bloated says whether so much of the index's file is free that a new one is worth while.
+func (s *Store) bloated() bool {
+	db := s.index.file()
+	free := int64(db.Stats().FreePageN) * int64(db.Info().PageSize)
+	return free > s.scaled(shrinkLeast) && free > fileSize(s.path(indexFile))/2
+}
+
+// shrink makes a new index file from a base, brings it up to the log, and puts it in the place of the old one. Acts of callers go on beside
+// it; only the last part, what came while the rest was done, has bbolt wait. A crash leaves the old one.
+func (s *Store) shrink(base uint64) error {
+	temp := s.path(indexFile) + shrunk
+	db, err := fillIndex(temp, base, func(put func(k, v []byte) error) error { return readBase(s.basePath(base), put) })
+	if err != nil {
+		return err
+	}
+	at, err := s.catchUp(db, base, s.index.has())
+	if err == nil {
+		err = s.index.swap(func(applied uint64) (*bbolt.DB, error) {
+			_, err := s.catchUp(db, at, applied)
+			db.NoSync = false
+			return db, firstError(err, db.Sync())
+		}, func() error {
+			return s.cfg.step("put index", func() error { return errors.Join(os.Rename(temp, s.path(indexFile)), syncDir(s.cfg.Dir)) })
+		})
+	}
+	if err != nil {
+		db.Close()
+		os.Remove(temp)
+		return err
+	}
+	s.cfg.Log.Info("store: the index has a new file, without what was free in the old one", "bytes", fileSize(s.path(indexFile)))
+	return nil
+}
+
+func fileSize(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// catchUp puts the changes of the log behind an LSN, up to another, into a bbolt file that is not flushed yet.
+func (s *Store) catchUp(db *bbolt.DB, after, upTo uint64) (uint64, error) {
+	l := &loader{db: db}
+	if err := l.begin(); err != nil {
+		return after, err
+	}
+	err := s.log.Scan(after, func(f segment.Frame) error {
+		if f.LSN > upTo {
+			return errStop
+		}
+		if f.Kind != frameChange {
+			return nil
+		}
+		_, err := eachChange(f.Payload, func(key, value []byte) error {
+			if value == nil {
+				return l.b.Delete(key)
+			}
+			return l.put(key, append([]byte{}, value...))
+		})
+		return err
+	})
+	if err != nil && err != errStop {
+		l.tx.Rollback()
+		return after, err
+	}
+	return upTo, l.end(upTo)
+}
+
+// file is bbolt's file as it is now.
+func (x *index) file() *bbolt.DB {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.db
+}
+
+// has is the LSN that bbolt has come to.
+func (x *index) has() uint64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.applied
+}
+
+// swap has fill make a bbolt file with all up to an LSN, while nothing is applied, has put give it its name, and uses it from then on. An error of fill
+// leaves the old one. After one of put nobody knows which of the two has the name, and bbolt takes no more.
+func (x *index) swap(fill func(applied uint64) (*bbolt.DB, error), put func() error) error {
+	result := make(chan error, 1)
+	act := func() {
+		db, err := fill(x.has())
+		if err != nil {
+			result <- err
+			return
+		}
+		err = put()
+		x.mu.Lock()
+		var old *bbolt.DB
+		if err != nil {
+			x.broken = err
+			x.change.Broadcast()
+		} else {
+			old, x.db = x.db, db
+		}
+		x.mu.Unlock()
+		if old != nil {
+			err = old.Close() // when the last reader of it is done
+		}
+		result <- err
+	}
+	x.mu.RLock()
+	closing := x.closing
+	if !closing {
+		x.work <- work{act: act}
+	}
+	x.mu.RUnlock()
+	if closing {
+		return errClosed
+	}
+	return <-result
+}

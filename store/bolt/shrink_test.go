@@ -1,0 +1,120 @@
+package bolt
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"domicile"
+	"domicile/store"
+	"domicile/store/storetest"
+)
+
+// Of an index that lost most of its entries the file becomes small, while mail goes on, and says the same.
+func TestShrink(t *testing.T) {
+	ctx := context.Background()
+	r := storetest.New(t, open)
+	newPerson(r)
+	s := r.Store.(*Store)
+	table, err := r.Table("t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := []byte(strings.Repeat("v", 30_000))
+	for i := range 300 {
+		if err := table.Put(fmt.Sprint(i), value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.flushIndex()
+	for i := range 300 {
+		if _, err := table.CompareAndSwap(fmt.Sprint(i), value, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.flushIndex()
+	for i := range 20 {
+		r.MustDeliver(person, "INBOX", fmt.Sprint("before ", i))
+	}
+	base, err := s.writeBase()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		r.MustDeliver(person, "INBOX", fmt.Sprint("behind the base ", i))
+	}
+	s.flushIndex()
+	stop, done := make(chan bool), make(chan int)
+	go func() {
+		n := 0
+		for {
+			select {
+			case <-stop:
+				done <- n
+				return
+			default:
+				if _, err := r.Deliver(person, "", "INBOX", fmt.Sprint("beside it ", n)); err != nil {
+					t.Error(err)
+				}
+				n++
+			}
+		}
+	}()
+	before := s.index.file().Stats().FreePageN
+	s.upkeep.Lock()
+	err = s.shrink(base)
+	s.upkeep.Unlock()
+	close(stop)
+	n := <-done
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := s.index.file().Stats().FreePageN; after > before/4 {
+		t.Errorf("%d free pages before, %d after", before, after)
+	}
+	r.Check()
+	r.Reopen()
+	if got := len(r.List(person, "INBOX")); got != 40+n {
+		t.Errorf("%d messages, want %d", got, 40+n)
+	}
+	if _, err := r.Expunge(ctx, person, r.Box(person, store.Inbox).ID, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A failed step leaves the old file, or the store takes no more until it is opened anew.
+func TestShrinkFails(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		r, d := crashRig(t, 0)
+		newPerson(r)
+		s := r.Store.(*Store)
+		r.MustDeliver(person, "INBOX", "one")
+		s.flushIndex()
+		base, err := s.writeBase()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.MustDeliver(person, "INBOX", "two")
+		d.arm(0, after)
+		s.upkeep.Lock()
+		err = s.shrink(base)
+		s.upkeep.Unlock()
+		if err == nil || d.seen[0] != "put index" {
+			t.Fatalf("steps %v, %v", d.seen, err)
+		}
+		d.disarm()
+		if _, err := r.Deliver(person, "", "INBOX", "three"); domicile.KindOf(err) != domicile.Unavailable {
+			t.Fatal("it goes on:", err)
+		}
+		r.Reopen()
+		r.Check()
+		if n := len(r.List(person, "INBOX")); n != 2 {
+			t.Fatalf("%d messages", n)
+		}
+		if _, err := os.Stat(s.path(indexFile) + ".shrunk"); err == nil {
+			t.Error("the new file is left")
+		}
+	}
+}
