@@ -64,6 +64,7 @@
 //	                With unless, a message that the first try changed comes back as failed: read again instead
 //	Expunge         repeat; only what the second try removed is returned. Since tells the rest
 //	Subscribe       repeat; it is as if it were said now
+//	Purge           repeat
 //	NumberMailbox   repeat
 //	RenameMailbox   look at both names; repeating gives NotExist if it was done, of INBOX Exist
 //	DeleteMailbox   look for the mailbox's id; repeating by name gives NotExist if it was done, but
@@ -93,7 +94,7 @@
 // and are never used again. A copy has the id of its message, since its bytes are the same.
 //
 // A body that was copied is kept once, and counts once against the quota. When the last message that names it is gone its
-// bytes are removed.
+// bytes are removed, or kept for Undelete for a time that the driver's configuration sets, outside of the quota and of moves.
 //
 // # Limits
 //

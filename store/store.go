@@ -72,6 +72,15 @@ type Store interface {
 	// Expunge removes the messages with \Deleted, of uids if not nil, and leaves tombstones. It returns their UIDs, ascending.
 	Expunge(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID) ([]UID, error)
 
+	// Expunged returns the messages of the account whose last copy was expunged, that Undelete can bring back: the oldest first. How long a
+	// driver keeps them is its own configuration; it may keep none.
+	Expunged(ctx context.Context, acct domicile.AccountID) ([]Expunged, error)
+	// Undelete puts expunged messages into the mailbox named to, all or none, and returns them in the order of ids, without \Deleted. NotExist
+	// if one of them, or the mailbox, is not there; TooLarge if the quota has no room for them.
+	Undelete(ctx context.Context, tok Token, acct domicile.AccountID, ids []domicile.MessageID, to string) ([]Message, error)
+	// Purge gives up what could be undeleted, as where somebody has a right to have it erased. It may be repeated after Unknown.
+	Purge(ctx context.Context, acct domicile.AccountID) error
+
 	// Forget drops a token of Incoming.Commit: a later Commit with the same token stores again.
 	Forget(ctx context.Context, acct domicile.AccountID, tok Token) error
 	// Export returns the part of an account behind a position, at most size bytes of bodies (and MaxPart) of it; see "Moves" in

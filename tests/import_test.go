@@ -260,6 +260,9 @@ func TestImportDovecot(t *testing.T) {
 	if err := source.Subscribe("Entwürfe.Alt").Wait(); err != nil {
 		t.Fatal(err)
 	}
+	for i, box := range []string{"INBOX", "Entwürfe.Alt", "Sent Items", "R&D"} { // both servers number mailboxes by the time: here no two get the same
+		p.run(nil, "doveadm", "-c", filepath.Join(p.dir, "dovecot/dovecot.conf"), "mailbox", "update", "-u", "ann", "--uid-validity", strconv.Itoa(1000+i), box)
+	}
 	lay(t, source, "INBOX", []imap.Flag{"\\Draft", "Own-Word"}, longAgo, bytes.Repeat([]byte("0123456789\r\n"), 200000)) // 2.4 MB
 	if _, err := source.Select("INBOX", nil).Wait(); err != nil {
 		t.Fatal(err)

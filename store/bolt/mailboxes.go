@@ -254,7 +254,7 @@ func (s *Store) DeleteMailbox(ctx context.Context, acct domicile.AccountID, name
 			return err
 		}
 		for _, r := range records {
-			if err := m.unref(r.ID); err != nil {
+			if err := m.unref(r); err != nil {
 				return err
 			}
 		}
