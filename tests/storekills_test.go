@@ -53,8 +53,12 @@ func TestStoreKills(t *testing.T) {
 		workers.Go(func() { l.keepOn(stop, work) })
 	}
 	var seen whatKillsMet
-	for range kills {
-		time.Sleep(time.Duration(rand.IntN(1+rand.IntN(2500))) * time.Millisecond)
+	for i := range kills {
+		pause := rand.IntN(400)
+		if i%3 == 2 { // the first base and compaction come a second after the start
+			pause = 900 + rand.IntN(1000)
+		}
+		time.Sleep(time.Duration(pause) * time.Millisecond)
 		c.Kill9(t, ieNode)
 		now := l.now()
 		copied := filepath.Join(t.TempDir(), "data")
@@ -245,16 +249,16 @@ func (l *ledger) choose(list [][]string) (uids, words []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	taken := map[string]bool{}
-	for _, m := range list {
-		k := l.letters[m[2]]
-		if k == nil || !k.acked || !taken[m[2]] && rand.IntN(4) > 0 {
-			continue
-		}
-		if !taken[m[2]] {
+	for _, m := range list[min(40, len(list)):] { // some stay
+		if k := l.letters[m[2]]; k != nil && k.acked && !taken[m[2]] && rand.IntN(4) == 0 {
 			taken[m[2]], k.leaving = true, true
 			words = append(words, m[2])
 		}
-		uids = append(uids, m[1])
+	}
+	for _, m := range list {
+		if taken[m[2]] {
+			uids = append(uids, m[1])
+		}
 	}
 	return uids, words
 }

@@ -110,7 +110,7 @@ func (s *Store) rebase(now bool) (uint64, error) {
 	if info, err := os.Stat(s.path(indexFile)); err == nil {
 		size = info.Size()
 	}
-	if !now && (len(list) < 2 || behind < max(s.scaled(baseLeast), size)) {
+	if !now && (len(list) < 2 || behind < s.scaled(max(baseLeast, size))) {
 		return newest, nil
 	}
 	if now {
