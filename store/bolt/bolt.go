@@ -54,7 +54,7 @@ type Store struct {
 	index    *index
 	writer   *writer
 	hints    hints
-	arriving arriving
+	pins     pins
 	indexer  *indexer
 	sections sections
 

@@ -183,3 +183,34 @@ func TestIndexFull(t *testing.T) {
 		t.Fatalf("%d keys are left", n)
 	}
 }
+
+// Who is tried again alone gives a hint as others do, and a group that wrote nothing says nothing of the disk.
+func TestHintOfRetry(t *testing.T) {
+	var fail error
+	s := groupStore(t, func(do func() error) error {
+		if err := fail; err != nil {
+			fail = nil
+			return err
+		}
+		return do()
+	})
+	hint, stop := s.Watch("anna")
+	defer stop()
+	fail = errMine
+	commitGroup(s, []*job{claim("a", "1", nil), claim("b", "2", errMine)})
+	if st := s.Stats(); st.Waiting == nil {
+		t.Error("the disk refused a write, and an act that wrote nothing took that back")
+	}
+	fail = errMine
+	second := claim("a", "2", nil)
+	second.account = "anna"
+	commitGroup(s, []*job{claim("a", "1", nil), second})
+	if err := <-second.err; err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-hint:
+	default:
+		t.Error("no hint")
+	}
+}
