@@ -51,6 +51,12 @@ type Listed struct {
 	Summary *message.Summary // nil if the message's bytes are damaged
 }
 
+// Expunged is a message that is in no mailbox any more, as it was in the last one. Its UID and ModSeq say nothing.
+type Expunged struct {
+	Message
+	At time.Time // when it was expunged
+}
+
 // Where says which text of a message Find looks at.
 type Where int
 

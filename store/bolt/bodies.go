@@ -132,11 +132,20 @@ type written struct {
 	at     segment.Place
 }
 
-// newBody enters a body and counts it against the quota.
-func (a account) newBody(id domicile.MessageID, size int64, chunks []written, at segment.Place) error {
+// use counts bytes against the quota.
+func (a account) use(size int64) error {
 	quota, used := int64(readNumber(a.b.Get(kQuota))), int64(readNumber(a.b.Get(kUsage)))+size
 	if quota > 0 && used > quota {
 		return &domicile.Error{Op: "quota", Kind: domicile.TooLarge, Err: store.ErrOverQuota}
+	}
+	a.b.Put(kUsage, number(uint64(used)))
+	return nil
+}
+
+// newBody enters a body.
+func (a account) newBody(id domicile.MessageID, size int64, chunks []written, at segment.Place) error {
+	if err := a.use(size); err != nil {
+		return err
 	}
 	r := bodyRecord{refs: 1, size: size, place: at}
 	for _, c := range chunks {
@@ -147,7 +156,6 @@ func (a account) newBody(id domicile.MessageID, size int64, chunks []written, at
 	}
 	a.putBody(id, r)
 	a.b.tx.live(at, 1)
-	a.b.Put(kUsage, number(uint64(used)))
 	a.unfound(id)
 	return nil
 }
@@ -162,26 +170,36 @@ func (a account) ref(id domicile.MessageID) error {
 	return nil
 }
 
-// unref drops the body with its last reference; compaction reclaims its bytes.
-func (a account) unref(id domicile.MessageID) error {
-	r, err := a.body(id)
+// unref takes one copy of a message away. With the last one the body goes, now or when it is due.
+func (a account) unref(m messageRecord) error {
+	r, err := a.body(m.ID)
 	if err != nil {
 		return err
 	}
 	if r.refs > 1 {
 		r.refs--
-		a.putBody(id, r)
+		a.putBody(m.ID, r)
 		return nil
 	}
+	r.refs = 0
+	a.b.Put(kUsage, number(readNumber(a.b.Get(kUsage))-uint64(r.size)))
+	a.b.sub(bUnfound).Delete([]byte(m.ID))
+	if a.s.cfg.Undelete > 0 {
+		a.putBody(m.ID, r)
+		return a.keepExpunged(m)
+	}
+	return a.dropBody(m.ID, r)
+}
+
+// dropBody removes a body that nobody names; compaction reclaims its bytes.
+func (a account) dropBody(id domicile.MessageID, r bodyRecord) error {
 	for _, d := range r.chunks {
 		if err := a.dropChunk(d); err != nil {
 			return err
 		}
 	}
 	a.b.sub(bBodies).Delete([]byte(id))
-	a.b.sub(bUnfound).Delete([]byte(id))
 	a.b.tx.live(r.place, -1)
-	a.b.Put(kUsage, number(readNumber(a.b.Get(kUsage))-uint64(r.size)))
 	return nil
 }
 

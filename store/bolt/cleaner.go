@@ -70,6 +70,9 @@ func (s *Store) Compact(ctx context.Context) error {
 func (s *Store) clean(stop <-chan struct{}, all bool) error {
 	s.upkeep.Lock()
 	defer s.upkeep.Unlock()
+	if err := s.purgeDue(stop); err != nil {
+		return err
+	}
 	base, err := s.rebase(all)
 	if err == nil && base > 0 && s.bloated() {
 		err = s.shrink(base)

@@ -295,7 +295,7 @@ func (x *exporter) wanted(a account) {
 	}
 	a.b.sub(bBodies).ForEachFrom(from, func(k, v []byte) error {
 		r, err := decodeBody(v)
-		if err != nil {
+		if err != nil || r.refs == 0 {
 			return nil // Check tells of it; the import finds the body missing
 		}
 		if x.more = room <= 0 && len(x.bodies) > 0 || len(x.bodies) >= store.MaxPartBodies; x.more {

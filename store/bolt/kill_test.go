@@ -60,7 +60,7 @@ func child(dir string) {
 				}
 				fmt.Println(i, m.UID, m.ID) // one write, one line
 				if i%40 == 3 {
-					s.StoreFlags(ctx, person, s.inboxOf(person), []store.UID{m.UID}, store.FlagsAdd, []string{store.Flagged}, 0)
+					s.StoreFlags(ctx, "", person, s.inboxOf(person), []store.UID{m.UID}, store.FlagsAdd, []string{store.Flagged}, 0)
 				}
 			}
 		})

@@ -157,7 +157,14 @@ func (r *repairer) bodies(a account, refs map[domicile.MessageID]uint32, where s
 	}
 	named := map[digest]uint32{}
 	for id, rec := range have {
-		if rec.refs = refs[id]; rec.refs == 0 {
+		if rec.refs = refs[id]; rec.refs == 0 && a.b.sub(bExpunged).Get([]byte(id)) != nil {
+			for _, d := range rec.chunks {
+				named[d]++
+			}
+			r.put(b, []byte(id), rec.encode(), "the references to body "+string(id)+", which was expunged", where)
+			continue
+		}
+		if rec.refs == 0 {
 			r.put(b, []byte(id), nil, "body "+string(id)+", which nobody names", where)
 			a.b.sub(bUnfound).Delete([]byte(id))
 			continue

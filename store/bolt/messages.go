@@ -191,7 +191,7 @@ func (m *mailbox) addCopies(from *mailbox, records []messageRecord) ([]messageRe
 func (m *mailbox) drop(records []messageRecord) error {
 	m.modseq++
 	for _, r := range records {
-		if err := m.unref(r.ID); err != nil {
+		if err := m.unref(r); err != nil {
 			return err
 		}
 		m.messages--

@@ -111,7 +111,9 @@ func (s *Store) Body(_ context.Context, acct domicile.AccountID, id domicile.Mes
 	err := s.view(func(tx *txn) error {
 		a, err := s.served(tx, acct)
 		if err == nil {
-			rec, err = a.body(id)
+			if rec, err = a.body(id); err == nil && rec.refs == 0 {
+				err = errGone
+			}
 		}
 		return err
 	})
