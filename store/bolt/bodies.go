@@ -112,19 +112,15 @@ func (a account) addChunk(d digest, at segment.Place) error {
 	return err
 }
 
-func (a account) dropChunk(d digest) error {
-	r, ok, err := a.chunk(d)
-	switch {
-	case err != nil || !ok:
-		return firstError(err, errDamaged)
-	case r.refs > 1:
+// dropChunk names a chunk once less. One whose record is damaged or lost keeps nobody from expunging what had it.
+func (a account) dropChunk(d digest) {
+	if r, _, _ := a.chunk(d); r.refs > 1 {
 		r.refs--
 		a.putChunk(d, r)
-	default:
+	} else {
 		a.b.tx.live(r.place, -1)
 		a.b.sub(bChunks).Delete(d[:])
 	}
-	return nil
 }
 
 // written is a chunk that is in the log, and that no body names yet.
@@ -189,19 +185,17 @@ func (a account) unref(m messageRecord) error {
 		a.putBody(m.ID, r)
 		return a.keepExpunged(m)
 	}
-	return a.dropBody(m.ID, r)
+	a.dropBody(m.ID, r)
+	return nil
 }
 
 // dropBody removes a body that nobody names; compaction reclaims its bytes.
-func (a account) dropBody(id domicile.MessageID, r bodyRecord) error {
+func (a account) dropBody(id domicile.MessageID, r bodyRecord) {
 	for _, d := range r.chunks {
-		if err := a.dropChunk(d); err != nil {
-			return err
-		}
+		a.dropChunk(d)
 	}
 	a.b.sub(bBodies).Delete([]byte(id))
 	a.b.tx.live(r.place, -1)
-	return nil
 }
 
 // live counts the bytes of each segment that something names.
