@@ -99,13 +99,14 @@ func (a account) chunk(d digest) (r chunkRecord, ok bool, err error) {
 
 func (a account) putChunk(d digest, r chunkRecord) { a.b.sub(bChunks).Put(d[:], r.encode()) }
 
-// addChunk names a chunk once more. One that the account has not is the one at the place.
+// addChunk names a chunk once more. It is the one at the place from now on, which was just written: an older copy of it may be damaged.
 func (a account) addChunk(d digest, at segment.Place) error {
 	r, ok, err := a.chunk(d)
-	if !ok {
-		r.place = at
-		a.b.tx.live(at, 1)
+	if ok {
+		a.b.tx.live(r.place, -1)
 	}
+	r.place = at
+	a.b.tx.live(at, 1)
 	r.refs++
 	a.putChunk(d, r)
 	return err
@@ -222,6 +223,8 @@ type bodyReader struct {
 	acct domicile.AccountID
 	id   domicile.MessageID
 	rec  bodyRecord
+	at   []segment.Place // of the chunks when it was opened, if it is to outlive an expunge
+	pin  pin
 	last []byte // the end of the body; read first, since it vouches for the rest
 	n    int    // pieces read
 	left int64
@@ -229,7 +232,28 @@ type bodyReader struct {
 }
 
 func (s *Store) openBody(acct domicile.AccountID, id domicile.MessageID, rec bodyRecord) *bodyReader {
-	return &bodyReader{s: s, acct: acct, id: id, rec: rec, left: rec.size}
+	return &bodyReader{s: s, acct: acct, id: id, pin: pin{all: &s.pins}, rec: rec, left: rec.size}
+}
+
+// open notes where everything is and keeps it there, so that the reader comes to its end whatever becomes of the message.
+func (r *bodyReader) open(a account) (err error) {
+	if r.rec, err = a.body(r.id); err == nil && r.rec.refs == 0 {
+		err = errGone
+	}
+	if err != nil {
+		return err
+	}
+	r.left = r.rec.size
+	r.pin.hold(r.rec.place.Segment)
+	for _, d := range r.rec.chunks {
+		c, _, err := a.chunk(d) // of one that is not there reading tells
+		if err != nil {
+			return err
+		}
+		r.at = append(r.at, c.place)
+		r.pin.hold(c.place.Segment)
+	}
+	return nil
 }
 
 func (r *bodyReader) Read(p []byte) (int, error) {
@@ -271,7 +295,11 @@ func (r *bodyReader) piece() ([]byte, error) {
 		return r.last, nil
 	}
 	d := r.rec.chunks[r.n]
-	payload, err := r.s.readFrame(r.acct, segment.Place{}, func(a account) (segment.Place, error) {
+	var at segment.Place
+	if r.at != nil {
+		at = r.at[r.n]
+	}
+	payload, err := r.s.readFrame(r.acct, at, func(a account) (segment.Place, error) {
 		c, ok, err := a.chunk(d)
 		if err == nil && !ok {
 			err = errGone
@@ -308,4 +336,7 @@ func (s *Store) readFrame(acct domicile.AccountID, at segment.Place, find func(a
 	return nil, errGone
 }
 
-func (r *bodyReader) Close() error { return nil }
+func (r *bodyReader) Close() error {
+	r.pin.release()
+	return nil
+}

@@ -107,18 +107,17 @@ func (m *mailbox) since(seq store.ModSeq) (changed []entry, vanished []store.UID
 // Body opens the bytes of a message.
 func (s *Store) Body(_ context.Context, acct domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error) {
 	const op = "open body"
-	var rec bodyRecord
+	r := &bodyReader{s: s, acct: acct, id: id, pin: pin{all: &s.pins}}
 	err := s.view(func(tx *txn) error {
 		a, err := s.served(tx, acct)
 		if err == nil {
-			if rec, err = a.body(id); err == nil && rec.refs == 0 {
-				err = errGone
-			}
+			err = r.open(a)
 		}
 		return err
 	})
 	if err != nil {
+		r.Close()
 		return nil, domicile.W(op, err)
 	}
-	return s.openBody(acct, id, rec), nil
+	return r, nil
 }

@@ -1,4 +1,4 @@
-// Command bench measures domicile beside Dovecot, on one machine, in one run and in turn, and prints the tables of
+// Bench measures domicile beside Dovecot, on one machine, in one run and in turn, and prints the tables of
 // docs/PERFORMANCE.md. Timings decide nothing: it fails only where a server does not work.
 //
 //	go run ./tests/bench             all, some 25 minutes

@@ -1,4 +1,4 @@
-// Command growth measures what an operation of the store costs as an account, a mailbox or a node grows: at a hundredth, a tenth and all
+// Growth measures what an operation of the store costs as an account, a mailbox or a node grows: at a hundredth, a tenth and all
 // of the size, where flat columns are good news. It prints the tables of docs/PERFORMANCE.md.
 //
 //	go run ./tests/bench/growth -mailboxes 10000 -messages 1000000 -accounts 100000
