@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -67,6 +68,7 @@ type Store struct {
 	// upkeep serialises what runs beside the acts of callers: bases, compaction, checks.
 	upkeep  sync.Mutex
 	cleaner *cleaner
+	retain  atomic.Uint64 // one more than the first segment that must stay; 0 = none must
 
 	tally tally
 	aside bool // the old index is, while Open makes a new one

@@ -136,7 +136,7 @@ func (s *Store) compactable(base uint64, all bool) (numbers []uint32, err error)
 				break
 			}
 			live := int64(readNumber(tx.root(bSegments).Get(number(uint64(info.Number)))))
-			if s.arriving.pinned(info.Number) {
+			if s.arriving.pinned(info.Number) || s.retained(info.Number) {
 				continue
 			}
 			if live*2 < info.Size || all && live < info.Size*9/10 {
