@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"io"
+
 	"domicile"
 
 	bolt "go.etcd.io/bbolt"
@@ -80,4 +82,13 @@ func (l *Log) rebuild(next func() (raw, private []byte, err error)) (int, error)
 		return 0, err
 	}
 	return len(leaves), l.publish(leaves)
+}
+
+// CopyTo writes what the witness has seen, a whole witness.db as of now. A witness that begins with it must not have been served in
+// between: what it cosigned since it has forgotten.
+func (w *Witness) CopyTo(out io.Writer) error {
+	return domicile.W("copy what a witness has seen", w.db.View(func(tx *bolt.Tx) error {
+		_, err := tx.WriteTo(out)
+		return err
+	}))
 }
