@@ -172,7 +172,7 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// fsck finds nothing wrong with a folder, something with one of which a frame of the log was altered or is missing, and needs its root key.
+// fsck finds nothing wrong with a folder, something with one of which a frame of the store's log was altered, or that is missing, and needs its root key.
 func fsck(t *testing.T, c *harness.Cluster, data string) {
 	t.Helper()
 	rootKey := filepath.Join(c.Dir, "eu-ireland", "root.key")
@@ -192,26 +192,26 @@ func fsck(t *testing.T, c *harness.Cluster, data string) {
 	if err := os.CopyFS(copied, os.DirFS(data)); err != nil {
 		t.Fatal(err)
 	}
-	bodies, err := filepath.Glob(filepath.Join(copied, "store", "bodies", "*", "*"))
-	if err != nil || len(bodies) != 1 {
-		t.Fatalf("bodies: %v, %v", bodies, err)
+	log, err := filepath.Glob(filepath.Join(copied, "store", "segments", "*.seg"))
+	if err != nil || len(log) != 1 {
+		t.Fatalf("segments: %v, %v", log, err)
 	}
-	raw, err := os.ReadFile(bodies[0])
+	raw, err := os.ReadFile(log[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	raw[len(raw)/2] ^= 1
-	if err := os.WriteFile(bodies[0], raw, 0o600); err != nil {
+	if err := os.WriteFile(log[0], raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got := run(copied, rootKey); got.Code != 1 || !strings.Contains(got.Get("error"), "store of ") {
-		t.Errorf("an altered body: %s", got)
+		t.Errorf("an altered frame: %s", got)
 	}
-	if err := os.Remove(bodies[0]); err != nil {
+	if err := os.Remove(log[0]); err != nil {
 		t.Fatal(err)
 	}
 	if got := run(copied, rootKey); got.Code != 1 {
-		t.Errorf("a missing body: %s", got)
+		t.Errorf("a missing segment: %s", got)
 	}
 }
 
