@@ -1,7 +1,7 @@
 # The ten minutes with a fresh clone: make, make demo, make test.
 GO ?= go
 
-.PHONY: all bin demo test race e2e containers fuzz bench check vuln images up down
+.PHONY: all bin demo test race e2e containers fuzz bench growth microbench check vuln images up down
 
 all: bin
 
@@ -26,7 +26,13 @@ containers: ## docker-compose.yml under stress; as root, some minutes
 fuzz: ## every fuzz target for FUZZTIME
 	./.ci/fuzz $(or $(FUZZTIME),10s)
 
-bench:
+bench: ## beside Dovecot where it is installed; as root, some 25 minutes; N=small and ROUNDS=1 for a first look
+	$(GO) run ./tests/bench $(if $(filter small,$(N)),-short) $(if $(ROUNDS),-rounds $(ROUNDS))
+
+growth: ## what an operation of the store costs as a mailbox, an account and a node grow; an hour or so
+	$(GO) run ./tests/bench/growth
+
+microbench: ## single functions
 	$(GO) test -run '^$$' -bench . -benchmem ./audit ./store/...
 
 check: ## format, vet, staticcheck

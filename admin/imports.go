@@ -207,7 +207,7 @@ func (s *Server) makeMailbox(ctx context.Context, who caller, in MakeMailbox) (I
 		}
 	}
 	if err == nil && in.Subscribed && !b.Subscribed {
-		err = s.cfg.Store.Subscribe(ctx, a.ID, b.Name, true)
+		err = s.cfg.Store.Subscribe(ctx, "", a.ID, b.Name, true)
 	}
 	if err == nil && in.UIDValidity != 0 {
 		err = s.cfg.Store.NumberMailbox(ctx, a.ID, b.ID, in.UIDValidity, 1)

@@ -323,3 +323,55 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestFirstRelease: a backup that a first release made is restored, and its account keys move to where they rest now.
+func TestFirstRelease(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"root.key", "signing.key"} {
+		raw, err := os.ReadFile(filepath.Join("testdata", "v1", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := Node{Data: filepath.Join(dir, "data"), Region: "eu-ireland", Name: "eu-ireland-1"}
+	var err error
+	if n.Root, err = keys.LoadRoot(filepath.Join(dir, "root.key")); err != nil {
+		t.Fatal(err)
+	}
+	if n.Signer, err = keys.LoadSigner(filepath.Join(dir, "signing.key")); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(filepath.Join("testdata", "v1", "v1.backup"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if info, err := Restore(n, f); err != nil || info.Format != 1 {
+		t.Fatalf("%+v, %v", info, err)
+	}
+	record, err := os.ReadFile(filepath.Join(n.Data, "record"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if open, err := openRing(t, n).OpenRecord("a1", record, []byte("a place")); err != nil || string(open) != "a subject" {
+			t.Errorf("%q, %v", open, err)
+		}
+	}
+	log, err := n.openLog()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := Settle(n.Data); err != nil {
+		t.Fatal(err)
+	}
+	if got := create(t, n); !bytes.HasPrefix(got, []byte(magic)) {
+		t.Errorf("a new one begins %.20q", got)
+	}
+}

@@ -157,7 +157,7 @@ func (s *session) markSeen(idx []int, q fetchRequest) (map[store.UID]bool, error
 	if len(uids) == 0 {
 		return nil, nil
 	}
-	done, _, err := s.store().StoreFlags(s.ctx(), s.acct, s.view.mailbox.ID, uids, store.FlagsAdd, []string{store.Seen}, 0)
+	done, _, err := s.store().StoreFlags(s.ctx(), "", s.acct, s.view.mailbox.ID, uids, store.FlagsAdd, []string{store.Seen}, 0)
 	if err != nil {
 		return nil, failure(err)
 	}
@@ -236,13 +236,16 @@ func (s *session) fetchIndex(r *response, m store.Message, q fetchRequest, showF
 // same large one many times.
 func (s *session) fetchParsed(r *response, m *message.Message, q fetchRequest) error {
 	if q.Envelope {
-		r.item("ENVELOPE ").envelope(m.Envelope(m.Root))
+		r.item("ENVELOPE ")
+		r.b = m.AppendEnvelope(r.b, m.Root)
 	}
 	if q.body {
-		r.item("BODY ").structure(m, m.Root, false)
+		r.item("BODY ")
+		r.b = m.AppendStructure(r.b, m.Root, false)
 	}
 	if q.structure {
-		r.item("BODYSTRUCTURE ").structure(m, m.Root, true)
+		r.item("BODYSTRUCTURE ")
+		r.b = m.AppendStructure(r.b, m.Root, true)
 	}
 	for i, sect := range q.BodySection {
 		r.section(sect, q.names[i])

@@ -10,7 +10,7 @@
 // # Keys
 //
 // Each message has a [Key] that is the same each time the source is read, so that an import can be run again: of the file's
-// unique name in a Maildir, of UIDVALIDITY and UID over IMAP, and in an mbox of the bytes, without the fields that mail
+// unique name and its size in a Maildir (some tools write names such as "1"), of UIDVALIDITY and UID over IMAP, and in an mbox of the bytes, without the fields that mail
 // programs alter in place (Status and its like), and of how many equal ones come before it. All hold the mailbox's name; none holds
 // a path, so a Maildir may be copied elsewhere between two runs.
 //

@@ -20,7 +20,7 @@ import (
 
 // IMAPConfig says how to log in to another server.
 type IMAPConfig struct {
-	Host     string // for the record and the keys
+	Host     string // for the record and the keys: a message of another host is another message
 	User     string
 	Password string
 	// Connect returns a connection on which the server's greeting was not read, TLS done where it comes first.
@@ -45,8 +45,11 @@ func NewIMAP(cfg IMAPConfig) *IMAP { return &IMAP{cfg: cfg} }
 // Name says whose account it is, and where.
 func (s *IMAP) Name() string { return "imap:" + s.cfg.User + "@" + s.cfg.Host }
 
-// ID is the same for every port and way in.
-func (s *IMAP) ID() string { return strings.ToLower(s.Name()) }
+// ID is the same for every way in, also for that of Dovecot's master users, who log in as "ann*master".
+func (s *IMAP) ID() string {
+	user, _, _ := strings.Cut(s.cfg.User, "*")
+	return strings.ToLower("imap:" + user + "@" + s.cfg.Host)
+}
 
 // Close says goodbye, and waits for the answer a moment only.
 func (s *IMAP) Close() error {
@@ -96,7 +99,7 @@ func (s *IMAP) connect(ctx context.Context) error {
 	}
 	conn, err := s.cfg.Connect(ctx)
 	if err != nil {
-		return unavailable(op, err)
+		return unreached(op, err)
 	}
 	conn = patient{conn}
 	s.stop = context.AfterFunc(ctx, func() { conn.Close() })
@@ -105,7 +108,7 @@ func (s *IMAP) connect(ctx context.Context) error {
 	} else if s.client, err = imapclient.NewStartTLS(conn, &imapclient.Options{TLSConfig: s.cfg.StartTLS}); err != nil {
 		s.stop()
 		conn.Close()
-		return unavailable(op, err)
+		return unreached(op, err)
 	}
 	if err := s.client.WaitGreeting(); err != nil {
 		s.drop()
@@ -116,6 +119,17 @@ func (s *IMAP) connect(ctx context.Context) error {
 		return s.loginError(op, err)
 	}
 	return nil
+}
+
+// unreached tells a server that is not whom it is taken for, or a host that is none, from one that is out of reach for now.
+func unreached(op string, err error) error {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return &domicile.Error{Op: op, Kind: domicile.Other, Detail: "the source's certificate does not hold; is the host's name right, or a CA to be named by --source-ca? " + err.Error(), Err: err}
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		return &domicile.Error{Op: op, Kind: domicile.Other, Detail: "there is no such host: " + dns.Name, Err: err}
+	}
+	return unavailable(op, err)
 }
 
 // loginError tells a wrong password, which no second try mends, from a server that cannot say now.
@@ -213,6 +227,9 @@ func (s *IMAP) Read(ctx context.Context, m Mailbox, items []Item) ([]Body, error
 	if err != nil {
 		return all(out, err)
 	}
+	if len(items) == 0 {
+		return nil, nil
+	}
 	var set imap.UIDSet
 	at := map[imap.UID]int{}
 	for i, item := range items {
@@ -220,10 +237,9 @@ func (s *IMAP) Read(ctx context.Context, m Mailbox, items []Item) ([]Body, error
 		at[imap.UID(item.UID)] = i
 	}
 	cmd := s.client.Fetch(set, &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{{Peek: true}}})
-	defer cmd.Close()
 	for msg := cmd.Next(); msg != nil; msg = cmd.Next() {
 		uid, body, err := readMessage(msg)
-		if err != nil {
+		if err != nil { // the command is left as it is: its Close would read what the library's own reader now does
 			return nil, s.again(op, err)
 		}
 		if i, ok := at[uid]; ok && (body.Data != nil || body.Err != nil) {
@@ -250,7 +266,8 @@ func all(out []Body, err error) ([]Body, error) {
 	return out, nil
 }
 
-// readMessage reads one answer of FETCH. Its parts come in any order.
+// readMessage reads one answer of FETCH. The library gives one whose UID comes behind the bytes, as no known server has it, to nobody:
+// then the message counts as gone.
 func readMessage(msg *imapclient.FetchMessageData) (uid imap.UID, body Body, err error) {
 	for part := msg.Next(); part != nil; part = msg.Next() {
 		switch part := part.(type) {

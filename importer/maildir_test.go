@@ -214,3 +214,12 @@ func FuzzMaildirNames(f *testing.F) {
 		folderMailbox(folder)
 	})
 }
+
+// Some tools write names that are not unique in the world.
+func TestMaildirPlainNames(t *testing.T) {
+	one, _ := readBoxes(t, openMaildir(t, map[string]string{"cur/1:2,": "a"}))
+	other, _ := readBoxes(t, openMaildir(t, map[string]string{"cur/1:2,": "bb"}))
+	if one["INBOX"].Items[0].Key == other["INBOX"].Items[0].Key {
+		t.Error("messages of two Maildirs, both in a file 1, are taken for one")
+	}
+}

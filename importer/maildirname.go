@@ -38,7 +38,7 @@ func nameFlags(letters string, words map[int]string) []string {
 // fileItem is the message in a file, named as its list is: relative to the folder.
 func fileItem(mailbox, sub string, info fs.FileInfo, uids map[string]uint32, words map[int]string) Item {
 	base, letters := splitName(info.Name())
-	item := Item{Key: keyOf("maildir", mailbox, base), UID: uids[base], Size: info.Size(), Date: fileDate(base, info.ModTime()), ref: sub + "/" + info.Name()}
+	item := Item{Key: keyOf("maildir", mailbox, base, strconv.FormatInt(info.Size(), 10)), UID: uids[base], Size: info.Size(), Date: fileDate(base, info.ModTime()), ref: sub + "/" + info.Name()}
 	if sub == "cur" {
 		item.Flags = nameFlags(letters, words)
 	}

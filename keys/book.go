@@ -30,7 +30,8 @@ type book struct {
 	sole    bool   // wrapping keys of lower numbers are to be destroyed
 	slots   int64  // header and records
 	places  map[domicile.AccountID]int64
-	damaged []int64 // records that do not open, or name no account
+	damaged []int64                     // records that do not open, or name no account
+	lost    map[domicile.AccountID]bool // whom those name, if that is not damaged too
 }
 
 // header is the first slot of a book.
@@ -101,7 +102,7 @@ func openBook(path string) (*book, error) {
 	}
 	h := make([]byte, slot)
 	_, err = io.ReadFull(f, h)
-	b := &book{file: f, slots: 1, places: make(map[domicile.AccountID]int64)}
+	b := &book{file: f, slots: 1, places: make(map[domicile.AccountID]int64), lost: make(map[domicile.AccountID]bool)}
 	var ok bool
 	if b.number, b.sole, ok = parseHeader(h); !ok {
 		f.Close()
@@ -144,6 +145,9 @@ func (b *book) add(wrap *Box, r []byte, at int64) {
 	id, _, ok := openRecord(wrap, r)
 	if _, twice := b.places[id]; !ok || twice {
 		b.damaged = append(b.damaged, at)
+		if id, _, named := parseRecord(r); named {
+			b.lost[id] = true
+		}
 		return
 	}
 	b.places[id] = at

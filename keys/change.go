@@ -9,7 +9,8 @@ import (
 	"domicile"
 )
 
-// CreateAccountKey makes a key for id and returns when it is on disk. If there is one already it is kept, without error.
+// CreateAccountKey makes a key for id and returns when it is on disk. If there is one already it is kept, without error; if that is
+// damaged it is domicile.Invalid.
 func (r *Ring) CreateAccountKey(id domicile.AccountID) error {
 	const op = "create account key"
 	if !validID(id) {
@@ -17,10 +18,13 @@ func (r *Ring) CreateAccountKey(id domicile.AccountID) error {
 	}
 	r.change.Lock()
 	defer r.change.Unlock()
-	_, err := r.key(op, id)
-	switch known := err == nil; {
-	case !known && domicile.KindOf(err) != domicile.NotExist:
-		return err
+	_, known := r.book.places[id]
+	if known || r.book.lost[id] {
+		if _, err := r.key(op, id); err != nil {
+			return err
+		}
+	}
+	switch {
 	case known && !r.doubt:
 		return nil
 	case r.doubt || r.book.number == 0:
@@ -63,7 +67,7 @@ func (r *Ring) DestroyAccountKey(id domicile.AccountID) error { return r.Destroy
 // DestroyAccountKeys destroys keys: when it returns nil, all that was sealed under them can no longer be read, also from a copy of
 // the data folder of before with all that lies beside the root key now; every call for those ids answers domicile.NotExist,
 // and a stream that is under way ends with it. No error for an id without a key. After an error they may be readable
-// still; the next call for any id does all of it again.
+// still: ask for the same ids again.
 //
 // The file is written anew under a new wrapping key, and then the old wrapping key is overwritten: some milliseconds for each 10,000 accounts
 // of the region, however many keys are destroyed at once.

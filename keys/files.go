@@ -143,6 +143,14 @@ func giveTo(f *os.File, path string) error {
 	return keepOwner(f, path)
 }
 
+func giveFolder(dir, path string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(giveTo(d, path), d.Close())
+}
+
 // readSecret reads a key file, and refuses one that anyone but its owner may read.
 func readSecret(op, path string) ([]byte, error) {
 	data, perm, err := readSmall(op, path)
@@ -183,7 +191,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// makeDir makes a folder for its owner only, and those above it that are missing, all durable.
+// makeDir makes a folder for its owner only, and those above it that are missing, all durable. What root makes belongs to the owner of the
+// folder above, see giveTo.
 func makeDir(dir string) error {
 	dir = filepath.Clean(dir)
 	parent := filepath.Dir(dir)
@@ -192,7 +201,11 @@ func makeDir(dir string) error {
 			return err
 		}
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(dir, 0o700); err == nil {
+		if err := giveFolder(dir, parent); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if err := syncDir(parent); !errors.Is(err, fs.ErrPermission) {

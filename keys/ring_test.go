@@ -363,7 +363,13 @@ func TestTornAndDamaged(t *testing.T) {
 			t.Errorf("%s: %d bytes", name, len(got))
 		}
 	}
-	for at := slot; at < 4*slot; at += 3 { // a bit of each byte behind the header
+	damaged := bytes.Clone(whole)
+	damaged[2*slot-5] ^= 1
+	write(damaged)
+	r := p.ring()
+	wantKind(t, r.CreateAccountKey("anna"), domicile.Invalid) // no second key in the place of one that is damaged
+	create(t, r, "dora")                                      // and the others go on
+	for at := slot; at < 4*slot; at += 3 {                    // a bit of each byte behind the header
 		bad := bytes.Clone(whole)
 		bad[at] ^= 1 << (at % 8)
 		write(bad)

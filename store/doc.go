@@ -37,7 +37,8 @@
 //	unknown      domicile.Unknown: it may have been done; ask again with the same Token
 //
 // The caller's own mistakes are Invalid, NotExist, Exist and TooLarge: nothing
-// was done and trying again will not help. A message over the account's quota is
+// was done and trying again will not help. An account, mailbox or message that is named and not there is
+// NotExist; UIDs that are not there are passed over. A message over the account's quota is
 // TooLarge, and errors.Is(err, ErrOverQuota). An error of another kind says that the
 // store is damaged, not what was done: treat it as unknown.
 //
@@ -50,27 +51,21 @@
 // A Token makes a call safe to repeat. The account remembers for which act it was
 // used and what came of it: the second call with the same token does nothing and
 // returns what the first returned, however much has changed since. The other words of the
-// second call are not looked at, and it may come while the first is still under way. The same
+// second call must be valid, and are not looked at; it may come while the first is still under way. The same
 // token for a different kind of act is Invalid. Tokens belong to an account: the same one in two accounts are two.
 // They outlive a restart and are remembered for TokenLife, or until TokenCount later tokens of that account were
 // used, whichever comes first; what is past that is forgotten as later ones are used. Calls that failed leave no token behind.
 //
 // What to do after Unknown, where no Token is taken:
 //
-//	DeleteAccount   repeat; NotExist means that it is gone
-//	UpdateAccount   repeat, with a function that sees whether it was done, or that may be applied twice
-//	StoreFlags      repeat; it is as if the flags were stored now, so what others stored in between is overwritten.
-//	                With unless, a message that the first try changed comes back as failed: read again instead
-//	Expunge         repeat; only what the second try removed is returned. Since tells the rest
-//	Subscribe       repeat; it is as if it were said now
-//	NumberMailbox   repeat
-//	RenameMailbox   look at both names; repeating gives NotExist if it was done, of INBOX Exist
-//	DeleteMailbox   look for the mailbox's id; repeating by name gives NotExist if it was done, but
-//	                removes a mailbox that somebody has made under that name meanwhile
-//	Forget          repeat
+//	DeleteAccount              repeat; NotExist means that it is gone
+//	UpdateAccount              repeat, with a function that sees whether it was done, or that may be applied twice
+//	NumberMailbox              repeat
+//	Purge                      repeat
+//	Forget                     repeat
 //	Export, Activate, Abandon  repeat
-//	Import          repeat; Conflict with Imported at the part's Next means that it was done
-//	Table.Put       repeat, where nobody else writes the key
+//	Import                     repeat; Conflict with Imported at the part's Next means that it was done
+//	Table.Put                  repeat, where nobody else writes the key
 //	Table.CompareAndSwap       read the key: with values that are never used twice, it shows which was done
 //
 // The functions given to UpdateAccount and Activate may run more than once and must only change
@@ -92,7 +87,7 @@
 // and are never used again. A copy has the id of its message, since its bytes are the same.
 //
 // A body that was copied is kept once, and counts once against the quota. When the last message that names it is gone its
-// bytes are removed.
+// bytes are removed, or kept for Undelete for a time that the driver's configuration sets, outside of the quota and of moves.
 //
 // # Limits
 //
@@ -116,7 +111,7 @@
 // # Damage
 //
 // No message can make a later call fail: whatever its bytes are, they are stored, and given back as they were. A body whose bytes were altered or cut
-// on disk gives an error of kind Other from Body or from its reader, never a wrong byte at its end: a reader must come to io.EOF before it trusts what it read. All other messages
+// on disk gives an error of kind Other from Body, or from its reader in the place of io.EOF; what was read before it is right. All other messages
 // are served, and the damaged one is listed, copied, moved and expunged as any. A damaged index record is made anew from what
 // the driver wrote elsewhere, or fails the calls that need it, and no others.
 //

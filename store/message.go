@@ -51,6 +51,12 @@ type Listed struct {
 	Summary *message.Summary // nil if the message's bytes are damaged
 }
 
+// Expunged is a message that is in no mailbox any more, as it was in the last one. Its UID and ModSeq say nothing.
+type Expunged struct {
+	Message
+	At time.Time // when it was expunged
+}
+
 // Where says which text of a message Find looks at.
 type Where int
 
@@ -74,7 +80,8 @@ type Incoming interface {
 	io.Writer
 	// Commit puts the message into a mailbox by name, durable in body and index when it returns nil.
 	// A Token that was used before stores nothing, and the first Message is returned.
-	// An internal date of zero means now. Commit ends the Incoming, whatever the outcome.
+	// An internal date of zero means now; its zone is kept to the minute. Commit ends the Incoming, whatever the outcome: Write and
+	// Commit are Invalid afterwards, and after Abort.
 	Commit(ctx context.Context, tok Token, mailbox string, flags []string, internal time.Time) (Message, error)
 	// Abort forgets the bytes. Safe after Commit, where it does nothing.
 	Abort()

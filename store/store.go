@@ -11,14 +11,15 @@ import (
 type Store interface {
 	Region() domicile.Region
 
-	// CreateAccount makes a.ID (chosen by the caller) with INBOX, Drafts, Sent, Junk, Trash and Archive.
-	// Exist if the address or the id is taken. An empty State, Class, Epoch or Created becomes
-	// Active, "standard", 1 and now.
+	// CreateAccount makes a.ID (chosen by the caller) with INBOX, Drafts, Sent, Junk, Trash and Archive, all subscribed and
+	// with the special use of their name. An empty State, Class, Epoch or Created becomes Active, "standard", 1 and now; Created is
+	// kept to the second, in UTC. Exist if the address or the id is taken. Invalid unless the id is 1 to 64 characters of a-z, 0-9, '-' and '_', the
+	// address has both its sides and at most MaxAddress bytes, and the quota is not negative. The token is forgotten with the account.
 	CreateAccount(ctx context.Context, tok Token, a Account) error
 	Account(ctx context.Context, id domicile.AccountID) (Account, error)
 	AccountByAddress(ctx context.Context, addr domicile.Address) (Account, error)
 	// UpdateAccount applies fn to the present state and stores what it leaves. fn may run twice. ID, Address and Created stay.
-	// An error of fn is returned and nothing is changed; a lower Epoch is Conflict.
+	// An error of fn is returned and nothing is changed; a lower Epoch is Conflict, a record over MaxRecord TooLarge.
 	UpdateAccount(ctx context.Context, id domicile.AccountID, fn func(*Account) error) error
 	// DeleteAccount destroys the account's key, index and bodies.
 	DeleteAccount(ctx context.Context, id domicile.AccountID) error
@@ -28,21 +29,22 @@ type Store interface {
 	// Mailboxes returns all mailboxes of an account: INBOX, then the others by name.
 	Mailboxes(ctx context.Context, acct domicile.AccountID) ([]Mailbox, error)
 	MailboxByName(ctx context.Context, acct domicile.AccountID, name string) (Mailbox, error)
-	// CreateMailbox makes name and, unmade so far, its parents.
+	// CreateMailbox makes name and, unmade so far, its parents, none of them subscribed. Exist if there is one of that name.
 	CreateMailbox(ctx context.Context, tok Token, acct domicile.AccountID, name, specialUse string) (Mailbox, error)
-	// RenameMailbox moves children too. Renaming INBOX moves its messages (RFC 9051 6.3.6).
-	RenameMailbox(ctx context.Context, acct domicile.AccountID, from, to string) error
-	// DeleteMailbox removes a mailbox and its messages. Its children stay. INBOX cannot be deleted.
-	DeleteMailbox(ctx context.Context, acct domicile.AccountID, name string) error
-	Subscribe(ctx context.Context, acct domicile.AccountID, name string, on bool) error
+	// RenameMailbox moves children too, and makes parents that are unmade. Ids and numbers stay. Renaming INBOX moves its messages into a new mailbox,
+	// and leaves its children (RFC 9051 6.3.6). Exist if any new name is taken, Invalid below itself or too deep.
+	RenameMailbox(ctx context.Context, tok Token, acct domicile.AccountID, from, to string) error
+	// DeleteMailbox removes a mailbox and its messages. Its children stay. INBOX cannot be deleted (Invalid).
+	DeleteMailbox(ctx context.Context, tok Token, acct domicile.AccountID, name string) error
+	Subscribe(ctx context.Context, tok Token, acct domicile.AccountID, name string, on bool) error
 
 	// NumberMailbox has mail that is brought in from elsewhere keep the UIDs that it had there. It gives a mailbox that never had a
 	// message the UIDVALIDITY validity, and raises its UIDNEXT to next, from where Incoming.Commit goes on. Where validity is the
 	// mailbox's own, UIDNEXT alone is raised, also in a mailbox with messages; it never falls. Conflict if another UIDVALIDITY was in use, or
-	// if another mailbox of the account has this one; Invalid above MaxUIDValidity. It may be repeated after Unknown.
+	// if another mailbox of the account has this one and had messages (else that one gets another); Invalid above MaxUIDValidity. It may be repeated after Unknown.
 	NumberMailbox(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, validity uint32, next UID) error
 
-	// Incoming opens room for a message of at most limit bytes; a Write past it fails with TooLarge.
+	// Incoming opens room for a message of at most limit bytes, more than 0; a Write past it fails with TooLarge, and so does Commit then.
 	Incoming(ctx context.Context, acct domicile.AccountID, limit int64) (Incoming, error)
 	// Messages returns the messages of a mailbox, by UID.
 	Messages(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID) ([]Message, error)
@@ -61,14 +63,23 @@ type Store interface {
 	// StoreFlags changes the flags of those uids that exist; unless is the CONDSTORE UNCHANGEDSINCE value, 0 = none:
 	// messages changed later are returned in failed and left alone. done is by UID, and has messages that
 	// had the flags already, with their old ModSeq.
-	StoreFlags(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, op FlagOp, flags []string, unless ModSeq) (done []Message, failed []UID, err error)
+	StoreFlags(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, op FlagOp, flags []string, unless ModSeq) (done []Message, failed []UID, err error)
 	// Copy puts copies into the mailbox named to, all or none, and returns the new messages in the order of uids that exist.
 	// NotExist if there is no mailbox to.
 	Copy(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (from []UID, made []Message, err error)
 	// Move is Copy and expunge as one act (RFC 6851).
 	Move(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (from []UID, made []Message, err error)
 	// Expunge removes the messages with \Deleted, of uids if not nil, and leaves tombstones. It returns their UIDs, ascending.
-	Expunge(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID) ([]UID, error)
+	Expunge(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID) ([]UID, error)
+
+	// Expunged returns the messages of the account whose last copy was expunged, that Undelete can bring back: the oldest first. How long a
+	// driver keeps them is its own configuration; it may keep none.
+	Expunged(ctx context.Context, acct domicile.AccountID) ([]Expunged, error)
+	// Undelete puts expunged messages into the mailbox named to, all or none, and returns them in the order of ids, without \Deleted. NotExist
+	// if one of them, or the mailbox, is not there; TooLarge if the quota has no room for them.
+	Undelete(ctx context.Context, tok Token, acct domicile.AccountID, ids []domicile.MessageID, to string) ([]Message, error)
+	// Purge gives up what could be undeleted, as where somebody has a right to have it erased. It may be repeated after Unknown.
+	Purge(ctx context.Context, acct domicile.AccountID) error
 
 	// Forget drops a token of Incoming.Commit: a later Commit with the same token stores again.
 	Forget(ctx context.Context, acct domicile.AccountID, tok Token) error
@@ -94,7 +105,7 @@ type Store interface {
 	// Table opens a small named table of the region's own records, made if absent.
 	Table(name string) (Table, error)
 
-	// Close waits for acts under way. Afterwards every method is Unavailable.
+	// Close waits for acts under way. Afterwards every method is Unavailable, but Close, which does nothing.
 	Close() error
 }
 
@@ -103,10 +114,11 @@ type Store interface {
 type Table interface {
 	// Get returns NotExist as ok false.
 	Get(key string) (value []byte, ok bool, err error)
-	// Put is durable on return.
+	// Put is durable on return. A nil value is kept as an empty one. An empty key, or one over MaxTableKey, is Invalid.
 	Put(key string, value []byte) error
 	// CompareAndSwap writes new if the present value is old, durably. A nil old means absent, a nil new deletes.
 	CompareAndSwap(key string, old, new []byte) (swapped bool, err error)
-	// Each calls fn for every record, in the order of keys, on a snapshot taken before the first call.
+	// Each calls fn for every record, in the order of keys, on a snapshot taken before the first call. fn may write the table. Its error ends Each, and is
+	// returned.
 	Each(fn func(key string, value []byte) error) error
 }

@@ -172,12 +172,12 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// fsck finds nothing wrong with a folder, something with one of which a frame of the store's log was altered, or that is missing, and needs its root key.
+// fsck finds nothing wrong with a folder, something with one of which a frame of the log was altered or is missing, and needs its root key.
 func fsck(t *testing.T, c *harness.Cluster, data string) {
 	t.Helper()
 	rootKey := filepath.Join(c.Dir, "eu-ireland", "root.key")
-	run := func(dir, key string) harness.Result {
-		return c.Run(t, nil, "fsck", dir, "--root-key", key, "--pins", c.Path(c.Pins), "--output", "json")
+	run := func(dir, key string, more ...string) harness.Result {
+		return c.Run(t, nil, append([]string{"fsck", dir, "--root-key", key, "--pins", c.Path(c.Pins), "--output", "json"}, more...)...)
 	}
 	if got := run(data, rootKey); got.Code != 0 || got.Get("checked") != "[store journal audit]" {
 		t.Errorf("a sound folder: %s", got)
@@ -192,22 +192,28 @@ func fsck(t *testing.T, c *harness.Cluster, data string) {
 	if err := os.CopyFS(copied, os.DirFS(data)); err != nil {
 		t.Fatal(err)
 	}
-	log, err := filepath.Glob(filepath.Join(copied, "store", "segments", "*.seg"))
-	if err != nil || len(log) != 1 {
-		t.Fatalf("segments: %v, %v", log, err)
+	if got := run(copied, rootKey, "--rebuild-index", "--repair"); got.Code != 0 || got.Get("mended") != "" {
+		t.Errorf("a new index of a sound store: %s", got)
 	}
-	raw, err := os.ReadFile(log[0])
+	segments, err := filepath.Glob(filepath.Join(copied, "store", "segments", "*.seg"))
+	if err != nil || len(segments) != 1 {
+		t.Fatalf("segments: %v, %v", segments, err)
+	}
+	raw, err := os.ReadFile(segments[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	raw[len(raw)/2] ^= 1
-	if err := os.WriteFile(log[0], raw, 0o600); err != nil {
+	if err := os.WriteFile(segments[0], raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got := run(copied, rootKey); got.Code != 1 || !strings.Contains(got.Get("error"), "store of ") {
 		t.Errorf("an altered frame: %s", got)
 	}
-	if err := os.Remove(log[0]); err != nil {
+	if got := run(copied, rootKey, "--rebuild-index"); got.Code != 1 || !strings.Contains(got.Get("error"), "the old one stays") {
+		t.Errorf("a new index of an altered log: %s", got)
+	}
+	if err := os.Remove(segments[0]); err != nil {
 		t.Fatal(err)
 	}
 	if got := run(copied, rootKey); got.Code != 1 {

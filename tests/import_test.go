@@ -160,7 +160,7 @@ func TestImportMaildir(t *testing.T) {
 		write(t, path, bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")))
 		want[name] = append(want[name], fmt.Sprint(flags, at.Format(time.DateTime), " ", string(text)))
 	}
-	p.file("mail/dovecot-keywords", "0 $$Work\n")
+	p.file("mail/dovecot-keywords", "0 $Work\n")
 	write(t, p.file("mail/new/1700000000.M1P1.host", ""), []byte("CRYPTED\x03\x07\x00 by mail_crypt"))
 	from := "maildir:" + filepath.Join(p.dir, "mail")
 
@@ -206,10 +206,9 @@ func TestImportMbox(t *testing.T) {
 	alike(t, "brought in", p.shape(), want)
 	p.want(0, 0, len(letters()), "mboxrd:"+filepath.Join(p.dir, "mail"), "--folder", "Archive=Old")
 	alike(t, "once more", p.shape(), want)
-	p.want(0, 1, 2, from, "--folder", "Archive=Old", "--since", "2019-03-04") // none of the first run's is older
 }
 
-// TestImportServer brings an account of us-east in over IMAPS, as from another provider, and STARTTLS-less over loopback.
+// TestImportServer brings an account of us-east in over IMAPS, as from another provider.
 func TestImportServer(t *testing.T) {
 	p := newPerson(t, "newcomer")
 	old := "leaver@example.com"
@@ -231,7 +230,7 @@ func TestImportServer(t *testing.T) {
 	delete(want, "Empty")
 	alike(t, "brought in", p.shape(), want)
 	lay(t, source, "INBOX", nil, longAgo, []byte("Subject: late\r\n\r\n"))
-	p.want(0, 1, 5, "imap://"+old+"@"+p.Home(usEast).IMAP, words...)
+	p.want(0, 1, 5, from, words...)
 	want = filled(shape(t, source))
 	delete(want, "Empty")
 	alike(t, "what came since", p.shape(), want)
@@ -240,7 +239,7 @@ func TestImportServer(t *testing.T) {
 	if r := p.bring(from, append(words, "--password-file", filepath.Join(p.dir, "wrong"))...); r.Code != 1 || !strings.Contains(string(r.Out), "does not let") {
 		t.Errorf("a wrong password: %s", r)
 	}
-	if r := p.bring(from, "--password-file", filepath.Join(p.dir, "password")); r.Code != 4 && r.Code != 1 {
+	if r := p.bring(from, "--password-file", filepath.Join(p.dir, "password")); r.Code != 1 || !strings.Contains(string(r.Out), "certificate") {
 		t.Errorf("an unknown certificate: %s", r)
 	}
 	r := p.Ctl(t, usEast, "operator", nil, "account", "import", p.address, "--from", "imap://"+old+"@"+p.Home(usEast).IMAP, "--password-file", filepath.Join(p.dir, "password"))
@@ -260,6 +259,9 @@ func TestImportDovecot(t *testing.T) {
 	}
 	if err := source.Subscribe("Entwürfe.Alt").Wait(); err != nil {
 		t.Fatal(err)
+	}
+	for i, box := range []string{"INBOX", "Entwürfe.Alt", "Sent Items", "R&D"} { // both servers number mailboxes by the time: here no two get the same
+		p.run(nil, "doveadm", "-c", filepath.Join(p.dir, "dovecot/dovecot.conf"), "mailbox", "update", "-u", "ann", "--uid-validity", strconv.Itoa(1000+i), box)
 	}
 	lay(t, source, "INBOX", []imap.Flag{"\\Draft", "Own-Word"}, longAgo, bytes.Repeat([]byte("0123456789\r\n"), 200000)) // 2.4 MB
 	if _, err := source.Select("INBOX", nil).Wait(); err != nil {
@@ -284,7 +286,7 @@ func TestImportDovecot(t *testing.T) {
 	if got, want := numbers(t, login(t, p.Home(ireland).IMAP, q.address, q.password)), numbers(t, source); got != want {
 		t.Errorf("UIDs are %s, and were %s", got, want)
 	}
-	if v := p.want(1, 0, 0, "maildir:"+filepath.Join(p.dir, "dovecot/mail/ann"), "--keep-uids"); v.Skipped["uids_in_use"] != 5 {
+	if v := p.want(1, 0, 0, "maildir:"+filepath.Join(p.dir, "dovecot/mail/ann"), "--folder", "Sent Items=Sent", "--keep-uids"); v.Skipped["uids_in_use"] != 5 {
 		t.Errorf("UIDs of mailboxes with mail: %+v", v)
 	}
 	subscribed := strings.Join(q.imap("INBOX", `LIST (SUBSCRIBED) "" "*"`), "\n")

@@ -129,12 +129,16 @@ func (d *driver) send(who int, at domicile.Node, stop <-chan struct{}) {
 
 // try sends a message once, in pieces, and says whether it was answered with 250.
 func (d *driver) try(at domicile.Node, text []byte, f *fate) bool {
+	return d.sendTo(at, text, f, "aoife@example.com", "brian@example.com")
+}
+
+func (d *driver) sendTo(at domicile.Node, text []byte, f *fate, to ...string) bool {
 	s, err := lab.DialSMTP(d.ctx, d.c.Node(at).SMTP)
 	if err != nil {
 		return false
 	}
 	defer s.Close()
-	if err := s.Begin("maeve@sender.example", "aoife@example.com", "brian@example.com"); err != nil {
+	if err := s.Begin("maeve@sender.example", to...); err != nil {
 		return false
 	}
 	return f.hand(s, text, &d.mu)

@@ -21,7 +21,7 @@ func (a *app) accountImport() *cobra.Command {
 		Short: "Bring mail in from a Maildir, mbox files or another server",
 		Long: `Bring mail into an account of your region, from elsewhere. Nothing changes at the source. --from says what that is:
 
-  maildir:PATH           a Maildir with its folders, or a folder of Maildirs; Dovecot's keywords, UIDs order and subscriptions too
+  maildir:PATH           a Maildir with its folders, or a folder of Maildirs; with Dovecot's keywords, UIDs and subscriptions
   mbox:PATH              an mbox file, which becomes INBOX, or a folder of them, one for each mailbox; mboxo:, mboxrd: and
                          mboxcl2: say how lines "From " are quoted, where it is known
   imaps://USER@HOST[:PORT]   an account at another server; imap:// uses STARTTLS, and goes without TLS on loopback only.
@@ -53,7 +53,7 @@ reach for ten minutes or you interrupted it: run the same command again. Progres
 	f.StringArrayVar(&w.folders, "folder", nil, "put a folder of the source, and those below it, elsewhere: `FROM=TO`; may be given again")
 	f.StringArrayVar(&w.exclude, "exclude", nil, "leave a folder of the source out, by `name`, in which * stands for anything; may be given again")
 	f.StringVar(&w.since, "since", "", "only messages of this `date` (2006-01-02) and later")
-	f.StringVar(&w.rate, "limit-rate", "", "send at most so many bytes a second to the node: a `number`, with k or M")
+	f.StringVar(&w.rate, "limit-rate", "", "send at most so many bytes a second to the node: a `number` such as 500k or 5M")
 	f.BoolVar(&w.keepUIDs, "keep-uids", false, "keep UIDVALIDITY and UIDs, so that mail programs need not fetch anew; of mailboxes that never had mail")
 	f.BoolVar(&w.dryRun, "dry-run", false, "only count what would be brought in")
 	return cmd

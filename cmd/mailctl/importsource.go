@@ -68,7 +68,9 @@ func openIMAP(cmd *cobra.Command, w importWords) (importer.Source, error) {
 	addr := net.JoinHostPort(u.Hostname(), port)
 	cfg := importer.IMAPConfig{Host: u.Hostname(), User: u.User.Username(), Password: string(bytes.TrimRight(raw, "\r\n")),
 		Connect: func(ctx context.Context) (net.Conn, error) { return dial(ctx, addr) }}
-	if u.Scheme == "imap" && !loopback(u.Hostname()) {
+	if loopback(u.Hostname()) {
+		cfg.Host = addr // a tunnel: behind another port may be another server
+	} else if u.Scheme == "imap" {
 		cfg.StartTLS = conf
 	}
 	return importer.NewIMAP(cfg), nil

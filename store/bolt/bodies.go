@@ -132,11 +132,20 @@ type written struct {
 	at     segment.Place
 }
 
-// newBody enters a body and counts it against the quota.
-func (a account) newBody(id domicile.MessageID, size int64, chunks []written, at segment.Place) error {
+// use counts bytes against the quota.
+func (a account) use(size int64) error {
 	quota, used := int64(readNumber(a.b.Get(kQuota))), int64(readNumber(a.b.Get(kUsage)))+size
 	if quota > 0 && used > quota {
 		return &domicile.Error{Op: "quota", Kind: domicile.TooLarge, Err: store.ErrOverQuota}
+	}
+	a.b.Put(kUsage, number(uint64(used)))
+	return nil
+}
+
+// newBody enters a body.
+func (a account) newBody(id domicile.MessageID, size int64, chunks []written, at segment.Place) error {
+	if err := a.use(size); err != nil {
+		return err
 	}
 	r := bodyRecord{refs: 1, size: size, place: at}
 	for _, c := range chunks {
@@ -147,7 +156,6 @@ func (a account) newBody(id domicile.MessageID, size int64, chunks []written, at
 	}
 	a.putBody(id, r)
 	a.b.tx.live(at, 1)
-	a.b.Put(kUsage, number(uint64(used)))
 	a.unfound(id)
 	return nil
 }
@@ -162,26 +170,36 @@ func (a account) ref(id domicile.MessageID) error {
 	return nil
 }
 
-// unref drops the body with its last reference; compaction reclaims its bytes.
-func (a account) unref(id domicile.MessageID) error {
-	r, err := a.body(id)
+// unref takes one copy of a message away. With the last one the body goes, now or when it is due.
+func (a account) unref(m messageRecord) error {
+	r, err := a.body(m.ID)
 	if err != nil {
 		return err
 	}
 	if r.refs > 1 {
 		r.refs--
-		a.putBody(id, r)
+		a.putBody(m.ID, r)
 		return nil
 	}
+	r.refs = 0
+	a.b.Put(kUsage, number(readNumber(a.b.Get(kUsage))-uint64(r.size)))
+	a.b.sub(bUnfound).Delete([]byte(m.ID))
+	if a.s.cfg.Undelete > 0 {
+		a.putBody(m.ID, r)
+		return a.keepExpunged(m)
+	}
+	return a.dropBody(m.ID, r)
+}
+
+// dropBody removes a body that nobody names; compaction reclaims its bytes.
+func (a account) dropBody(id domicile.MessageID, r bodyRecord) error {
 	for _, d := range r.chunks {
 		if err := a.dropChunk(d); err != nil {
 			return err
 		}
 	}
 	a.b.sub(bBodies).Delete([]byte(id))
-	a.b.sub(bUnfound).Delete([]byte(id))
 	a.b.tx.live(r.place, -1)
-	a.b.Put(kUsage, number(readNumber(a.b.Get(kUsage))-uint64(r.size)))
 	return nil
 }
 
@@ -204,6 +222,8 @@ type bodyReader struct {
 	acct domicile.AccountID
 	id   domicile.MessageID
 	rec  bodyRecord
+	at   []segment.Place // of the chunks when it was opened, if it is to outlive an expunge
+	pin  pin
 	last []byte // the end of the body; read first, since it vouches for the rest
 	n    int    // pieces read
 	left int64
@@ -211,7 +231,28 @@ type bodyReader struct {
 }
 
 func (s *Store) openBody(acct domicile.AccountID, id domicile.MessageID, rec bodyRecord) *bodyReader {
-	return &bodyReader{s: s, acct: acct, id: id, rec: rec, left: rec.size}
+	return &bodyReader{s: s, acct: acct, id: id, pin: pin{all: &s.pins}, rec: rec, left: rec.size}
+}
+
+// open notes where everything is and keeps it there, so that the reader comes to its end whatever becomes of the message.
+func (r *bodyReader) open(a account) (err error) {
+	if r.rec, err = a.body(r.id); err == nil && r.rec.refs == 0 {
+		err = errGone
+	}
+	if err != nil {
+		return err
+	}
+	r.left = r.rec.size
+	r.pin.hold(r.rec.place.Segment)
+	for _, d := range r.rec.chunks {
+		c, _, err := a.chunk(d) // of one that is not there reading tells
+		if err != nil {
+			return err
+		}
+		r.at = append(r.at, c.place)
+		r.pin.hold(c.place.Segment)
+	}
+	return nil
 }
 
 func (r *bodyReader) Read(p []byte) (int, error) {
@@ -253,7 +294,11 @@ func (r *bodyReader) piece() ([]byte, error) {
 		return r.last, nil
 	}
 	d := r.rec.chunks[r.n]
-	payload, err := r.s.readFrame(r.acct, segment.Place{}, func(a account) (segment.Place, error) {
+	var at segment.Place
+	if r.at != nil {
+		at = r.at[r.n]
+	}
+	payload, err := r.s.readFrame(r.acct, at, func(a account) (segment.Place, error) {
 		c, ok, err := a.chunk(d)
 		if err == nil && !ok {
 			err = errGone
@@ -290,4 +335,7 @@ func (s *Store) readFrame(acct domicile.AccountID, at segment.Place, find func(a
 	return nil, errGone
 }
 
-func (r *bodyReader) Close() error { return nil }
+func (r *bodyReader) Close() error {
+	r.pin.release()
+	return nil
+}

@@ -30,6 +30,9 @@ type Config struct {
 	Now    func() time.Time // time.Now if nil
 	Log    *slog.Logger     // discarded if nil
 
+	// Undelete is how long a message stays that was expunged from its last mailbox, for Undelete; 0 = not at all.
+	Undelete time.Duration
+
 	// SegmentSize is how long a file of the log gets before a new one is begun, 0 = 64 MiB. Bases and compaction come as much oftener
 	// as it is less, down to every second: a test of them needs no gigabytes.
 	SegmentSize int64
@@ -52,7 +55,7 @@ type Store struct {
 	index    *index
 	writer   *writer
 	hints    hints
-	arriving arriving
+	pins     pins
 	indexer  *indexer
 	sections sections
 

@@ -79,12 +79,12 @@ func (b bucket) ForEachBucket(fn func(name []byte) error) error {
 
 // ForEachBucketAfter leaves out the buckets up to the one named.
 func (b bucket) ForEachBucketAfter(name []byte, fn func(name []byte) error) error {
-	return b.forEachBucket(append(append([]byte{byte(len(name))}, name...), 0xff), fn)
+	return b.forEachBucket(behind(name), fn)
 }
 
 func (b bucket) forEachBucket(from []byte, fn func(name []byte) error) error {
 	s := b.tx.scan(b.path)
-	for s.seek(from) {
+	for len(from) > 0 && s.seek(from) {
 		rest := s.key[len(b.path):]
 		if n := int(rest[0]); len(rest) < 1+n {
 			return errDamaged
@@ -95,7 +95,18 @@ func (b bucket) forEachBucket(from []byte, fn func(name []byte) error) error {
 		} else if err != nil {
 			return err
 		}
-		from = append(append([]byte{byte(len(name))}, name...), 0xff) // no name within is that long: behind all of its keys
+		from = behind(name)
+	}
+	return nil
+}
+
+// behind is the first path that comes after a bucket and all that is in it; nil = there is none.
+func behind(name []byte) []byte {
+	b := append([]byte{byte(len(name))}, name...)
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i]++; b[i] > 0 {
+			return b[:i+1]
+		}
 	}
 	return nil
 }

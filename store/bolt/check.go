@@ -358,8 +358,8 @@ func (c *checker) records(m *mailbox) (records []messageRecord) {
 func (c *checker) changes(m *mailbox, messages int) {
 	live, seen := 0, map[store.UID]bool{}
 	c.failIf(m.b.sub(bChanges).ForEach(func(k, v []byte) error {
-		uid := readUID(k[8:])
-		if seen[uid] || uid >= m.next || readNumber(k[:8]) > uint64(m.modseq) {
+		seq, uid := readChange(k)
+		if seen[uid] || uid == 0 || uid >= m.next || seq > m.modseq {
 			c.fail("mailbox %s: change of UID %d is doubled or of a number not given out", m.id, uid)
 		}
 		seen[uid] = true
@@ -386,14 +386,34 @@ func (c *checker) references(a account, refs map[domicile.MessageID]bodyRecord) 
 		}
 		c.name(bodyID{a.id, id}, have)
 	}
+	expunged := c.expunged(a)
 	c.chunks(a)
 	c.blocks(a)
-	if n := a.b.sub(bBodies).count(); n != len(refs) {
-		c.fail("account %s: %d bodies counted, %d named by a message", a.id, n, len(refs))
+	if n := a.b.sub(bBodies).count(); n != len(refs)+expunged {
+		c.fail("account %s: %d bodies counted, %d named by a message and %d expunged", a.id, n, len(refs), expunged)
 	}
 	if have := readNumber(a.b.Get(kUsage)); have != uint64(used) {
 		c.fail("account %s: uses %d bytes, counted as %d", a.id, used, have)
 	}
+}
+
+// expunged looks at messages that can be undeleted, and returns how many there are.
+func (c *checker) expunged(a account) (n int) {
+	c.failIf(a.b.sub(bExpunged).ForEach(func(k, v []byte) error {
+		n++
+		id := domicile.MessageID(k)
+		_, at, err := a.openExpunged(id, v)
+		if err != nil {
+			return err
+		}
+		r, err := a.body(id)
+		if err == nil && (r.refs != 0 || a.b.tx.root(bDue).Get(dueKey(number(uint64(at.UnixMilli())), a.id, id)) == nil) {
+			c.fail("message %s: it was expunged, and is named or never due", id)
+		}
+		c.name(bodyID{a.id, id}, r)
+		return err
+	}), "expunged messages of account", a.id)
+	return n
 }
 
 func (c *checker) tokens(a account) {

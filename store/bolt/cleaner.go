@@ -70,6 +70,9 @@ func (s *Store) Compact(ctx context.Context) error {
 func (s *Store) clean(stop <-chan struct{}, all bool) error {
 	s.upkeep.Lock()
 	defer s.upkeep.Unlock()
+	if err := s.purgeDue(stop); err != nil {
+		return err
+	}
 	base, err := s.rebase(all)
 	if err == nil && base > 0 && s.bloated() {
 		err = s.shrink(base)
@@ -107,7 +110,7 @@ func (s *Store) rebase(now bool) (uint64, error) {
 	if info, err := os.Stat(s.path(indexFile)); err == nil {
 		size = info.Size()
 	}
-	if !now && (len(list) < 2 || behind < max(s.scaled(baseLeast), size)) {
+	if !now && (len(list) < 2 || behind < s.scaled(max(baseLeast, size))) {
 		return newest, nil
 	}
 	if now {
@@ -136,7 +139,7 @@ func (s *Store) compactable(base uint64, all bool) (numbers []uint32, err error)
 				break
 			}
 			live := int64(readNumber(tx.root(bSegments).Get(number(uint64(info.Number)))))
-			if s.arriving.pinned(info.Number) || s.retained(info.Number) {
+			if s.pins.pinned(info.Number) || s.retained(info.Number) {
 				continue
 			}
 			if live*2 < info.Size || all && live < info.Size*9/10 {
@@ -205,7 +208,7 @@ func (s *Store) compact(number uint32, stop <-chan struct{}, fast bool) error {
 		left = readNumber(tx.root(bSegments).Get(number64(number)))
 		return nil
 	})
-	if err != nil || left > 0 { // frames that are damaged stay where they are
+	if err != nil || left > 0 || s.pins.pinned(number) { // frames that are damaged stay where they are
 		return err
 	}
 	return s.log.Remove(number)

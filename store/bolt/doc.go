@@ -51,11 +51,13 @@
 //	  k         <digest>               chunk: references 4, place 12 (plain)
 //	  x         <message>              there while the body is in no search block (plain)
 //	  y/<block 8>  r; <section 4>      number of its documents, there when it is whole; places, the directory's under ^0 (plain)
+//	  z         <message>              Unix milliseconds (8 bytes), messageRecord: a message that can be undeleted; its body has no references
 //	  t         <digest>               tokenRecord, JSON: act, number, result; of a delivery the token too
 //	  o         <number 8>             digest of a token, Unix time 8 (plain)
 //	e           <account>              its erasure is under way (plain)
 //	i/<account> p, w                   of an account that comes in: where the next part begins; 1 when the last has come (plain)
 //	  m         <message>              bytes that have come of a body that is not whole (plain)
+//	z           <Unix milliseconds 8><length of the account's id><account><message>  when it goes (plain)
 //	s           <segment 8>            bytes of its frames that the index names (plain)
 //	t/<digest>  <digest>               tableRecord: key and value, sealed under the region
 //

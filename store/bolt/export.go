@@ -241,10 +241,10 @@ func (x *exporter) vanished(a account) error {
 		if x.full() {
 			return errStop
 		}
-		seq, uid := readNumber(k[:8]), readUID(k[8:])
+		seq, uid := readChange(k)
 		if bytes.Equal(v, isVanished) {
-			next := cursor{stage: stageVanished, id: x.at.id, n: seq, m: uint64(uid) + 1}
-			x.add(store.Item{Vanished: &store.Vanished{Mailbox: m.id, UID: uid, ModSeq: store.ModSeq(seq)}}, next)
+			next := cursor{stage: stageVanished, id: x.at.id, n: uint64(seq), m: uint64(uid) + 1}
+			x.add(store.Item{Vanished: &store.Vanished{Mailbox: m.id, UID: uid, ModSeq: seq}}, next)
 		}
 		return nil
 	})
@@ -295,7 +295,7 @@ func (x *exporter) wanted(a account) {
 	}
 	a.b.sub(bBodies).ForEachFrom(from, func(k, v []byte) error {
 		r, err := decodeBody(v)
-		if err != nil {
+		if err != nil || r.refs == 0 {
 			return nil // Check tells of it; the import finds the body missing
 		}
 		if x.more = room <= 0 && len(x.bodies) > 0 || len(x.bodies) >= store.MaxPartBodies; x.more {

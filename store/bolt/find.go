@@ -18,24 +18,17 @@ const scanMost = 256
 // Find asks the blocks, reads the messages of which they are not sure and those that are in none, and keeps what is in the mailbox.
 func (s *Store) Find(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, in store.Where, field, needle string) ([]store.UID, error) {
 	const op = "search messages"
-	f := &finder{s: s, ctx: ctx, acct: acct, in: in, field: field, prefix: message.Fold(field + ": "), needle: message.Fold(needle), known: map[string]answer{}}
-	// Blocks come and go beside it. What is in the mailbox was in a block or waited to be in one; who is in neither of what was seen came later or moved between: look again.
-	for range 10 {
-		if err := f.look(); err != nil {
-			if domicile.KindOf(err) == domicile.NotExist {
-				continue // a block was replaced
-			}
-			return nil, domicile.W(op, err)
-		}
-		uids, missing, err := f.match(mbox)
-		if err != nil {
-			return nil, domicile.W(op, err)
-		}
-		if !missing {
-			return uids, nil
-		}
+	if err := ctx.Err(); err != nil {
+		return nil, domicile.W(op, unavailable(err))
 	}
-	return nil, domicile.E(op, domicile.Unavailable, "the mailbox changes too fast: try again")
+	f := &finder{s: s, ctx: ctx, acct: acct, in: in, field: field, prefix: message.Fold(field + ": "), needle: message.Fold(needle), known: map[string]answer{}}
+	for tries := 10; f.look() && tries > 1; tries-- {
+	}
+	uids, err := f.match(mbox)
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	return uids, nil
 }
 
 type finder struct {
@@ -53,39 +46,38 @@ type finder struct {
 type answer byte
 
 const (
-	unknown answer = iota
+	perhaps answer = iota // it must be read
 	miss
 	hit
-	perhaps // it must be read
 )
 
-// look finds out about every message of the account that blocks, or the list of those in none, have.
-func (f *finder) look() error {
-	waiting, err := f.s.unfound(f.acct, scanMost+1)
-	if err == nil && len(waiting) > scanMost {
-		if err = f.s.indexAccount(f.ctx, f.acct, indexLeast); err == nil {
-			waiting, err = f.s.unfound(f.acct, scanMost+1)
-		}
-	}
-	if err != nil {
-		return err
+// look finds out what the blocks know. Whatever keeps it from that, a full disk or a damaged block, makes a search slow, not wrong: more messages are
+// read. again says that a block was replaced meanwhile.
+func (f *finder) look() (again bool) {
+	if waiting, err := f.s.unfound(f.acct, scanMost+1); err == nil && len(waiting) > scanMost {
+		f.slow(f.s.indexAccount(f.ctx, f.acct, indexLeast))
 	}
 	var all []blockInfo
-	err = f.s.view(func(tx *txn) (err error) {
+	f.slow(f.s.view(func(tx *txn) (err error) {
 		all, err = f.s.accountIn(tx, f.acct).blocks(false)
 		return err
-	})
+	}))
 	for _, b := range all {
-		if err == nil {
-			err = f.block(b.n)
+		err := f.block(b.n)
+		if domicile.KindOf(err) == domicile.NotExist {
+			again = true
+		} else {
+			f.slow(err)
 		}
 	}
-	for _, id := range waiting {
-		if f.known[string(id)] == unknown {
-			f.known[string(id)] = perhaps
-		}
+	return again
+}
+
+// slow notes why a search cannot use the index.
+func (f *finder) slow(err error) {
+	if err != nil && f.ctx.Err() == nil {
+		f.s.cfg.Log.Warn("store: a search does without a part of its index", "error", err)
 	}
-	return err
 }
 
 func (f *finder) block(n uint64) error {
@@ -110,7 +102,6 @@ func (f *finder) block(n uint64) error {
 	}
 	for i, id := range docs {
 		switch {
-		case f.known[id] != unknown:
 		case sure.Has(i) && f.in != store.InHeader:
 			f.known[id] = hit
 		case sure.Has(i) || maybe.Has(i):
@@ -129,8 +120,8 @@ type candidate struct {
 	summary []byte // sealed; nil if it is of no use here
 }
 
-// match goes through the mailbox. missing says that a message is in it of which nothing is known yet.
-func (f *finder) match(mbox domicile.MailboxID) (uids []store.UID, missing bool, err error) {
+// match goes through the mailbox.
+func (f *finder) match(mbox domicile.MailboxID) (uids []store.UID, err error) {
 	var ask []candidate
 	err = f.s.view(func(tx *txn) error {
 		m, err := f.s.mailboxByID(tx, f.acct, mbox)
@@ -145,9 +136,6 @@ func (f *finder) match(mbox domicile.MailboxID) (uids []store.UID, missing bool,
 			switch f.known[string(id)] {
 			case hit:
 				uids = append(uids, readUID(k))
-			case unknown:
-				missing = true
-				return errStop
 			case perhaps:
 				c := candidate{uid: readUID(k), id: string(id)}
 				if f.in == store.InHeader {
@@ -159,7 +147,7 @@ func (f *finder) match(mbox domicile.MailboxID) (uids []store.UID, missing bool,
 		})
 	})
 	for _, c := range ask {
-		if err != nil || missing {
+		if err != nil {
 			break
 		}
 		var found bool
@@ -168,7 +156,7 @@ func (f *finder) match(mbox domicile.MailboxID) (uids []store.UID, missing bool,
 		}
 	}
 	slices.Sort(uids)
-	return uids, missing, err
+	return uids, err
 }
 
 // verify looks at a summary, or reads the message. One that is damaged or gone is not found.

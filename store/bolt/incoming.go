@@ -22,6 +22,7 @@ type incoming struct {
 	full   bool   // the piece ends here if something follows
 	raw    []byte // all of it, while that is not too much
 	chunks []written
+	pin    pin // of the segments that they are in
 	limit  int64
 	size   int64
 	err    error // of an earlier Write; Commit returns it too
@@ -45,7 +46,7 @@ func (s *Store) Incoming(ctx context.Context, acct domicile.AccountID, limit int
 		return nil, domicile.W(op, err)
 	}
 	s.tally.incoming.Add(1)
-	return &incoming{s: s, acct: acct, id: domicile.MessageID(domicile.NewID("m")), cutter: s.newCutter(acct), limit: limit}, nil
+	return &incoming{s: s, acct: acct, id: domicile.MessageID(domicile.NewID("m")), cutter: s.newCutter(acct), pin: pin{all: &s.pins}, limit: limit}, nil
 }
 
 func (in *incoming) Write(p []byte) (int, error) {
@@ -87,7 +88,7 @@ func (in *incoming) flush() error {
 	var at segment.Place
 	err = in.s.update(context.Background(), "", func(tx *txn) error {
 		at = tx.frame(frameChunk, payload)
-		in.s.arriving.pin(in, at.Segment) // before it is written: that segment is not compacted now
+		in.pin.hold(at.Segment) // before it is written: that segment is not compacted now
 		return nil
 	})
 	if err != nil {
@@ -103,7 +104,7 @@ var errEnded = domicile.E("receive message", domicile.Invalid, "it was committed
 func (in *incoming) Abort() {
 	if !in.ended {
 		in.ended, in.buf, in.raw = true, nil, nil
-		in.s.arriving.done(in)
+		in.pin.release()
 		in.s.tally.incoming.Add(-1)
 	}
 }

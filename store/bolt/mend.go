@@ -34,8 +34,8 @@ func (r *repairer) mailboxes(a account, where string) (refs map[domicile.Message
 	if err != nil {
 		return nil, false, err
 	}
-	r.put(a.b, kValidity, number(validity), "the greatest UIDVALIDITY", where)
-	r.put(a.b, kBoxes, number(uint64(boxes)), "the number of its mailboxes", where)
+	r.putNumber(a.b, kValidity, validity, "the greatest UIDVALIDITY", where)
+	r.putNumber(a.b, kBoxes, uint64(boxes), "the number of its mailboxes", where)
 	if whole {
 		r.names(a, names, where)
 	}
@@ -113,11 +113,11 @@ func (r *repairer) changes(m *mailbox, c *counters, live map[store.UID]store.Mod
 	var wrong [][]byte
 	gone := map[store.UID]store.ModSeq{}
 	b.ForEach(func(k, v []byte) error {
-		if len(k) != 12 {
+		seq, uid := readChange(k)
+		if uid == 0 {
 			wrong = append(wrong, bytes.Clone(k))
 			return nil
 		}
-		uid, seq := readUID(k[8:]), store.ModSeq(readNumber(k[:8]))
 		c.next, c.modseq = max(c.next, uid+1), max(c.modseq, seq)
 		if at, is := live[uid]; is && at == seq && bytes.Equal(v, isLive) {
 			return nil
@@ -157,7 +157,14 @@ func (r *repairer) bodies(a account, refs map[domicile.MessageID]uint32, where s
 	}
 	named := map[digest]uint32{}
 	for id, rec := range have {
-		if rec.refs = refs[id]; rec.refs == 0 {
+		if rec.refs = refs[id]; rec.refs == 0 && a.b.sub(bExpunged).Get([]byte(id)) != nil {
+			for _, d := range rec.chunks {
+				named[d]++
+			}
+			r.put(b, []byte(id), rec.encode(), "the references to body "+string(id)+", which was expunged", where)
+			continue
+		}
+		if rec.refs == 0 {
 			r.put(b, []byte(id), nil, "body "+string(id)+", which nobody names", where)
 			a.b.sub(bUnfound).Delete([]byte(id))
 			continue
@@ -168,7 +175,7 @@ func (r *repairer) bodies(a account, refs map[domicile.MessageID]uint32, where s
 		}
 		r.put(b, []byte(id), rec.encode(), "the references to body "+string(id), where)
 	}
-	r.put(a.b, kUsage, number(uint64(used)), "the bytes that it uses", where)
+	r.putNumber(a.b, kUsage, uint64(used), "the bytes that it uses", where)
 	return r.chunks(a, named, where)
 }
 
@@ -230,6 +237,6 @@ func (r *repairer) tokens(a account, where string) error {
 	for seq, key := range want {
 		r.put(order, []byte(seq), binary.BigEndian.AppendUint64([]byte(key), uint64(r.s.cfg.Now().Unix())), "the order of tokens", where)
 	}
-	r.put(a.b, kSequence, number(newest), "the number of its tokens", where)
+	r.putNumber(a.b, kSequence, newest, "the number of its tokens", where)
 	return err
 }

@@ -44,11 +44,24 @@ func (r messageRecord) unseen() bool { return !store.HasFlag(r.Flags, store.Seen
 
 func uidKey(uid store.UID) []byte { return binary.BigEndian.AppendUint32(nil, uint32(uid)) }
 
-func readUID(key []byte) store.UID { return store.UID(binary.BigEndian.Uint32(key)) }
+// readUID takes a damaged key as 0, which no message has.
+func readUID(key []byte) store.UID {
+	if len(key) != 4 {
+		return 0
+	}
+	return store.UID(binary.BigEndian.Uint32(key))
+}
 
 // A change is keyed by ModSeq and UID, so that one scan finds all that came later.
 func changeKey(seq store.ModSeq, uid store.UID) []byte {
 	return append(number(uint64(seq)), uidKey(uid)...)
+}
+
+func readChange(key []byte) (store.ModSeq, store.UID) {
+	if len(key) != 12 {
+		return 0, 0
+	}
+	return store.ModSeq(readNumber(key[:8])), readUID(key[8:])
 }
 
 var (
@@ -178,7 +191,7 @@ func (m *mailbox) addCopies(from *mailbox, records []messageRecord) ([]messageRe
 func (m *mailbox) drop(records []messageRecord) error {
 	m.modseq++
 	for _, r := range records {
-		if err := m.unref(r.ID); err != nil {
+		if err := m.unref(r); err != nil {
 			return err
 		}
 		m.messages--

@@ -22,31 +22,45 @@ func (s *Store) NumberMailbox(ctx context.Context, acct domicile.AccountID, mbox
 		if err != nil {
 			return err
 		}
+		if m.validity == validity && m.next >= next {
+			return nil
+		}
 		if m.validity != validity {
-			if err := m.mayRevalidate(validity); err != nil {
+			if m.next != 1 {
+				return domicile.E(op, domicile.Conflict, "the mailbox has or had messages, whose UIDs clients may know")
+			}
+			if err := a.makeRoom(validity); err != nil {
 				return err
 			}
-		} else if m.next >= next {
-			return nil
 		}
 		m.validity, m.next = validity, max(m.next, next)
 		m.modseq++
 		m.save()
-		a.b.Put(kValidity, number(max(readNumber(a.b.Get(kValidity)), uint64(validity))))
 		return nil
 	}))
 }
 
-// mayRevalidate refuses a UIDVALIDITY under which UIDs of this mailbox, or those of another, could be taken for others.
-func (m *mailbox) mayRevalidate(validity uint32) error {
-	if m.next != 1 {
-		return domicile.E("mailbox", domicile.Conflict, "the mailbox has or had messages, whose UIDs clients may know")
-	}
-	return m.account.b.sub(bMailboxes).ForEachBucket(func(id []byte) error {
-		other, err := m.account.mailbox(domicile.MailboxID(id))
-		if err == nil && other.validity == validity {
-			err = domicile.E("mailbox", domicile.Conflict, "another mailbox of the account has this UIDVALIDITY")
+// makeRoom takes a UIDVALIDITY from the mailbox that has it, if that never had a message: it gets another.
+func (a account) makeRoom(validity uint32) error {
+	a.b.Put(kValidity, number(max(readNumber(a.b.Get(kValidity)), uint64(validity))))
+	var other *mailbox
+	err := a.b.sub(bMailboxes).ForEachBucket(func(id []byte) error {
+		m, err := a.mailbox(domicile.MailboxID(id))
+		if err == nil && m.validity == validity {
+			other = m
 		}
 		return err
 	})
+	switch {
+	case err != nil || other == nil:
+		return err
+	case other.next != 1:
+		return domicile.E("mailbox", domicile.Conflict, "another mailbox of the account, which has or had messages, has this UIDVALIDITY")
+	}
+	fresh := a.nextValidity()
+	other.validity = uint32(fresh)
+	other.modseq++
+	other.save()
+	a.b.Put(kValidity, number(fresh))
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/binary"
 	"io"
 	"slices"
 
@@ -93,7 +92,7 @@ func (m *mailbox) since(seq store.ModSeq) (changed []entry, vanished []store.UID
 	walk := m.b.sub(bChanges).entries()
 	for ok := walk.seek(number(uint64(seq) + 1)); ok; ok = walk.next() {
 		k, v := walk.key[len(walk.prefix):], walk.value
-		uid := store.UID(binary.BigEndian.Uint32(k[8:]))
+		_, uid := readChange(k)
 		if bytes.Equal(v, isVanished) {
 			vanished = append(vanished, uid)
 		} else {
@@ -108,16 +107,17 @@ func (m *mailbox) since(seq store.ModSeq) (changed []entry, vanished []store.UID
 // Body opens the bytes of a message.
 func (s *Store) Body(_ context.Context, acct domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error) {
 	const op = "open body"
-	var rec bodyRecord
+	r := &bodyReader{s: s, acct: acct, id: id, pin: pin{all: &s.pins}}
 	err := s.view(func(tx *txn) error {
 		a, err := s.served(tx, acct)
 		if err == nil {
-			rec, err = a.body(id)
+			err = r.open(a)
 		}
 		return err
 	})
 	if err != nil {
+		r.Close()
 		return nil, domicile.W(op, err)
 	}
-	return s.openBody(acct, id, rec), nil
+	return r, nil
 }

@@ -17,11 +17,13 @@ var (
 	bImporting = []byte("i")
 	bSegments  = []byte("s")
 	bTables    = []byte("t")
+	bDue       = []byte("z")
 
 	bBodies    = []byte("b")
 	bChunks    = []byte("k")
 	bUnfound   = []byte("x")
 	bBlocks    = []byte("y")
+	bExpunged  = []byte("z")
 	bMailboxes = []byte("m")
 	bNames     = []byte("n")
 	bOrder     = []byte("o")

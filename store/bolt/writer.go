@@ -103,24 +103,26 @@ func (w *writer) commit(first *job) {
 	var again []*job
 	for _, j := range group {
 		switch {
-		case j.failed == nil:
-			if err == nil && j.account != "" {
-				w.s.hints.push(j.account)
-			}
-			j.err <- err
-		case err != nil && w.broken == nil:
+		case j.failed != nil && err != nil && w.broken == nil:
 			again = append(again, j)
 		default:
-			j.err <- j.failed
+			w.answer(j, err)
 		}
 	}
 	for _, j := range again {
-		if _, err := w.try(j, false); j.failed != nil {
-			j.err <- j.failed
-		} else {
-			j.err <- err
-		}
+		_, err := w.try(j, false)
+		w.answer(j, err)
 	}
+}
+
+// answer tells a job how it ended, after those who watch.
+func (w *writer) answer(j *job, err error) {
+	if j.failed != nil {
+		err = j.failed
+	} else if err == nil && j.account != "" {
+		w.s.hints.push(j.account)
+	}
+	j.err <- err
 }
 
 // ready waits until bbolt has taken enough of what is pending.
@@ -154,11 +156,14 @@ func (w *writer) try(j *job, gather bool) (group []*job, err error) {
 		}
 	}
 	done()
+	wrote := g.Size() > 0
 	err = g.Commit()
 	if w.s.log.Broken() != nil {
 		w.broken = err
 	}
-	w.s.tally.committed(group, err, w.broken)
+	if wrote || err != nil {
+		w.s.tally.committed(group, err, w.broken)
+	}
 	if err != nil {
 		if errors.Is(err, segment.ErrNotDone) {
 			return group, unavailable(err)

@@ -131,10 +131,9 @@ func TestCommitNotDone(t *testing.T) {
 
 // What bbolt does not take stays pending, up to a bound; then nothing more is accepted, until it takes it.
 func TestIndexFull(t *testing.T) {
-	r := storetest.New(t, open)
+	r, d := crashRig(t, 0)
 	s := r.Store.(*Store)
-	s.flushIndex()
-	s.index.db.MaxSize = 1 // bbolt may not let its file grow
+	d.arm(-1, false) // no commit of bbolt is done
 	table, err := r.Table("t")
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +166,7 @@ func TestIndexFull(t *testing.T) {
 	if n := count(); n != keys {
 		t.Fatalf("%d keys can be read of %d", n, keys)
 	}
-	s.index.db.MaxSize = 0
+	d.disarm()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if err = table.Put("afterwards", value); err == nil || time.Now().After(deadline) {
 			break
@@ -182,5 +181,36 @@ func TestIndexFull(t *testing.T) {
 	}
 	if n := count(); n != 0 {
 		t.Fatalf("%d keys are left", n)
+	}
+}
+
+// Who is tried again alone gives a hint as others do, and a group that wrote nothing says nothing of the disk.
+func TestHintOfRetry(t *testing.T) {
+	var fail error
+	s := groupStore(t, func(do func() error) error {
+		if err := fail; err != nil {
+			fail = nil
+			return err
+		}
+		return do()
+	})
+	hint, stop := s.Watch("anna")
+	defer stop()
+	fail = errMine
+	commitGroup(s, []*job{claim("a", "1", nil), claim("b", "2", errMine)})
+	if st := s.Stats(); st.Waiting == nil {
+		t.Error("the disk refused a write, and an act that wrote nothing took that back")
+	}
+	fail = errMine
+	second := claim("a", "2", nil)
+	second.account = "anna"
+	commitGroup(s, []*job{claim("a", "1", nil), second})
+	if err := <-second.err; err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-hint:
+	default:
+		t.Error("no hint")
 	}
 }

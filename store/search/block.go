@@ -11,11 +11,8 @@ import (
 // version is the first byte of a directory.
 const version = 1
 
-// What a reader takes at most: more than any writer makes.
-const (
-	maxSection = 1 << 20   // bytes of a section
-	maxWords   = 256 << 10 // bytes of a words section, decompressed
-)
+// maxWords bounds the bytes of a words section, decompressed: more than any writer makes.
+const maxWords = 256 << 10
 
 var (
 	// ErrDamaged says that the bytes are no block. Its documents have to be scanned and indexed anew.
@@ -42,8 +39,9 @@ type chunk struct {
 	words    int
 }
 
-// Open reads a directory. The block asks read for its sections when it needs them, as they were given to emit; what read returns is not changed, and not
-// kept beyond the call that asked. Errors are ErrDamaged and ErrVersion; later calls return those and errors of read.
+// Open reads a directory. The block asks read for its sections when it needs them, as they were given to emit; what read
+// returns is not changed, and not kept beyond the call that asked. Errors are ErrDamaged and ErrVersion; later calls return
+// ErrDamaged and errors of read.
 func Open(directory []byte, read func(section int) ([]byte, error)) (*Block, error) {
 	if len(directory) == 0 || directory[0] == 0 {
 		return nil, damaged("no directory")
@@ -126,15 +124,20 @@ func (b *Block) Len() int { return b.docs }
 
 // Docs returns the names of the documents, by ordinal.
 func (b *Block) Docs() ([]string, error) {
-	var all []string
+	all := make([]string, 0, b.docs)
 	for i, n := range b.ids {
 		raw, err := b.section(i)
 		if err != nil {
 			return nil, err
 		}
-		d := decoder{rest: raw}
+		d, names := decoder{rest: raw}, string(raw)
 		for range n {
-			all = append(all, string(d.bytes(d.number(MaxID))))
+			size := d.number(MaxID)
+			at := len(raw) - len(d.rest)
+			if d.bytes(size); d.bad {
+				break
+			}
+			all = append(all, names[at:at+size])
 		}
 		if d.bad || len(d.rest) > 0 {
 			return nil, damaged("the names of documents do not end where they should")
@@ -147,9 +150,6 @@ func (b *Block) section(i int) ([]byte, error) {
 	raw, err := b.read(i)
 	if err != nil {
 		return nil, fmt.Errorf("search: section %d: %w", i, err)
-	}
-	if len(raw) > maxSection {
-		return nil, damaged("a section is too long")
 	}
 	return raw, nil
 }

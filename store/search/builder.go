@@ -55,7 +55,8 @@ func NewBuilder() *Builder {
 	return b
 }
 
-// Doc begins a document: what Text is given until the next call is its text. The name is what Block.Docs gives back. Ordinals count from 0.
+// Doc begins a document: what Text is given until the next call is its text. The name is what Block.Docs gives back.
+// The first document has the ordinal 0, and so on.
 func (b *Builder) Doc(name string) error {
 	if len(name) == 0 || len(name) > MaxID {
 		return fmt.Errorf("search: a document's name has %d bytes", len(name))
@@ -71,7 +72,8 @@ func (b *Builder) Doc(name string) error {
 	return nil
 }
 
-// Text adds text, folded as queries will be, to a field of the document. Nothing is found across two calls. The text is not kept.
+// Text adds text, folded as queries will be, to a field of the document that Doc began. Nothing is found across two calls.
+// The text is not kept.
 func (b *Builder) Text(f Field, text []byte) {
 	v := &b.vocab[f]
 	for at := 0; at < len(text); {
@@ -124,8 +126,8 @@ func (b *Builder) Size() int {
 	return size
 }
 
-// Finish hands the block's sections to emit, from number 0 on, and returns its directory. The bytes that emit is given are overwritten when it has returned.
-// An error is emit's. The Builder is of no use afterwards.
+// Finish hands the block's sections to emit, from number 0 on, and returns its directory. The bytes that emit is given are
+// overwritten when it has returned. An error is emit's. The Builder is of no use afterwards.
 func (b *Builder) Finish(emit func(section []byte) error) (directory []byte, err error) {
 	w, err := newWriter(emit)
 	if err != nil {

@@ -2,15 +2,16 @@ package search
 
 import "slices"
 
-// Find returns the documents that hold the query in one of the fields. Those in sure do; those in maybe must be verified on the texts as they were given to
-// Builder.Text; all others do not. No document is in both.
+// Find returns the documents that hold the query in one of the fields. Those in sure do; those in maybe must be verified, on
+// the texts as they were given to Builder.Text; all others do not. No document is in both.
 //
-// The query is folded as the texts were. Found for sure is one of at most 60 bytes of letters, digits and the signs . - _ @ +, and
-// one of one or two characters of a script without spaces, or of other signs. Of any other query each word is looked for, up to 32 of them, and the documents that hold all
-// are in maybe: all documents, if the query is of spaces or not UTF-8. The empty query is in all, for sure.
+// The query is folded as the texts were. Found for sure is one of at most 60 bytes of letters, digits and the signs
+// . - _ @ +, and one of one or two characters of a script without spaces, or of other signs. Of any other query each word is
+// looked for, up to 32 of them, and the documents that hold all are in maybe: all documents, if the query is of spaces
+// or not UTF-8. The empty query is in all, for sure. So are documents with more than MaxWords words in maybe, whatever the query.
 //
-// It opens the sections with words, all of them unless the query shows where each word begins; and of those with lists the ones of words that fit.
-// It has its own buffers of one section, and sets of MaxDocs bits for each word of the query.
+// It opens the sections with words, all of them unless the query shows where each word begins; and of those with lists the
+// ones of words that fit. Its memory is a section of each kind, and a bit for each document and word of the query.
 func (b *Block) Find(query string, in ...Field) (sure, maybe *Set, err error) {
 	sure, maybe = newSet(b.docs), newSet(b.docs)
 	if query == "" {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -308,6 +309,28 @@ func TestManyChunks(t *testing.T) {
 		answers(t, one, docs, query, search.Body)
 		answers(t, merged, left, query, search.Body)
 	}
+}
+
+// TestConcurrent asks one block from several sides, while it is merged.
+func TestConcurrent(t *testing.T) {
+	docs := manyDocs("x")
+	_, s := build(t, docs...)
+	b, err := search.Open(s.dir, func(i int) ([]byte, error) { return s.sections[i], nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			if sure, _, err := b.Find(fmt.Sprint("x", i*400), search.Body); err != nil || !sure.Has(i) {
+				t.Error(i, err)
+			}
+			if _, err := search.Merge(new(shelf).emit, []*search.Block{b}, func(string) bool { return false }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // TestOpensWhatItNeeds counts the sections that queries and merges read.

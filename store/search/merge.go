@@ -5,12 +5,13 @@ import (
 	"math/bits"
 )
 
-// Merge makes one block of the documents of several, but for those that drop names, and hands it out as Builder.Finish does. Documents
-// stay in order; drop is called once for each in that order, before anything is emitted. A document that is in two blocks
-// is in the new one twice, unless drop remembers it. Merge of one block takes documents out of it.
+// Merge makes one block of the documents of several, but for those that drop is true of, and hands it out as Builder.Finish
+// does: it is the block that a Builder would make of them. Documents stay in order; drop is called once for each in that
+// order, before anything is emitted. A document that is in two blocks is in the new one twice, unless drop remembers it.
+// Merge of one block takes documents out of it.
 //
-// It reads each section once, in ascending order within a block, and holds one section of words and one of lists of each block. Errors are ErrFull, ErrDamaged, and
-// those of reading and emit.
+// It reads each section once, and holds the names of all documents, and of each block a section of words and one of lists.
+// Errors are ErrFull, ErrDamaged, and those of reading and emit.
 func Merge(emit func(section []byte) error, blocks []*Block, drop func(doc string) bool) (directory []byte, err error) {
 	w, err := newWriter(emit)
 	if err != nil {

@@ -2,11 +2,11 @@ package search
 
 import "unicode/utf8"
 
-// A class parts a text into runs: a run is a longest sequence of characters of one class other than space. Neither
-// the text's end nor the query's changes a character's class, so a text and a query that occurs in it are parted at the same places.
+// A class parts a text into runs: a run is a longest sequence of characters of one class other than space. A character's
+// class does not depend on its neighbours, so a text and a query that occurs in it are parted at the same places.
 //
-// The classes are part of the format. They do not follow the Unicode tables, which change: a character that changed its class would
-// no longer be found in what was indexed before.
+// The classes are part of the format. They do not follow the Unicode tables, which change: a character that changed its
+// class would no longer be found in what was indexed before.
 type class uint8
 
 const (

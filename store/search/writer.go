@@ -13,8 +13,8 @@ const (
 	listsTarget = 64 << 10
 )
 
-// A writer writes a block: start, then for each field its words in ascending order and endField, then finish. Its memory is that of one section of
-// each kind and the directory.
+// A writer writes a block: start, then for each field its words in ascending order and endField; then dir is whole. Its memory
+// is a section of each kind and the directory.
 type writer struct {
 	emit func(section []byte) error
 	zstd *zstd.Encoder

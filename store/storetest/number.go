@@ -15,7 +15,13 @@ func numberMailbox(r *Rig) {
 	}
 	r.is(domicile.NotExist, r.NumberMailbox(ctx, ann, "b-none", 7, 5))
 	r.is(domicile.NotExist, r.NumberMailbox(ctx, "a-none", made.ID, 7, 5))
-	r.is(domicile.Conflict, r.NumberMailbox(ctx, ann, made.ID, r.Box(ann, "Sent").UIDValidity, 5))
+	taken := r.Box(ann, "Sent").UIDValidity // of a mailbox without mail, which gives it up
+	r.no(r.NumberMailbox(ctx, ann, made.ID, taken, 1))
+	if sent := r.Box(ann, "Sent"); r.Box(ann, "Old").UIDValidity != taken || sent.UIDValidity == taken || sent.UIDValidity == 0 {
+		r.T.Fatalf("UIDVALIDITY %d is given, and the other has %d", taken, sent.UIDValidity)
+	}
+	r.MustDeliver(ann, "Junk", "x")
+	r.is(domicile.Conflict, r.NumberMailbox(ctx, ann, made.ID, r.Box(ann, "Junk").UIDValidity, 5))
 	for range 2 { // it may be repeated
 		r.no(r.NumberMailbox(ctx, ann, made.ID, 7, 5))
 	}

@@ -29,7 +29,8 @@ func (p *plain) newDoc(a store.Account) (*doc, error) {
 		a.Created = p.at.Now()
 	}
 	a.Created = a.Created.UTC().Truncate(time.Second)
-	return &doc{Account: a, Bodies: map[domicile.MessageID][]byte{}, Tokens: map[store.Token]*used{}, Sizes: map[domicile.MessageID]int64{}}, nil
+	return &doc{Account: a, Bodies: map[domicile.MessageID]int64{}, Tokens: map[store.Token]*used{},
+		Sizes: map[domicile.MessageID]int64{}, Parts: map[domicile.MessageID][]byte{}}, nil
 }
 
 func (p *plain) CreateAccount(ctx context.Context, tok store.Token, a store.Account) error {
@@ -182,5 +183,9 @@ func (p *plain) erase(id domicile.AccountID) error {
 			return err
 		}
 	}
-	return os.Remove(filepath.Join(p.at.Dir, string(id)+".erased"))
+	bodies, err := filepath.Glob(filepath.Join(p.at.Dir, bodyName(id, "*")))
+	for _, body := range bodies {
+		err = cmp.Or(err, os.Remove(body))
+	}
+	return cmp.Or(err, os.Remove(filepath.Join(p.at.Dir, string(id)+".erased")))
 }

@@ -16,8 +16,8 @@ import (
 // items are an account's items but its bodies, always in the same order.
 func (d *doc) items() []store.Item {
 	a := &store.ExportedAccount{Account: d.Account, UIDValidity: d.Validity}
-	for _, body := range d.Bodies {
-		a.Bytes += int64(len(body))
+	for _, size := range d.Bodies {
+		a.Bytes += size
 	}
 	items := []store.Item{{Account: a}}
 	for _, b := range d.Boxes {
@@ -60,7 +60,10 @@ func (p *plain) Export(_ context.Context, id domicile.AccountID, after store.Pos
 		n += len(part.Items)
 	} else {
 		for room := min(size, store.MaxPart); n < len(all)+len(ids) && room > 0 && len(part.Items) < store.MaxPartBodies; {
-			body := d.Bodies[ids[n-len(all)]]
+			var body []byte
+			if err := p.read(bodyName(id, ids[n-len(all)]), id, &body); err != nil {
+				return part, err
+			}
 			data := body[offset:min(int64(len(body)), offset+room)]
 			part.Items = append(part.Items, store.Item{Piece: &store.Piece{ID: ids[n-len(all)], Offset: offset, Size: int64(len(body)), Length: len(data), Data: data}})
 			room, offset = room-int64(len(data)), offset+int64(len(data))
@@ -104,7 +107,7 @@ func (p *plain) Import(_ context.Context, id domicile.AccountID, part store.Part
 	old := d
 	d = clone(d)
 	for _, i := range part.Items {
-		if err := d.take(i, old); err != nil {
+		if err := d.take(p, i, old); err != nil {
 			return err
 		}
 	}
@@ -123,7 +126,7 @@ func (p *plain) Import(_ context.Context, id domicile.AccountID, part store.Part
 }
 
 // take takes one item in. Bodies must belong to what is there from earlier parts.
-func (d *doc) take(i store.Item, old *doc) error {
+func (d *doc) take(p *plain, i store.Item, old *doc) error {
 	wrong := plainError(domicile.Invalid, "an item that cannot be")
 	switch {
 	case i.Mailbox != nil:
@@ -160,24 +163,28 @@ func (d *doc) take(i store.Item, old *doc) error {
 		d.Uses++
 		d.Tokens[i.Token.Token] = &used{"deliver", d.Uses, i.Token.Used, mustMarshal(i.Token.Made)}
 	case i.Piece != nil:
-		return d.takePiece(i.Piece, old)
+		return d.takePiece(p, i.Piece, old)
 	default:
 		return wrong
 	}
 	return nil
 }
 
-func (d *doc) takePiece(x *store.Piece, old *doc) error {
+func (d *doc) takePiece(p *plain, x *store.Piece, old *doc) error {
 	size, missing := old.Sizes[x.ID]
-	have := int64(len(d.Bodies[x.ID]))
+	have := int64(len(d.Parts[x.ID]))
 	if !missing || x.Size != size || x.Offset != have || x.Length != len(x.Data) || have+int64(x.Length) > size || x.Length == 0 && size > 0 {
 		return plainError(domicile.Invalid, "a piece of a body that cannot be")
 	}
-	d.Bodies[x.ID] = append(d.Bodies[x.ID], x.Data...)
-	if have+int64(x.Length) == size {
-		delete(d.Sizes, x.ID)
+	d.Parts[x.ID] = append(d.Parts[x.ID], x.Data...)
+	if have+int64(x.Length) < size {
+		return nil
 	}
-	return nil
+	err := p.write(bodyName(d.Account.ID, x.ID), d.Account.ID, d.Parts[x.ID])
+	d.Bodies[x.ID] = size
+	delete(d.Sizes, x.ID)
+	delete(d.Parts, x.ID)
+	return err
 }
 
 func validMessage(x store.ExportedMessage) bool {
@@ -197,7 +204,7 @@ func (d *doc) addsUp() error {
 			return wrong
 		}
 		for _, x := range b.Live {
-			if _, ok := d.Bodies[x.ID]; !ok || x.UID >= b.UIDNext || x.ModSeq > b.HighestModSeq {
+			if !d.has(x.ID) || x.UID >= b.UIDNext || x.ModSeq > b.HighestModSeq {
 				return wrong
 			}
 		}

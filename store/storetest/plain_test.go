@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +17,7 @@ import (
 )
 
 // plain is a driver written from the contract alone: an account is one document in memory, and one sealed file that is
-// written whole at each act. What is atomic and what is a snapshot then needs no thought; what is left is the contract.
+// written whole at each act, beside one for each body. What is atomic and what is a snapshot then needs no thought; what is left is the contract.
 type plain struct {
 	at  At
 	bug string // the promise that a mutant breaks
@@ -34,15 +35,16 @@ type plain struct {
 // doc is all of an account.
 type doc struct {
 	Account  store.Account
-	Validity uint32 // the greatest that a mailbox was given
-	Boxes    []*box // by name, INBOX first
-	Bodies   map[domicile.MessageID][]byte
+	Validity uint32                       // the greatest that a mailbox was given
+	Boxes    []*box                       // by name, INBOX first
+	Bodies   map[domicile.MessageID]int64 // their sizes
 	Tokens   map[store.Token]*used
 	Uses     uint64 // of tokens
 
 	At    store.Position // of an import
 	Whole bool
-	Sizes map[domicile.MessageID]int64 // of bodies that have not come whole
+	Sizes map[domicile.MessageID]int64  // of bodies that have not come whole
+	Parts map[domicile.MessageID][]byte // what has come of them
 }
 
 type box struct {
@@ -101,11 +103,28 @@ func (p *plain) readAll() error {
 		case kind == "arriving":
 			err = p.read(f.Name(), domicile.AccountID(id), d)
 			p.arriving[domicile.AccountID(id)] = d
-		case kind == "new":
+		case strings.HasSuffix(kind, ".new"):
 			err = os.Remove(filepath.Join(p.at.Dir, f.Name()))
 		}
 	}
+	for _, f := range files {
+		id, msg, _ := strings.Cut(f.Name(), ".")
+		msg, isBody := strings.CutSuffix(msg, ".body")
+		d := cmp.Or(p.docs[domicile.AccountID(id)], p.arriving[domicile.AccountID(id)])
+		if isBody && (d == nil || !d.has(domicile.MessageID(msg))) {
+			os.Remove(filepath.Join(p.at.Dir, f.Name()))
+		}
+	}
 	return err
+}
+
+func (d *doc) has(id domicile.MessageID) bool {
+	_, ok := d.Bodies[id]
+	return ok
+}
+
+func bodyName(acct domicile.AccountID, id domicile.MessageID) string {
+	return string(acct) + "." + string(id) + ".body"
 }
 
 // write replaces a file. A driver that means it flushes the file, and then its folder; nothing here cuts the power.
@@ -118,11 +137,10 @@ func (p *plain) write(name string, id domicile.AccountID, v any) error {
 		return err
 	}
 	path := filepath.Join(p.at.Dir, name)
-	fresh := strings.TrimSuffix(path, filepath.Ext(path)) + ".new"
-	if err := os.WriteFile(fresh, sealed, 0o600); err != nil {
+	if err := os.WriteFile(path+".new", sealed, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(fresh, path)
+	return os.Rename(path+".new", path)
 }
 
 func (p *plain) read(name string, id domicile.AccountID, v any) error {
@@ -222,7 +240,15 @@ func (p *plain) put(d *doc) error {
 	if err := p.write(string(d.Account.ID)+".account", d.Account.ID, d); err != nil {
 		return &domicile.Error{Op: "plain", Kind: domicile.Unknown, Err: err}
 	}
-	p.before, p.docs[d.Account.ID] = p.docs[d.Account.ID], d
+	old := p.docs[d.Account.ID]
+	p.before, p.docs[d.Account.ID] = old, d
+	if old != nil {
+		for id := range old.Bodies {
+			if !d.has(id) {
+				os.Remove(filepath.Join(p.at.Dir, bodyName(d.Account.ID, id)))
+			}
+		}
+	}
 	if p.puts++; p.bug != "hints before the change" && (p.bug != "loses hints" || p.puts < 10) {
 		p.hint(d.Account.ID)
 	}

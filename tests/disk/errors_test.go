@@ -126,7 +126,7 @@ func TestFullDisk(t *testing.T) {
 	if !long() {
 		step = 40
 	}
-	for k := 150; k < 510; k += step {
+	for k := 200; k < 560; k += step {
 		n, refused := 0, 0
 		trace, out, last := bad(t, c, secrets, 4, func(o faultfs.Op) syscall.Errno {
 			n++

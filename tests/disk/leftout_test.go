@@ -23,9 +23,16 @@ var redundant = map[string]string{
 	"folder /data/audit: +tmp -tmp":                "the folder for temporary files, which is made anew at every opening",
 	"folder /data: +.new-* +region.secret -.tmp-*": "each part that is opened syncs the data folder again, before anything of it counts that is sealed",
 	"folder /data/keys: +.new-* -.new-*":           "the same folder is synced again when the file has its name; a killed process had left such a file",
-	"folder /secrets: +wraps":                      "it is empty; who opens the ring syncs the same folder again before a key is made in it",
+	"folder /secrets: +*":                          "the same folder is synced again for the folder of wraps, before the key counts as made",
+	"folder /secrets: +wraps":                      "the same folder is synced again for the root key, before anybody is told of it",
 	"folder /wraps: -*":                            overwritten,
 	"folder /wraps: -*, left by a killed process":  overwritten,
+	"file /data/store/index.db.new, first pages":   unplaced,
+	"file /data/store/index.db.new, its size":      unplaced,
+	"folder /data/store: +index.db +index.db.new":  "the same folder is synced again when the index is open, before the store is",
+	"folder /data/store/base: +new":                "the same folder is synced again when the base has its name, before an older one or a segment goes",
+	"folder /data/store/base: +new -*":             "the same",
+	"folder /data/store/base: +new -new":           "the same",
 
 	"file /data/audit/log.db, data pages, left by a killed process":        unnamed,
 	"file /data/cosigner/witness.db, data pages, left by a killed process": unnamed,
@@ -51,6 +58,8 @@ func reason(site string) string {
 }
 
 const inAct = ", in the act "
+
+const unplaced = "the whole file is synced again before it takes the place of index.db"
 
 const overwritten = "the file's bytes were overwritten and synced before: if its name comes back it holds zeros"
 

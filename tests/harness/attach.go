@@ -39,8 +39,17 @@ func (c *Cluster) Check() error { return errors.Join(c.checkLogs(), c.checkAudit
 // CheckStore opens the store of a region whose node is down, and checks it whole.
 func (c *Cluster) CheckStore(t testing.TB, n lab.Node) {
 	t.Helper()
-	data := c.Path(n.Data)
-	secret, err := keys.LoadSecret(c.Path(string(n.Region)+"/root.key"), data)
+	s, done := c.OpenStore(t, n.Region, c.Path(n.Data))
+	defer done()
+	if err := s.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// OpenStore opens the store in a data folder of a region, or in a copy of one, that no node has open.
+func (c *Cluster) OpenStore(t testing.TB, r domicile.Region, data string) (s *bolt.Store, done func()) {
+	t.Helper()
+	secret, err := keys.LoadSecret(c.Path(string(r)+"/root.key"), data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,13 +57,13 @@ func (c *Cluster) CheckStore(t testing.TB, n lab.Node) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ring.Close()
-	s, err := bolt.Open(bolt.Config{Dir: filepath.Join(data, "store"), Region: n.Region, Sealer: ring})
+	s, err = bolt.Open(bolt.Config{Dir: filepath.Join(data, "store"), Region: r, Sealer: ring})
 	if err != nil {
+		ring.Close()
 		t.Fatal(err)
 	}
-	defer s.Close()
-	if err := s.Check(t.Context()); err != nil {
-		t.Error(err)
+	return s, func() {
+		s.Close()
+		ring.Close()
 	}
 }

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+
+	"domicile"
+	"domicile/store"
+)
+
+// mailboxes grows the number of mailboxes of one account.
+func mailboxes(r *rig, n int) error {
+	id, err := r.account("anna")
+	if err != nil {
+		return err
+	}
+	name := func(i int) string { return fmt.Sprintf("folder %d/%d", i%100, i) }
+	if err := many(n, func(i int) error { _, err := r.CreateMailbox(ctx, "", id, name(i), ""); return err }); err != nil {
+		return err
+	}
+	return r.each([]step{
+		{"find a mailbox", func(i int) error { _, err := r.MailboxByName(ctx, id, name(i%n)); return err }},
+		{"deliver", func(i int) error { _, err := r.deliver(id, name(i%n)); return err }},
+		{"list all mailboxes", func(int) error { _, err := r.Mailboxes(ctx, id); return err }},
+		{"make a mailbox", func(i int) error { _, err := r.CreateMailbox(ctx, "", id, fmt.Sprint("new ", i), ""); return err }},
+	})
+}
+
+// messages grows one mailbox: copies of a thousand messages, as that is the fast way to many.
+func messages(r *rig, n int) error {
+	id, err := r.account("anna")
+	if err != nil {
+		return err
+	}
+	first := min(n, 1000)
+	if err := many(first, func(int) error { _, err := r.deliver(id, "INBOX"); return err }); err != nil {
+		return err
+	}
+	box, err := r.MailboxByName(ctx, id, "INBOX")
+	if err != nil {
+		return err
+	}
+	uids := make([]store.UID, first)
+	for i := range uids {
+		uids[i] = store.UID(i + 1)
+	}
+	for made := first; made < n; made += first {
+		if _, _, err := r.Copy(ctx, "", id, box.ID, uids, "INBOX"); err != nil {
+			return err
+		}
+	}
+	all, err := r.Messages(ctx, id, box.ID)
+	if err != nil {
+		return err
+	}
+	anyUID := func() []store.UID { return []store.UID{all[rand.IntN(len(all))].UID} }
+	return r.each([]step{
+		{"deliver", func(int) error { _, err := r.deliver(id, "INBOX"); return err }},
+		{"set a flag", func(int) error {
+			_, _, err := r.StoreFlags(ctx, "", id, box.ID, anyUID(), store.FlagsAdd, []string{`\Seen`}, 0)
+			return err
+		}},
+		{"read a body", func(int) error { return r.read(id, all[rand.IntN(len(all))].ID) }},
+		{"what is new", func(int) error {
+			now, err := r.MailboxByName(ctx, id, "INBOX")
+			if err != nil {
+				return err
+			}
+			_, err = r.Since(ctx, id, box.ID, now.HighestModSeq)
+			return err
+		}},
+		{"list the whole mailbox", func(int) error { _, err := r.Messages(ctx, id, box.ID); return err }},
+	})
+}
+
+// accounts grows the number of accounts, of which every hundredth has mail and gets more.
+func accounts(r *rig, n int) error {
+	ids := make([]domicile.AccountID, n)
+	if err := many(n, func(i int) (err error) { ids[i], err = r.account(fmt.Sprint("user", i)); return err }); err != nil {
+		return err
+	}
+	active := max(1, n/100)
+	got := make([]store.Message, active)
+	if err := many(active, func(i int) (err error) { got[i], err = r.deliver(ids[i*n/active], "INBOX"); return err }); err != nil {
+		return err
+	}
+	one := func() (int, domicile.AccountID) { i := rand.IntN(active); return i, ids[i*n/active] }
+	return r.each([]step{
+		{"find an account by its address", func(int) error {
+			_, err := r.AccountByAddress(ctx, domicile.Address(fmt.Sprint("user", rand.IntN(n), "@example.com")))
+			return err
+		}},
+		{"deliver to an active one", func(int) error { _, id := one(); _, err := r.deliver(id, "INBOX"); return err }},
+		{"read a body of an active one", func(int) error { i, id := one(); return r.read(id, got[i].ID) }},
+		{"deliver to any", func(int) error { _, err := r.deliver(ids[rand.IntN(n)], "INBOX"); return err }},
+	})
+}
+
+type step struct {
+	name string
+	op   func(i int) error
+}
+
+func (r *rig) each(steps []step) error {
+	for _, s := range steps {
+		if err := r.time(s.name, s.op); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read reads a body to its end.
+func (r *rig) read(id domicile.AccountID, m domicile.MessageID) error {
+	b, err := r.Body(ctx, id, m)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	_, err = io.Copy(io.Discard, b)
+	return err
+}

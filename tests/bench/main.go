@@ -1,0 +1,148 @@
+// Bench measures domicile beside Dovecot, on one machine, in one run and in turn, and prints the tables of
+// docs/PERFORMANCE.md. Timings decide nothing: it fails only where a server does not work.
+//
+//	go run ./tests/bench             all, some 25 minutes
+//	go run ./tests/bench -short      a first look, some 3 minutes
+//
+// It needs Linux; root for Dovecot and for cold page caches; strace for the flushes. What is not there is left out and said.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	dir                   string
+	rounds, big, accounts int
+	most, delay           time.Duration
+	peers, short          bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.dir, "dir", "", "folder to work in, on the disk to measure (default: a temporary one)")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds, of which the medians count")
+	flag.IntVar(&o.big, "big", 10_000, "messages in the big mailbox, 10 KB each")
+	flag.IntVar(&o.accounts, "accounts", 100_000, "accounts to deliver to in random order (0: leave that out)")
+	flag.DurationVar(&o.most, "most", 4*time.Second, "time for one load")
+	flag.DurationVar(&o.delay, "delay", 5*time.Millisecond, "what is added to each flush in one part of it (0: leave that out)")
+	flag.BoolVar(&o.peers, "peers", true, "measure Dovecot too, where it is installed")
+	flag.BoolVar(&o.short, "short", false, "one round with little of all: -rounds 1 -big 2000 -accounts 2000 -most 1s")
+	flag.Parse()
+	if o.short {
+		o.rounds, o.big, o.accounts, o.most = 1, 2000, 2000, time.Second
+		flag.Parse() // what is said beside it counts
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := o.run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is a run: the servers and how they are loaded.
+type bench struct {
+	options
+	ctx       context.Context
+	mailbench string
+	servers   []*server // domicile first
+}
+
+func (o options) run(ctx context.Context) (err error) {
+	if o.dir == "" {
+		if o.dir, err = os.MkdirTemp("", "bench"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(o.dir)
+	}
+	if o.dir, err = filepath.Abs(o.dir); err != nil {
+		return err
+	}
+	if err := errors.Join(os.MkdirAll(o.dir, 0o755), os.Chmod(o.dir, 0o755)); err != nil { // Dovecot's users must get to theirs
+		return err
+	}
+	b := &bench{options: o, ctx: ctx, mailbench: filepath.Join(o.dir, "bin", "mailbench")}
+	if err := b.build(); err != nil {
+		return err
+	}
+	ours, made, err := newOurs(ctx, filepath.Join(o.dir, "lab"), filepath.Join(o.dir, "bin", "mailnode"), max(o.accounts, loaded+1))
+	if err != nil {
+		return err
+	}
+	b.servers = []*server{ours}
+	if o.peers {
+		peers, err := newDovecots(o.dir)
+		if err != nil {
+			return err
+		}
+		b.servers = append(b.servers, peers...)
+	}
+	b.preface(made)
+	for _, part := range []func() error{b.limits, b.inTurn, b.flushes, b.slowDisk, b.manyAccounts} {
+		if err := part(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// build makes the node and the generator from this tree.
+func (b *bench) build() error {
+	bin := filepath.Join(b.dir, "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(b.ctx, "go", "build", "-trimpath", "-o", bin, "domicile/cmd/mailnode", "domicile/tests/bench/mailbench")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// all runs fn for every server in turn, while that one runs and no other.
+func (b *bench) all(fn func(s *server) error, wrap func(s *server) []string) error {
+	for _, s := range b.servers {
+		var with []string
+		if wrap != nil {
+			with = wrap(s)
+		}
+		err := s.start(b.ctx, with...)
+		if err == nil {
+			err = errors.Join(fn(s), s.stop())
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+// load runs mailbench against a server. Some operations that failed are an error: a figure beside them says nothing.
+func (b *bench) load(s *server, d door, args ...string) (r result, err error) {
+	args = append(slices.Clone(args), "-addr", s.at(d), "-pass", password, "-pid", strconv.Itoa(s.pid()), "-children")
+	if !slices.Contains(args, "-user") {
+		args = append(args, "-user", userPattern)
+	}
+	cmd := exec.CommandContext(b.ctx, b.mailbench, args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return r, fmt.Errorf("mailbench %s: %w", args[0], err)
+	}
+	return r, json.Unmarshal(out, &r)
+}

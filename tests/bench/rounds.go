@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// inTurn fills the big mailbox of every server, and then runs every row at every server in turn, round after round.
+func (b *bench) inTurn() error {
+	used := newTable("bytes on disk", b.servers)
+	err := b.all(func(s *server) error { return b.fill(s, used) }, nil)
+	if err != nil {
+		return err
+	}
+	rows := append(writes(b.most), reads(b.most)...)
+	speed, cpu, written := newTable("speed", b.servers), newTable("the server's CPU for an operation", b.servers), newTable("bytes written for an operation", b.servers)
+	for range b.rounds {
+		err := b.all(func(s *server) error {
+			for _, r := range rows {
+				if err := b.measure(s, r, speed, cpu, written); err != nil {
+					return fmt.Errorf("%s: %w", r.name, err)
+				}
+			}
+			return nil
+		}, nil)
+		if err != nil {
+			return err
+		}
+	}
+	for _, t := range []*table{speed, cpu, written, used} {
+		t.print(os.Stdout)
+	}
+	return nil
+}
+
+// fill delivers the big mailbox and notes what it takes on disk.
+func (b *bench) fill(s *server, used *table) error {
+	before, err := bytesOnDisk(s.mail)
+	if err != nil {
+		return err
+	}
+	r, err := b.load(s, doorLMTP, "deliver", "-user", bigUser, "-conns", "8", "-per-conn", "1000", "-n", fmt.Sprint(b.big))
+	if err != nil {
+		return err
+	}
+	if err := s.stop(); err != nil { // so that nothing is only in memory
+		return err
+	}
+	if err := s.start(b.ctx); err != nil {
+		return err
+	}
+	after, err := bytesOnDisk(s.mail)
+	used.add(row{name: "bytes on disk for a byte of mail", lower: true, aim: "0.6"}, s, float64(after-before)/float64(r.Bytes))
+	return err
+}
+
+func (b *bench) measure(s *server, r row, speed, cpu, written *table) error {
+	if r.cold {
+		syscall.Sync()
+		if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
+			return nil // only root can: the row stays empty
+		}
+	}
+	if r.warm {
+		if _, err := b.load(s, r.door, append(slices.Clone(r.args), "-n", "1")...); err != nil {
+			return err
+		}
+	}
+	got, err := b.load(s, r.door, r.args...)
+	if err != nil {
+		return err
+	}
+	speed.add(r, s, r.value(got))
+	if r.unit == "/s" {
+		each := r
+		each.lower, each.unit, each.aim = true, "ms", ""
+		cpu.add(each, s, got.CPU)
+	}
+	if r.unit == "/s" && !strings.HasPrefix(r.name, "login") {
+		each := r
+		each.lower, each.unit, each.aim = true, "bytes", ""
+		written.add(each, s, got.Written)
+	}
+	return nil
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
+}

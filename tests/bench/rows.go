@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// The accounts that are loaded, with the one that has a big mailbox after them, and what all have in common.
+const (
+	password    = "benchbench"
+	userPattern = "user%d@example.com"
+	loaded      = 16
+	bigUser     = "user16@example.com"
+)
+
+// row is one line of the table: a load, and which of its figures counts.
+type row struct {
+	name, unit string
+	args       []string // of mailbench
+	door       door
+	warm, cold bool // after one that does not count; with the page cache emptied before
+	lower      bool // less is better
+	value      func(result) float64
+	aim        string // as a multiple of the best peer's, or in the row's own unit
+}
+
+type door int
+
+const (
+	doorIMAP door = iota
+	doorLMTP
+	doorFlushed // IMAP, where STORE is flushed before its answer
+)
+
+func (s *server) at(d door) string {
+	return map[door]string{doorIMAP: s.imap, doorLMTP: s.lmtp, doorFlushed: s.flush}[d]
+}
+
+// result is what mailbench prints, as far as it is of use here.
+type result struct {
+	Ops     int     `json:"ops"`
+	Bytes   int64   `json:"bytes"`
+	PerSec  float64 `json:"per_sec"`
+	CPU     float64 `json:"server_cpu_ms_per_op"`
+	Written float64 `json:"server_written_bytes_per_op"`
+	Latency struct {
+		P50 float64 `json:"p50"`
+	} `json:"latency_ms"`
+	Extra struct {
+		Messages   float64               `json:"messages_per_sec"`
+		MB         float64               `json:"literal_mb_per_sec"`
+		PSS        float64               `json:"pss_kib_per_conn"`
+		AfterOK    struct{ P50 float64 } `json:"latency_from_ok_ms"`
+		SearchHits int                   `json:"hits"`
+	} `json:"extra"`
+}
+
+func perSecond(r result) float64 { return r.PerSec }
+func latency(r result) float64   { return r.Latency.P50 }
+
+// writes are the rows that change a store, in the order in which they run.
+func writes(most time.Duration) (out []row) {
+	load := func(name string, d door, conns int, command ...string) row {
+		args := append(command, "-users", strconv.Itoa(loaded), "-conns", strconv.Itoa(conns), "-n", "1000000", "-most", most.String())
+		return row{name: fmt.Sprint(name, ", ", conns), unit: "/s", args: args, door: d, value: perSecond, aim: "2 x"}
+	}
+	for _, conns := range []int{1, 16, 64} {
+		out = append(out, load("deliver (LMTP)", doorLMTP, conns, "deliver", "-per-conn", "1000"))
+	}
+	for _, conns := range []int{1, 16} {
+		out = append(out, load("APPEND", doorIMAP, conns, "append", "-per-conn", "1000"))
+	}
+	for _, conns := range []int{1, 16} {
+		out = append(out, load("STORE, flushed", doorFlushed, conns, "store-flags"))
+	}
+	return out
+}
+
+// reads are the rows that read the big mailbox, and those of connections.
+func reads(most time.Duration) []row {
+	big := func(name, unit string, value func(result) float64, aim string, command ...string) row {
+		return row{name: name, unit: unit, args: append(command, "-user", bigUser, "-n", "1000", "-most", most.String()), value: value, aim: aim, lower: unit == "ms", warm: true}
+	}
+	search := func(name, aim string, query ...string) row {
+		return big("SEARCH "+name, "ms", latency, aim, append([]string{"search"}, query...)...)
+	}
+	bodies := func(r result) float64 { return r.Extra.MB }
+	cold := big("all bodies, cold", "MB/s", bodies, "1 x sealed", "fetch-bodies")
+	cold.warm, cold.cold, cold.args = false, true, []string{"fetch-bodies", "-user", bigUser, "-n", "1", "-fresh"}
+	store := row{name: "STORE, not flushed by Dovecot, 16", unit: "/s", value: perSecond,
+		args: []string{"store-flags", "-users", strconv.Itoa(loaded), "-conns", "16", "-n", "1000000", "-most", most.String()}}
+	return []row{
+		big("listing, warm", "msg/s", func(r result) float64 { return r.Extra.Messages }, "2 x", "fetch-headers"),
+		big("all bodies, warm", "MB/s", bodies, "1 x sealed", "fetch-bodies"),
+		cold, store,
+		search("TEXT, 1 % hits", "20 ms", "-key", "text"),
+		search("TEXT, no hit", "", "-key", "text", "-query", "qqxqqxqq"),
+		search("TEXT, all hit", "", "-key", "text", "-query", "mailbench"),
+		search("TEXT, two characters", "", "-key", "text", "-query", "zz"),
+		search("TEXT, CJK, no hit", "", "-key", "none", "-query", "CHARSET UTF-8 TEXT \"\u6cd5\u5f8b\""),
+		search("SUBJECT, 2 % hits", "10 ms", "-key", "subject"),
+		{name: "login + SELECT + logout, 16", unit: "/s", value: perSecond, aim: "2 x",
+			args: []string{"login", "-users", strconv.Itoa(loaded), "-conns", "16", "-n", "1000000", "-most", most.String()}},
+		{name: "memory of an idle connection", unit: "KiB", lower: true, value: func(r result) float64 { return r.Extra.PSS }, aim: "20 KiB", args: idle},
+		{name: "notice in IDLE after the OK", unit: "ms", lower: true, value: func(r result) float64 { return r.Extra.AfterOK.P50 }, aim: "1 ms", args: idle},
+	}
+}
+
+// idle has fewer connections than the 128 processes of one user that Linux lets watch files at a time, by default.
+var idle = []string{"idle", "-idles", "96", "-users", strconv.Itoa(loaded), "-n", "16", "-settle", "1s"}
