@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -65,6 +66,8 @@ type Mirror struct {
 	keysAre keysHead
 	others  [32]byte // SHA-256 of what Others wrote last
 	files   map[string]fileState
+	behind  time.Time // since when rounds fail; zero: they do not
+	gap     bool      // segments may be missing: a restore needs a new set
 	failed  error     // of the last round
 	last    time.Time // when a round succeeded
 	newest  Set
@@ -96,6 +99,9 @@ func OpenMirror(cfg MirrorConfig) (*Mirror, error) {
 		err = m.newLine()
 	}
 	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	if err := m.findGap(); err != nil {
 		return nil, domicile.W(op, err)
 	}
 	sets, err := Sets(cfg.Dir)
@@ -188,10 +194,36 @@ func (m *Mirror) Round() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	err := m.round()
-	if m.failed = err; err == nil {
-		m.last = m.cfg.Now()
+	now := m.cfg.Now()
+	switch m.failed = err; {
+	case err == nil:
+		m.last, m.behind = now, time.Time{}
+	case m.behind.IsZero():
+		m.behind = now
+	case now.Sub(m.behind) > patience: // the store's disk must not fill because this one is gone
+		m.cfg.Store.Retain(math.MaxUint32)
+		m.gap = true
 	}
 	return domicile.W("copy into the backup repository", err)
+}
+
+// patience is how long the store keeps what a repository out of reach has not got. After that a new set is made as soon as it is back.
+const patience = time.Hour
+
+// findGap looks whether segments were removed before they were copied, while nobody copied.
+func (m *Mirror) findGap() error {
+	names, err := m.vault.list("store/segments")
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	next, last := names[len(names)-1], uint32(0) // which may not be whole: the store must have it still, and all behind it
+	for _, s := range m.cfg.Store.Segments() {
+		if last = s.Number; segmentName(last) == next {
+			next = segmentName(last + 1)
+		}
+	}
+	m.gap = next != segmentName(last+1)
+	return nil
 }
 
 // round keeps an order. Leaves come before what they are about, as in the node, for which the store's sizes are taken first; keys after the store, whose

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,10 +24,14 @@ type growing struct {
 	sizes  []int64
 	bases  uint64
 	retain uint32
+	first  int // that is still there, from 0
 }
 
 func (g *growing) Segments() (all []Segment) {
 	for i, size := range g.sizes {
+		if i < g.first {
+			continue
+		}
 		all = append(all, Segment{uint32(i + 1), size, filepath.Join(g.dir, "segments", fmt.Sprintf("%08x.seg", i+1))})
 	}
 	return all
@@ -378,4 +383,60 @@ func TestMirrorPrunes(t *testing.T) {
 	if lines, err := os.ReadDir(filepath.Join(u.repo, lineDir)); err != nil || len(lines) != 1 {
 		t.Errorf("%d lines, %v", len(lines), err)
 	}
+}
+
+// TestMirrorGap: a repository that is out of reach keeps the store from removing segments for an hour, and no longer; what was missed then asks for a new set.
+func TestMirrorGap(t *testing.T) {
+	u := newInUse(t)
+	m := u.open()
+	u.happen(0)
+	if _, err := m.Make(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	m.vault.step = func(string, func() error) error { return errors.New("out of reach") }
+	for i := range 3 {
+		u.happen(i + 1)
+		if m.Round() == nil {
+			t.Fatal("it is out of reach, and nobody said so")
+		}
+		if kept := u.store.retain == 1; kept != (i < 2) {
+			t.Errorf("try %d: segments from %d stay", i, u.store.retain)
+		}
+		u.now = u.now.Add(40 * time.Minute)
+	}
+	m.vault.step = run
+	if m.Round() != nil || !m.Newest().IsZero() {
+		t.Error("it goes on as if nothing had been missed")
+	}
+	if _, err := m.Make(t.Context(), nil); err != nil || m.Newest().IsZero() {
+		t.Error(err)
+	}
+	if !u.open().Newest().Equal(m.Newest()) {
+		t.Error("a gap where there is none")
+	}
+	u.store.sizes = append(u.store.sizes, 0, 0, 0)
+	u.store.first = 3 // as if compaction had been at it while nobody copied
+	if !u.open().Newest().IsZero() {
+		t.Error("a segment went before it was copied, and no set is asked for")
+	}
+}
+
+func FuzzRepository(f *testing.F) {
+	f.Add([]byte(keysMagic + `{"period":"b-00000000"}` + "\n"))
+	f.Add([]byte("\x00\x00\x00\x01a\x00\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if _, clear, err := parseKeysHead(bytes.NewReader(raw)); err == nil && !bytes.HasPrefix(raw, clear) {
+			t.Error("what is read is not what is there")
+		}
+		r := &leafReader{bytes.NewReader(raw)}
+		for n := 0; ; {
+			leaf, private, err := r.next()
+			if leaf == nil || err != nil {
+				break
+			}
+			if n += 8 + len(leaf) + len(private); n > len(raw) {
+				t.Fatal("more than there is")
+			}
+		}
+	})
 }

@@ -100,7 +100,7 @@ func (m *Mirror) putSet(man manifest) (Set, error) {
 	if err := m.vault.put(setDir+"/"+name, bytes.NewReader(raw)); err != nil {
 		return Set{}, err
 	}
-	m.newest = Set{m.line, name, man.Made}
+	m.newest, m.gap = Set{m.line, name, man.Made}, false
 	return m.newest, nil
 }
 
@@ -202,9 +202,12 @@ func (m *Mirror) State() (State, error) {
 	return s, err
 }
 
-// Newest is when the newest set of this line was made, the zero time if there is none.
+// Newest is when the newest set of this line was made, the zero time if there is none, or if one is needed since the copy has a gap.
 func (m *Mirror) Newest() time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.gap {
+		return time.Time{}
+	}
 	return m.newest.Made
 }
