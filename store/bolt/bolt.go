@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -71,6 +72,7 @@ type Store struct {
 	upkeep  sync.Mutex
 	stuck   map[uint32]bool // guarded by upkeep; segments that were compacted as far as damage lets them
 	cleaner *cleaner
+	retain  atomic.Uint64 // one more than the first segment that must stay; 0 = none must
 
 	tally tally
 	aside bool // the old index is, while Open makes a new one
