@@ -46,7 +46,9 @@ func (s *importStore) NumberMailbox(_ context.Context, id domicile.AccountID, mb
 	return nil
 }
 
-func (s *importStore) Subscribe(context.Context, domicile.AccountID, string, bool) error { return nil }
+func (s *importStore) Subscribe(context.Context, store.Token, domicile.AccountID, string, bool) error {
+	return nil
+}
 
 func (s *importStore) Incoming(_ context.Context, id domicile.AccountID, _ int64) (store.Incoming, error) {
 	return &importIncoming{s: s, id: id}, nil

@@ -65,6 +65,7 @@ type Config struct {
 	Log       *slog.Logger                          // discarded if nil
 	Now       func() time.Time                      // time.Now if nil
 	Clock     func(context.Context) error           // refuses (ClockUnsure) while Now cannot be relied on; nil = never
+	Undelete  time.Duration                         // how long the store keeps what was expunged; 0 = not at all
 }
 
 // Server answers operators. Safe for concurrent use.
@@ -115,6 +116,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, intents: intents, removals: removals, importBook: book, importKeys: keys, mux: http.NewServeMux()}
 	s.accountRoutes()
 	s.importRoutes()
+	s.expungedRoutes()
 	s.residenceRoutes()
 	s.moveRoutes()
 	s.orderRoutes()

@@ -27,7 +27,7 @@ func (s *session) Store(set imap.NumSet, op imap.StoreFlagsOp, flags []imap.Flag
 		return err
 	}
 	how := map[imap.StoreFlagsOp]store.FlagOp{imap.StoreFlagsSet: store.FlagsSet, imap.StoreFlagsAdd: store.FlagsAdd, imap.StoreFlagsDel: store.FlagsRemove}[op]
-	done, _, err := s.store().StoreFlags(s.ctx(), s.acct, v.mailbox.ID, v.uids(idx), how, names, 0)
+	done, _, err := s.store().StoreFlags(s.ctx(), "", s.acct, v.mailbox.ID, v.uids(idx), how, names, 0)
 	if err != nil {
 		return failure(err)
 	}
@@ -71,7 +71,7 @@ func (s *session) Expunge(uids *imap.UIDSet, quiet bool) error {
 			return nil
 		}
 	}
-	removed, err := s.store().Expunge(s.ctx(), s.acct, v.mailbox.ID, only)
+	removed, err := s.store().Expunge(s.ctx(), "", s.acct, v.mailbox.ID, only)
 	if err != nil {
 		return failure(err)
 	}
@@ -232,7 +232,7 @@ func (s *session) Delete(name string) error {
 	if m.Name == store.Inbox {
 		return no(imap.ResponseCodeCannot, "INBOX stays")
 	}
-	return failure(s.store().DeleteMailbox(s.ctx(), s.acct, m.Name))
+	return failure(s.store().DeleteMailbox(s.ctx(), "", s.acct, m.Name))
 }
 
 // Rename renames a mailbox and its children.
@@ -245,7 +245,7 @@ func (s *session) Rename(from, to string) error {
 	if err != nil {
 		return failure(err)
 	}
-	return failure(s.store().RenameMailbox(s.ctx(), s.acct, m.Name, canonical))
+	return failure(s.store().RenameMailbox(s.ctx(), "", s.acct, m.Name, canonical))
 }
 
 // Subscribe sets or takes a subscription. Unsubscribing what does not exist is done already.
@@ -254,7 +254,7 @@ func (s *session) Subscribe(name string, on bool) error {
 	if err != nil {
 		return failure(err)
 	}
-	err = s.store().Subscribe(s.ctx(), s.acct, canonical, on)
+	err = s.store().Subscribe(s.ctx(), "", s.acct, canonical, on)
 	if !on && domicile.KindOf(err) == domicile.NotExist {
 		return nil
 	}

@@ -157,7 +157,7 @@ func (s *session) markSeen(idx []int, q fetchRequest) (map[store.UID]bool, error
 	if len(uids) == 0 {
 		return nil, nil
 	}
-	done, _, err := s.store().StoreFlags(s.ctx(), s.acct, s.view.mailbox.ID, uids, store.FlagsAdd, []string{store.Seen}, 0)
+	done, _, err := s.store().StoreFlags(s.ctx(), "", s.acct, s.view.mailbox.ID, uids, store.FlagsAdd, []string{store.Seen}, 0)
 	if err != nil {
 		return nil, failure(err)
 	}

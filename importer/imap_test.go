@@ -3,9 +3,11 @@ package importer
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -142,5 +144,23 @@ func TestIMAPProblems(t *testing.T) {
 	cancel()
 	if _, err := (&courier{T: t, password: "right"}).source().Mailboxes(ctx); domicile.KindOf(err) != domicile.Unavailable {
 		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// A certificate that does not hold, and a host that is none, are not tried again.
+func TestIMAPUnreached(t *testing.T) {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	for name, connect := range map[string]func(context.Context) (net.Conn, error){
+		"certificate": func(ctx context.Context) (net.Conn, error) {
+			return (&tls.Dialer{}).DialContext(ctx, "tcp", server.Listener.Addr().String())
+		},
+		"host": func(context.Context) (net.Conn, error) {
+			return nil, &net.DNSError{Name: "old.example", IsNotFound: true}
+		},
+	} {
+		if _, err := NewIMAP(IMAPConfig{Connect: connect}).Mailboxes(t.Context()); domicile.KindOf(err) != domicile.Other {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

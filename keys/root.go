@@ -30,10 +30,10 @@ func CreateRoot(path string) error {
 	const op = "create root key"
 	key := make([]byte, keySize)
 	rand.Read(key)
-	if err := createSecret(op, path, []byte(rootText(key))); err != nil {
-		return err
+	if err := makeDir((&Root{path: path}).wraps()); err != nil {
+		return domicile.W(op, err)
 	}
-	return domicile.W(op, makeDir((&Root{path: path}).wraps()))
+	return createSecret(op, path, []byte(rootText(key)))
 }
 
 // rootText is the whole content of a root key file.

@@ -101,9 +101,9 @@ func (w *world) clear(name string) {
 	m, _ := w.store.MailboxByName(ctx, id, "INBOX")
 	msgs, _ := w.store.Messages(ctx, id, m.ID)
 	for _, msg := range msgs {
-		w.store.StoreFlags(ctx, id, m.ID, []store.UID{msg.UID}, 1, []string{"\\Deleted"}, 0)
+		w.store.StoreFlags(ctx, "", id, m.ID, []store.UID{msg.UID}, 1, []string{"\\Deleted"}, 0)
 	}
-	if _, err := w.store.Expunge(ctx, id, m.ID, nil); err != nil {
+	if _, err := w.store.Expunge(ctx, "", id, m.ID, nil); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -58,21 +58,14 @@
 //
 // What to do after Unknown, where no Token is taken:
 //
-//	DeleteAccount   repeat; NotExist means that it is gone
-//	UpdateAccount   repeat, with a function that sees whether it was done, or that may be applied twice
-//	StoreFlags      repeat; it is as if the flags were stored now, so what others stored in between is overwritten.
-//	                With unless, a message that the first try changed comes back as failed: read again instead
-//	Expunge         repeat; only what the second try removed is returned. Since tells the rest
-//	Subscribe       repeat; it is as if it were said now
-//	Purge           repeat
-//	NumberMailbox   repeat
-//	RenameMailbox   look at both names; repeating gives NotExist if it was done, of INBOX Exist
-//	DeleteMailbox   look for the mailbox's id; repeating by name gives NotExist if it was done, but
-//	                removes a mailbox that somebody has made under that name meanwhile
-//	Forget          repeat
+//	DeleteAccount              repeat; NotExist means that it is gone
+//	UpdateAccount              repeat, with a function that sees whether it was done, or that may be applied twice
+//	NumberMailbox              repeat
+//	Purge                      repeat
+//	Forget                     repeat
 //	Export, Activate, Abandon  repeat
-//	Import          repeat; Conflict with Imported at the part's Next means that it was done
-//	Table.Put       repeat, where nobody else writes the key
+//	Import                     repeat; Conflict with Imported at the part's Next means that it was done
+//	Table.Put                  repeat, where nobody else writes the key
 //	Table.CompareAndSwap       read the key: with values that are never used twice, it shows which was done
 //
 // The functions given to UpdateAccount and Activate may run more than once and must only change

@@ -33,10 +33,10 @@ type Store interface {
 	CreateMailbox(ctx context.Context, tok Token, acct domicile.AccountID, name, specialUse string) (Mailbox, error)
 	// RenameMailbox moves children too, and makes parents that are unmade. Ids and numbers stay. Renaming INBOX moves its messages into a new mailbox,
 	// and leaves its children (RFC 9051 6.3.6). Exist if any new name is taken, Invalid below itself or too deep.
-	RenameMailbox(ctx context.Context, acct domicile.AccountID, from, to string) error
+	RenameMailbox(ctx context.Context, tok Token, acct domicile.AccountID, from, to string) error
 	// DeleteMailbox removes a mailbox and its messages. Its children stay. INBOX cannot be deleted (Invalid).
-	DeleteMailbox(ctx context.Context, acct domicile.AccountID, name string) error
-	Subscribe(ctx context.Context, acct domicile.AccountID, name string, on bool) error
+	DeleteMailbox(ctx context.Context, tok Token, acct domicile.AccountID, name string) error
+	Subscribe(ctx context.Context, tok Token, acct domicile.AccountID, name string, on bool) error
 
 	// NumberMailbox has mail that is brought in from elsewhere keep the UIDs that it had there. It gives a mailbox that never had a
 	// message the UIDVALIDITY validity, and raises its UIDNEXT to next, from where Incoming.Commit goes on. Where validity is the
@@ -63,14 +63,14 @@ type Store interface {
 	// StoreFlags changes the flags of those uids that exist; unless is the CONDSTORE UNCHANGEDSINCE value, 0 = none:
 	// messages changed later are returned in failed and left alone. done is by UID, and has messages that
 	// had the flags already, with their old ModSeq.
-	StoreFlags(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, op FlagOp, flags []string, unless ModSeq) (done []Message, failed []UID, err error)
+	StoreFlags(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, op FlagOp, flags []string, unless ModSeq) (done []Message, failed []UID, err error)
 	// Copy puts copies into the mailbox named to, all or none, and returns the new messages in the order of uids that exist.
 	// NotExist if there is no mailbox to.
 	Copy(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (from []UID, made []Message, err error)
 	// Move is Copy and expunge as one act (RFC 6851).
 	Move(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (from []UID, made []Message, err error)
 	// Expunge removes the messages with \Deleted, of uids if not nil, and leaves tombstones. It returns their UIDs, ascending.
-	Expunge(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID) ([]UID, error)
+	Expunge(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID) ([]UID, error)
 
 	// Expunged returns the messages of the account whose last copy was expunged, that Undelete can bring back: the oldest first. How long a
 	// driver keeps them is its own configuration; it may keep none.

@@ -99,13 +99,14 @@ func (a account) chunk(d digest) (r chunkRecord, ok bool, err error) {
 
 func (a account) putChunk(d digest, r chunkRecord) { a.b.sub(bChunks).Put(d[:], r.encode()) }
 
-// addChunk names a chunk once more. One that the account has not is the one at the place.
+// addChunk names a chunk once more. It is the one at the place from now on, which was just written: an older copy of it may be damaged.
 func (a account) addChunk(d digest, at segment.Place) error {
 	r, ok, err := a.chunk(d)
-	if !ok {
-		r.place = at
-		a.b.tx.live(at, 1)
+	if ok {
+		a.b.tx.live(r.place, -1)
 	}
+	r.place = at
+	a.b.tx.live(at, 1)
 	r.refs++
 	a.putChunk(d, r)
 	return err

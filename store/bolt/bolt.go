@@ -68,6 +68,7 @@ type Store struct {
 
 	// upkeep serialises what runs beside the acts of callers: bases, compaction, checks.
 	upkeep  sync.Mutex
+	stuck   map[uint32]bool // guarded by upkeep; segments that were compacted as far as damage lets them
 	cleaner *cleaner
 
 	tally tally
@@ -106,7 +107,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.step == nil {
 		cfg.step = func(_ string, do func() error) error { return do() }
 	}
-	s, began := &Store{cfg: cfg}, time.Now()
+	s, began := &Store{cfg: cfg, stuck: map[uint32]bool{}}, time.Now()
 	if err := s.open(); err != nil {
 		return nil, domicile.W(op, errors.Join(err, s.putBack()))
 	}

@@ -9,26 +9,42 @@ import (
 )
 
 // StoreFlags changes flags; messages changed after unless are left alone.
-func (s *Store) StoreFlags(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID,
+func (s *Store) StoreFlags(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID,
 	op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
 	const act = "store flags"
 	flags, err = store.CanonicalFlags(flags)
-	if err != nil {
+	if err := firstError(err, checkToken(tok)); err != nil {
 		return nil, nil, domicile.W(act, err)
 	}
+	var result flagged
 	err = s.update(ctx, acct, func(tx *txn) error {
-		m, err := s.mailboxByID(tx, acct, mbox)
+		result = flagged{}
+		a, err := s.served(tx, acct)
 		if err != nil {
 			return err
 		}
-		records, late, err := m.storeFlags(uids, op, flags, unless)
-		done, failed = messagesOf(records), late
-		return err
+		if done, err := a.didBefore(tok, act, &result); done || err != nil {
+			return err
+		}
+		m, err := a.mailbox(mbox)
+		if err != nil {
+			return err
+		}
+		if result.Done, result.Failed, err = m.storeFlags(uids, op, flags, unless); err != nil {
+			return err
+		}
+		return a.remember(tok, act, result)
 	})
 	if err != nil {
 		return nil, nil, domicile.W(act, err)
 	}
-	return done, failed, nil
+	return messagesOf(result.Done), result.Failed, nil
+}
+
+// flagged is what a token of StoreFlags remembers.
+type flagged struct {
+	Done   []messageRecord
+	Failed []store.UID
 }
 
 // storeFlags raises the ModSeq only if a flag changes.
@@ -156,29 +172,48 @@ func (a account) transfer(mbox domicile.MailboxID, uids []store.UID, to string, 
 }
 
 // Expunge removes the messages marked \Deleted.
-func (s *Store) Expunge(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) ([]store.UID, error) {
+func (s *Store) Expunge(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) ([]store.UID, error) {
+	const op = "expunge"
+	if err := checkToken(tok); err != nil {
+		return nil, domicile.W(op, err)
+	}
 	var expunged []store.UID
 	err := s.update(ctx, acct, func(tx *txn) error {
 		expunged = nil
-		m, err := s.mailboxByID(tx, acct, mbox)
+		a, err := s.served(tx, acct)
 		if err != nil {
 			return err
 		}
-		records, err := m.deleted(uids)
-		if err != nil || len(records) == 0 {
+		if done, err := a.didBefore(tok, op, &expunged); done || err != nil {
 			return err
 		}
-		for _, r := range records {
-			expunged = append(expunged, r.UID)
+		if expunged, err = a.expunge(mbox, uids); err != nil {
+			return err
 		}
-		if err = m.drop(records); err == nil {
-			m.save()
-		}
-		return err
+		return a.remember(tok, op, expunged)
 	})
 	if err != nil {
-		return nil, domicile.W("expunge", err)
+		return nil, domicile.W(op, err)
 	}
+	return expunged, nil
+}
+
+func (a account) expunge(mbox domicile.MailboxID, uids []store.UID) (expunged []store.UID, err error) {
+	m, err := a.mailbox(mbox)
+	if err != nil {
+		return nil, err
+	}
+	records, err := m.deleted(uids)
+	if err != nil || len(records) == 0 {
+		return nil, err
+	}
+	for _, r := range records {
+		expunged = append(expunged, r.UID)
+	}
+	if err := m.drop(records); err != nil {
+		return nil, err
+	}
+	m.save()
 	return expunged, nil
 }
 

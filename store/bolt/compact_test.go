@@ -59,9 +59,9 @@ func logBytes(t testing.TB, s *Store) (sum int64) {
 func expunge(t testing.TB, r *storetest.Rig, acct domicile.AccountID, uids ...store.UID) {
 	t.Helper()
 	box := r.Box(acct, "INBOX").ID
-	_, _, err := r.StoreFlags(t.Context(), acct, box, uids, store.FlagsAdd, []string{store.Deleted}, 0)
+	_, _, err := r.StoreFlags(t.Context(), "", acct, box, uids, store.FlagsAdd, []string{store.Deleted}, 0)
 	if err == nil {
-		_, err = r.Expunge(t.Context(), acct, box, uids)
+		_, err = r.Expunge(t.Context(), "", acct, box, uids)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -328,13 +328,13 @@ func TestCompactBesideAll(t *testing.T) {
 				continue
 			}
 			uid := []store.UID{all[i%len(all)].UID}
-			_, _, err = s.StoreFlags(t.Context(), person, box, uid, store.FlagsAdd, []string{store.Deleted}, 0)
+			_, _, err = s.StoreFlags(t.Context(), "", person, box, uid, store.FlagsAdd, []string{store.Deleted}, 0)
 			fail(err)
 			if i%3 == 0 {
 				_, _, err = s.Copy(t.Context(), "", person, box, uid, "Archive")
 				fail(err)
 			}
-			_, err = s.Expunge(t.Context(), person, box, uid)
+			_, err = s.Expunge(t.Context(), "", person, box, uid)
 			fail(err)
 		}
 	})

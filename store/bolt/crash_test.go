@@ -169,7 +169,7 @@ func TestCrashInCommit(t *testing.T) {
 
 func TestCrashInExpunge(t *testing.T) {
 	expunge := func(r *storetest.Rig) error {
-		_, err := r.Expunge(context.Background(), person, r.Box(person, "INBOX").ID, nil)
+		_, err := r.Expunge(context.Background(), "", person, r.Box(person, "INBOX").ID, nil)
 		return err
 	}
 	crashes{aGroup, 0, func(r *storetest.Rig) func() error {

@@ -213,39 +213,60 @@ func (s *Store) CreateMailbox(ctx context.Context, tok store.Token, acct domicil
 }
 
 // Subscribe sets or clears the subscription of a mailbox that exists.
-func (s *Store) Subscribe(ctx context.Context, acct domicile.AccountID, name string, on bool) error {
+func (s *Store) Subscribe(ctx context.Context, tok store.Token, acct domicile.AccountID, name string, on bool) error {
 	const op = "subscribe"
 	name, err := store.MailboxName(name)
-	if err != nil {
+	if err := firstError(err, checkToken(tok)); err != nil {
 		return domicile.W(op, err)
 	}
 	err = s.update(ctx, acct, func(tx *txn) error {
-		m, err := s.named(tx, acct, name)
+		a, err := s.served(tx, acct)
 		if err != nil {
 			return err
 		}
-		rec, err := m.record()
-		if err != nil || rec.Subscribed == on {
+		if done, err := a.didBefore(tok, op, nil); done || err != nil {
 			return err
 		}
-		rec.Subscribed = on
-		return m.putRecord(rec)
+		if err := a.subscribe(name, on); err != nil {
+			return err
+		}
+		return a.remember(tok, op, nil)
 	})
 	return domicile.W(op, err)
 }
 
+func (a account) subscribe(name string, on bool) error {
+	m, err := a.mailboxNamed(name)
+	if err != nil {
+		return err
+	}
+	rec, err := m.record()
+	if err != nil || rec.Subscribed == on {
+		return err
+	}
+	rec.Subscribed = on
+	return m.putRecord(rec)
+}
+
 // DeleteMailbox removes a mailbox with its messages; its children stay.
-func (s *Store) DeleteMailbox(ctx context.Context, acct domicile.AccountID, name string) error {
+func (s *Store) DeleteMailbox(ctx context.Context, tok store.Token, acct domicile.AccountID, name string) error {
 	const op = "delete mailbox"
 	name, err := store.MailboxName(name)
 	if err == nil && name == store.Inbox {
 		err = domicile.E("mailbox", domicile.Invalid, "INBOX cannot be deleted")
 	}
-	if err != nil {
+	if err := firstError(err, checkToken(tok)); err != nil {
 		return domicile.W(op, err)
 	}
 	err = s.update(ctx, acct, func(tx *txn) error {
-		m, err := s.named(tx, acct, name)
+		a, err := s.served(tx, acct)
+		if err != nil {
+			return err
+		}
+		if done, err := a.didBefore(tok, op, nil); done || err != nil {
+			return err
+		}
+		m, err := a.mailboxNamed(name)
 		if err != nil {
 			return err
 		}
@@ -262,7 +283,7 @@ func (s *Store) DeleteMailbox(ctx context.Context, acct domicile.AccountID, name
 		m.account.countMailboxes(-1)
 		for !m.b.deleteSome(1 << 20) {
 		}
-		return nil
+		return a.remember(tok, op, nil)
 	})
 	return domicile.W(op, err)
 }

@@ -34,8 +34,8 @@ func (r *repairer) mailboxes(a account, where string) (refs map[domicile.Message
 	if err != nil {
 		return nil, false, err
 	}
-	r.put(a.b, kValidity, number(validity), "the greatest UIDVALIDITY", where)
-	r.put(a.b, kBoxes, number(uint64(boxes)), "the number of its mailboxes", where)
+	r.putNumber(a.b, kValidity, validity, "the greatest UIDVALIDITY", where)
+	r.putNumber(a.b, kBoxes, uint64(boxes), "the number of its mailboxes", where)
 	if whole {
 		r.names(a, names, where)
 	}
@@ -175,7 +175,7 @@ func (r *repairer) bodies(a account, refs map[domicile.MessageID]uint32, where s
 		}
 		r.put(b, []byte(id), rec.encode(), "the references to body "+string(id), where)
 	}
-	r.put(a.b, kUsage, number(uint64(used)), "the bytes that it uses", where)
+	r.putNumber(a.b, kUsage, uint64(used), "the bytes that it uses", where)
 	return r.chunks(a, named, where)
 }
 
@@ -237,6 +237,6 @@ func (r *repairer) tokens(a account, where string) error {
 	for seq, key := range want {
 		r.put(order, []byte(seq), binary.BigEndian.AppendUint64([]byte(key), uint64(r.s.cfg.Now().Unix())), "the order of tokens", where)
 	}
-	r.put(a.b, kSequence, number(newest), "the number of its tokens", where)
+	r.putNumber(a.b, kSequence, newest, "the number of its tokens", where)
 	return err
 }

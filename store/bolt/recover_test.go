@@ -36,27 +36,27 @@ func populate(r *storetest.Rig) {
 	newPerson(r)
 	_, err := r.CreateMailbox(ctx, "make", person, "Work/Plans", "")
 	no(err)
-	no(r.Subscribe(ctx, person, "Work", true))
-	no(r.RenameMailbox(ctx, person, "Work", "Labour"))
+	no(r.Subscribe(ctx, "", person, "Work", true))
+	no(r.RenameMailbox(ctx, "", person, "Work", "Labour"))
 	inbox := r.Box(person, "INBOX").ID
 	for i := range 12 {
 		_, err := r.Deliver(person, store.Token(fmt.Sprint("d", i)), "INBOX", noise(uint64(i), i*i*4000), "\\Flagged")
 		no(err)
 	}
-	_, _, err = r.StoreFlags(ctx, person, inbox, []store.UID{1, 3, 5}, store.FlagsAdd, []string{store.Seen, "$work"}, 0)
+	_, _, err = r.StoreFlags(ctx, "", person, inbox, []store.UID{1, 3, 5}, store.FlagsAdd, []string{store.Seen, "$work"}, 0)
 	no(err)
 	_, _, err = r.Copy(ctx, "copy", person, inbox, []store.UID{9, 10}, "Archive")
 	no(err)
 	_, _, err = r.Move(ctx, "move", person, inbox, []store.UID{8, 2}, "Labour/Plans")
 	no(err)
-	_, _, err = r.StoreFlags(ctx, person, inbox, []store.UID{1, 4, 7, 10}, store.FlagsAdd, []string{store.Deleted}, 0)
+	_, _, err = r.StoreFlags(ctx, "", person, inbox, []store.UID{1, 4, 7, 10}, store.FlagsAdd, []string{store.Deleted}, 0)
 	no(err)
-	_, err = r.Expunge(ctx, person, inbox, nil)
+	_, err = r.Expunge(ctx, "", person, inbox, nil)
 	no(err)
 	_, err = r.CreateMailbox(ctx, "", person, "Short", "")
 	no(err)
 	r.MustDeliver(person, "Short", noise(50, 50_000))
-	no(r.DeleteMailbox(ctx, person, "Short"))
+	no(r.DeleteMailbox(ctx, "", person, "Short"))
 	table, err := r.Table("t")
 	no(err)
 	no(table.Put("k", []byte("v")))
@@ -216,7 +216,7 @@ func TestIndexLost(t *testing.T) {
 		r := &storetest.Rig{Store: s, T: t}
 		r.MustDeliver(person, "INBOX", noise(99, 120_000))
 		r.MustDeliver(person, "INBOX", "after the base", "\\Deleted")
-		if _, err := s.Expunge(context.Background(), person, s.inboxOf(person), nil); err != nil {
+		if _, err := s.Expunge(context.Background(), "", person, s.inboxOf(person), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -506,7 +506,7 @@ func TestDiskFull(t *testing.T) {
 		if _, err := r.Deliver(person, "full", "INBOX", noise(1, i*500_000)); domicile.KindOf(err) != domicile.Unavailable {
 			t.Fatal("outcome is", err)
 		}
-		if err := r.Subscribe(t.Context(), person, "INBOX", false); domicile.KindOf(err) != domicile.Unavailable {
+		if err := r.Subscribe(t.Context(), "", person, "INBOX", false); domicile.KindOf(err) != domicile.Unavailable {
 			t.Fatal("outcome is", err)
 		}
 		wantSeen(t, s, want)

@@ -9,11 +9,11 @@ import (
 )
 
 // RenameMailbox moves a mailbox and its children to a new name; of INBOX it moves the messages.
-func (s *Store) RenameMailbox(ctx context.Context, acct domicile.AccountID, from, to string) error {
+func (s *Store) RenameMailbox(ctx context.Context, tok store.Token, acct domicile.AccountID, from, to string) error {
 	const op = "rename mailbox"
 	from, err1 := store.MailboxName(from)
 	to, err2 := store.MailboxName(to)
-	err := firstError(err1, err2)
+	err := firstError(err1, err2, checkToken(tok))
 	if err == nil && from != store.Inbox && strings.HasPrefix(to, from+"/") {
 		err = domicile.E("mailbox", domicile.Invalid, "a mailbox cannot move below itself")
 	}
@@ -21,19 +21,33 @@ func (s *Store) RenameMailbox(ctx context.Context, acct domicile.AccountID, from
 		return domicile.W(op, err)
 	}
 	err = s.update(ctx, acct, func(tx *txn) error {
-		m, err := s.named(tx, acct, from)
+		a, err := s.served(tx, acct)
 		if err != nil {
 			return err
 		}
-		if err := m.makeParents(to); err != nil {
+		if done, err := a.didBefore(tok, op, nil); done || err != nil {
 			return err
 		}
-		if from == store.Inbox {
-			return m.empty(to)
+		if err := a.renameMailbox(from, to); err != nil {
+			return err
 		}
-		return m.account.rename(from, to)
+		return a.remember(tok, op, nil)
 	})
 	return domicile.W(op, err)
+}
+
+func (a account) renameMailbox(from, to string) error {
+	m, err := a.mailboxNamed(from)
+	if err != nil {
+		return err
+	}
+	if err := a.makeParents(to); err != nil {
+		return err
+	}
+	if from == store.Inbox {
+		return m.empty(to)
+	}
+	return a.rename(from, to)
 }
 
 // empty moves all messages of INBOX into a new mailbox (RFC 9051 6.3.6).

@@ -73,6 +73,13 @@ func (r *repairer) put(b bucket, key, value []byte, what string, id any) {
 	}
 }
 
+// putNumber is put for a number, of which none is 0.
+func (r *repairer) putNumber(b bucket, key []byte, n uint64, what string, id any) {
+	if readNumber(b.Get(key)) != n {
+		r.put(b, key, number(n), what, id)
+	}
+}
+
 // account mends an account whose record opens.
 func (r *repairer) account(id domicile.AccountID) error {
 	a, err := r.s.account(r.tx, id)
@@ -85,7 +92,7 @@ func (r *repairer) account(id domicile.AccountID) error {
 	}
 	where := "account " + string(id)
 	r.put(a.b, kAddress, r.s.addressKey(rec.Address), "the key of its address", where)
-	r.put(a.b, kQuota, number(uint64(rec.Quota)), "its quota", where)
+	r.putNumber(a.b, kQuota, uint64(rec.Quota), "its quota", where)
 	var state []byte
 	if rec.State == store.Moving {
 		state = isMoving

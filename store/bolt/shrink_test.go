@@ -79,7 +79,7 @@ func TestShrink(t *testing.T) {
 	if got := len(r.List(person, "INBOX")); got != 40+n {
 		t.Errorf("%d messages, want %d", got, 40+n)
 	}
-	if _, err := r.Expunge(ctx, person, r.Box(person, store.Inbox).ID, nil); err != nil {
+	if _, err := r.Expunge(ctx, "", person, r.Box(person, store.Inbox).ID, nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -168,7 +168,7 @@ func finishSample(t *testing.T, s *Store) {
 	for _, id := range []domicile.AccountID{"a1", "a2", "a3"} {
 		m := r.MustDeliver(id, "INBOX", "after the upgrade", store.Deleted)
 		box := r.Box(id, "INBOX")
-		if uids, err := s.Expunge(ctx, id, box.ID, nil); err != nil || !slices.Contains(uids, m.UID) {
+		if uids, err := s.Expunge(ctx, "", id, box.ID, nil); err != nil || !slices.Contains(uids, m.UID) {
 			t.Fatal(uids, err)
 		}
 	}

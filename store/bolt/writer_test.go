@@ -131,10 +131,9 @@ func TestCommitNotDone(t *testing.T) {
 
 // What bbolt does not take stays pending, up to a bound; then nothing more is accepted, until it takes it.
 func TestIndexFull(t *testing.T) {
-	r := storetest.New(t, open)
+	r, d := crashRig(t, 0)
 	s := r.Store.(*Store)
-	s.flushIndex()
-	s.index.db.MaxSize = 1 // bbolt may not let its file grow
+	d.arm(-1, false) // no commit of bbolt is done
 	table, err := r.Table("t")
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +166,7 @@ func TestIndexFull(t *testing.T) {
 	if n := count(); n != keys {
 		t.Fatalf("%d keys can be read of %d", n, keys)
 	}
-	s.index.db.MaxSize = 0
+	d.disarm()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if err = table.Put("afterwards", value); err == nil || time.Now().After(deadline) {
 			break

@@ -117,7 +117,8 @@ func (l *Log) load() error {
 	for i := range l.segments {
 		last := i == len(l.segments)-1
 		err := l.inspect(&l.segments[i])
-		if errors.Is(err, errNoHeader) && last { // it was just begun when the power went
+		// The newest may just have been begun when the power went, but not if it is all there is of a log that had frames.
+		if errors.Is(err, errNoHeader) && last && (i > 0 || l.cfg.Durable == 0) {
 			err = os.Remove(l.files.path(l.segments[i].Number))
 			l.segments = l.segments[:i]
 		}

@@ -41,11 +41,11 @@ func watch(r *Rig) {
 	inbox := r.Box(ann, "INBOX").ID
 	for name, change := range map[string]func() error{
 		"flags": func() error {
-			_, _, err := r.StoreFlags(ctx, ann, inbox, []store.UID{1}, store.FlagsAdd, []string{"\\Deleted"}, 0)
+			_, _, err := r.StoreFlags(ctx, "", ann, inbox, []store.UID{1}, store.FlagsAdd, []string{"\\Deleted"}, 0)
 			return err
 		},
 		"mailbox":   func() error { _, err := r.CreateMailbox(ctx, "", ann, "New", ""); return err },
-		"subscribe": func() error { return r.Subscribe(ctx, ann, "Sent", false) },
+		"subscribe": func() error { return r.Subscribe(ctx, "", ann, "Sent", false) },
 		"account": func() error {
 			return r.UpdateAccount(ctx, ann, func(a *store.Account) error { a.Quota = 9999; return nil })
 		},

@@ -51,29 +51,25 @@ func (f *faulty) CreateMailbox(ctx context.Context, tok store.Token, acct domici
 	return m, err
 }
 
-func (f *faulty) RenameMailbox(ctx context.Context, acct domicile.AccountID, from, to string) error {
-	return f.call("RenameMailbox", func() error { return f.Store.RenameMailbox(ctx, acct, from, to) })
+func (f *faulty) RenameMailbox(ctx context.Context, tok store.Token, acct domicile.AccountID, from, to string) error {
+	return f.call("RenameMailbox", func() error { return f.Store.RenameMailbox(ctx, tok, acct, from, to) })
 }
 
-func (f *faulty) DeleteMailbox(ctx context.Context, acct domicile.AccountID, name string) error {
-	return f.call("DeleteMailbox", func() error { return f.Store.DeleteMailbox(ctx, acct, name) })
+func (f *faulty) DeleteMailbox(ctx context.Context, tok store.Token, acct domicile.AccountID, name string) error {
+	return f.call("DeleteMailbox", func() error { return f.Store.DeleteMailbox(ctx, tok, acct, name) })
 }
 
 func (f *faulty) NumberMailbox(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, validity uint32, next store.UID) error {
 	return f.call("NumberMailbox", func() error { return f.Store.NumberMailbox(ctx, acct, mbox, validity, next) })
 }
 
-func (f *faulty) Subscribe(ctx context.Context, acct domicile.AccountID, name string, on bool) error {
-	return f.call("Subscribe", func() error { return f.Store.Subscribe(ctx, acct, name, on) })
+func (f *faulty) Subscribe(ctx context.Context, tok store.Token, acct domicile.AccountID, name string, on bool) error {
+	return f.call("Subscribe", func() error { return f.Store.Subscribe(ctx, tok, acct, name, on) })
 }
 
-func (f *faulty) StoreFlags(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
-	method := "StoreFlags"
-	if unless != 0 {
-		method = "StoreFlags unless"
-	}
-	err = f.call(method, func() (err error) {
-		done, failed, err = f.Store.StoreFlags(ctx, acct, mbox, uids, op, flags, unless)
+func (f *faulty) StoreFlags(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
+	err = f.call("StoreFlags", func() (err error) {
+		done, failed, err = f.Store.StoreFlags(ctx, tok, acct, mbox, uids, op, flags, unless)
 		return err
 	})
 	return done, failed, err
@@ -89,8 +85,8 @@ func (f *faulty) Move(ctx context.Context, tok store.Token, acct domicile.Accoun
 	return from, made, err
 }
 
-func (f *faulty) Expunge(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {
-	err = f.call("Expunge", func() (err error) { gone, err = f.Store.Expunge(ctx, acct, mbox, uids); return err })
+func (f *faulty) Expunge(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {
+	err = f.call("Expunge", func() (err error) { gone, err = f.Store.Expunge(ctx, tok, acct, mbox, uids); return err })
 	return gone, err
 }
 

@@ -153,7 +153,7 @@ func (h *history) do(client int, a act) {
 	h.ops = append(h.ops, porcupine.Operation{ClientId: client, Input: a, Call: call, Output: out, Return: end})
 }
 
-func (a act) takesToken() bool { return a.kind == "deliver" || a.kind == "copy" || a.kind == "move" }
+func (a act) takesToken() bool { return a.kind != "since" && a.kind != "messages" }
 
 func (h *history) call(tok store.Token, a act, out *told) (err error) {
 	box, to := h.boxes[a.box], linearBoxes[1-a.box]
@@ -162,13 +162,13 @@ func (h *history) call(tok store.Token, a act, out *told) (err error) {
 		out.made = make([]store.Message, 1)
 		out.made[0], err = (&Rig{Store: h.s}).Deliver(h.acct, tok, linearBoxes[a.box], strings.Repeat("x", int(a.size)), a.flags...)
 	case "flags":
-		out.made, _, err = h.s.StoreFlags(ctx, h.acct, box, a.uids, a.op, a.flags, 0)
+		out.made, _, err = h.s.StoreFlags(ctx, tok, h.acct, box, a.uids, a.op, a.flags, 0)
 	case "copy":
 		out.from, out.made, err = h.s.Copy(ctx, tok, h.acct, box, a.uids, to)
 	case "move":
 		out.from, out.made, err = h.s.Move(ctx, tok, h.acct, box, a.uids, to)
 	case "expunge":
-		out.from, err = h.s.Expunge(ctx, h.acct, box, a.uids)
+		out.from, err = h.s.Expunge(ctx, tok, h.acct, box, a.uids)
 	case "since":
 		out.all, err = h.s.Since(ctx, h.acct, box, a.seq)
 	case "messages":

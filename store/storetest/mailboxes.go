@@ -37,8 +37,8 @@ func mailboxes(r *Rig) {
 	r.is(domicile.Invalid, err)
 	_, err = r.CreateMailbox(ctx, "", "a9", "X", "")
 	r.is(domicile.NotExist, err)
-	r.no(r.Subscribe(ctx, ann, "Work", true))
-	r.is(domicile.NotExist, r.Subscribe(ctx, ann, "Nowhere", true))
+	r.no(r.Subscribe(ctx, "", ann, "Work", true))
+	r.is(domicile.NotExist, r.Subscribe(ctx, "", ann, "Nowhere", true))
 	r.Reopen()
 	r.same("again", r.Box(ann, "Work/2026/Café"), made)
 	r.same("decomposed é", r.Box(ann, "Work/2026/Cafe\u0301").ID, made.ID)
@@ -56,8 +56,8 @@ func mailboxNames(r *Rig) {
 		r.is(domicile.Invalid, err)
 		_, err = r.MailboxByName(ctx, ann, bad)
 		r.is(domicile.Invalid, err)
-		r.is(domicile.Invalid, r.RenameMailbox(ctx, ann, "Work", bad))
-		r.is(domicile.Invalid, r.DeleteMailbox(ctx, ann, bad))
+		r.is(domicile.Invalid, r.RenameMailbox(ctx, "", ann, "Work", bad))
+		r.is(domicile.Invalid, r.DeleteMailbox(ctx, "", ann, bad))
 		_, err = r.Deliver(ann, "", bad, "body")
 		r.is(domicile.Invalid, err)
 	}
@@ -76,22 +76,22 @@ func rename(r *Rig) {
 	}
 	m := r.MustDeliver(ann, "A/B/C", "body")
 	before := r.Box(ann, "A/B/C")
-	r.no(r.RenameMailbox(ctx, ann, "A", "X/Y"))
+	r.no(r.RenameMailbox(ctx, "", ann, "A", "X/Y"))
 	r.same("names", r.names(ann), []string{"INBOX", "AB", "Archive", "Drafts", "Junk", "Sent", "Trash", "X", "X/Y", "X/Y/B", "X/Y/B/C"})
 	after := r.Box(ann, "X/Y/B/C")
 	before.Name = after.Name
 	r.same("ids and numbers stay", after, before)
 	r.same("messages stay", r.List(ann, "X/Y/B/C")[0].ID, m.ID)
 
-	r.is(domicile.NotExist, r.RenameMailbox(ctx, ann, "A", "Z"))
-	r.is(domicile.Exist, r.RenameMailbox(ctx, ann, "X", "AB"))
-	r.is(domicile.Exist, r.RenameMailbox(ctx, ann, "X", "X"))
-	r.is(domicile.Exist, r.RenameMailbox(ctx, ann, "X", "inbox"))
-	r.is(domicile.Invalid, r.RenameMailbox(ctx, ann, "X", "X/Y/Z"))
-	r.is(domicile.Invalid, r.RenameMailbox(ctx, ann, "X", strings.Repeat("d/", 30)+"d")) // its children would be too deep
+	r.is(domicile.NotExist, r.RenameMailbox(ctx, "", ann, "A", "Z"))
+	r.is(domicile.Exist, r.RenameMailbox(ctx, "", ann, "X", "AB"))
+	r.is(domicile.Exist, r.RenameMailbox(ctx, "", ann, "X", "X"))
+	r.is(domicile.Exist, r.RenameMailbox(ctx, "", ann, "X", "inbox"))
+	r.is(domicile.Invalid, r.RenameMailbox(ctx, "", ann, "X", "X/Y/Z"))
+	r.is(domicile.Invalid, r.RenameMailbox(ctx, "", ann, "X", strings.Repeat("d/", 30)+"d")) // its children would be too deep
 	r.same("nothing changed", len(r.names(ann)), 11)
 
-	r.no(r.RenameMailbox(ctx, ann, "X/Y/B", "B"))
+	r.no(r.RenameMailbox(ctx, "", ann, "X/Y/B", "B"))
 	again, err := r.CreateMailbox(ctx, "", ann, "X/Y/B", "")
 	r.no(err)
 	if again.UIDValidity <= after.UIDValidity {
@@ -105,7 +105,7 @@ func renameInbox(r *Rig) {
 	r.no(err)
 	first, second := r.MustDeliver(ann, "INBOX", "1", "\\Seen"), r.MustDeliver(ann, "INBOX", "2")
 	before := r.Box(ann, "INBOX")
-	r.no(r.RenameMailbox(ctx, ann, "inbox", "Old/Mail"))
+	r.no(r.RenameMailbox(ctx, "", ann, "inbox", "Old/Mail"))
 	moved := r.List(ann, "Old/Mail")
 	r.same("moved", []any{len(moved), moved[0].ID, moved[1].ID}, []any{2, first.ID, second.ID})
 	box := r.Box(ann, "INBOX")
@@ -114,7 +114,7 @@ func renameInbox(r *Rig) {
 	r.no(err)
 	r.same("vanished", c.Vanished, []store.UID{first.UID, second.UID})
 	r.Box(ann, "INBOX/kept")
-	r.is(domicile.Exist, r.RenameMailbox(ctx, ann, "INBOX", "Old"))
+	r.is(domicile.Exist, r.RenameMailbox(ctx, "", ann, "INBOX", "Old"))
 }
 
 func deleteMailbox(r *Rig) {
@@ -125,11 +125,11 @@ func deleteMailbox(r *Rig) {
 	both := r.MustDeliver(ann, "A/B", "here and there")
 	_, _, err = r.Store.Copy(ctx, "", ann, old.ID, []store.UID{both.UID}, "INBOX")
 	r.no(err)
-	r.no(r.DeleteMailbox(ctx, ann, "A"))
+	r.no(r.DeleteMailbox(ctx, "", ann, "A"))
 	r.Box(ann, "A/B")
-	r.no(r.DeleteMailbox(ctx, ann, "A/B"))
-	r.is(domicile.NotExist, r.DeleteMailbox(ctx, ann, "A/B"))
-	r.is(domicile.Invalid, r.DeleteMailbox(ctx, ann, "Inbox"))
+	r.no(r.DeleteMailbox(ctx, "", ann, "A/B"))
+	r.is(domicile.NotExist, r.DeleteMailbox(ctx, "", ann, "A/B"))
+	r.is(domicile.Invalid, r.DeleteMailbox(ctx, "", ann, "Inbox"))
 	_, err = r.Body(ctx, ann, only.ID)
 	r.is(domicile.NotExist, err)
 	body, err := r.ReadBody(ann, both.ID)

@@ -110,13 +110,13 @@ func quota(r *Rig) {
 	_, _, err = r.Copy(ctx, "", "a1", inbox, []store.UID{m.UID}, "Archive")
 	r.no(err) // copies share the body
 	r.MustDeliver("a1", "INBOX", "12")
-	_, _, err = r.StoreFlags(ctx, "a1", inbox, []store.UID{m.UID}, store.FlagsAdd, []string{"\\Deleted"}, 0)
+	_, _, err = r.StoreFlags(ctx, "", "a1", inbox, []store.UID{m.UID}, store.FlagsAdd, []string{"\\Deleted"}, 0)
 	r.no(err)
-	_, err = r.Expunge(ctx, "a1", inbox, nil)
+	_, err = r.Expunge(ctx, "", "a1", inbox, nil)
 	r.no(err)
 	_, err = r.Deliver("a1", "", "INBOX", "1")
 	r.is(domicile.TooLarge, err) // the copy still holds it
-	r.no(r.DeleteMailbox(ctx, "a1", "Archive"))
+	r.no(r.DeleteMailbox(ctx, "", "a1", "Archive"))
 	r.MustDeliver("a1", "INBOX", "12345678")
 	r.no(r.UpdateAccount(ctx, "a1", func(a *store.Account) error { a.Quota = 0; return nil }))
 	r.MustDeliver("a1", "INBOX", "123456789012345678901234567890")
@@ -138,7 +138,7 @@ func flags(r *Rig) {
 		{store.FlagsSet, []string{"a", "\\Draft"}, []string{"\\Draft", "A"}, 1},
 		{store.FlagsSet, nil, nil, 1},
 	} {
-		done, failed, err := r.StoreFlags(ctx, ann, box.ID, []store.UID{m.UID, 99}, step.op, step.flags, 0)
+		done, failed, err := r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID, 99}, step.op, step.flags, 0)
 		r.no(err)
 		r.same("flags", []any{len(done), done[0].Flags, len(failed)}, []any{1, step.want, 0})
 		r.same("listed", r.List(ann, "INBOX")[0], done[0])
@@ -149,22 +149,22 @@ func flags(r *Rig) {
 		}
 		box = now
 	}
-	done, _, err := r.StoreFlags(ctx, ann, box.ID, []store.UID{m.UID}, store.FlagsRemove, []string{"\\Seen"}, 0)
+	done, _, err := r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID}, store.FlagsRemove, []string{"\\Seen"}, 0)
 	r.no(err)
 	r.same("no change, no ModSeq", []any{len(done), done[0].ModSeq, r.Box(ann, "INBOX").HighestModSeq}, []any{1, box.HighestModSeq, box.HighestModSeq})
-	_, _, err = r.StoreFlags(ctx, ann, box.ID, []store.UID{m.UID}, store.FlagsAdd, []string{"\\Recent"}, 0)
+	_, _, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID}, store.FlagsAdd, []string{"\\Recent"}, 0)
 	r.is(domicile.Invalid, err)
-	_, _, err = r.StoreFlags(ctx, ann, box.ID, []store.UID{m.UID}, 9, []string{"x"}, 0)
+	_, _, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID}, 9, []string{"x"}, 0)
 	r.is(domicile.Invalid, err)
-	_, _, err = r.StoreFlags(ctx, ann, "b9", []store.UID{m.UID}, store.FlagsAdd, []string{"x"}, 0)
+	_, _, err = r.StoreFlags(ctx, "", ann, "b9", []store.UID{m.UID}, store.FlagsAdd, []string{"x"}, 0)
 	r.is(domicile.NotExist, err)
 	var many []string
 	for i := range 60 {
 		many = append(many, "k"+string(rune('A'+i%26))+string(rune('0'+i/26)))
 	}
-	_, _, err = r.StoreFlags(ctx, ann, box.ID, []store.UID{m.UID}, store.FlagsSet, many, 0)
+	_, _, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID}, store.FlagsSet, many, 0)
 	r.no(err)
-	_, _, err = r.StoreFlags(ctx, ann, box.ID, []store.UID{m.UID}, store.FlagsAdd, []string{"p1", "p2", "p3", "p4", "p5"}, 0)
+	_, _, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID}, store.FlagsAdd, []string{"p1", "p2", "p3", "p4", "p5"}, 0)
 	r.is(domicile.TooLarge, err)
 }
 
@@ -172,7 +172,7 @@ func unless(r *Rig) {
 	ann := r.Person("ann")
 	a, b := r.MustDeliver(ann, "INBOX", "a"), r.MustDeliver(ann, "INBOX", "b")
 	box := r.Box(ann, "INBOX")
-	done, failed, err := r.StoreFlags(ctx, ann, box.ID, []store.UID{b.UID, a.UID, 7}, store.FlagsAdd, []string{"\\Flagged"}, a.ModSeq)
+	done, failed, err := r.StoreFlags(ctx, "", ann, box.ID, []store.UID{b.UID, a.UID, 7}, store.FlagsAdd, []string{"\\Flagged"}, a.ModSeq)
 	r.no(err)
 	r.same("unless", []any{uidsOf(done), failed}, []any{[]store.UID{a.UID}, []store.UID{b.UID}})
 	list := r.List(ann, "INBOX")
@@ -240,23 +240,23 @@ func expunge(r *Rig) {
 	open, err := r.Body(ctx, ann, first.ID)
 	r.no(err)
 	defer open.Close()
-	gone, err := r.Expunge(ctx, ann, box.ID, []store.UID{4, 3, 1, 1, 50})
+	gone, err := r.Expunge(ctx, "", ann, box.ID, []store.UID{4, 3, 1, 1, 50})
 	r.no(err)
 	r.same("by uid, only deleted ones", gone, []store.UID{1, 3})
 	body, err := io.ReadAll(open)
 	r.no(err)
 	r.same("an open body stays readable", string(body), "gone")
-	gone, err = r.Expunge(ctx, ann, box.ID, []store.UID{})
+	gone, err = r.Expunge(ctx, "", ann, box.ID, []store.UID{})
 	r.no(err)
 	r.same("none named", len(gone), 0)
-	gone, err = r.Expunge(ctx, ann, box.ID, nil)
+	gone, err = r.Expunge(ctx, "", ann, box.ID, nil)
 	r.no(err)
 	r.same("all", gone, []store.UID{2})
 	_, err = r.Body(ctx, ann, first.ID)
 	r.is(domicile.NotExist, err)
 	m := r.MustDeliver(ann, "INBOX", "new")
 	r.same("no UID comes back", m.UID, keep.UID+1)
-	_, err = r.Expunge(ctx, ann, "b9", nil)
+	_, err = r.Expunge(ctx, "", ann, "b9", nil)
 	r.is(domicile.NotExist, err)
 }
 
@@ -269,12 +269,12 @@ func since(r *Rig) {
 	c, err := r.Since(ctx, ann, box.ID, box.HighestModSeq)
 	r.no(err)
 	r.same("nothing", []any{c.Mailbox, len(c.Changed), len(c.Vanished)}, []any{box, 0, 0})
-	_, _, err = r.StoreFlags(ctx, ann, box.ID, []store.UID{3}, store.FlagsAdd, []string{"\\Seen"}, 0)
+	_, _, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{3}, store.FlagsAdd, []string{"\\Seen"}, 0)
 	r.no(err)
-	_, _, err = r.StoreFlags(ctx, ann, box.ID, []store.UID{2, 1}, store.FlagsAdd, []string{"\\Deleted"}, 0)
+	_, _, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{2, 1}, store.FlagsAdd, []string{"\\Deleted"}, 0)
 	r.no(err)
 	middle := r.Box(ann, "INBOX").HighestModSeq
-	_, err = r.Expunge(ctx, ann, box.ID, []store.UID{2})
+	_, err = r.Expunge(ctx, "", ann, box.ID, []store.UID{2})
 	r.no(err)
 	r.MustDeliver(ann, "INBOX", "new")
 	r.Reopen()

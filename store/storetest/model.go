@@ -216,6 +216,7 @@ func (m *machine) changesAgree() {
 		}
 	}
 	m.arrives()
+	m.no(m.r.DeleteAccount(ctx, m.acct))
 }
 
 // arrives moves the account to another store, in parts of a size that splits some bodies, and wants all of it there.
@@ -227,6 +228,7 @@ func (m *machine) arrives() {
 	m.no(m.far.Activate(ctx, m.acct, func(a *store.Account) error { a.State = store.Active; return nil }))
 	got, err := portrait(m.far.Store, m.acct)
 	m.no(err)
+	m.no(m.far.DeleteAccount(ctx, m.acct))
 	if got != want {
 		m.t.Fatalf("behind the move:\n%s\nbefore:\n%s", got, want)
 	}

@@ -77,8 +77,11 @@ func (m *machine) flags(t *rapid.T) {
 	name, b := m.pick(t, "in")
 	uids, flags := b.uids(t), drawFlags(t)
 	op := rapid.SampledFrom([]store.FlagOp{store.FlagsSet, store.FlagsAdd, store.FlagsRemove}).Draw(t, "op")
-	_, _, err := m.r.StoreFlags(ctx, m.acct, m.id(name), uids, op, flags, 0)
-	m.no(err)
+	acct, id := m.acct, m.id(name)
+	m.no(m.say(func(tok store.Token) (string, error) {
+		done, _, err := m.r.StoreFlags(ctx, tok, acct, id, uids, op, flags, 0)
+		return fmt.Sprint(done), err
+	}))
 	for i, x := range b.messages {
 		if !slices.Contains(uids, x.uid) {
 			continue
@@ -131,8 +134,12 @@ func (m *machine) expunge(t *rapid.T) {
 	if rapid.Bool().Draw(t, "by uid") {
 		uids = append([]store.UID{}, b.uids(t)...)
 	}
-	got, err := m.r.Expunge(ctx, m.acct, m.id(name), uids)
-	m.no(err)
+	var got []store.UID
+	acct, id := m.acct, m.id(name)
+	m.no(m.say(func(tok store.Token) (_ string, err error) {
+		got, err = m.r.Expunge(ctx, tok, acct, id, uids)
+		return fmt.Sprint(got), err
+	}))
 	gone := b.take(func(x modelMessage) bool {
 		return slices.Contains(x.flags, "\\Deleted") && (uids == nil || slices.Contains(uids, x.uid))
 	})
@@ -170,7 +177,8 @@ func (m *machine) rename(t *rapid.T) {
 	from, _ := m.pick(t, "from")
 	to := rapid.SampledFrom([]string{"X", "Y/Z", "A", "A/B", "Sent"}).Draw(t, "to")
 	under := func(name, top string) bool { return len(name) > len(top) && name[:len(top)+1] == top+"/" }
-	err := m.r.RenameMailbox(ctx, m.acct, from, to)
+	acct := m.acct
+	err := m.say(func(tok store.Token) (string, error) { return "", m.r.RenameMailbox(ctx, tok, acct, from, to) })
 	refused := m.boxes[to] != nil || (from != "INBOX" && under(to, from))
 	if from != "INBOX" {
 		for name := range m.boxes { // a child would land on another mailbox
@@ -205,7 +213,8 @@ func (m *machine) rename(t *rapid.T) {
 
 func (m *machine) remove(t *rapid.T) {
 	name, _ := m.pick(t, "name")
-	err := m.r.DeleteMailbox(ctx, m.acct, name)
+	acct := m.acct
+	err := m.say(func(tok store.Token) (string, error) { return "", m.r.DeleteMailbox(ctx, tok, acct, name) })
 	if (err != nil) != (name == "INBOX") {
 		t.Fatalf("delete %s: %v", name, err)
 	}

@@ -105,11 +105,11 @@ func (r *Rig) furnished() domicile.AccountID {
 		Password: "$argon2id$x", Epoch: 4, Quota: 1 << 30, TokenKey: []byte("token key")}))
 	_, err := r.CreateMailbox(ctx, "box", id, "Work/Über/2026", "")
 	r.no(err)
-	r.no(r.Subscribe(ctx, id, "Work/Über/2026", true))
-	r.no(r.Subscribe(ctx, id, "Junk", false))
+	r.no(r.Subscribe(ctx, "", id, "Work/Über/2026", true))
+	r.no(r.Subscribe(ctx, "", id, "Junk", false))
 	_, err = r.CreateMailbox(ctx, "", id, "Old", "")
 	r.no(err)
-	r.no(r.DeleteMailbox(ctx, id, "Old")) // its UIDVALIDITY must not come back
+	r.no(r.DeleteMailbox(ctx, "", id, "Old")) // its UIDVALIDITY must not come back
 	for n := range 12 {
 		_, err := r.Deliver(id, store.Token(fmt.Sprint("smtp-", n)), "INBOX", strings.Repeat(fmt.Sprint("body ", n, " "), 1+n*n), "$Label1", "kEyWoRd")
 		r.no(err)
@@ -122,11 +122,11 @@ func (r *Rig) furnished() domicile.AccountID {
 	r.no(err)
 	r.Pass(time.Hour)
 	inbox := r.Box(id, "INBOX").ID
-	_, _, err = r.StoreFlags(ctx, id, inbox, []store.UID{2, 3, 7}, store.FlagsAdd, []string{"\\Seen", "\\Deleted"}, 0)
+	_, _, err = r.StoreFlags(ctx, "", id, inbox, []store.UID{2, 3, 7}, store.FlagsAdd, []string{"\\Seen", "\\Deleted"}, 0)
 	r.no(err)
 	_, _, err = r.Copy(ctx, "copy", id, inbox, []store.UID{1, 3}, "Work/Über/2026")
 	r.no(err)
-	_, err = r.Expunge(ctx, id, inbox, []store.UID{3, 7})
+	_, err = r.Expunge(ctx, "", id, inbox, []store.UID{3, 7})
 	r.no(err)
 	r.no(r.NumberMailbox(ctx, id, r.Box(id, "Archive").ID, 7, 50))
 	_, _, err = r.Move(ctx, "", id, inbox, []store.UID{9}, "Archive")
@@ -299,16 +299,16 @@ func moveFrozen(r *Rig) {
 		"since":     func() error { _, err := r.Since(ctx, id, inbox, 0); return err },
 		"body":      func() error { _, err := r.Body(ctx, id, list[0].ID); return err },
 		"flags": func() error {
-			_, _, err := r.StoreFlags(ctx, id, inbox, []store.UID{1}, store.FlagsAdd, []string{"\\Seen"}, 0)
+			_, _, err := r.StoreFlags(ctx, "", id, inbox, []store.UID{1}, store.FlagsAdd, []string{"\\Seen"}, 0)
 			return err
 		},
 		"copy":      func() error { _, _, err := r.Copy(ctx, "", id, inbox, []store.UID{1}, "Trash"); return err },
 		"move":      func() error { _, _, err := r.Move(ctx, "", id, inbox, []store.UID{1}, "Trash"); return err },
-		"expunge":   func() error { _, err := r.Expunge(ctx, id, inbox, nil); return err },
+		"expunge":   func() error { _, err := r.Expunge(ctx, "", id, inbox, nil); return err },
 		"create":    func() error { _, err := r.CreateMailbox(ctx, "", id, "New", ""); return err },
-		"rename":    func() error { return r.RenameMailbox(ctx, id, "Trash", "New") },
-		"delete":    func() error { return r.DeleteMailbox(ctx, id, "Trash") },
-		"subscribe": func() error { return r.Subscribe(ctx, id, "Trash", false) },
+		"rename":    func() error { return r.RenameMailbox(ctx, "", id, "Trash", "New") },
+		"delete":    func() error { return r.DeleteMailbox(ctx, "", id, "Trash") },
+		"subscribe": func() error { return r.Subscribe(ctx, "", id, "Trash", false) },
 	} {
 		if err := act(); domicile.KindOf(err) != domicile.Unavailable {
 			r.T.Errorf("%s of a moving account: %v", name, err)

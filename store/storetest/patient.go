@@ -48,25 +48,29 @@ func (p *patient) CreateMailbox(ctx context.Context, tok store.Token, acct domic
 	return m, err
 }
 
-func (p *patient) RenameMailbox(ctx context.Context, acct domicile.AccountID, from, to string) error {
-	return again(func() error { return p.Store.RenameMailbox(ctx, acct, from, to) })
+func (p *patient) RenameMailbox(ctx context.Context, tok store.Token, acct domicile.AccountID, from, to string) error {
+	tok = orNew(tok)
+	return again(func() error { return p.Store.RenameMailbox(ctx, tok, acct, from, to) })
 }
 
-func (p *patient) DeleteMailbox(ctx context.Context, acct domicile.AccountID, name string) error {
-	return again(func() error { return p.Store.DeleteMailbox(ctx, acct, name) })
+func (p *patient) DeleteMailbox(ctx context.Context, tok store.Token, acct domicile.AccountID, name string) error {
+	tok = orNew(tok)
+	return again(func() error { return p.Store.DeleteMailbox(ctx, tok, acct, name) })
 }
 
 func (p *patient) NumberMailbox(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, validity uint32, next store.UID) error {
 	return again(func() error { return p.Store.NumberMailbox(ctx, acct, mbox, validity, next) })
 }
 
-func (p *patient) Subscribe(ctx context.Context, acct domicile.AccountID, name string, on bool) error {
-	return again(func() error { return p.Store.Subscribe(ctx, acct, name, on) })
+func (p *patient) Subscribe(ctx context.Context, tok store.Token, acct domicile.AccountID, name string, on bool) error {
+	tok = orNew(tok)
+	return again(func() error { return p.Store.Subscribe(ctx, tok, acct, name, on) })
 }
 
-func (p *patient) StoreFlags(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
+func (p *patient) StoreFlags(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
+	tok = orNew(tok)
 	err = again(func() (err error) {
-		done, failed, err = p.Store.StoreFlags(ctx, acct, mbox, uids, op, flags, unless)
+		done, failed, err = p.Store.StoreFlags(ctx, tok, acct, mbox, uids, op, flags, unless)
 		return err
 	})
 	return done, failed, err
@@ -84,8 +88,9 @@ func (p *patient) Move(ctx context.Context, tok store.Token, acct domicile.Accou
 	return from, made, err
 }
 
-func (p *patient) Expunge(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {
-	err = again(func() (err error) { gone, err = p.Store.Expunge(ctx, acct, mbox, uids); return err })
+func (p *patient) Expunge(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {
+	tok = orNew(tok)
+	err = again(func() (err error) { gone, err = p.Store.Expunge(ctx, tok, acct, mbox, uids); return err })
 	return gone, err
 }
 

@@ -142,7 +142,7 @@ func (p *plain) CreateMailbox(ctx context.Context, tok store.Token, id domicile.
 	return m, err
 }
 
-func (p *plain) RenameMailbox(ctx context.Context, id domicile.AccountID, from, to string) error {
+func (p *plain) RenameMailbox(ctx context.Context, tok store.Token, id domicile.AccountID, from, to string) error {
 	from, err1 := store.MailboxName(from)
 	to, err2 := store.MailboxName(to)
 	err := cmp.Or(err1, err2)
@@ -153,21 +153,23 @@ func (p *plain) RenameMailbox(ctx context.Context, id domicile.AccountID, from, 
 		return err
 	}
 	return p.change(ctx, id, func(d *doc) error {
-		b, err := d.find(from)
-		if err != nil {
-			return err
-		}
-		dst, err := d.makePath(p, to, "")
-		if err != nil {
-			return err
-		}
-		if from == store.Inbox {
-			dst.addCopies(p, b.Live)
-			b.drop(b.Live)
-			return nil
-		}
-		d.Boxes = slices.DeleteFunc(d.Boxes, func(x *box) bool { return x == dst })
-		return d.rename(from, to)
+		return onlyOnce(p, d, tok, "rename mailbox", func() error {
+			b, err := d.find(from)
+			if err != nil {
+				return err
+			}
+			dst, err := d.makePath(p, to, "")
+			if err != nil {
+				return err
+			}
+			if from == store.Inbox {
+				dst.addCopies(p, b.Live)
+				b.drop(b.Live)
+				return nil
+			}
+			d.Boxes = slices.DeleteFunc(d.Boxes, func(x *box) bool { return x == dst })
+			return d.rename(from, to)
+		})
 	})
 }
 
@@ -192,7 +194,7 @@ func (d *doc) rename(from, to string) error {
 	return nil
 }
 
-func (p *plain) DeleteMailbox(ctx context.Context, id domicile.AccountID, name string) error {
+func (p *plain) DeleteMailbox(ctx context.Context, tok store.Token, id domicile.AccountID, name string) error {
 	name, err := store.MailboxName(name)
 	if err == nil && name == store.Inbox {
 		err = plainError(domicile.Invalid, "INBOX stays")
@@ -201,23 +203,27 @@ func (p *plain) DeleteMailbox(ctx context.Context, id domicile.AccountID, name s
 		return err
 	}
 	return p.change(ctx, id, func(d *doc) error {
-		b, err := d.find(name)
-		if err != nil {
-			return err
-		}
-		d.Boxes = slices.DeleteFunc(d.Boxes, func(x *box) bool { return x == b })
-		d.sweep()
-		return nil
+		return onlyOnce(p, d, tok, "delete mailbox", func() error {
+			b, err := d.find(name)
+			if err != nil {
+				return err
+			}
+			d.Boxes = slices.DeleteFunc(d.Boxes, func(x *box) bool { return x == b })
+			d.sweep()
+			return nil
+		})
 	})
 }
 
-func (p *plain) Subscribe(ctx context.Context, id domicile.AccountID, name string, on bool) error {
+func (p *plain) Subscribe(ctx context.Context, tok store.Token, id domicile.AccountID, name string, on bool) error {
 	return p.change(ctx, id, func(d *doc) error {
-		b, err := d.find(name)
-		if err == nil {
-			b.Subscribed = on
-		}
-		return err
+		return onlyOnce(p, d, tok, "subscribe", func() error {
+			b, err := d.find(name)
+			if err == nil {
+				b.Subscribed = on
+			}
+			return err
+		})
 	})
 }
 

@@ -218,43 +218,54 @@ func (p *plain) Body(_ context.Context, id domicile.AccountID, msg domicile.Mess
 	return io.NopCloser(bytes.NewReader(body)), err
 }
 
-func (p *plain) StoreFlags(ctx context.Context, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
+func (p *plain) StoreFlags(ctx context.Context, tok store.Token, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
 	if flags, err = store.CanonicalFlags(flags); err != nil {
 		return nil, nil, err
 	}
-	err = p.change(ctx, id, func(d *doc) error {
-		b, err := d.box(mbox)
-		if err != nil {
-			return err
-		}
-		seq := b.HighestModSeq + 1
-		for i := range b.Live {
-			x := &b.Live[i]
-			if !slices.Contains(uids, x.UID) {
-				continue
-			}
-			if unless != 0 && x.ModSeq > unless && p.bug != "stores unless changed all the same" {
-				failed = append(failed, x.UID)
-				continue
-			}
-			now, err := store.ApplyFlags(x.Flags, op, flags)
-			if err != nil {
-				return err
-			}
-			if !slices.Equal(now, x.Flags) {
-				x.Flags, x.ModSeq = now, seq
-				if p.bug != "changes without a ModSeq" {
-					b.HighestModSeq = seq
-				}
-			}
-			done = append(done, message(*x))
-		}
-		return nil
+	var f flagged
+	err = p.change(ctx, id, func(d *doc) (err error) {
+		f, err = once(p, d, tok, "flags", func() (flagged, error) { return d.storeFlags(p, mbox, uids, op, flags, unless) })
+		return err
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	return done, failed, nil
+	return messages(f.Done), f.Failed, nil
+}
+
+type flagged struct {
+	Done   []store.ExportedMessage
+	Failed []store.UID
+}
+
+func (d *doc) storeFlags(p *plain, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (f flagged, err error) {
+	b, err := d.box(mbox)
+	if err != nil {
+		return f, err
+	}
+	seq := b.HighestModSeq + 1
+	for i := range b.Live {
+		x := &b.Live[i]
+		if !slices.Contains(uids, x.UID) {
+			continue
+		}
+		if unless != 0 && x.ModSeq > unless && p.bug != "stores unless changed all the same" {
+			f.Failed = append(f.Failed, x.UID)
+			continue
+		}
+		now, err := store.ApplyFlags(x.Flags, op, flags)
+		if err != nil {
+			return f, err
+		}
+		if !slices.Equal(now, x.Flags) {
+			x.Flags, x.ModSeq = now, seq
+			if p.bug != "changes without a ModSeq" {
+				b.HighestModSeq = seq
+			}
+		}
+		f.Done = append(f.Done, *x)
+	}
+	return f, nil
 }
 
 type transferred struct {
@@ -316,27 +327,32 @@ func (p *plain) Move(ctx context.Context, tok store.Token, id domicile.AccountID
 	return from, made, err
 }
 
-func (p *plain) Expunge(ctx context.Context, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {
-	err = p.change(ctx, id, func(d *doc) error {
-		b, err := d.box(mbox)
-		if err != nil {
-			return err
-		}
-		var list []store.ExportedMessage
-		for _, x := range b.Live {
-			if (uids == nil || slices.Contains(uids, x.UID)) && store.HasFlag(x.Flags, store.Deleted) {
-				list = append(list, x)
-				gone = append(gone, x.UID)
-			}
-		}
-		b.drop(list)
-		if p.bug == "uses UIDs again" && len(b.Live) > 0 {
-			b.UIDNext = b.Live[len(b.Live)-1].UID + 1
-		}
-		if p.bug != "keeps the bytes" {
-			d.sweep()
-		}
-		return nil
+func (p *plain) Expunge(ctx context.Context, tok store.Token, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {
+	err = p.change(ctx, id, func(d *doc) (err error) {
+		gone, err = once(p, d, tok, "expunge", func() ([]store.UID, error) { return d.expunge(p, mbox, uids) })
+		return err
 	})
 	return gone, err
+}
+
+func (d *doc) expunge(p *plain, mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {
+	b, err := d.box(mbox)
+	if err != nil {
+		return nil, err
+	}
+	var list []store.ExportedMessage
+	for _, x := range b.Live {
+		if (uids == nil || slices.Contains(uids, x.UID)) && store.HasFlag(x.Flags, store.Deleted) {
+			list = append(list, x)
+			gone = append(gone, x.UID)
+		}
+	}
+	b.drop(list)
+	if p.bug == "uses UIDs again" && len(b.Live) > 0 {
+		b.UIDNext = b.Live[len(b.Live)-1].UID + 1
+	}
+	if p.bug != "keeps the bytes" {
+		d.sweep()
+	}
+	return gone, nil
 }

@@ -34,6 +34,12 @@ func once[T any](p *plain, d *doc, tok store.Token, act string, do func() (T, er
 	return out, err
 }
 
+// onlyOnce is once for an act that returns nothing.
+func onlyOnce(p *plain, d *doc, tok store.Token, act string, do func() error) error {
+	_, err := once(p, d, tok, act, func() (int, error) { return 0, do() })
+	return err
+}
+
 func (p *plain) Forget(ctx context.Context, id domicile.AccountID, tok store.Token) error {
 	return p.swap(ctx, id, func(d *doc) error {
 		if u := d.Tokens[tok]; u != nil && u.Act != "deliver" {

@@ -42,6 +42,7 @@ var suite = []struct {
 	{"Find", find, false},
 	{"Since", since, true},
 	{"Tokens", tokens, true},
+	{"TokensOfAll", tokensOfAll, true},
 	{"TokensPrune", tokensPrune, false},
 	{"TokensAtOnce", tokensAtOnce, true},
 	{"Tables", tables, true},

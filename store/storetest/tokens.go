@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,9 +31,9 @@ func tokens(r *Rig) {
 
 	// A token outlives what it made, and a failed call leaves none.
 	inbox := r.Box(ann, "INBOX").ID
-	_, _, err = r.StoreFlags(ctx, ann, inbox, []store.UID{first.UID}, store.FlagsAdd, []string{"\\Deleted"}, 0)
+	_, _, err = r.StoreFlags(ctx, "", ann, inbox, []store.UID{first.UID}, store.FlagsAdd, []string{"\\Deleted"}, 0)
 	r.no(err)
-	_, err = r.Expunge(ctx, ann, inbox, nil)
+	_, err = r.Expunge(ctx, "", ann, inbox, nil)
 	r.no(err)
 	repeat(first, "INBOX")
 	_, err = r.Deliver(ann, "t2", "Nowhere", "x")
@@ -51,7 +52,7 @@ func tokens(r *Rig) {
 
 	made, err := r.CreateMailbox(ctx, "m1", ann, "New/Box", "")
 	r.no(err)
-	r.no(r.DeleteMailbox(ctx, ann, "New/Box"))
+	r.no(r.DeleteMailbox(ctx, "", ann, "New/Box"))
 	again, err := r.CreateMailbox(ctx, "m1", ann, "New/Box", "")
 	r.no(err)
 	r.same("mailbox", again, made)
@@ -77,6 +78,68 @@ func tokens(r *Rig) {
 	r.no(r.CreateAccount(ctx, "k", a))
 	r.is(domicile.Exist, r.CreateAccount(ctx, "k2", a))
 }
+
+// tokensOfAll says each act twice, with what others do in between: the second does nothing, and returns what the first did.
+func tokensOfAll(r *Rig) {
+	ann := r.Person("ann")
+	for range 2 {
+		r.MustDeliver(ann, "INBOX", "x", store.Deleted)
+	}
+	r.MustDeliver(ann, "INBOX", "x")
+	inbox := r.Box(ann, "INBOX")
+	flag := func(tok store.Token, op store.FlagOp, unless store.ModSeq) string {
+		done, failed, err := r.StoreFlags(ctx, tok, ann, inbox.ID, []store.UID{3}, op, []string{store.Seen}, unless)
+		r.no(err)
+		return fmt.Sprint(done, failed)
+	}
+	first := flag("f", store.FlagsAdd, inbox.HighestModSeq)
+	flag("", store.FlagsRemove, 0)
+	r.same("flags, and unless", flag("f", store.FlagsAdd, inbox.HighestModSeq), first)
+	r.same("stored once", r.List(ann, "INBOX")[2].Flags, []string{})
+
+	expunge := func() string {
+		gone, err := r.Expunge(ctx, "e", ann, inbox.ID, nil)
+		r.no(err)
+		return fmt.Sprint(gone)
+	}
+	r.same("expunged", expunge(), []store.UID{1, 2})
+	_, _, err := r.StoreFlags(ctx, "", ann, inbox.ID, []store.UID{3}, store.FlagsSet, []string{store.Deleted}, 0)
+	r.no(err)
+	r.Reopen()
+	r.same("expunged again", []any{expunge(), len(r.List(ann, "INBOX"))}, []any{[]store.UID{1, 2}, 1})
+
+	r.no(r.Subscribe(ctx, "s", ann, "Junk", false))
+	r.no(r.Subscribe(ctx, "", ann, "Junk", true))
+	r.no(r.Subscribe(ctx, "s", ann, "Junk", false))
+	r.same("subscribed", r.Box(ann, "Junk").Subscribed, true)
+
+	r.no(r.RenameMailbox(ctx, "i", ann, "INBOX", "Before"))
+	r.MustDeliver(ann, "INBOX", "new")
+	r.no(r.RenameMailbox(ctx, "i", ann, "INBOX", "Before"))
+	r.same("INBOX renamed once", []any{len(r.List(ann, "INBOX")), len(r.List(ann, "Before"))}, []any{1, 1})
+
+	again := func(name string) domicile.MailboxID {
+		made, err := r.CreateMailbox(ctx, "", ann, name, "")
+		r.no(err)
+		return made.ID
+	}
+	r.no(r.RenameMailbox(ctx, "r", ann, "Junk", "Spam"))
+	junk := again("Junk")
+	r.no(r.RenameMailbox(ctx, "r", ann, "Junk", "Spam"))
+	r.no(r.DeleteMailbox(ctx, "d", ann, "Spam"))
+	spam := again("Spam")
+	r.no(r.DeleteMailbox(ctx, "d", ann, "Spam"))
+	r.same("those of others stay", []any{r.Box(ann, "Junk").ID, r.Box(ann, "Spam").ID}, []any{junk, spam})
+	r.is(domicile.Invalid, r.DeleteMailbox(ctx, "r", ann, "Spam"))
+
+	r.is(domicile.NotExist, r.DeleteMailbox(ctx, "fails", ann, "Nowhere"))
+	r.no(r.DeleteMailbox(ctx, "fails", ann, "Spam"))
+	for _, err := range []error{r.Subscribe(ctx, tooLong, ann, "Junk", true), r.RenameMailbox(ctx, tooLong, ann, "Junk", "X"), r.DeleteMailbox(ctx, tooLong, ann, "Junk")} {
+		r.is(domicile.Invalid, err)
+	}
+}
+
+var tooLong = store.Token(strings.Repeat("t", store.MaxToken+1))
 
 func tokensPrune(r *Rig) {
 	ann := r.Person("ann")

@@ -1,4 +1,4 @@
-// Command bench measures domicile beside Dovecot, on one machine, in one run and in turn, and prints the tables of
+// Bench measures domicile beside Dovecot, on one machine, in one run and in turn, and prints the tables of
 // docs/PERFORMANCE.md. Timings decide nothing: it fails only where a server does not work.
 //
 //	go run ./tests/bench             all, some 25 minutes
@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -45,7 +46,7 @@ func main() {
 		o.rounds, o.big, o.accounts, o.most = 1, 2000, 2000, time.Second
 		flag.Parse() // what is said beside it counts
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := o.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -91,7 +92,7 @@ func (o options) run(ctx context.Context) (err error) {
 		b.servers = append(b.servers, peers...)
 	}
 	b.preface(made)
-	for _, part := range []func() error{b.inTurn, b.flushes, b.slowDisk, b.manyAccounts} {
+	for _, part := range []func() error{b.limits, b.inTurn, b.flushes, b.slowDisk, b.manyAccounts} {
 		if err := part(); err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func newOurs(ctx context.Context, dir, mailnode string, accounts int) (s *server
 	if err != nil {
 		return nil, 0, err
 	}
-	l, err := lab.Init(lab.InitOptions{Dir: dir, BasePort: min(port, 50000), Regions: []lab.RegionSpec{{Name: homeRegion, Country: "IE", Serves: []domicile.Country{"IE"}}}})
+	l, err := lab.Init(lab.InitOptions{Dir: dir, BasePort: port, Regions: []lab.RegionSpec{{Name: homeRegion, Country: "IE", Serves: []domicile.Country{"IE"}}}})
 	if err != nil {
 		return nil, 0, err
 	}

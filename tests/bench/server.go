@@ -24,6 +24,7 @@ type server struct {
 
 	command []string // starts it in the foreground
 	cmd     *exec.Cmd
+	ended   chan error
 	log     *os.File
 }
 
@@ -39,8 +40,10 @@ func (s *server) start(ctx context.Context, wrap ...string) (err error) {
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
+	s.ended = make(chan error, 1)
+	go func(cmd *exec.Cmd) { s.ended <- cmd.Wait() }(s.cmd)
 	for _, addr := range []string{s.imap, s.lmtp} {
-		if err := answers(ctx, addr); err != nil {
+		if err := s.answers(ctx, addr); err != nil {
 			s.stop()
 			return fmt.Errorf("%s: %w; see %s", s.name, err, s.log.Name())
 		}
@@ -49,7 +52,7 @@ func (s *server) start(ctx context.Context, wrap ...string) (err error) {
 }
 
 // answers waits until a server greets at addr.
-func answers(ctx context.Context, addr string) error {
+func (s *server) answers(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for {
@@ -63,6 +66,9 @@ func answers(ctx context.Context, addr string) error {
 			return nil
 		}
 		select {
+		case err := <-s.ended:
+			s.ended <- err
+			return fmt.Errorf("it ended: %w", err)
 		case <-ctx.Done():
 			return fmt.Errorf("nobody greets at %s: %w", addr, err)
 		case <-time.After(50 * time.Millisecond):
@@ -76,11 +82,9 @@ func (s *server) stop() error {
 		return nil
 	}
 	s.cmd.Process.Signal(syscall.SIGTERM)
-	ended := make(chan error, 1)
-	go func() { ended <- s.cmd.Wait() }()
 	var err error
 	select {
-	case <-ended:
+	case <-s.ended:
 	case <-time.After(30 * time.Second):
 		err = errors.New(s.name + " had to be killed")
 	}
@@ -110,12 +114,17 @@ func bytesOnDisk(dir string) (n int64, err error) {
 	return n, err
 }
 
-// freePort returns a port of loopback that nobody listened at.
+// ports hands out ports of loopback below those that Linux gives to connections by default: a server that starts again must find its own free.
+var ports = 20000 + os.Getpid()*64%8000
+
+// freePort returns the next port that nobody listens at.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for range 1000 {
+		ports++
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", ports))
+		if err == nil {
+			return ports, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, errors.New("no port is free")
 }

@@ -4,6 +4,7 @@ package disk
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -156,9 +157,13 @@ func fillDisk(t *testing.T, p *post, disk *faultfs.FS) {
 	}
 	for i, fault := range []faultfs.Fault{nil, full, nil} {
 		disk.SetFault(fault)
+		harness.Eventually(t, time.Minute, "the node to be ready, though nobody writes", func() bool { return fault != nil || p.ready(t) == "" })
 		err := p.send(t)
 		if fault == nil && err != nil || fault != nil && lab.Code(err)/100 != 4 {
 			t.Errorf("message %d, disk full: %v: %v", i+1, fault != nil, err)
+		}
+		if not := p.ready(t); not != "" && fault == nil || not != "disk" && fault != nil {
+			t.Errorf("message %d, disk full: %v: not ready: %q", i+1, fault != nil, not)
 		}
 	}
 	p.check(t)
@@ -195,15 +200,26 @@ func fillAll(t *testing.T, p *post, disk *faultfs.FS) {
 		n++
 		return create(fmt.Sprintf("again-%d", n)).Code == 0 && p.send(t) == nil
 	})
-	harness.Eventually(t, 30*time.Second, "the node to be ready", func() bool {
-		res, err := http.Get("http://" + p.c.Node(node).HTTP + "/readyz")
-		if err != nil {
-			return false
-		}
-		res.Body.Close()
-		return res.StatusCode == http.StatusOK
-	})
+	harness.Eventually(t, 30*time.Second, "the node to be ready", func() bool { return p.ready(t) == "" })
 	p.check(t)
+}
+
+// ready is what keeps the node from being ready, "" if nothing does.
+func (p *post) ready(t *testing.T) string {
+	t.Helper()
+	res, err := http.Get("http://" + p.c.Node(node).HTTP + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var h struct {
+		Ready bool
+		Not   []string
+	}
+	if err := json.NewDecoder(res.Body).Decode(&h); err != nil || h.Ready != (res.StatusCode == http.StatusOK) {
+		t.Fatalf("%+v, %s, %v", h, res.Status, err)
+	}
+	return strings.Join(h.Not, " ")
 }
 
 // verifyLog checks the log of the stopped node's folder.

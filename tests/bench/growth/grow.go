@@ -58,7 +58,7 @@ func messages(r *rig, n int) error {
 	return r.each([]step{
 		{"deliver", func(int) error { _, err := r.deliver(id, "INBOX"); return err }},
 		{"set a flag", func(int) error {
-			_, _, err := r.StoreFlags(ctx, id, box.ID, anyUID(), store.FlagsAdd, []string{`\Seen`}, 0)
+			_, _, err := r.StoreFlags(ctx, "", id, box.ID, anyUID(), store.FlagsAdd, []string{`\Seen`}, 0)
 			return err
 		}},
 		{"read a body", func(int) error { return r.read(id, all[rand.IntN(len(all))].ID) }},

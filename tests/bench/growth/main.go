@@ -1,4 +1,4 @@
-// Command growth measures what an operation of the store costs as an account, a mailbox or a node grows: at a hundredth, a tenth and all
+// Growth measures what an operation of the store costs as an account, a mailbox or a node grows: at a hundredth, a tenth and all
 // of the size, where flat columns are good news. It prints the tables of docs/PERFORMANCE.md.
 //
 //	go run ./tests/bench/growth -mailboxes 10000 -messages 1000000 -accounts 100000
@@ -32,21 +32,21 @@ func main() {
 	}
 	flag.Parse()
 	for _, s := range sizes {
-		if err := table(*dir, s.name, *s.most, s.grow); err != nil {
+		if err := table(*dir, s.name, *s.most, 2*time.Second, s.grow); err != nil {
 			fmt.Fprintln(os.Stderr, "growth:", err)
 			os.Exit(1)
 		}
 	}
 }
 
-// table grows a store to each size and prints one column for each.
-func table(dir, name string, most int, grow func(*rig, int) error) error {
+// table grows a store to each size and prints one column for each. An operation is repeated for so long, or a thousand times.
+func table(dir, name string, most int, repeat time.Duration, grow func(*rig, int) error) error {
 	if most == 0 {
 		return nil
 	}
 	var columns []*rig
 	for _, size := range []int{most / 100, most / 10, most} {
-		r, err := measured(dir, max(1, size), grow)
+		r, err := measured(dir, max(1, size), repeat, grow)
 		if err != nil {
 			return fmt.Errorf("%d %s: %w", size, name, err)
 		}
@@ -72,6 +72,7 @@ type rig struct {
 	store.Store
 	dir     string
 	size    int
+	repeat  time.Duration
 	figures []figure
 }
 
@@ -80,13 +81,13 @@ type figure struct{ name, value string }
 var ctx = context.Background()
 
 // measured makes a store, grows and measures it, and removes it.
-func measured(dir string, size int, grow func(*rig, int) error) (*rig, error) {
+func measured(dir string, size int, repeat time.Duration, grow func(*rig, int) error) (*rig, error) {
 	dir, err := os.MkdirTemp(dir, "growth")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	r := &rig{dir: dir, size: size}
+	r := &rig{dir: dir, size: size, repeat: repeat}
 	if err := keys.CreateRoot(filepath.Join(dir, "root.key")); err != nil {
 		return nil, err
 	}
@@ -102,15 +103,19 @@ func measured(dir string, size int, grow func(*rig, int) error) (*rig, error) {
 
 // open opens the store: the one line to change for another driver.
 func (r *rig) open() error {
-	secret, err := keys.LoadSecret(filepath.Join(r.dir, "root.key"), r.dir)
+	data := filepath.Join(r.dir, "data") // the root key lies outside of it
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return err
+	}
+	secret, err := keys.LoadSecret(filepath.Join(r.dir, "root.key"), data)
 	if err != nil {
 		return err
 	}
-	ring, err := keys.OpenRing(secret, filepath.Join(r.dir, "keys"))
+	ring, err := keys.OpenRing(secret, filepath.Join(data, "keys"))
 	if err != nil {
 		return err
 	}
-	r.Store, err = bolt.Open(bolt.Config{Dir: filepath.Join(r.dir, "store"), Region: "eu-ireland", Sealer: ring})
+	r.Store, err = bolt.Open(bolt.Config{Dir: filepath.Join(data, "store"), Region: "eu-ireland", Sealer: ring})
 	return err
 }
 

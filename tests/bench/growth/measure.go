@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// time notes the median time of an operation, of some that take two seconds at most, and what one allocates.
+// time notes the median time of an operation, of as many as the rig wants, and what one allocates.
 func (r *rig) time(name string, op func(i int) error) error {
 	var took []time.Duration
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	for begun, i := time.Now(), 0; i < 1000 && (i < 3 || time.Since(begun) < 2*time.Second); i++ {
+	for begun, i := time.Now(), 0; i < 1000 && (i < 3 || time.Since(begun) < r.repeat); i++ {
 		at := time.Now()
 		if err := op(i); err != nil {
 			return fmt.Errorf("%s: %w", name, err)

@@ -1,4 +1,4 @@
-// Command mailbench is a server-neutral load generator for mail stores.
+// Mailbench is a server-neutral load generator for mail stores.
 //
 // It speaks just enough IMAP4rev1, LMTP and SMTP, by hand, to be much cheaper
 // than any server it measures. Every sub-command prints one JSON object. It
