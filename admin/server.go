@@ -64,6 +64,7 @@ type Config struct {
 	Hash      func(password string) (string, error) // keys.HashPassword
 	Log       *slog.Logger                          // discarded if nil
 	Now       func() time.Time                      // time.Now if nil
+	Backups   Backups                               // nil where the node makes none
 	Clock     func(context.Context) error           // refuses (ClockUnsure) while Now cannot be relied on; nil = never
 	Undelete  time.Duration                         // how long the store keeps what was expunged; 0 = not at all
 }
@@ -122,6 +123,7 @@ func New(cfg Config) (*Server, error) {
 	s.orderRoutes()
 	s.auditRoutes()
 	s.queueRoutes()
+	s.backupRoutes()
 	s.http = &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: 10 * time.Second,

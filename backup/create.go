@@ -128,7 +128,7 @@ func (i Info) head() ([]byte, error) {
 // leftOut reports what a backup does not hold: the lock, and what is unfinished by definition.
 func leftOut(name string) bool {
 	base := filepath.Base(name)
-	return name == region.LockFile || name == "lost+found" || name == filepath.Join("store", "staging") ||
+	return name == region.LockFile || name == lineFile || name == "lost+found" || name == filepath.Join("store", "staging") ||
 		strings.HasPrefix(base, ".tmp-") || strings.HasPrefix(base, ".new-")
 }
 

@@ -1,4 +1,16 @@
-// Package backup copies the data folder of a stopped node into one sealed file, and puts it back: the first form of a backup.
+// Package backup copies a node's data folder, sealed, and puts it back: of a running node into a repository as it changes ([Mirror],
+// [RestoreFrom]), of a stopped one into one file ([Create], [Restore]).
+//
+// # A repository
+//
+// Everything in it hangs from the account keys and the data folder's secret, of which there is one copy, sealed under a key beside the root key that an
+// erasure replaces (keys.Root.RepositoryPeriod). A round copies what is new: what grows by its new bytes, as the segments of the store and the leaves of
+// the log, and the few other files whole. It runs each second, and before others are asked to cosign the log. A set is a base of the store's index and a list of what was there:
+// a restore begins with one, and goes on to the end of what was copied, or to a time. A line is the copy of one data folder; a restored folder begins another.
+//
+// A round ends at any step with a state that a crash of the node could have left: see Mirror. FORMATS has the bytes.
+//
+// # A file
 //
 // A backup opens in its own region alone. It is sealed under the key of its period (keys.Period), which lies beside the region's root
 // key, sealed under it, and not in the backup: whoever has the file without both reads nothing, and whoever has all three reads the
@@ -18,9 +30,8 @@
 // it has cosigned no newer log of this region (region.Node.Confirm); then every mailbox gets a new UIDVALIDITY, the
 // restoring becomes a leaf, and the mark goes ([Settle]).
 //
-// So this form moves a region to another machine, and brings back a machine that was lost while its node was stopped. A backup
-// from before the node served again is refused: not yet here are a backup of a running node, increments, a log that
-// catches up from its cosigners or an auditor's copy, and more than one copy in one file.
+// So a file moves a region to another machine, and brings back a machine that was lost while its node was stopped; from before the node served
+// again it is refused. A repository has all that others have cosigned, unless it was behind, and is refused then.
 //
 // # Bytes
 //

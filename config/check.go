@@ -45,6 +45,7 @@ func (n *Node) paths() map[string]*string {
 	return map[string]*string{
 		"data": &n.Data, "root_key": &n.RootKey, "signing_key": &n.SigningKey, "identity": &n.Identity, "names_key": &n.NamesKey,
 		"catalog.dir": &n.Catalog.Dir, "gossip.key_file": &n.Gossip.KeyFile, "disclosure.registry": &n.Disclosure.Registry,
+		"backup.dir": &n.Backup.Dir,
 	}
 }
 
@@ -97,6 +98,12 @@ func (c *checker) defaults() {
 	}
 	if n.Residence.Between == "" {
 		n.Residence.Between = defaultBetween
+	}
+	if n.Backup.Dir != "" && n.Backup.Every == "" {
+		n.Backup.Every = "24h"
+	}
+	if n.Backup.Dir != "" && n.Backup.Keep == "" {
+		n.Backup.Keep = "2160h"
 	}
 	for _, l := range n.limits() {
 		if *l.field == 0 {
@@ -264,7 +271,8 @@ func (c *checker) witness() {
 	for _, f := range []struct{ key, value string }{{"region", n.Region}, {"root_key", n.RootKey}, {"names_key", n.NamesKey},
 		{"rpc.inside", n.RPC.Inside}, {"gossip.inside", n.Gossip.Inside},
 		{"smtp.listen", n.SMTP.Listen}, {"lmtp.listen", n.LMTP.Listen},
-		{"submission.listen", n.Submission.Listen}, {"submissions.listen", n.Submissions.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"disclosure.registry", n.Disclosure.Registry}} {
+		{"submission.listen", n.Submission.Listen}, {"submissions.listen", n.Submissions.Listen}, {"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}, {"admin.listen", n.Admin.Listen}, {"disclosure.registry", n.Disclosure.Registry},
+		{"backup.dir", n.Backup.Dir}} {
 		if f.value != "" {
 			c.problem(f.key, "a witness belongs to no region and has none; remove it")
 		}
@@ -316,6 +324,7 @@ func (c *checker) region() {
 	} else if n.Has("store") {
 		c.problem("disclosure.registry", "is needed: the file of the authorities that this region believes; an empty one believes nobody")
 	}
+	c.backup(n.Backup)
 	if d, err := time.ParseDuration(n.Residence.CoolDown); err != nil || d < 0 {
 		c.problem("residence.cool_down", `must be a duration such as "336h"`)
 	} else if d < time.Hour && !n.Lab {
@@ -325,6 +334,30 @@ func (c *checker) region() {
 		c.problem("residence.between", `must be a duration such as "4320h"`)
 	} else if d < 24*time.Hour && !n.Lab {
 		c.problem("residence.between", "must be a day or more; only a lab may be quicker")
+	}
+}
+
+func (c *checker) backup(b Backup) {
+	n := c.node
+	if b.Dir == "" {
+		if b.Every != "" || b.Keep != "" {
+			c.problem("backup.dir", "is needed: the folder of the repository; without it there is no backup")
+		}
+		return
+	}
+	if !n.Has("store") {
+		c.problem("backup.dir", `needs the role "store": this node holds nothing that a backup is for`)
+	}
+	for _, f := range []struct{ key, with string }{{"data", n.Data}, {"root_key", n.RootKey}} {
+		if f.with != "" && (inside(b.Dir, f.with) || inside(f.with, b.Dir)) {
+			c.problem("backup.dir", "must lie outside %s, and not around it", f.key)
+		}
+	}
+	if d, err := time.ParseDuration(b.Every); err != nil || d < time.Second || d < time.Minute && !n.Lab {
+		c.problem("backup.every", `must be a duration of a minute at least, such as "24h"`)
+	}
+	if d, err := time.ParseDuration(b.Keep); err != nil || d < time.Second || d < 24*time.Hour && !n.Lab {
+		c.problem("backup.keep", `must be a duration of a day at least, such as "2160h"`)
 	}
 }
 

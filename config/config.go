@@ -56,6 +56,7 @@ type Node struct {
 	HTTP        HTTP       `toml:"http,omitempty"`  // health, readiness and metrics
 	Disclosure  Disclosure `toml:"disclosure,omitempty"`
 	Residence   Residence  `toml:"residence,omitempty"`
+	Backup      Backup     `toml:"backup,omitempty"` // of the whole node while it runs; needs "store"
 	Limits      Limits     `toml:"limits,omitempty"`
 	Log         Log        `toml:"log,omitempty"`
 }
@@ -158,6 +159,18 @@ type Residence struct {
 	CoolDown string `toml:"cool_down,omitempty"`
 	// Between is the time in which at most one change of a residence is approved. Default "4320h", 180 days.
 	Between string `toml:"between,omitempty"`
+}
+
+// Backup is the repository into which the node copies all that it holds, as it changes.
+type Backup struct {
+	// Dir is the repository's folder, made if absent: outside of Data, on another disk, and in the region. What is in it is sealed. Default:
+	// none, and the node makes no backup.
+	Dir string `toml:"dir,omitempty"`
+	// Every is how often a set is made from which a restore begins, a Go duration of a minute at least: between two sets all that changes is
+	// copied, too, so that more sets make a restore faster and not newer. Default "24h".
+	Every string `toml:"every,omitempty"`
+	// Keep is for how long back the mail of a time can be restored, a Go duration of a day at least. Default "2160h", 90 days.
+	Keep string `toml:"keep,omitempty"`
 }
 
 // Has reports whether the node has a role.

@@ -26,7 +26,7 @@ const (
 // it is destroyed nothing of the backups that were sealed under it can be read, neither of accounts that were erased
 // since nor of any other. Safe for concurrent use.
 type Period struct {
-	Name string    `json:"name"` // such as "2026-11-0f36d763"; its month is when it began
+	Name string    `json:"name"` // such as "2026-11-0f36d763", its month when it began, or "b-0f36d763", see RepositoryPeriod
 	Made time.Time `json:"made"`
 	Ends time.Time `json:"ends"` // destroyed from then on
 	key  []byte
@@ -123,8 +123,14 @@ func (r *Root) PeriodFor(now time.Time, keep time.Duration) (*Period, error) {
 	}
 	random := make([]byte, 4)
 	rand.Read(random)
+	return r.makePeriod(month+hex.EncodeToString(random), now, keep)
+}
+
+// makePeriod makes the key of a period that ends keep after this month does.
+func (r *Root) makePeriod(name string, now time.Time, keep time.Duration) (*Period, error) {
+	now = now.UTC().Truncate(time.Second)
 	next := time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC)
-	p := &Period{Name: month + hex.EncodeToString(random), Made: now, Ends: next.Add(keep), key: make([]byte, keySize)}
+	p := &Period{Name: name, Made: now, Ends: next.Add(keep), key: make([]byte, keySize)}
 	rand.Read(p.key)
 	data, err := r.sealPeriod(p)
 	if err != nil {

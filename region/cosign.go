@@ -97,6 +97,7 @@ func (n *Node) CosignNow(ctx context.Context, log *audit.Log) (int, error) {
 	if err != nil {
 		return 0, domicile.W("cosign", err)
 	}
+	n.beforeCosign()
 	all := n.cosigners()
 	results := make(chan error, len(all))
 	for who, vkey := range all {
@@ -117,6 +118,12 @@ func (n *Node) CosignNow(ctx context.Context, log *audit.Log) (int, error) {
 	return did, domicile.W("cosign", errors.Join(errs...))
 }
 
+func (n *Node) beforeCosign() {
+	if n.cfg.BeforeCosign != nil {
+		n.cfg.BeforeCosign()
+	}
+}
+
 // CosignBy has one other region cosign log as it is: from then on that region misses what is in it (see Confirm). Unavailable if it cannot be
 // reached now; Conflict if it knows a log that this one is not the continuation of.
 func (n *Node) CosignBy(ctx context.Context, log *audit.Log, who domicile.Region) error {
@@ -129,6 +136,7 @@ func (n *Node) CosignBy(ctx context.Context, log *audit.Log, who domicile.Region
 	if err != nil {
 		return domicile.W(op, err)
 	}
+	n.beforeCosign()
 	ctx, cancel := context.WithTimeout(ctx, cosignTimeout)
 	defer cancel()
 	return domicile.W(op, n.cosignBy(ctx, log, checkpoint, who, vkey))

@@ -31,6 +31,7 @@ type Config struct {
 	Seeds                         []string // literal host:port of some nodes' gossip
 	FrontLimits                   Limits   // of each mail front by itself; zero = 4096 open, 256 of one network, 600 new a minute
 	GossipKeys                    [][]byte // the first encrypts, all decrypt; 16, 24 or 32 bytes each
+	BeforeCosign                  func()   // called before others are asked to cosign this region's log: what they will know of is copied first; nil = nothing
 	Log                           *slog.Logger
 	Now                           func() time.Time // nil = time.Now
 }

@@ -15,12 +15,15 @@ import (
 )
 
 func (a *app) backupCommand() *cobra.Command {
-	group := &cobra.Command{Use: "backup", Short: "One sealed copy of a stopped node's data folder",
-		Long: `Copy the data folder of a stopped node into one sealed file, and put it back, in its own region only. It runs on the node's
-machine, as the node's user, without any network. What this form does not do yet is told in OPERATING.`,
-		Example: `  mailctl backup create --config /etc/domicile/node.toml --to monday.backup
-  mailctl backup restore monday.backup --config /etc/domicile/node.toml`}
-	group.AddCommand(a.backupCreate(), a.backupRestore(), a.backupShow())
+	group := &cobra.Command{Use: "backup", Short: "Sealed copies of a storing node: of one that runs, and of one that is stopped",
+		Long: `A node with [backup] in its configuration copies all that it holds into a repository, a folder, as it changes: create has it make a set
+there now, from which a restore can begin, and ls shows the sets. With --to, create copies the data folder of a stopped node into one sealed file,
+on the node's machine, as the node's user, without any network. restore puts either back, in its own region only.`,
+		Example: `  mailctl backup create
+  mailctl backup ls
+  mailctl backup restore /mnt/backup --config /etc/domicile/node.toml
+  mailctl backup create --config /etc/domicile/node.toml --to monday.backup`}
+	group.AddCommand(a.backupCreate(), a.backupList(), a.backupRestore(), a.backupShow())
 	return group
 }
 
@@ -46,14 +49,20 @@ func (a *app) backupCreate() *cobra.Command {
 	var conf, to string
 	var keep time.Duration
 	cmd := &cobra.Command{
-		Use:   "create --config node.toml --to F",
-		Short: "Copy the data folder of a stopped node into a sealed file",
-		Long: `Copy the data folder of a stopped node, sealed under the key of this month's period, which lies in the folder wraps beside the root key and
+		Use:   "create [--config node.toml --to F]",
+		Short: "Have a running node make a set, or copy a stopped one into a sealed file",
+		Long: `Without --to: have the running node make a set in its repository now. It needs the role operator, and is a leaf of the log.
+
+With --to: copy the data folder of a stopped node, sealed under the key of this month's period, which lies in the folder wraps beside the root key and
 not in the file. The first backup of a month begins a period, and says until when its backups can be read; each destroys the keys of the
 periods that have ended. That it was made is a leaf of the log, and in the copy.`,
-		Example: "  mailctl backup create --config /etc/domicile/node.toml --to /var/backups/eu-ireland.backup",
-		Args:    args(),
+		Example: `  mailctl backup create
+  mailctl backup create --config /etc/domicile/node.toml --to /var/backups/eu-ireland.backup`,
+		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if conf == "" && to == "" {
+				return a.makeSet(cmd)
+			}
 			if err := needs(cmd, "config", "to"); err != nil {
 				return err
 			}
@@ -107,15 +116,19 @@ func syncFolder(dir string) error {
 }
 
 func (a *app) backupRestore() *cobra.Command {
-	var conf string
+	var conf, when string
 	cmd := &cobra.Command{
-		Use:   "restore F --config node.toml",
+		Use:   "restore F --config node.toml [--at TIME]",
 		Short: "Put a backup into the empty data folder of the same node, in the same region",
-		Long: `Restore a backup. In another region, and at another node, it is refused (wrong_region); if that one's own log is here, the
+		Long: `Restore a backup: F is a file of backup create --to, or the folder of a repository, of which the newest state is taken, up to the last second before
+the node was lost. With --at it is the mail as it was at that time; the log, and what the region has promised others (names, residences, moves, orders, spent tokens, erased
+accounts) are never taken back. In another region, and at another node, it is refused (wrong_region); if that one's own log is here, the
 refusal is a leaf in it, with a receipt. The node then serves nothing until all who cosign its log have said that they
 know no newer one, and gives every mailbox a new UIDVALIDITY, so that mail programs read their mailboxes anew.`,
-		Example: "  mailctl backup restore /var/backups/eu-ireland.backup --config /etc/domicile/node.toml",
-		Args:    args("F"),
+		Example: `  mailctl backup restore /mnt/backup --config /etc/domicile/node.toml
+  mailctl backup restore /mnt/backup --config /etc/domicile/node.toml --at 2026-11-26T08:30:00Z
+  mailctl backup restore /var/backups/eu-ireland.backup --config /etc/domicile/node.toml`,
+		Args: args("F"),
 		RunE: func(cmd *cobra.Command, file []string) error {
 			if err := needs(cmd, "config"); err != nil {
 				return err
@@ -123,6 +136,12 @@ know no newer one, and gives every mailbox a new UIDVALIDITY, so that mail progr
 			n, err := backupNode(conf)
 			if err != nil {
 				return err
+			}
+			if info, err := os.Stat(file[0]); err == nil && info.IsDir() {
+				return a.restoreFrom(cmd, n, file[0], when)
+			}
+			if when != "" {
+				return usage(cmd, "--at needs the folder of a repository: a file is of one time")
 			}
 			f, err := os.Open(file[0])
 			if err != nil {
@@ -140,6 +159,7 @@ know no newer one, and gives every mailbox a new UIDVALIDITY, so that mail progr
 		},
 	}
 	cmd.Flags().StringVar(&conf, "config", "", "the node's configuration, a `file`")
+	cmd.Flags().StringVar(&when, "at", "", "the mail as it was at this `time`, such as 2026-11-26T08:30:00Z; needs a repository")
 	return cmd
 }
 

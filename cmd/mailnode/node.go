@@ -41,6 +41,7 @@ type node struct {
 	cert    atomic.Pointer[tls.Certificate] // for the fronts within TLS
 
 	// Nil for a witness.
+	root      *keys.Root
 	secret    *keys.Secret
 	audit     *audit.Log
 	journal   *region.Journal
@@ -49,6 +50,7 @@ type node struct {
 
 	// Nil on a node that holds no store.
 	store      store.Store
+	bolt       *bolt.Store // the same, for what only this driver has
 	storeStats func() bolt.Stats
 	registrar  *placement.Registrar
 	residence  *residence.Ledger
@@ -60,7 +62,8 @@ type node struct {
 	sending    *smtpd.Server // serves the submissions of this node's accounts that other nodes hand over
 	reading    *imapd.Home
 
-	cosigner *audit.Witness // of others' logs; nil on a node that is neither witness nor store
+	mirror   atomic.Pointer[backup.Mirror] // nil without a repository, or while it cannot be opened
+	cosigner *audit.Witness                // of others' logs; nil on a node that is neither witness nor store
 
 	net    *region.Node
 	fronts []front
@@ -106,7 +109,7 @@ func (n *node) build() error {
 	}
 	steps := []func() error{n.buildNetwork, n.buildCosigner}
 	if !n.cfg.Witness() {
-		steps = []func() error{n.buildBorder, n.recordFirst, n.buildNetwork, n.buildCosigner, n.buildStore, n.buildDirectory, n.buildQueue, n.buildCases, n.settleRestored}
+		steps = []func() error{n.buildBorder, n.recordFirst, n.buildNetwork, n.buildCosigner, n.buildStore, n.buildDirectory, n.buildQueue, n.buildCases, n.settleRestored, n.buildBackup}
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -137,7 +140,10 @@ func (n *node) open() error {
 
 // buildBorder opens the log, the journal and the guard that writes to both.
 func (n *node) buildBorder() (err error) {
-	if n.secret, err = keys.LoadSecret(n.cfg.RootKey, n.cfg.Data); err != nil {
+	if n.root, err = keys.LoadRoot(n.cfg.RootKey); err != nil {
+		return err
+	}
+	if n.secret, err = n.root.Open(n.cfg.Data); err != nil {
 		return err
 	}
 	n.audit, err = audit.Open(audit.Config{Dir: n.data("audit"), Origin: n.signer.Name(), Signer: n.signer, Sealer: n.secret.Box("audit"), Now: n.cfg.Now})
@@ -171,9 +177,9 @@ func (n *node) buildNetwork() error {
 	n.net, err = region.New(region.Config{
 		Node: domicile.Node(c.Name), Region: n.region(), Roles: c.Roles, Catalog: n.catalog.Load, Identity: identity, Guard: n.guard,
 		RPCListen: c.RPC.Listen, RPCAdvertise: c.RPC.Advertise, RPCInside: c.RPC.Inside, GossipInside: c.Gossip.Inside,
-		AdminAdvertise: adminAddress(c.Admin),
-		FrontLimits:    region.Limits{Open: int(c.Limits.Connections), OpenEach: int(c.Limits.PerNetwork), NewEachMinute: int(c.Limits.NewPerMinute)},
-		GossipListen:   c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log, Now: n.cfg.Now,
+		AdminAdvertise: adminAddress(c.Admin), BeforeCosign: n.copyFirst,
+		FrontLimits:  region.Limits{Open: int(c.Limits.Connections), OpenEach: int(c.Limits.PerNetwork), NewEachMinute: int(c.Limits.NewPerMinute)},
+		GossipListen: c.Gossip.Listen, GossipAdvertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds, GossipKeys: gossip, Log: n.log, Now: n.cfg.Now,
 	})
 	return err
 }
@@ -231,11 +237,18 @@ func (n *node) buildStore() error {
 	}
 	n.opened(s.Close)
 	if n.restored != nil {
-		if err := s.Renumber(context.Background()); err != nil {
+		erased, err := s.EraseKeyless(context.Background())
+		if err == nil {
+			err = s.Renumber(context.Background())
+		}
+		if err != nil {
 			return err
 		}
+		if erased > 0 {
+			n.log.Warn("accounts that were erased after the backup was made are erased again", "accounts", erased)
+		}
 	}
-	n.store, n.storeStats = s, s.Stats
+	n.store, n.bolt, n.storeStats = s, s, s.Stats
 	n.home = smtpd.NewHome(s, n.cfg.SMTP.MaxSize, n.log)
 	n.home.Count = n.counts.delivery
 	n.home.Register(n.net)

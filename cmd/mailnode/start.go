@@ -43,6 +43,9 @@ func (n *node) start(ctx context.Context) (ready, error) {
 		n.work.Go(func() { n.nameWatch().run(background) })
 		n.work.Go(func() { n.queue.Run(background) })
 		n.work.Go(func() { n.moves.Run(background) })
+		if n.cfg.Backup.Dir != "" {
+			n.work.Go(func() { n.keepBackup(background) })
+		}
 	}
 	if err = n.startSMTP(&at); err != nil {
 		return at, err
@@ -138,7 +141,11 @@ func (n *node) startAdmin() (string, error) {
 	if n.cfg.Admin.Listen == "" {
 		return "", nil
 	}
-	s, err := admin.New(admin.Config{Region: n.region(), Node: domicile.Node(n.cfg.Name), Network: n.net, Catalog: n.catalog.Load, Store: n.store,
+	var made admin.Backups
+	if n.cfg.Backup.Dir != "" {
+		made = backups{n}
+	}
+	s, err := admin.New(admin.Config{Region: n.region(), Backups: made, Node: domicile.Node(n.cfg.Name), Network: n.net, Catalog: n.catalog.Load, Store: n.store,
 		Directory: n.directory, Residence: n.residence, Moves: n.moves, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Queue: operatorsQueue{n.queue}, Hash: keys.HashPassword, Log: n.log, Now: n.cfg.Now, Clock: n.clock, Undelete: n.cfg.KeepExpunged()})
 	if err != nil {
 		return "", err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -70,6 +71,7 @@ type Store struct {
 	upkeep  sync.Mutex
 	stuck   map[uint32]bool // guarded by upkeep; segments that were compacted as far as damage lets them
 	cleaner *cleaner
+	retain  atomic.Uint64 // one more than the first segment that must stay; 0 = none must
 
 	tally tally
 	aside bool // the old index is, while Open makes a new one

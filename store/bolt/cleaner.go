@@ -139,7 +139,7 @@ func (s *Store) compactable(base uint64, all bool) (numbers []uint32, err error)
 				break
 			}
 			live := int64(readNumber(tx.root(bSegments).Get(number(uint64(info.Number)))))
-			if s.pins.pinned(info.Number) || s.stuck[info.Number] && !all {
+			if s.pins.pinned(info.Number) || s.retained(info.Number) || s.stuck[info.Number] && !all {
 				continue
 			}
 			if live*2 < info.Size || all && live < info.Size*9/10 {

@@ -1,0 +1,389 @@
+package backup
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"domicile"
+	"domicile/audit"
+	"domicile/keys"
+)
+
+// Segment is a file of the store's log: what of it is durable.
+type Segment struct {
+	Number uint32
+	Size   int64
+	Path   string
+}
+
+// Store is what a mirror needs of a store in use; store/bolt has it.
+type Store interface {
+	// Segments returns the files of the log, the oldest first. They grow at the end and never change otherwise.
+	Segments() []Segment
+	// Retain keeps the files from this number on from being removed.
+	Retain(from uint32)
+	// WithBase calls fn with a folder that, with the segments, is the whole store; it stays until fn returns.
+	WithBase(fn func(lsn uint64, dir string, segments []Segment) error) error
+}
+
+// MirrorConfig says whose data folder is mirrored, and with what it is in use.
+type MirrorConfig struct {
+	Node
+	Dir    string                  // the repository, made if absent; outside of the data folder
+	Box    *keys.Box               // of the folder's secret, for "backup"
+	Ring   *keys.Ring              // its account keys
+	Log    *audit.Log              // its log
+	Store  Store                   // its store
+	Others func(w io.Writer) error // writes what the node knows of others' logs, othersFile, which cannot be copied in use
+	Now    func() time.Time
+	Errs   *slog.Logger
+}
+
+// Mirror copies a running node's data folder into a repository as it changes. Safe for concurrent use; one for a repository.
+type Mirror struct {
+	cfg   MirrorConfig
+	vault *vault // of this line
+	line  string
+
+	setting sync.Mutex // one set at a time
+
+	mu      sync.Mutex // one round at a time; guards what follows
+	copied  map[uint32]int64
+	leaves  uint64 // that are copied
+	logFile string // the newest, with its size
+	logSize int64
+	keysAre keysHead
+	others  [32]byte // SHA-256 of what Others wrote last
+	files   map[string]fileState
+	behind  time.Time // since when rounds fail; zero: they do not
+	gap     bool      // segments may be missing: a restore needs a new set
+	failed  error     // of the last round
+	last    time.Time // when a round succeeded
+	newest  Set
+}
+
+const (
+	lineFile = "backup.line" // in a data folder: the line of the repository that mirrors it
+	lineDir  = "lines"
+	logMost  = 4 << 20 // bytes of a file of leaves after which the next is begun
+)
+
+// OpenMirror opens the repository, or makes one. The folder's line goes on; a folder that was restored begins a new one. WrongRegion if the repository
+// is another region's or node's.
+func OpenMirror(cfg MirrorConfig) (*Mirror, error) {
+	const op = "open the backup repository"
+	if err := openRepository(cfg.Node, cfg.Dir, cfg.Now()); err != nil {
+		return nil, domicile.W(op, err)
+	}
+	m := &Mirror{cfg: cfg}
+	cfg.Store.Retain(0)
+	line, err := os.ReadFile(filepath.Join(cfg.Data, lineFile))
+	if err == nil {
+		err = m.begin(string(line))
+		if domicile.KindOf(err) == domicile.Conflict {
+			cfg.Errs.Warn("backup: the repository is of another history than this data folder: a new line is begun", "error", err)
+		}
+	}
+	if errors.Is(err, os.ErrNotExist) || domicile.KindOf(err) == domicile.Conflict {
+		err = m.newLine()
+	}
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	if err := m.findGap(); err != nil {
+		return nil, domicile.W(op, err)
+	}
+	sets, err := Sets(cfg.Dir)
+	for _, s := range sets {
+		if s.Line == m.line {
+			m.newest = s
+		}
+	}
+	return m, domicile.W(op, err)
+}
+
+// newLine begins a line: its name is in the data folder before anything is in it.
+func (m *Mirror) newLine() error {
+	line := m.cfg.Now().UTC().Format(stampLayout)
+	f, err := os.CreateTemp(m.cfg.Data, tempMark+"*")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(line)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = errors.Join(os.Rename(f.Name(), filepath.Join(m.cfg.Data, lineFile)), syncDir(m.cfg.Data))
+	}
+	if err != nil {
+		return err
+	}
+	return m.begin(line)
+}
+
+// begin takes up a line where it was left. Conflict if the log in it is not this folder's.
+func (m *Mirror) begin(line string) error {
+	m.line, m.copied, m.files = line, map[uint32]int64{}, nil
+	m.leaves, m.logFile, m.logSize = 0, "", 0
+	m.vault = newVault(m.cfg.Dir, line, m.cfg.Node, m.cfg.Box)
+	names, err := m.vault.list("log")
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	m.logFile = names[len(names)-1]
+	e, err := m.vault.end(m.logFile)
+	if err != nil {
+		return err
+	}
+	r, err := m.vault.open(m.logFile)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	first, in := logFirst(m.logFile), &leafReader{in: r}
+	m.leaves, m.logSize = first, e.plain
+	var last []byte
+	for {
+		raw, _, err := in.next()
+		if err != nil {
+			return err
+		}
+		if raw == nil {
+			break
+		}
+		last, m.leaves = raw, m.leaves+1
+	}
+	return m.sameLog(last)
+}
+
+var errHistory = domicile.E("backup", domicile.Conflict, "the audit log is not the continuation of what was copied")
+
+// sameLog wants the last leaf that was copied in the log.
+func (m *Mirror) sameLog(last []byte) error {
+	if m.leaves > m.cfg.Log.Head().Size {
+		return errHistory
+	}
+	if last == nil {
+		return nil
+	}
+	stop := errors.New("seen")
+	err := m.cfg.Log.Leaves(m.leaves-1, func(_ uint64, raw []byte) error {
+		if !bytes.Equal(raw, last) {
+			return errHistory
+		}
+		return stop
+	})
+	if err == stop {
+		err = nil
+	}
+	return err
+}
+
+// Round copies all that is new, and returns when it is durable. What it leaves, at whatever step it ends, is a state of the node that a crash could have left.
+func (m *Mirror) Round() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	err := m.round()
+	now := m.cfg.Now()
+	switch m.failed = err; {
+	case err == nil:
+		m.last, m.behind = now, time.Time{}
+	case m.behind.IsZero():
+		m.behind = now
+	case now.Sub(m.behind) > patience: // the store's disk must not fill because this one is gone
+		m.cfg.Store.Retain(math.MaxUint32)
+		m.gap = true
+	}
+	return domicile.W("copy into the backup repository", err)
+}
+
+// patience is how long the store keeps what a repository out of reach has not got. After that a new set is made as soon as it is back.
+const patience = time.Hour
+
+// findGap looks whether segments were removed before they were copied, while nobody copied.
+func (m *Mirror) findGap() error {
+	names, err := m.vault.list("store/segments")
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	next, last := names[len(names)-1], uint32(0) // which may not be whole: the store must have it still, and all behind it
+	for _, s := range m.cfg.Store.Segments() {
+		if last = s.Number; segmentName(last) == next {
+			next = segmentName(last + 1)
+		}
+	}
+	m.gap = next != segmentName(last+1)
+	return nil
+}
+
+// round keeps an order. Leaves come before what they are about, as in the node, for which the store's sizes are taken first; keys after the store, whose
+// accounts they must open; files of the queue before the store, which names them.
+func (m *Mirror) round() error {
+	for _, step := range []func() error{m.copyOthers, m.copyFiles} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	segments := m.cfg.Store.Segments()
+	if err := m.copyLeaves(); err != nil {
+		return err
+	}
+	for _, s := range segments {
+		if err := m.copySegment(s); err != nil {
+			return err
+		}
+	}
+	m.cfg.Store.Retain(segments[len(segments)-1].Number)
+	return m.copyKeys()
+}
+
+// copyLeaves copies the leaves of the log that are not copied yet.
+func (m *Mirror) copyLeaves() error {
+	if m.cfg.Log.Head().Size == m.leaves {
+		return nil
+	}
+	var b bytes.Buffer
+	next := m.leaves
+	flush := func() error {
+		if b.Len() == 0 {
+			return nil
+		}
+		if m.logFile == "" || m.logSize > logMost {
+			m.logFile, m.logSize = fmt.Sprintf("log/%016x", m.leaves), 0
+		}
+		n := int64(b.Len())
+		if err := m.vault.extend(m.logFile, &b); err != nil {
+			return err
+		}
+		m.leaves, m.logSize = next, m.logSize+n
+		b.Reset()
+		return nil
+	}
+	err := m.cfg.Log.Copy(m.leaves, func(_ uint64, raw, private []byte) error {
+		for _, part := range [][]byte{raw, private} {
+			b.Write(binary.BigEndian.AppendUint32(nil, uint32(len(part))))
+			b.Write(part)
+		}
+		if next++; b.Len() < pieceSize {
+			return nil
+		}
+		return flush()
+	})
+	return errors.Join(err, flush())
+}
+
+// copySegment copies what is new of a segment.
+func (m *Mirror) copySegment(s Segment) error {
+	have, ok := m.copied[s.Number]
+	name := segmentName(s.Number)
+	if !ok {
+		e, err := m.vault.end(name)
+		if err != nil {
+			return err
+		}
+		have = e.plain
+	}
+	if have < s.Size {
+		f, err := os.Open(s.Path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := m.vault.extend(name, io.NewSectionReader(f, have, s.Size-have)); err != nil {
+			delete(m.copied, s.Number)
+			return err
+		}
+	}
+	m.copied[s.Number] = max(have, s.Size)
+	return nil
+}
+
+func segmentName(number uint32) string { return fmt.Sprintf("store/segments/%08x.seg", number) }
+
+// keysHead is the clear line of the copy of the account keys.
+type keysHead struct {
+	Period  string       `json:"period"`
+	Edition keys.Edition `json:"edition"`
+	Made    time.Time    `json:"made"`
+}
+
+const (
+	keysFile  = "account.keys"
+	keysMagic = "domicile-backup-keys-v1\n"
+	keysUse   = "repository"
+)
+
+// copyKeys copies the account keys when they are others. One copy serves all sets and lines. After an erasure it is sealed under a new key, and the old one
+// destroyed: no copy of the repository of before opens any more without the new one, which lacks the account.
+func (m *Mirror) copyKeys() error {
+	is := m.cfg.Ring.Edition()
+	if m.keysAre.Period == "" {
+		head, err := readKeysHead(m.cfg.Dir)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		m.keysAre = head
+	}
+	was, now := m.keysAre, m.cfg.Now().UTC().Truncate(time.Second)
+	if was.Edition == is && sameMonth(was.Made, now) {
+		return m.cfg.Root.DestroyRepositoryPeriods(was.Period) // a crash may have left one
+	}
+	var period *keys.Period
+	err := error(nil)
+	if was.Edition.Wrap == is.Wrap && sameMonth(was.Made, now) {
+		period, err = m.cfg.Root.Period(was.Period)
+	}
+	if period == nil && (err == nil || domicile.KindOf(err) == domicile.NotExist) {
+		period, err = m.cfg.Root.RepositoryPeriod(now, cmp.Or(m.cfg.Keep, defaultKeep))
+	}
+	if err != nil {
+		return err
+	}
+	head := keysHead{Period: period.Name, Edition: is, Made: now}
+	if err := writeKeys(m.cfg.Dir, head, period, m.cfg.Ring); err != nil {
+		return err
+	}
+	m.keysAre = head
+	return m.cfg.Root.DestroyRepositoryPeriods(head.Period)
+}
+
+func sameMonth(a, b time.Time) bool { return a.Format("2006-01") == b.Format("2006-01") }
+
+func (h keysHead) bytes() ([]byte, error) {
+	line, err := json.Marshal(h)
+	return append(append([]byte(keysMagic), line...), '\n'), err
+}
+
+// writeKeys replaces the copy of the account keys.
+func writeKeys(dir string, head keysHead, period *keys.Period, ring *keys.Ring) error {
+	clear, err := head.bytes()
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, tempMark+"*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(clear)
+	if err == nil {
+		var sealed io.WriteCloser
+		if sealed, err = period.SealTo(keysUse, f, clear); err == nil {
+			err = errors.Join(ring.CopyTo(sealed), sealed.Close())
+		}
+	}
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(f.Name(), filepath.Join(dir, keysFile)), syncDir(dir))
+}

@@ -1,0 +1,318 @@
+package tests
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"domicile/tests/harness"
+	"domicile/tests/scan"
+)
+
+// repository is a lab of which Ireland copies itself into a folder.
+type repository struct {
+	t         *testing.T
+	c         *harness.Cluster
+	dir       string
+	conf      string
+	data      string
+	passwords map[string]string
+}
+
+func newRepository(t *testing.T, more ...string) *repository {
+	t.Helper()
+	c := harness.New(t, append([]string{"--cool-down", "1s"}, harness.TwoRegions...)...)
+	r := &repository{t: t, c: c, dir: filepath.Join(c.Root, "repository"), conf: c.Path(c.Node(ieNode).Config), data: c.Path(c.Node(ieNode).Data), passwords: map[string]string{}}
+	f, err := os.OpenFile(r.conf, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(f, "\n[backup]\ndir = '%s'\n%s\n", r.dir, strings.Join(more, "\n"))
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.StartAll(t)
+	return r
+}
+
+func (r *repository) account(name string) {
+	r.t.Helper()
+	r.passwords[name] = r.c.Account(r.t, ireland, name+"@example.com", "IE")
+}
+
+func (r *repository) deliver(name, marker string) {
+	r.t.Helper()
+	r.c.Deliver(r.t, usNode, name+"@example.com", letter(marker, marker))
+}
+
+// create makes a set, and returns when it was made.
+func (r *repository) create() time.Time {
+	r.t.Helper()
+	got := r.c.Ctl(r.t, ireland, "operator", nil, "backup", "create")
+	made, err := time.Parse(time.RFC3339Nano, got.Get("made"))
+	if got.Code != 0 || err != nil {
+		r.t.Fatalf("backup create: %s", got)
+	}
+	return made
+}
+
+// restore puts a repository into an emptied data folder.
+func (r *repository) restore(dir string, more ...string) harness.Result {
+	r.t.Helper()
+	if err := os.RemoveAll(r.data); err != nil {
+		r.t.Fatal(err)
+	}
+	return r.c.Run(r.t, nil, append([]string{"backup", "restore", dir, "--config", r.conf, "--output", "json"}, more...)...)
+}
+
+func (r *repository) restored(dir string, more ...string) {
+	r.t.Helper()
+	if got := r.restore(dir, more...); got.Code != 0 {
+		said, _ := os.ReadFile(filepath.Join(filepath.Dir(r.conf), "node.log"))
+		r.t.Fatalf("restore: %s\n%s", got, said)
+	}
+}
+
+// inbox wants messages with these markers in an INBOX, in this order.
+func (r *repository) inbox(name string, want ...string) {
+	r.t.Helper()
+	got := r.c.Inbox(r.t, ireland, name+"@example.com", r.passwords[name])
+	if len(got) != len(want) {
+		r.t.Errorf("%s: %d messages, want %d", name, len(got), len(want))
+		return
+	}
+	for i, w := range want {
+		if !bytes.Contains(got[i], []byte(w)) {
+			r.t.Errorf("%s: message %d has no %q", name, i, w)
+		}
+	}
+}
+
+// upToDate waits until the repository has all that the node had when it was called.
+func (r *repository) upToDate() {
+	r.t.Helper()
+	since := time.Now()
+	harness.Eventually(r.t, time.Minute, "the repository to be up to date", func() bool {
+		var s struct {
+			Copied time.Time
+			Sets   []struct{ Made time.Time }
+		}
+		got := r.c.Ctl(r.t, ireland, "auditor", nil, "backup", "ls")
+		return got.Code == 0 && json.Unmarshal(got.Out, &s) == nil && s.Copied.After(since.Add(time.Second)) && len(s.Sets) > 0
+	})
+}
+
+// copyTo keeps the repository as it is, and the keys that lie beside the root key.
+func (r *repository) copyTo(name string) string {
+	r.t.Helper()
+	dir := filepath.Join(r.c.Root, name)
+	if err := os.CopyFS(dir, os.DirFS(r.dir)); err != nil {
+		r.t.Fatal(err)
+	}
+	return dir
+}
+
+func (r *repository) erase(name string) {
+	r.t.Helper()
+	for _, role := range []string{"operator", "legal"} {
+		if got := r.c.Ctl(r.t, ireland, role, nil, "account", "rm", name+"@example.com"); got.Code != 0 {
+			r.t.Fatalf("account rm as %s: %s", role, got)
+		}
+	}
+}
+
+// TestRepository: a running node is killed, its folder lost, and it comes back from its repository with all mail, and with all that it promised after the
+// set from which the restore begins: what moved away stays away, what was erased stays erased, spent tokens stay spent, and no UID means another message.
+func TestRepository(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t)
+	c := r.c
+	for _, name := range []string{"aoife", "ann", "bob"} {
+		r.account(name)
+		r.deliver(name, "markerearly")
+	}
+	validity := uidValidity(t, c.Node(ieNode).IMAP, "bob@example.com", r.passwords["bob"])
+	r.create()
+	early := r.copyTo("early")
+	between := time.Now().Add(50 * time.Millisecond)
+	time.Sleep(100 * time.Millisecond)
+
+	r.deliver("bob", "markerlate")
+	token := c.TreatyToken(t, "bob@example.com")
+	order := func() harness.Result {
+		return c.Ctl(t, ireland, "legal", nil, "order", "submit", "--token", token, "--target", "bob@example.com")
+	}
+	if got := order(); got.Code != 0 || got.Get("decision") != "execute" {
+		t.Fatalf("order: %s", got)
+	} else if got := c.Ctl(t, ireland, "legal", nil, "order", "produce", got.Get("case"), "--to", filepath.Join(c.Root, "production")); got.Code != 0 {
+		t.Fatalf("produce: %s", got)
+	}
+	r.erase("ann")
+	id := approvedFor(t, c, ireland, mover, "US")
+	harness.Eventually(t, time.Minute, "the move", func() bool { return string(moveOf(t, c, ireland, id).State) == "erased" })
+	r.upToDate()
+	c.Kill9(t, ieNode)
+
+	if found := readable(t, r.dir, "markerearly", "markerlate", "bob@example"); len(found) > 0 {
+		t.Errorf("the repository is readable: %v", found)
+	}
+	if got := r.restore(early); got.Code != 1 || got.Get("code") != "not_exist" {
+		t.Errorf("a copy from before an erasure, with all keys of now: %s", got)
+	}
+	whole := func(bob ...string) {
+		t.Helper()
+		c.Launch(t, ieNode)
+		c.Met(t, 3)
+		r.inbox("bob", bob...)
+		if now := uidValidity(t, c.Node(ieNode).IMAP, "bob@example.com", r.passwords["bob"]); now == validity {
+			t.Errorf("UIDVALIDITY is still %s", now)
+		}
+		if got := c.Ctl(t, ireland, "operator", nil, "account", "show", "ann@example.com"); got.Code == 0 {
+			t.Errorf("an erased account is back: %s", got)
+		}
+		if got := c.Ctl(t, ireland, "operator", nil, "account", "show", mover); got.Code == 0 {
+			t.Errorf("an account that moved away is back: %s", got)
+		}
+		if where := c.Ctl(t, ireland, "operator", nil, "account", "where", mover); where.Get("home") != string(usEast) {
+			t.Errorf("where: %s", where)
+		}
+		if got := c.Inbox(t, usEast, mover, r.passwords["aoife"]); len(got) == 0 {
+			t.Error("the account that moved has no mail")
+		}
+		if got := order(); got.Code != 3 || got.Get("refused") != "replayed" {
+			t.Errorf("a spent token: %s", got)
+		}
+		c.Deliver(t, ieNode, mover, letter("to the other region", "x"))
+		cosigned(t, c)
+	}
+	r.restored(r.dir)
+	whole("markerearly", "markerlate")
+	behind := r.copyTo("behind")
+	r.deliver("bob", "markerlast")
+	cosigned(t, c)
+	c.Halt(t, ieNode)
+	fsckFolder(t, c, r.data)
+
+	r.restored(behind)
+	if said, code := serveAlone(t, c, "no such words", func() { t.Error("it did not end") }); code != 1 || !strings.Contains(said, "log_rolled_back") {
+		t.Errorf("a repository that is behind what was cosigned: exit %d\n%s", code, said)
+	}
+	// A restore begins with the newest line that has a set.
+	if got := r.restore(r.dir, "--at", between.UTC().Format(time.RFC3339Nano)); got.Code != 1 || got.Get("code") != "not_exist" {
+		t.Errorf("a time of before the newest line: %s", got)
+	}
+	r.restored(r.dir)
+	whole("markerearly", "markerlate", "markerlast")
+}
+
+// TestRepositoryAt: the mail as it was at a time, with all promises of later.
+func TestRepositoryAt(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t)
+	c := r.c
+	for _, name := range []string{"aoife", "ann", "bob"} {
+		r.account(name)
+	}
+	r.deliver("bob", "markerone")
+	r.create()
+	r.deliver("bob", "markertwo")
+	time.Sleep(20 * time.Millisecond)
+	at := time.Now()
+	time.Sleep(20 * time.Millisecond)
+	r.deliver("bob", "markerthree")
+	r.erase("ann")
+	id := approvedFor(t, c, ireland, mover, "US")
+	harness.Eventually(t, time.Minute, "the move", func() bool { return string(moveOf(t, c, ireland, id).State) == "erased" })
+	r.upToDate()
+	c.Kill9(t, ieNode)
+	r.restored(r.dir, "--at", at.UTC().Format(time.RFC3339Nano))
+	c.Launch(t, ieNode)
+	c.Met(t, 3)
+	r.inbox("bob", "markerone", "markertwo")
+	for _, gone := range []string{"ann@example.com", mover} {
+		if got := c.Ctl(t, ireland, "operator", nil, "account", "show", gone); got.Code == 0 {
+			t.Errorf("%s is back: %s", gone, got)
+		}
+	}
+	r.deliver("bob", "markerfour")
+	r.inbox("bob", "markerone", "markertwo", "markerfour")
+
+	backupsAbroad(t, r)
+}
+
+// backupsAbroad tries the repository in the US.
+func backupsAbroad(t *testing.T, r *repository) {
+	t.Helper()
+	r.c.Halt(t, usNode)
+	got := r.c.Run(t, nil, "backup", "restore", r.dir, "--config", r.c.Path(r.c.Node(usNode).Config), "--receipts", r.c.Receipts(), "--output", "json")
+	if got.Code != 3 || got.Get("refused") != "wrong_region" || got.Get("receipt") == "" {
+		t.Errorf("in the US: %s", got)
+	}
+	r.c.Launch(t, usNode)
+}
+
+// TestRepositoryUnderKills: a node that is killed again and again while mail comes in and sets are made loses from its repository nothing that was there when it
+// was last up to date, and a lost folder comes back from it.
+func TestRepositoryUnderKills(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t, "every = '1s'")
+	r.account("bob")
+	var want []string
+	for i := range 5 {
+		for j := range 3 {
+			want = append(want, fmt.Sprintf("marker%d-%d", i, j))
+			r.deliver("bob", want[len(want)-1])
+		}
+		if i == 4 {
+			r.upToDate()
+		}
+		made := make(chan harness.Result, 1)
+		go func() { made <- r.c.Ctl(t, ireland, "operator", nil, "backup", "create") }()
+		time.Sleep(time.Duration(i*13) * time.Millisecond)
+		r.c.Kill9(t, ieNode)
+		<-made
+		if i < 4 {
+			r.c.Launch(t, ieNode)
+			r.c.Met(t, 3)
+		}
+	}
+	r.restored(r.dir)
+	r.c.Launch(t, ieNode)
+	r.c.Met(t, 3)
+	r.inbox("bob", want...)
+}
+
+// readable lists the files of a folder in which a word is found.
+func readable(t *testing.T, dir string, words ...string) (found []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		for _, w := range words {
+			if len(scan.Bytes(raw, w)) > 0 {
+				found = append(found, path+": "+w)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// fsckFolder finds nothing wrong.
+func fsckFolder(t *testing.T, c *harness.Cluster, data string) {
+	t.Helper()
+	got := c.Run(t, nil, "fsck", data, "--root-key", filepath.Join(c.Dir, "eu-ireland", "root.key"), "--pins", c.Path(c.Pins), "--output", "json")
+	if got.Code != 0 {
+		t.Errorf("fsck of a restored folder: %s", got)
+	}
+}
