@@ -136,6 +136,7 @@ func (m *Mirror) begin(line string) error {
 	m.line, m.copied, m.files = line, map[uint32]int64{}, nil
 	m.leaves, m.logFile, m.logSize = 0, "", 0
 	m.vault = newVault(m.cfg.Dir, line, m.cfg.Node, m.cfg.Box)
+	m.vault.own = true
 	names, err := m.vault.list("log")
 	if err != nil || len(names) == 0 {
 		return err
