@@ -139,6 +139,9 @@ func TestRepository(t *testing.T) {
 	}
 	validity := uidValidity(t, c.Node(ieNode).IMAP, "bob@example.com", r.passwords["bob"])
 	r.create()
+	if got := c.Run(t, nil, "backup", "show", r.dir, "--output", "json"); got.Code != 0 || got.Get("region") != "eu-ireland" || !strings.Contains(string(got.Out), `"made"`) {
+		t.Errorf("show: %s", got)
+	}
 	early := r.copyTo("early")
 	between := time.Now().Add(50 * time.Millisecond)
 	time.Sleep(100 * time.Millisecond)

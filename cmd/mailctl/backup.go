@@ -198,9 +198,12 @@ func (r *recorded) Unwrap() error { return r.error }
 
 func (a *app) backupShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show F", Short: "Show what a backup says of itself; nothing of it is proven before it is restored",
-		Example: "  mailctl backup show /var/backups/eu-ireland.backup", Args: args("F"),
+		Use: "show F", Short: "Show what a file or a repository says of itself; nothing of it is proven before it is restored",
+		Example: "  mailctl backup show /mnt/backup\n  mailctl backup show /var/backups/eu-ireland.backup", Args: args("F"),
 		RunE: func(_ *cobra.Command, file []string) error {
+			if info, err := os.Stat(file[0]); err == nil && info.IsDir() {
+				return a.showRepository(file[0])
+			}
 			f, err := os.Open(file[0])
 			if err != nil {
 				return &domicile.Error{Op: "backup show", Kind: domicile.Invalid, Err: err}
