@@ -133,19 +133,25 @@ func (s *Server) beginImport(ctx context.Context, who caller, in BeginImport) (I
 
 // importTarget finds an account into which mail may be brought: it rests here, and is not on its way elsewhere.
 func (s *Server) importTarget(ctx context.Context, who caller, address string) (store.Account, error) {
-	a, err := s.find(ctx, who, address)
-	if domicile.KindOf(err) == domicile.NotExist {
-		if addr, perr := placement.ParseAddress(address); perr == nil {
-			if loc, lerr := s.cfg.Directory.Resolve(ctx, addr); lerr == nil && loc.Home != s.cfg.Region {
-				return a, domicile.Refuse(who.call, domicile.WrongRegion, "house/home-imports", "the account's home is "+string(loc.Home)+
-					": its mail is brought in there, by that region's own operators"+s.adminOf(loc.Home))
-			}
-		}
-	}
+	a, err := s.findAtHome(ctx, who, address, "house/home-imports", "its mail is brought in there")
 	if err != nil {
 		return a, err
 	}
 	return a, importable(who, a)
+}
+
+// findAtHome is find, but for an account of another region a refusal that says what is done there, and by which rule.
+func (s *Server) findAtHome(ctx context.Context, who caller, address, rule, what string) (store.Account, error) {
+	a, err := s.find(ctx, who, address)
+	if domicile.KindOf(err) == domicile.NotExist {
+		if addr, perr := placement.ParseAddress(address); perr == nil {
+			if loc, lerr := s.cfg.Directory.Resolve(ctx, addr); lerr == nil && loc.Home != s.cfg.Region {
+				return a, domicile.Refuse(who.call, domicile.WrongRegion, rule, "the account's home is "+string(loc.Home)+
+					": "+what+", by that region's own operators"+s.adminOf(loc.Home))
+			}
+		}
+	}
+	return a, err
 }
 
 func importable(who caller, a store.Account) error {
@@ -199,13 +205,7 @@ func (s *Server) makeMailbox(ctx context.Context, who caller, in MakeMailbox) (I
 	if err != nil {
 		return ImportMailbox{}, err
 	}
-	b, err := s.cfg.Store.MailboxByName(ctx, a.ID, in.Name)
-	if domicile.KindOf(err) == domicile.NotExist {
-		b, err = s.cfg.Store.CreateMailbox(ctx, "", a.ID, in.Name, in.SpecialUse)
-		if domicile.KindOf(err) == domicile.Exist { // made by somebody else meanwhile
-			b, err = s.cfg.Store.MailboxByName(ctx, a.ID, in.Name)
-		}
-	}
+	b, _, err := s.mailbox(ctx, a.ID, in.Name, in.SpecialUse)
 	if err == nil && in.Subscribed && !b.Subscribed {
 		err = s.cfg.Store.Subscribe(ctx, "", a.ID, b.Name, true)
 	}
@@ -216,6 +216,20 @@ func (s *Server) makeMailbox(ctx context.Context, who caller, in MakeMailbox) (I
 		}
 	}
 	return ImportMailbox{Name: b.Name, SpecialUse: b.SpecialUse, Messages: b.Messages}, err
+}
+
+// mailbox returns a mailbox of an account, made if absent.
+func (s *Server) mailbox(ctx context.Context, id domicile.AccountID, name, use string) (b store.Mailbox, made bool, err error) {
+	b, err = s.cfg.Store.MailboxByName(ctx, id, name)
+	if domicile.KindOf(err) != domicile.NotExist {
+		return b, false, err
+	}
+	b, err = s.cfg.Store.CreateMailbox(ctx, "", id, name, use)
+	if domicile.KindOf(err) == domicile.Exist { // made by somebody else meanwhile
+		b, err = s.cfg.Store.MailboxByName(ctx, id, name)
+		return b, false, err
+	}
+	return b, err == nil, err
 }
 
 func (s *Server) knownImports(ctx context.Context, who caller, in KnownImports) (KnownKeys, error) {

@@ -66,6 +66,7 @@ type Config struct {
 	Now       func() time.Time                      // time.Now if nil
 	Backups   Backups                               // nil where the node makes none
 	Clock     func(context.Context) error           // refuses (ClockUnsure) while Now cannot be relied on; nil = never
+	Undelete  time.Duration                         // how long the store keeps what was expunged; 0 = not at all
 }
 
 // Server answers operators. Safe for concurrent use.
@@ -116,6 +117,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, intents: intents, removals: removals, importBook: book, importKeys: keys, mux: http.NewServeMux()}
 	s.accountRoutes()
 	s.importRoutes()
+	s.expungedRoutes()
 	s.residenceRoutes()
 	s.moveRoutes()
 	s.orderRoutes()

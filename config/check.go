@@ -17,6 +17,7 @@ const (
 	leastMaxSize    = 64 << 10
 	mostMaxSize     = 1 << 30
 	mostClockOffset = 720 * time.Hour
+	mostUndelete    = 720 * time.Hour
 	leastSegment    = 4 << 10
 	mostSegment     = 64 << 20
 	defaultCoolDown = "336h"
@@ -137,6 +138,7 @@ func (c *checker) check() {
 	c.roles()
 	c.clock()
 	c.segment()
+	c.undelete()
 	c.need("data", n.Data)
 	c.need("catalog.dir", n.Catalog.Dir)
 	if !genesisForm.MatchString(n.Catalog.Genesis) {
@@ -184,6 +186,15 @@ func (c *checker) segment() {
 		c.problem("store_segment", "must be from %d to %d bytes", leastSegment, mostSegment)
 	} else if !n.Lab {
 		c.problem("store_segment", "is for labs only: remove it")
+	}
+}
+
+func (c *checker) undelete() {
+	if c.node.Undelete == "" {
+		return
+	}
+	if d, err := time.ParseDuration(c.node.Undelete); err != nil || d < 0 || d > mostUndelete {
+		c.problem("undelete", `must be a duration such as "168h", at most 720h`)
 	}
 }
 

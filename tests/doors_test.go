@@ -123,6 +123,7 @@ func (d *doors) operators() []door {
 	for _, args := range [][]string{
 		{"account", "export", d.address, "--to", to, "--consent", "she said so"}, {"account", "show", d.address}, {"account", "ls"},
 		{"account", "passwd", d.address, "--password-stdin"}, {"account", "where", d.address}, {"account", "rm", d.address},
+		{"account", "expunged", d.address}, {"account", "undelete", d.address}, {"account", "purge", d.address, "--yes"},
 		{"residence", "declare", d.address, "--country", "US", "--evidence", "bank=US", "--evidence", "tax=US"}, {"residence", "ls"}, {"residence", "show", d.address},
 		{"audit", "tail"},
 	} {

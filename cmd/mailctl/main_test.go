@@ -106,6 +106,8 @@ func TestVerbs(t *testing.T) {
 		{"account quota a@example.com", "account/quota", `{"address":"a@example.com"}`, `{"quota":7}`},
 		{"account quota a@example.com --set 0", "account/quota", `{"address":"a@example.com","quota":0}`, `{"quota":0}`},
 		{"account abroad a@example.com refuse", "account/abroad", `{"address":"a@example.com","abroad":"refuse"}`, `{"abroad":"refuse"}`},
+		{"account expunged a@example.com", "account/expunged", `{"address":"a@example.com"}`, `{"keeps":"0s","messages":0}`},
+		{"account purge a@example.com --yes", "account/purge", `{"address":"a@example.com"}`, `{"messages":7,"bytes":9}`},
 		{"account where a@example.com", "account/where", `{"address":"a@example.com"}`, `{"home":"eu-ireland","why":"so"}`},
 		{"residence declare a@example.com --country DE --evidence bank=DE", "residence/declare", `{"address":"a@example.com","country":"DE","evidence":["bank=DE"]}`, `{"id":"x.1"}`},
 		{"residence reassign a@example.com --country DE", "residence/declare", `{"address":"a@example.com","country":"DE","evidence":null}`, `{"id":"x.1"}`},

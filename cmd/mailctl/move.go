@@ -109,6 +109,7 @@ func copied(v move.Info) string {
 const (
 	watchEvery = time.Second
 	watchTries = 30 // that a node may fail to answer, one after another
+	watchBegun = 5  // that a move may not be there yet: it begins a moment after the approval
 )
 
 func (a *app) moveWatch() *cobra.Command {
@@ -143,15 +144,17 @@ func (a *app) watch(ctx context.Context, id string, ask func(context.Context, st
 	if a.terminal() {
 		draw = a.bar()
 	}
-	for failed := 0; ; {
+	for failed, seen := 0, false; ; {
 		v, err := ask(ctx, id)
 		switch k := domicile.KindOf(err); {
 		case err == nil:
-			failed = 0
+			failed, seen = 0, true
 			if draw(v); v.Done || v.State == move.Cancelled || v.State == move.Abandoned {
 				return v, nil
 			}
 		case (k == domicile.Unavailable || k == domicile.Unknown) && failed < watchTries && ctx.Err() == nil:
+			failed++
+		case k == domicile.NotExist && !seen && failed < watchBegun && ctx.Err() == nil:
 			failed++
 		default:
 			return v, err

@@ -12,7 +12,7 @@ import (
 
 // watch asks on through failures that may pass, tells each change once, and ends with the move.
 func TestWatch(t *testing.T) {
-	gone := domicile.E("call", domicile.Unavailable, "restarting")
+	gone, absent := domicile.E("call", domicile.Unavailable, "restarting"), domicile.E("move", domicile.NotExist, "")
 	for _, c := range []struct {
 		name  string
 		seen  []any
@@ -24,13 +24,15 @@ func TestWatch(t *testing.T) {
 			"planned\ncopying, 5 of 10 bytes\nhanded-over\nserving\nerased\n"},
 		{"cancelled", []any{move.Frozen, move.Cancelled}, move.Cancelled, 0, "frozen\ncancelled\n"},
 		{"seen from the target", []any{move.Receiving, move.Abandoned}, move.Abandoned, 0, "receiving\nabandoned\n"},
-		{"no such move", []any{domicile.E("move", domicile.NotExist, "")}, "", domicile.NotExist, ""},
+		{"just approved", []any{absent, absent, move.Planned, move.Erased}, move.Erased, 0, "planned\nerased\n"},
+		{"gone behind it", []any{move.Planned, absent}, "", domicile.NotExist, "planned\n"},
+		{"no such move", []any{absent}, "", domicile.NotExist, ""},
 	} {
 		var out, errOut bytes.Buffer
 		a := &app{out: &out, errOut: &errOut, output: "text"}
 		next := 0
 		v, err := a.watch(t.Context(), "a1.1", func(context.Context, string) (move.Info, error) {
-			s := c.seen[next]
+			s := c.seen[min(next, len(c.seen)-1)]
 			next++
 			if err, failed := s.(error); failed {
 				return move.Info{}, err

@@ -231,7 +231,7 @@ func (n *node) buildStore() error {
 	}
 	n.ring = ring
 	n.opened(ring.Close)
-	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Now: n.cfg.Now, Log: n.log, SegmentSize: n.cfg.StoreSegment})
+	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Now: n.cfg.Now, Log: n.log, SegmentSize: n.cfg.StoreSegment, Undelete: n.cfg.KeepExpunged()})
 	if err != nil {
 		return err
 	}

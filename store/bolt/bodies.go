@@ -99,31 +99,28 @@ func (a account) chunk(d digest) (r chunkRecord, ok bool, err error) {
 
 func (a account) putChunk(d digest, r chunkRecord) { a.b.sub(bChunks).Put(d[:], r.encode()) }
 
-// addChunk names a chunk once more. One that the account has not is the one at the place.
+// addChunk names a chunk once more. It is the one at the place from now on, which was just written: an older copy of it may be damaged.
 func (a account) addChunk(d digest, at segment.Place) error {
 	r, ok, err := a.chunk(d)
-	if !ok {
-		r.place = at
-		a.b.tx.live(at, 1)
+	if ok {
+		a.b.tx.live(r.place, -1)
 	}
+	r.place = at
+	a.b.tx.live(at, 1)
 	r.refs++
 	a.putChunk(d, r)
 	return err
 }
 
-func (a account) dropChunk(d digest) error {
-	r, ok, err := a.chunk(d)
-	switch {
-	case err != nil || !ok:
-		return firstError(err, errDamaged)
-	case r.refs > 1:
+// dropChunk names a chunk once less. One whose record is damaged or lost keeps nobody from expunging what had it.
+func (a account) dropChunk(d digest) {
+	if r, _, _ := a.chunk(d); r.refs > 1 {
 		r.refs--
 		a.putChunk(d, r)
-	default:
+	} else {
 		a.b.tx.live(r.place, -1)
 		a.b.sub(bChunks).Delete(d[:])
 	}
-	return nil
 }
 
 // written is a chunk that is in the log, and that no body names yet.
@@ -188,19 +185,17 @@ func (a account) unref(m messageRecord) error {
 		a.putBody(m.ID, r)
 		return a.keepExpunged(m)
 	}
-	return a.dropBody(m.ID, r)
+	a.dropBody(m.ID, r)
+	return nil
 }
 
 // dropBody removes a body that nobody names; compaction reclaims its bytes.
-func (a account) dropBody(id domicile.MessageID, r bodyRecord) error {
+func (a account) dropBody(id domicile.MessageID, r bodyRecord) {
 	for _, d := range r.chunks {
-		if err := a.dropChunk(d); err != nil {
-			return err
-		}
+		a.dropChunk(d)
 	}
 	a.b.sub(bBodies).Delete([]byte(id))
 	a.b.tx.live(r.place, -1)
-	return nil
 }
 
 // live counts the bytes of each segment that something names.

@@ -70,6 +70,7 @@ type Store struct {
 
 	// upkeep serialises what runs beside the acts of callers: bases, compaction, checks.
 	upkeep  sync.Mutex
+	stuck   map[uint32]bool // guarded by upkeep; segments that were compacted as far as damage lets them
 	cleaner *cleaner
 	retain  atomic.Uint64 // one more than the first segment that must stay; 0 = none must
 
@@ -109,7 +110,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.step == nil {
 		cfg.step = func(_ string, do func() error) error { return do() }
 	}
-	s, began := &Store{cfg: cfg}, time.Now()
+	s, began := &Store{cfg: cfg, stuck: map[uint32]bool{}}, time.Now()
 	if err := s.open(); err != nil {
 		return nil, domicile.W(op, errors.Join(err, s.putBack()))
 	}

@@ -139,7 +139,7 @@ func (s *Store) compactable(base uint64, all bool) (numbers []uint32, err error)
 				break
 			}
 			live := int64(readNumber(tx.root(bSegments).Get(number(uint64(info.Number)))))
-			if s.pins.pinned(info.Number) || s.retained(info.Number) {
+			if s.pins.pinned(info.Number) || s.retained(info.Number) || s.stuck[info.Number] && !all {
 				continue
 			}
 			if live*2 < info.Size || all && live < info.Size*9/10 {
@@ -208,7 +208,10 @@ func (s *Store) compact(number uint32, stop <-chan struct{}, fast bool) error {
 		left = readNumber(tx.root(bSegments).Get(number64(number)))
 		return nil
 	})
-	if err != nil || left > 0 || s.pins.pinned(number) { // frames that are damaged stay where they are
+	if err == nil && left > 0 { // frames that are damaged stay where they are
+		s.stuck[number] = true
+	}
+	if err != nil || left > 0 || s.pins.pinned(number) {
 		return err
 	}
 	return s.log.Remove(number)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"domicile"
+	"domicile/store/segment"
 )
 
 // eraseKeys is how many entries of an erased account go in one act.
@@ -73,36 +74,29 @@ func (s *Store) finishErasure(ctx context.Context, id domicile.AccountID) error 
 	return nil
 }
 
-// eraseSome removes entries: the bodies, whose bytes are counted as dead, then all others, and at the end the mark.
+// eraseSome removes entries: the bodies, whose bytes are counted as dead, then all others, and at the end the mark. A record that is
+// damaged goes as well; the bytes it named stay counted.
 func (a account) eraseSome() (done bool, err error) {
 	tx, left := a.b.tx, eraseKeys
-	bodies := a.b.sub(bBodies)
-	err = bodies.ForEach(func(k, v []byte) error {
-		if left--; left < 0 {
-			return errStop
-		}
-		r, err := decodeBody(v)
-		if err == nil {
-			tx.live(r.place, -1)
-			bodies.Delete(k)
-		}
-		return err
-	})
-	chunks := a.b.sub(bChunks)
-	err = firstError(err, chunks.ForEach(func(k, v []byte) error {
-		if left--; left < 0 {
-			return errStop
-		}
-		r, err := decodeChunk(v)
-		if err == nil {
-			tx.live(r.place, -1)
-			chunks.Delete(k)
-		}
-		return err
-	}))
-	if err == nil {
-		left, err = a.eraseBlocks(left)
+	drop := func(b bucket, placeOf func(v []byte) segment.Place) {
+		b.ForEach(func(k, v []byte) error {
+			if left--; left < 0 {
+				return errStop
+			}
+			tx.live(placeOf(v), -1)
+			b.Delete(k)
+			return nil
+		})
 	}
+	drop(a.b.sub(bBodies), func(v []byte) segment.Place {
+		r, _ := decodeBody(v)
+		return r.place
+	})
+	drop(a.b.sub(bChunks), func(v []byte) segment.Place {
+		r, _ := decodeChunk(v)
+		return r.place
+	})
+	left, err = a.eraseBlocks(left)
 	if err != nil || left <= 0 {
 		return false, err
 	}

@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"domicile"
 	"domicile/store"
+	"domicile/store/segment"
 	"domicile/store/storetest"
 )
 
@@ -77,4 +79,38 @@ func TestSharing(t *testing.T) {
 	if left := alive(t, s); left > one*11/10 {
 		t.Errorf("%d bytes are left when only the other account's are named", left)
 	}
+}
+
+// A chunk that was damaged on disk is whole again once a message with the same bytes has come, for the old messages too.
+func TestSharedDamage(t *testing.T) {
+	r := storetest.New(t, open)
+	newPerson(r)
+	s := r.Store.(*Store)
+	text := noise(9, 300_000)
+	old := r.MustDeliver(person, "INBOX", text)
+	var at segment.Place
+	err := s.view(func(tx *txn) error {
+		a := s.accountIn(tx, person)
+		body, err := a.body(old.ID)
+		if err != nil {
+			return err
+		}
+		c, _, err := a.chunk(body.chunks[0])
+		at = c.place
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipByte(t, s.log.Path(at.Segment), int64(at.Offset+at.Length/2))
+	if _, err := r.ReadBody(person, old.ID); err == nil {
+		t.Fatal("the damage does not show")
+	}
+	fresh := r.MustDeliver(person, "INBOX", text)
+	for _, id := range []domicile.MessageID{fresh.ID, old.ID} {
+		if body, err := r.ReadBody(person, id); err != nil || body != text {
+			t.Fatalf("%s is not what was sent: %v", id, err)
+		}
+	}
+	flipByte(t, s.log.Path(at.Segment), int64(at.Offset+at.Length/2)) // for the check at the end
 }

@@ -56,9 +56,10 @@ func fileSize(path string) int64 {
 	return info.Size()
 }
 
-// catchUp puts the changes of the log behind an LSN, up to another, into a bbolt file that is not flushed yet.
+// catchUp puts the changes of the log behind an LSN, up to another, into a bbolt file that is not flushed yet. It fails if a frame is damaged: the old
+// file may have what that said.
 func (s *Store) catchUp(db *bbolt.DB, after, upTo uint64) (uint64, error) {
-	l := &loader{db: db}
+	l, damaged := &loader{db: db}, s.log.Damaged()
 	if err := l.begin(); err != nil {
 		return after, err
 	}
@@ -77,6 +78,9 @@ func (s *Store) catchUp(db *bbolt.DB, after, upTo uint64) (uint64, error) {
 		})
 		return err
 	})
+	if s.log.Damaged() > damaged {
+		err = errDamaged
+	}
 	if err != nil && err != errStop {
 		l.tx.Rollback()
 		return after, err

@@ -118,3 +118,39 @@ func TestShrinkFails(t *testing.T) {
 		}
 	}
 }
+
+// A new file that would lack what a damaged frame of the log says does not take the old one's place, which has it.
+func TestShrinkBesideDamage(t *testing.T) {
+	s, err := still(Config{Dir: t.TempDir(), Region: storetest.Region, Sealer: storetest.NewSealer("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	base, err := s.writeBase()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := s.Table("t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []string{"a", "b"} {
+		if err := table.Put(k, []byte(k)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.flushIndex()
+	frames := find(t, s, frameChange)
+	flip(t, s.cfg.Dir, frames[len(frames)-2].Place)
+	s.upkeep.Lock()
+	err = s.shrink(base)
+	s.upkeep.Unlock()
+	if err == nil {
+		t.Error("it was shrunk")
+	}
+	for _, k := range []string{"a", "b"} {
+		if v, ok, err := table.Get(k); !ok || string(v) != k {
+			t.Errorf("%s is %q, %v", k, v, err)
+		}
+	}
+}

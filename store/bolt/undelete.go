@@ -62,20 +62,16 @@ func (a account) openExpunged(id domicile.MessageID, raw []byte) (r messageRecor
 	return r, time.UnixMilli(int64(readNumber(raw[:8]))).UTC(), err
 }
 
-// dropExpunged removes a message for good.
-func (a account) dropExpunged(id domicile.MessageID) error {
+// dropExpunged removes a message for good. A damaged or lost record of its body keeps nobody from going on: Repair counts anew what that named.
+func (a account) dropExpunged(id domicile.MessageID) {
 	b := a.b.sub(bExpunged)
-	raw := b.Get([]byte(id))
-	if len(raw) < 8 {
-		return nil
+	if raw := b.Get([]byte(id)); len(raw) >= 8 {
+		a.b.tx.root(bDue).Delete(dueKey(raw[:8], a.id, id))
 	}
-	a.b.tx.root(bDue).Delete(dueKey(raw[:8], a.id, id))
 	b.Delete([]byte(id))
-	r, err := a.body(id)
-	if err != nil {
-		return err
+	if r, _ := a.body(id); r.refs == 0 {
+		a.dropBody(id, r)
 	}
-	return a.dropBody(id, r)
 }
 
 // Expunged opens records outside of the snapshot.
@@ -187,7 +183,7 @@ func (s *Store) Purge(ctx context.Context, acct domicile.AccountID) error {
 				return nil
 			})
 			for _, id := range ids {
-				err = firstError(err, a.dropExpunged(id))
+				a.dropExpunged(id)
 			}
 			n = len(ids)
 			return err
@@ -217,7 +213,7 @@ func (s *Store) purgeDue(stop <-chan struct{}) error {
 				tx.root(bDue).Delete(k)
 				acct, id, ok := parseDue(k)
 				if a := s.accountIn(tx, acct); ok && a.b.sub(bExpunged).Get([]byte(id)) != nil {
-					err = firstError(err, a.dropExpunged(id))
+					a.dropExpunged(id)
 				}
 			}
 			n = len(keys)

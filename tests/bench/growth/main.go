@@ -103,15 +103,19 @@ func measured(dir string, size int, repeat time.Duration, grow func(*rig, int) e
 
 // open opens the store: the one line to change for another driver.
 func (r *rig) open() error {
-	secret, err := keys.LoadSecret(filepath.Join(r.dir, "root.key"), r.dir)
+	data := filepath.Join(r.dir, "data") // the root key lies outside of it
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return err
+	}
+	secret, err := keys.LoadSecret(filepath.Join(r.dir, "root.key"), data)
 	if err != nil {
 		return err
 	}
-	ring, err := keys.OpenRing(secret, filepath.Join(r.dir, "keys"))
+	ring, err := keys.OpenRing(secret, filepath.Join(data, "keys"))
 	if err != nil {
 		return err
 	}
-	r.Store, err = bolt.Open(bolt.Config{Dir: filepath.Join(r.dir, "store"), Region: "eu-ireland", Sealer: ring})
+	r.Store, err = bolt.Open(bolt.Config{Dir: filepath.Join(data, "store"), Region: "eu-ireland", Sealer: ring})
 	return err
 }
 
