@@ -3,6 +3,7 @@ package backup
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"domicile"
@@ -56,7 +58,8 @@ type Mirror struct {
 	vault *vault // of this line
 	line  string
 
-	setting sync.Mutex // one set at a time
+	setting sync.Mutex  // one set at a time
+	caught  atomic.Bool // the last round copied all that was new
 
 	mu      sync.Mutex // one round at a time; guards what follows
 	copied  map[uint32]int64
@@ -136,6 +139,7 @@ func (m *Mirror) begin(line string) error {
 	m.line, m.copied, m.files = line, map[uint32]int64{}, nil
 	m.leaves, m.logFile, m.logSize = 0, "", 0
 	m.vault = newVault(m.cfg.Dir, line, m.cfg.Node, m.cfg.Box)
+	m.vault.own = true
 	names, err := m.vault.list("log")
 	if err != nil || len(names) == 0 {
 		return err
@@ -189,11 +193,17 @@ func (m *Mirror) sameLog(last []byte) error {
 	return err
 }
 
-// Round copies all that is new, and returns when it is durable. What it leaves, at whatever step it ends, is a state of the node that a crash could have left.
-func (m *Mirror) Round() error {
+// CaughtUp says whether the last round copied all that was new, so that the next one is short.
+func (m *Mirror) CaughtUp() bool { return m.caught.Load() }
+
+// Round copies all that is new, and returns when it is durable, or soon after ctx ends. What it leaves, at whatever step it ends, is a state of the node that a crash could have left.
+func (m *Mirror) Round(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	err := m.round()
+	err := m.round(ctx)
+	if ctx.Err() == nil { // else it is as far behind as it was
+		m.caught.Store(err == nil)
+	}
 	now := m.cfg.Now()
 	switch m.failed = err; {
 	case err == nil:
@@ -228,7 +238,7 @@ func (m *Mirror) findGap() error {
 
 // round keeps an order. Leaves come before what they are about, as in the node, for which the store's sizes are taken first; keys after the store, whose
 // accounts they must open; files of the queue before the store, which names them.
-func (m *Mirror) round() error {
+func (m *Mirror) round(ctx context.Context) error {
 	for _, step := range []func() error{m.copyOthers, m.copyFiles} {
 		if err := step(); err != nil {
 			return err
@@ -240,6 +250,9 @@ func (m *Mirror) round() error {
 	}
 	for _, s := range segments {
 		if err := m.copySegment(s); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 	}

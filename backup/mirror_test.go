@@ -183,14 +183,14 @@ func TestMirror(t *testing.T) {
 	}
 	u.store.sizes = append(u.store.sizes, 0)
 	u.happen(1)
-	if err := m.Round(); err != nil {
+	if err := m.Round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if u.store.retain != 2 {
 		t.Errorf("segments from %d stay, want 2", u.store.retain)
 	}
 	before := size(t, u.repo)
-	if err := m.Round(); err != nil {
+	if err := m.Round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if after := size(t, u.repo); after != before {
@@ -203,7 +203,7 @@ func TestMirror(t *testing.T) {
 	}
 	os.Remove(filepath.Join(u.n.Data, "outbound/q0"))
 	m = u.open()
-	if err := m.Round(); err != nil {
+	if err := m.Round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	got, err := u.restored(u.repo)
@@ -258,7 +258,7 @@ func TestMirrorFails(t *testing.T) {
 			t.Fatalf("step %d: what was there before does not restore: %v", at, err)
 		}
 		u.happen(2)
-		if m = u.open(); m.Round() != nil {
+		if m = u.open(); m.Round(t.Context()) != nil {
 			t.Fatalf("step %d: the next round failed", at)
 		}
 		got, err := u.restored(u.repo)
@@ -291,7 +291,7 @@ func TestMirrorErases(t *testing.T) {
 	if err := u.ring.DestroyAccountKey("a2"); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Round(); err != nil {
+	if err := m.Round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	_, err = u.restored(old)
@@ -315,7 +315,7 @@ func TestMirrorDamaged(t *testing.T) {
 	m := u.open()
 	for i := range 3 {
 		u.happen(i)
-		if err := m.Round(); err != nil {
+		if err := m.Round(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -396,7 +396,7 @@ func TestMirrorGap(t *testing.T) {
 	m.vault.step = func(string, func() error) error { return errors.New("out of reach") }
 	for i := range 3 {
 		u.happen(i + 1)
-		if m.Round() == nil {
+		if m.Round(t.Context()) == nil {
 			t.Fatal("it is out of reach, and nobody said so")
 		}
 		if kept := u.store.retain == 1; kept != (i < 2) {
@@ -405,7 +405,7 @@ func TestMirrorGap(t *testing.T) {
 		u.now = u.now.Add(40 * time.Minute)
 	}
 	m.vault.step = run
-	if m.Round() != nil || !m.Newest().IsZero() {
+	if m.Round(t.Context()) != nil || !m.Newest().IsZero() {
 		t.Error("it goes on as if nothing had been missed")
 	}
 	if _, err := m.Make(t.Context(), nil); err != nil || m.Newest().IsZero() {
@@ -439,4 +439,47 @@ func FuzzRepository(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestMirrorTorn: what a power cut left behind the end of a file is cut off, or not read, and what is damaged before it is not taken for that.
+func TestMirrorTorn(t *testing.T) {
+	u := newInUse(t)
+	m := u.open()
+	u.happen(0)
+	if _, err := m.Make(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	for i, torn := range []string{"\x00\x00", "\x00\x00\x00\x40half a piece", "\x00\x00\x00\x20" + strings.Repeat("\x00", 32), strings.Repeat("\x00", 5000)} {
+		for _, name := range []string{"store/segments/00000001.seg", m.logFile} {
+			f, err := os.OpenFile(m.vault.path(name), os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteString(torn); err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+		}
+		got, err := u.restored(u.repo)
+		if err != nil {
+			t.Fatalf("torn %d: %v", i, err)
+		}
+		u.same(got)
+		u.happen(i + 1)
+		if m = u.open(); m.Round(t.Context()) != nil {
+			t.Fatalf("torn %d: it does not go on", i)
+		}
+		if got, err = u.restored(u.repo); err != nil {
+			t.Fatalf("torn %d, and went on: %v", i, err)
+		}
+		u.same(got)
+	}
+	if !m.CaughtUp() {
+		t.Error("all is copied")
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if m.Round(ended) == nil {
+		t.Error("it does not end")
+	}
 }

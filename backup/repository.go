@@ -122,7 +122,7 @@ func newVault(dir, line string, n Node, box *keys.Box) *vault {
 		bind: "domicile backup v1\x00" + string(n.Region) + "\x00" + string(n.Name) + "\x00" + line}
 }
 
-// list returns the files below a folder, by name. What was not finished is removed.
+// list returns the files below a folder, by name, without what is not finished; its owner removes that.
 func (v *vault) list(folder string) (names []string, err error) {
 	err = filepath.WalkDir(v.path(folder), func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -133,7 +133,10 @@ func (v *vault) list(folder string) (names []string, err error) {
 		}
 		name, err := filepath.Rel(v.dir, path)
 		if strings.HasPrefix(d.Name(), tempMark) {
-			return errors.Join(err, os.Remove(path))
+			if v.own {
+				err = errors.Join(err, os.Remove(path))
+			}
+			return err
 		}
 		names = append(names, filepath.ToSlash(name))
 		return err

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,10 +38,12 @@ func (m *Mirror) Make(ctx context.Context, private map[string]string) (Set, erro
 		return Set{}, domicile.W(op, err)
 	}
 	var man manifest
-	if err := m.cfg.Store.WithBase(func(lsn uint64, dir string, segments []Segment) error { return m.copyBase(&man, lsn, dir, segments) }); err != nil {
+	if err := m.cfg.Store.WithBase(func(lsn uint64, dir string, segments []Segment) error {
+		return m.copyBase(ctx, &man, lsn, dir, segments)
+	}); err != nil {
 		return Set{}, domicile.W(op, err)
 	}
-	if err := m.Round(); err != nil { // what the base names, and the leaf
+	if err := m.Round(ctx); err != nil { // what the base names, and the leaf
 		return Set{}, domicile.W(op, err)
 	}
 	set, err := m.putSet(man)
@@ -51,7 +54,7 @@ func (m *Mirror) Make(ctx context.Context, private map[string]string) (Set, erro
 }
 
 // copyBase copies a base that is not in the line yet.
-func (m *Mirror) copyBase(man *manifest, lsn uint64, dir string, segments []Segment) error {
+func (m *Mirror) copyBase(ctx context.Context, man *manifest, lsn uint64, dir string, segments []Segment) error {
 	*man = manifest{Format: 1, Base: fmt.Sprintf("store/base/%016x", lsn), Files: map[string]int64{}, Segments: map[uint32]int64{}}
 	for _, s := range segments {
 		man.Segments[s.Number] = s.Size
@@ -60,7 +63,7 @@ func (m *Mirror) copyBase(man *manifest, lsn uint64, dir string, segments []Segm
 	v.step = m.vault.step
 	files, err := os.ReadDir(dir)
 	for _, d := range files {
-		if err != nil {
+		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
 		info, ierr := d.Info()

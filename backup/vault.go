@@ -29,6 +29,7 @@ type vault struct {
 	box  *keys.Box
 	bind string                                   // region, node and line
 	ends map[string]end                           // of the files that this process has extended
+	own  bool                                     // nobody else writes here
 	step func(name string, do func() error) error // does it; a test has it fail, before or after
 }
 

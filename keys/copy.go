@@ -98,3 +98,18 @@ func parseCopy(rd io.Reader) (secret []byte, list map[domicile.AccountID][]byte,
 	}
 	return head[len(copyHeader):], list, nil
 }
+
+// ForgetCopy destroys the wrapping key of a folder that RestoreCopy made and that nobody uses: its account keys cannot be opened any more. Those of other
+// folders stay.
+func (r *Root) ForgetCopy(dir string) error {
+	const op = "forget a copy of the account keys"
+	s, err := r.Open(dir)
+	if err != nil {
+		return domicile.W(op, err)
+	}
+	b, err := openBook(filepath.Join(dir, ringName, bookName))
+	if err != nil {
+		return domicile.W(op, err)
+	}
+	return domicile.W(op, errors.Join(b.file.Close(), s.wrapping().destroy(func(number uint64) bool { return number == b.number })))
+}

@@ -17,6 +17,8 @@
 // the data folder reads anything of any account any more. A backup holds the account keys, sealed under the key of its
 // period, and can be read until that is destroyed.
 //
+// A repository of backups has one copy of the account keys, sealed under a period key of its own, which every erasure replaces (Root.RepositoryPeriod).
+//
 // What solid state disks and copy-on-write file systems keep of an overwritten file is out of this package's reach, and so is a
 // snapshot of the folder wraps. It is some kilobytes: keep it on a file system that overwrites in place, of which no
 // snapshots or backups are made, where that matters.

@@ -204,3 +204,57 @@ func FuzzPeriod(f *testing.F) {
 		}
 	})
 }
+
+// TestForgetCopy: a copy of a folder that is no longer wanted cannot be opened, and the folder itself can.
+func TestForgetCopy(t *testing.T) {
+	dir := t.TempDir()
+	if err := CreateRoot(filepath.Join(dir, "root.key")); err != nil {
+		t.Fatal(err)
+	}
+	root, err := LoadRoot(filepath.Join(dir, "root.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(name string) (*Ring, error) {
+		data := filepath.Join(dir, name)
+		if err := os.MkdirAll(data, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		secret, err := root.Open(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return OpenRing(secret, filepath.Join(data, "keys"))
+	}
+	ring, err := open("data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ring.CreateAccountKey("a1"); err != nil {
+		t.Fatal(err)
+	}
+	var all bytes.Buffer
+	if err := ring.CopyTo(&all); err != nil {
+		t.Fatal(err)
+	}
+	ring.Close()
+	if err := os.Mkdir(filepath.Join(dir, "copy"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := root.RestoreCopy(filepath.Join(dir, "copy"), &all); err != nil {
+		t.Fatal(err)
+	}
+	if err := root.ForgetCopy(filepath.Join(dir, "copy")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open("copy"); err == nil {
+		t.Error("the copy still opens")
+	}
+	if ring, err = open("data"); err != nil {
+		t.Fatal(err)
+	}
+	defer ring.Close()
+	if _, err := ring.SealRecord("a1", nil, nil); err != nil {
+		t.Error(err)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"domicile/lab"
 	"domicile/tests/harness"
 	"domicile/tests/scan"
 )
@@ -138,6 +139,9 @@ func TestRepository(t *testing.T) {
 	}
 	validity := uidValidity(t, c.Node(ieNode).IMAP, "bob@example.com", r.passwords["bob"])
 	r.create()
+	if got := c.Run(t, nil, "backup", "show", r.dir, "--output", "json"); got.Code != 0 || got.Get("region") != "eu-ireland" || !strings.Contains(string(got.Out), `"made"`) {
+		t.Errorf("show: %s", got)
+	}
 	early := r.copyTo("early")
 	between := time.Now().Add(50 * time.Millisecond)
 	time.Sleep(100 * time.Millisecond)
@@ -225,6 +229,8 @@ func TestRepositoryAt(t *testing.T) {
 	at := time.Now()
 	time.Sleep(20 * time.Millisecond)
 	r.deliver("bob", "markerthree")
+	r.upToDate()
+	one(r, at)
 	r.erase("ann")
 	id := approvedFor(t, c, ireland, mover, "US")
 	harness.Eventually(t, time.Minute, "the move", func() bool { return string(moveOf(t, c, ireland, id).State) == "erased" })
@@ -243,6 +249,26 @@ func TestRepositoryAt(t *testing.T) {
 	r.inbox("bob", "markerone", "markertwo", "markerfour")
 
 	backupsAbroad(t, r)
+}
+
+// one writes the mail of one account as of a time while the node runs, and brings it in again.
+func one(r *repository, at time.Time) {
+	r.t.Helper()
+	to := filepath.Join(r.c.Root, "bob")
+	got := r.c.Run(r.t, nil, "backup", "restore", r.dir, "--config", r.conf, "--at", at.UTC().Format(time.RFC3339Nano), "--account", "bob@example.com", "--to", to, "--output", "json")
+	if got.Code != 0 || got.Get("messages") != "2" {
+		r.t.Fatalf("restore of one account: %s", got)
+	}
+	if left, err := os.ReadDir(to); err != nil || len(left) != 1 {
+		r.t.Errorf("it left %v, %v", left, err)
+	}
+	if got := r.c.Ctl(r.t, ireland, "operator", nil, "account", "import", "bob@example.com", "--from", "maildir:"+to); got.Code != 0 {
+		r.t.Fatalf("import: %s", got)
+	}
+	list, err := lab.ReadMail(r.t.Context(), r.c.Home(ireland).IMAP, "bob@example.com", r.passwords["bob"], "Restored/INBOX")
+	if err != nil || len(list) != 2 || !bytes.Contains(list[1], []byte("markertwo")) {
+		r.t.Errorf("what was brought in: %d messages, %v", len(list), err)
+	}
 }
 
 // backupsAbroad tries the repository in the US.
@@ -264,6 +290,9 @@ func TestRepositoryUnderKills(t *testing.T) {
 	r.account("bob")
 	var want []string
 	for i := range 5 {
+		made := make(chan harness.Result, 2)
+		create := func() { made <- r.c.Ctl(t, ireland, "operator", nil, "backup", "create") }
+		go create()
 		for j := range 3 {
 			want = append(want, fmt.Sprintf("marker%d-%d", i, j))
 			r.deliver("bob", want[len(want)-1])
@@ -271,8 +300,10 @@ func TestRepositoryUnderKills(t *testing.T) {
 		if i == 4 {
 			r.upToDate()
 		}
-		made := make(chan harness.Result, 1)
-		go func() { made <- r.c.Ctl(t, ireland, "operator", nil, "backup", "create") }()
+		if got := <-made; got.Code != 0 {
+			t.Errorf("a set while mail comes in: %s", got)
+		}
+		go create()
 		time.Sleep(time.Duration(i*13) * time.Millisecond)
 		r.c.Kill9(t, ieNode)
 		<-made

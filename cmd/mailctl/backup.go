@@ -116,13 +116,18 @@ func syncFolder(dir string) error {
 }
 
 func (a *app) backupRestore() *cobra.Command {
-	var conf, when string
+	var conf, when, account, to string
 	cmd := &cobra.Command{
-		Use:   "restore F --config node.toml [--at TIME]",
+		Use:   "restore F --config node.toml [--at TIME] [--account ADDR --to DIR]",
 		Short: "Put a backup into the empty data folder of the same node, in the same region",
 		Long: `Restore a backup: F is a file of backup create --to, or the folder of a repository, of which the newest state is taken, up to the last second before
 the node was lost. With --at it is the mail as it was at that time; the log, and what the region has promised others (names, residences, moves, orders, spent tokens, erased
-accounts) are never taken back. In another region, and at another node, it is refused (wrong_region); if that one's own log is here, the
+accounts) are never taken back.
+
+With --account the mail of one account is written into a folder, below Restored/, as mailctl account import --from maildir:DIR takes it; the data
+folder stays as it is, and its node may run.
+
+In another region, and at another node, it is refused (wrong_region); if that one's own log is here, the
 refusal is a leaf in it, with a receipt. The node then serves nothing until all who cosign its log have said that they
 know no newer one, and gives every mailbox a new UIDVALIDITY, so that mail programs read their mailboxes anew.`,
 		Example: `  mailctl backup restore /mnt/backup --config /etc/domicile/node.toml
@@ -136,6 +141,12 @@ know no newer one, and gives every mailbox a new UIDVALIDITY, so that mail progr
 			n, err := backupNode(conf)
 			if err != nil {
 				return err
+			}
+			if (account == "") != (to == "") {
+				return usage(cmd, "--account and --to go together")
+			}
+			if account != "" {
+				return a.restoreAccount(cmd, n, accountWords{file[0], when, account, to})
 			}
 			if info, err := os.Stat(file[0]); err == nil && info.IsDir() {
 				return a.restoreFrom(cmd, n, file[0], when)
@@ -159,6 +170,8 @@ know no newer one, and gives every mailbox a new UIDVALIDITY, so that mail progr
 		},
 	}
 	cmd.Flags().StringVar(&conf, "config", "", "the node's configuration, a `file`")
+	cmd.Flags().StringVar(&account, "account", "", "the mail of this `address` alone, into the folder --to; the node may run")
+	cmd.Flags().StringVar(&to, "to", "", "new or empty `folder` for the mail of --account")
 	cmd.Flags().StringVar(&when, "at", "", "the mail as it was at this `time`, such as 2026-11-26T08:30:00Z; needs a repository")
 	return cmd
 }
@@ -185,9 +198,12 @@ func (r *recorded) Unwrap() error { return r.error }
 
 func (a *app) backupShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show F", Short: "Show what a backup says of itself; nothing of it is proven before it is restored",
-		Example: "  mailctl backup show /var/backups/eu-ireland.backup", Args: args("F"),
+		Use: "show F", Short: "Show what a file or a repository says of itself; nothing of it is proven before it is restored",
+		Example: "  mailctl backup show /mnt/backup\n  mailctl backup show /var/backups/eu-ireland.backup", Args: args("F"),
 		RunE: func(_ *cobra.Command, file []string) error {
+			if info, err := os.Stat(file[0]); err == nil && info.IsDir() {
+				return a.showRepository(file[0])
+			}
 			f, err := os.Open(file[0])
 			if err != nil {
 				return &domicile.Error{Op: "backup show", Kind: domicile.Invalid, Err: err}

@@ -45,6 +45,29 @@ func (a *app) backupList() *cobra.Command {
 	}
 }
 
+// showRepository shows what is in the clear.
+func (a *app) showRepository(dir string) error {
+	about, err := backup.ReadRepository(dir)
+	if err != nil {
+		return err
+	}
+	sets, err := backup.Sets(dir)
+	if err != nil {
+		return err
+	}
+	v := struct {
+		backup.About
+		Sets []backup.Set `json:"sets"`
+	}{about, append([]backup.Set{}, sets...)}
+	return a.show(v, func(t *table) {
+		t.field("repository of", string(about.Node)+" in "+string(about.Region))
+		t.field("begun", when(about.Made))
+		for _, s := range sets {
+			t.field("set", when(s.Made))
+		}
+	})
+}
+
 func showSets(t *table, s admin.BackupState) {
 	t.field("repository", s.Repository)
 	if !s.Copied.IsZero() {

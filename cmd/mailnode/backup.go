@@ -64,11 +64,11 @@ func (n *node) buildBackup() error {
 	return nil
 }
 
-// copyFirst brings the repository up to what others are about to know of. If that fails they are asked all the same: a disk for backups
-// must not keep the region from serving. A restore of then is refused (log_rolled_back) until it has caught up.
+// copyFirst brings the repository up to what others are about to know of. If that fails, or much is to be copied yet, they are asked all the same: a disk
+// for backups must not keep the region from serving. A restore of then is refused (log_rolled_back) until it has caught up.
 func (n *node) copyFirst() {
-	if m := n.mirror.Load(); m != nil {
-		if err := m.Round(); err != nil {
+	if m := n.mirror.Load(); m != nil && m.CaughtUp() {
+		if err := m.Round(context.Background()); err != nil {
 			n.log.Error("the backup repository is behind", "error", err)
 		}
 	}
@@ -78,7 +78,7 @@ func (n *node) copyFirst() {
 func (n *node) keepBackup(ctx context.Context) {
 	every, _ := time.ParseDuration(n.cfg.Backup.Every) // Load checked it
 	said := ""
-	for wait := mirrorEvery; ; {
+	for wait := time.Duration(0); ; {
 		select {
 		case <-ctx.Done():
 			n.copyFirst()
@@ -95,7 +95,10 @@ func (n *node) keepBackup(ctx context.Context) {
 				wait = mirrorAgain
 			}
 		default:
-			err = m.Round()
+			err = m.Round(ctx)
+		}
+		if ctx.Err() != nil {
+			continue
 		}
 		if err != nil && err.Error() != said {
 			said = err.Error()
@@ -122,7 +125,7 @@ func (b backups) Make(ctx context.Context, operator string) (admin.BackupSet, er
 	if err != nil {
 		return admin.BackupSet{}, err
 	}
-	set, err := m.Make(ctx, map[string]string{"operator": operator})
+	set, err := m.Make(context.WithoutCancel(ctx), map[string]string{"operator": operator})
 	return admin.BackupSet(set), err
 }
 

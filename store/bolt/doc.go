@@ -75,6 +75,11 @@
 //
 // An erasure of an account: one act frees the address and marks it, the key is destroyed, its entries follow in acts of a bounded size. Opening goes on where a crash came between.
 //
+// # A copy of a store in use
+//
+// Segments do not change but at their end, so that the durable bytes of all of them (Segments) and a base (WithBase) are the store as it was when they were listed. Retain has
+// compaction wait for who copies. Rewind makes such a copy ready for Open, as it is or as it was at a time.
+//
 // # Space
 //
 // When the log behind the base has grown past the index, a new base is written, from a snapshot, beside everything else. A segment behind the base

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"domicile"
+	"domicile/backup"
+	"domicile/keys"
+	"domicile/placement"
+	"domicile/store"
+	"domicile/store/bolt"
+)
+
+// accountWords are what restore --account was told.
+type accountWords struct{ from, at, address, to string }
+
+// lasting is a ring of which no key is destroyed: the copy of a store may have an erasure under way, and its wrapping keys lie beside those of the node.
+type lasting struct{ *keys.Ring }
+
+func (lasting) DestroyAccountKey(domicile.AccountID) error { return nil }
+
+// restoreAccount puts the repository together in a folder that goes again, and writes one account's mail out of it.
+func (a *app) restoreAccount(cmd *cobra.Command, n backup.Node, w accountWords) error {
+	address, err := placement.ParseAddress(w.address)
+	if err != nil {
+		return err
+	}
+	then, err := parseTime(cmd, "at", w.at)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(emptyOrAbsent(w.to), os.MkdirAll(w.to, 0o700)); err != nil {
+		return err
+	}
+	n.Data = filepath.Join(w.to, ".data")
+	defer os.RemoveAll(n.Data)
+	if _, err := backup.RestoreFrom(n, w.from, then, bolt.Rewind); err != nil {
+		return err
+	}
+	count, err := writeAccount(cmd.Context(), n, address, w.to)
+	if err = errors.Join(err, n.Root.ForgetCopy(n.Data)); err != nil {
+		return err
+	}
+	return a.show(map[string]any{"address": address, "messages": count, "where": w.to}, func(t *table) {
+		t.field("messages", count)
+		t.field("where", w.to)
+	})
+}
+
+// writeAccount writes the account's mailboxes below to, as plain folders of Maildirs.
+func writeAccount(ctx context.Context, n backup.Node, address domicile.Address, to string) (count int, err error) {
+	secret, err := n.Root.Open(n.Data)
+	if err != nil {
+		return 0, err
+	}
+	ring, err := keys.OpenRing(secret, filepath.Join(n.Data, "keys"))
+	if err != nil {
+		return 0, err
+	}
+	defer ring.Close()
+	s, err := bolt.Open(bolt.Config{Dir: filepath.Join(n.Data, "store"), Region: n.Region, Sealer: lasting{ring}})
+	if err != nil {
+		return 0, err
+	}
+	defer s.Close()
+	acct, err := s.AccountByAddress(ctx, address)
+	if err != nil {
+		return 0, err
+	}
+	boxes, err := s.Mailboxes(ctx, acct.ID)
+	for _, b := range boxes {
+		if err != nil {
+			return count, err
+		}
+		var msgs []store.Message
+		if msgs, err = s.Messages(ctx, acct.ID, b.ID); err != nil {
+			return count, err
+		}
+		dir := filepath.Join(to, "Restored", maildirName(b.Name), "cur")
+		if err = os.MkdirAll(dir, 0o700); err != nil {
+			return count, err
+		}
+		for _, m := range msgs {
+			if err = writeRestored(ctx, s, acct.ID, m, dir); err != nil {
+				return count, err
+			}
+			count++
+		}
+	}
+	return count, err
+}
+
+// maildirName makes a path of a mailbox name that account import reads back: "&" begins an encoding there, and a dot a level.
+func maildirName(name string) string {
+	levels := strings.Split(strings.ReplaceAll(name, "&", "&-"), "/")
+	for i, l := range levels {
+		if strings.HasPrefix(l, ".") || slices.Contains([]string{"", "cur", "new", "tmp"}, l) {
+			levels[i] = "_" + l
+		}
+	}
+	return filepath.Join(levels...)
+}
+
+func writeRestored(ctx context.Context, s *bolt.Store, id domicile.AccountID, m store.Message, dir string) error {
+	body, err := s.Body(ctx, id, m.ID)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	flags := ""
+	for _, f := range []struct{ letter, flag string }{{"D", "\\Draft"}, {"F", "\\Flagged"}, {"R", "\\Answered"}, {"S", "\\Seen"}, {"T", "\\Deleted"}} {
+		if slices.Contains(m.Flags, f.flag) {
+			flags += f.letter
+		}
+	}
+	path := filepath.Join(dir, fmt.Sprintf("%d.%s:2,%s", m.UID, m.ID, flags))
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, body)
+	return errors.Join(err, f.Close(), os.Chtimes(path, m.Internal, m.Internal))
+}
