@@ -88,6 +88,8 @@ const (
 	// Address space only. When the file outgrows its map, bbolt stops the world
 	// until the oldest reader is done: 16 GiB put that far away.
 	mapSize = 1 << (bits.UintSize/2 + 2)
+
+	allocSize = 4 << 20 // by how much bbolt's file grows
 )
 
 // Open opens the store in cfg.Dir or makes one, and ends what a crash left half done: bbolt is brought up to the log, or made
@@ -214,6 +216,9 @@ func openBolt(path string) (db *bbolt.DB, err error) {
 		db, err = tryBolt(path)
 		return err
 	})
+	if err == nil {
+		db.AllocSize = allocSize
+	}
 	return db, err
 }
 

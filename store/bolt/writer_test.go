@@ -114,7 +114,7 @@ func TestCommitNotDone(t *testing.T) {
 		newPerson(r)
 		d.arm(0, after)
 		_, err := r.Deliver(person, "", "INBOX", "x")
-		if !slices.Equal(d.seen, []string{"write segment", "truncate segment"}) || domicile.KindOf(err) != domicile.Unavailable {
+		if !slices.Equal(d.seen, []string{"write segment", "truncate segment", "sync segment"}) || domicile.KindOf(err) != domicile.Unavailable {
 			t.Fatalf("steps %v, error %v", d.seen, err)
 		}
 		r.MustDeliver(person, "INBOX", "y")
