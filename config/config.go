@@ -23,10 +23,10 @@ type Node struct {
 	// StoreSegment is how many bytes a file of the store's log gets before a new one is begun, 4 KiB at least; bases and compaction come as
 	// much oftener as it is less than the usual 64 MiB: a test of them. Labs only. Default: 64 MiB.
 	StoreSegment int64 `toml:"store_segment,omitempty"`
-	// Undelete is how long a message that was expunged from its last mailbox stays, so that "mailctl account undelete" can bring it back: a Go
-	// duration such as "168h", at most 720h; "0" is not at all. It stays sealed under its account's key, outside of the quota, and goes with
-	// an account that is erased; it does not travel with one that moves. Danger: what its owner has a right to have erased is still there
-	// until then. Purge it then ("mailctl account purge"), or leave this off. Default: not at all.
+	// Undelete is how long a message that was expunged from its last mailbox, or deleted with it, stays, so that "mailctl account undelete" can
+	// bring it back: a Go duration such as "168h", at most 720h; "0" is not at all. It stays sealed under its account's key, outside of the
+	// quota, and goes with an account that is erased; it does not travel with one that moves. Danger: what its owner has a right to have
+	// erased is still there until then. Purge it then ("mailctl account purge"), or leave this off. Default: not at all.
 	Undelete string `toml:"undelete,omitempty"`
 	// RootKey is the file of the region's root key, under which everything is sealed. It must lie outside Data, or a copy of
 	// the data would be a copy of the mail. Required, except for a witness.

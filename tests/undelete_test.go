@@ -112,7 +112,7 @@ func TestUndelete(t *testing.T) {
 		t.Errorf("once more: %+v", done)
 	}
 
-	p.expunge("Restored")
+	p.imap("INBOX", "DELETE Restored") // with all that is in it
 	if p.operate(&done, "undelete", "--to", "INBOX", "--id", string(p.wantExpunged(2).List[0].ID)); done.Messages != 1 {
 		t.Errorf("one of them: %+v", done)
 	}

@@ -8,7 +8,6 @@ import (
 	"math/bits"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -137,8 +136,16 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	if err := s.openLog(db); err != nil {
-		db.Close()
+	err = s.openLog(db)
+	if errors.Is(err, errPages) {
+		if db, err = s.remakeIndex(err); err == nil {
+			err = s.openLog(db)
+		}
+	}
+	if err != nil {
+		if db != nil {
+			db.Close()
+		}
 		return err
 	}
 	if err := s.stamp(); err != nil {
@@ -162,12 +169,13 @@ func (s *Store) openIndex() (*bbolt.DB, error) {
 		}
 	}
 	db, err := openBolt(path)
-	if errors.Is(err, errDamaged) {
-		s.cfg.Log.Error("store: the index is damaged and is made anew from the log", "error", err)
-		if err := errors.Join(os.Rename(path, path+".damaged"), s.makeIndex()); err != nil {
-			return nil, err
+	if err == nil {
+		if _, err = formatOf(db); err != nil {
+			err = errors.Join(err, db.Close())
 		}
-		db, err = openBolt(path)
+	}
+	if errors.Is(err, errDamaged) {
+		db, err = s.remakeIndex(err)
 	}
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, domicile.E("index", domicile.Unavailable, "another process holds this store: stop it first")
@@ -181,7 +189,11 @@ func (s *Store) openIndex() (*bbolt.DB, error) {
 		db.Close()
 		return nil, err
 	}
-	switch f := formatOf(db); {
+	f, err := formatOf(db)
+	switch {
+	case err != nil:
+		db.Close()
+		return nil, err
 	case f == 0:
 		db.Close()
 		return nil, domicile.E("index", domicile.Invalid, indexFile+" is not the index of a store: move it away")
@@ -198,14 +210,16 @@ func (s *Store) openIndex() (*bbolt.DB, error) {
 
 // openBolt opens a bbolt file, or makes one. If it was cut short or written over, so that it cannot be used, the error is errDamaged.
 func openBolt(path string) (db *bbolt.DB, err error) {
+	err = guarded(func() error {
+		db, err = tryBolt(path)
+		return err
+	})
+	return db, err
+}
+
+func tryBolt(path string) (*bbolt.DB, error) {
 	before, _ := os.Stat(path)
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // bbolt maps the file, and reads what is not there
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, r)
-		}
-	}()
-	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:         time.Second,
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: mapSize,
@@ -228,22 +242,33 @@ func openBolt(path string) (db *bbolt.DB, err error) {
 	return db, nil
 }
 
-func formatOf(db *bbolt.DB) (f uint64) {
-	db.View(func(tx *bbolt.Tx) error {
-		if m := tx.Bucket(bMeta); m != nil {
-			f = readNumber(m.Get(kFormat))
-		}
+func formatOf(db *bbolt.DB) (f uint64, err error) {
+	err = guarded(func() error {
+		return db.View(func(tx *bbolt.Tx) error {
+			if m := tx.Bucket(bMeta); m != nil {
+				f = readNumber(m.Get(kFormat))
+			}
+			return nil
+		})
+	})
+	return f, err
+}
+
+// appliedOf is the LSN that a bbolt file has come to.
+func appliedOf(tx *bbolt.Tx) (lsn uint64, err error) {
+	err = guarded(func() error {
+		lsn = readNumber(tx.Bucket(bMeta).Get(kApplied))
 		return nil
 	})
-	return f
+	return lsn, err
 }
 
 // openLog opens the log and brings bbolt up to it.
 func (s *Store) openLog(db *bbolt.DB) error {
 	var applied uint64
-	err := db.View(func(tx *bbolt.Tx) error {
-		applied = readNumber(tx.Bucket(bMeta).Get(kApplied))
-		return nil
+	err := db.View(func(tx *bbolt.Tx) (err error) {
+		applied, err = appliedOf(tx)
+		return err
 	})
 	if files, _ := filepath.Glob(filepath.Join(s.path(segmentsDir), "*.seg")); err == nil && applied > 0 && len(files) == 0 {
 		err = errApart
@@ -259,12 +284,18 @@ func (s *Store) openLog(db *bbolt.DB) error {
 		return errApart
 	}
 	x := startIndex(db, applied, s.cfg.step, &s.tally)
-	err = s.replay(x, applied)
+	if err = s.replay(x, applied); err == nil {
+		err = x.tries()
+	}
 	if n := s.log.Damaged(); err == nil && n > 0 && s.cfg.NewIndex {
 		err = domicile.E("new index", domicile.Invalid, fmt.Sprintf("%d frames of the log are damaged, and a new index could lack what they say: the old one stays", n))
 	}
 	if err == nil {
-		err = x.view(s.haveSegments)
+		err = x.view(func(tx *txn) error {
+			tx.root(bStamp).Get(kRegion) // what opening reads later shows here whether it can be read
+			tx.root(bErasing).Empty()
+			return s.haveSegments(tx)
+		})
 	}
 	if err != nil {
 		s.log.Close()

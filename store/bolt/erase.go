@@ -109,7 +109,7 @@ func (a account) eraseSome() (done bool, err error) {
 			return false, nil
 		}
 	}
-	a.b.deleteSome(left) // a few: the mark among them
+	a.b.deleteSome(eraseKeys) // a few, all at once: the mark among them
 	tx.root(bErasing).Delete([]byte(a.id))
 	return true, nil
 }

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -84,4 +85,27 @@ func TestFindWithoutIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantFound("a damaged index")
+}
+
+// A block that is replaced beside a check is nothing wrong.
+func TestCheckBesideIndexer(t *testing.T) {
+	r := storetest.New(t, open)
+	newPerson(r)
+	s := r.Store.(*Store)
+	r.MustDeliver(person, "INBOX", "Subject: x\r\n\r\ntext\r\n")
+	if err := s.indexAccount(t.Context(), person, 1); err != nil {
+		t.Fatal(err)
+	}
+	err := s.view(func(tx *txn) error {
+		drop := func(tx *txn) error { return s.accountIn(tx, person).dropBlock(1) }
+		if err := s.update(t.Context(), "", drop); err != nil {
+			return err
+		}
+		c := newChecker(t.Context(), s)
+		c.blocks(s.accountIn(tx, person))
+		return errors.Join(c.wrong...)
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }

@@ -70,7 +70,7 @@ func (x *index) view(fn func(tx *txn) error) error {
 		return err
 	}
 	defer db.Rollback()
-	return fn(&txn{top: top, frozen: frozen, db: db.Bucket(bKeys)})
+	return guarded(func() error { return fn(&txn{top: top, frozen: frozen, db: db.Bucket(bKeys)}) })
 }
 
 // begin gives the writer a copy to work on; done ends its use of bbolt.
@@ -131,6 +131,16 @@ func (x *index) lacks(lsn uint64) bool {
 		x.change.Wait()
 	}
 	return x.applied < lsn && x.top.Len() > 0 && x.waiting == nil && x.broken == nil && !x.closing
+}
+
+// tries has bbolt take what is pending once, and fails if its file is damaged where that goes. Open calls it, before there is a writer.
+func (x *index) tries() error {
+	x.freeze(1)
+	x.lacks(0)
+	if err := x.failure(); errors.Is(err, errPages) {
+		return err
+	}
+	return nil
 }
 
 func (x *index) failure() error {
@@ -196,7 +206,21 @@ func (x *index) apply(w work) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	defer tx.Rollback() // no effect if Commit ended the transaction itself
 	id := tx.ID()
+	err = guarded(func() error { return x.put(tx, w) })
+	if err != nil {
+		return errors.Is(err, errPages), err
+	}
+	if err := guarded(func() error { return x.step("commit index", tx.Commit) }); err != nil {
+		tx.Rollback()
+		return errors.Is(err, errPages) || commitFailed(x.db, id), fmt.Errorf("commit the index: %w", err)
+	}
+	return false, nil
+}
+
+// put writes keys, and the LSN that they reach.
+func (x *index) put(tx *bbolt.Tx, w work) (err error) {
 	b := tx.Bucket(bKeys)
 	w.keys.Scan(func(it item) bool {
 		if it.value == nil {
@@ -209,15 +233,7 @@ func (x *index) apply(w work) (done bool, err error) {
 	if err == nil {
 		err = tx.Bucket(bMeta).Put(kApplied, number(w.lsn))
 	}
-	if err != nil {
-		tx.Rollback()
-		return false, err
-	}
-	if err := x.step("commit index", tx.Commit); err != nil {
-		tx.Rollback() // no effect if Commit ended the transaction itself
-		return commitFailed(x.db, id), fmt.Errorf("commit the index: %w", err)
-	}
-	return false, nil
+	return err
 }
 
 // close brings all that is pending into bbolt. What does not get there is in the log.

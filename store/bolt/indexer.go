@@ -2,7 +2,9 @@ package bolt
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"syscall"
 
 	"domicile"
 	"domicile/message"
@@ -162,7 +164,8 @@ func (s *Store) indexSome(ctx context.Context, acct domicile.AccountID, ids []do
 			b.Text(field, []byte(folded))
 			return true
 		})
-		if domicile.KindOf(err) == domicile.Unavailable {
+		var os syscall.Errno // a process out of files or memory is no damage: try again later
+		if domicile.KindOf(err) == domicile.Unavailable || errors.As(err, &os) && os != syscall.EIO {
 			return err
 		}
 		if b.Size() > indexBytes {

@@ -153,8 +153,10 @@ func (s *Store) writeBase() (lsn uint64, err error) {
 		return 0, err
 	}
 	defer tx.Rollback()
-	lsn = readNumber(tx.Bucket(bMeta).Get(kApplied))
-	return lsn, s.putBase(lsn, tx.Bucket(bKeys))
+	if lsn, err = appliedOf(tx); err != nil {
+		return 0, err
+	}
+	return lsn, guarded(func() error { return s.putBase(lsn, tx.Bucket(bKeys)) })
 }
 
 // putBase writes the base of an LSN, and removes older ones.

@@ -23,11 +23,11 @@ func (s *Store) setAside() error {
 		return domicile.E("new index", domicile.Unavailable, "another process holds this store: stop it first")
 	}
 	if err == nil { // one that does not open is made anew in any case
-		f := formatOf(db)
+		f, damaged := formatOf(db)
 		if err := db.Close(); err != nil {
 			return err
 		}
-		if f != format {
+		if damaged == nil && f != format {
 			return domicile.E("new index", domicile.Invalid, fmt.Sprintf("the index is of format %d, of which no log has the changes: start the node once, or give an index of format %d", f, format))
 		}
 	}

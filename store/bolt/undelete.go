@@ -124,7 +124,9 @@ func (s *Store) Undelete(ctx context.Context, tok store.Token, acct domicile.Acc
 		if err != nil {
 			return err
 		}
-		m.modseq++
+		if len(ids) > 0 {
+			m.modseq++
+		}
 		for _, id := range ids {
 			r, err := a.undelete(m, id)
 			if err != nil {

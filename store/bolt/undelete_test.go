@@ -127,3 +127,16 @@ func TestUndeleteQuotaAndPurge(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// To undelete nothing changes nothing.
+func TestUndeleteNothing(t *testing.T) {
+	r := storetest.New(t, open)
+	newPerson(r)
+	before := r.Box(person, store.Inbox).HighestModSeq
+	if _, err := r.Store.(*Store).Undelete(t.Context(), "", person, nil, store.Inbox); err != nil {
+		t.Fatal(err)
+	}
+	if after := r.Box(person, store.Inbox).HighestModSeq; after != before {
+		t.Errorf("HIGHESTMODSEQ went from %d to %d", before, after)
+	}
+}

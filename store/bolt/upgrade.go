@@ -26,7 +26,7 @@ const (
 
 func (s *Store) upgrade(db *bbolt.DB) (*bbolt.DB, error) {
 	defer db.Close()
-	s.cfg.Log.Info("store: brings a store of an earlier release to this one's format", "format", formatOf(db))
+	s.cfg.Log.Info("store: brings a store of an earlier release to this one's format")
 	for _, dir := range []string{segmentsDir, baseDir} {
 		if err := os.RemoveAll(s.path(dir)); err != nil {
 			return nil, err

@@ -178,7 +178,7 @@ func (w *writer) try(j *job, gather bool) (group []*job, err error) {
 func (w *writer) do(j *job, tx *txn, g *segment.Group) {
 	tx.w = &changes{group: g, value: map[string][]byte{}}
 	size, lsn := g.Mark()
-	if j.failed = j.fn(tx); j.failed == nil && len(tx.w.order) > 0 {
+	if j.failed = guarded(func() error { return j.fn(tx) }); j.failed == nil && len(tx.w.order) > 0 {
 		if payload := tx.w.encode(w.s.cfg.Now()); len(payload) > segment.MaxPayload {
 			j.failed = domicile.E("store", domicile.TooLarge, "too much for one act: do it in parts")
 		} else {

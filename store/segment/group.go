@@ -65,9 +65,8 @@ func (g *Group) Commit() error {
 		l.next = g.start
 		return err
 	}
-	if err := l.cfg.Step("sync segment", func() error { return datasync(l.active) }); err != nil {
-		l.broken = domicile.E("segments", domicile.Unavailable, "an earlier flush failed and the log takes no more: look at the disk, then restart the node")
-		return fmt.Errorf("flush the segment: %w", err)
+	if err := l.flush(); err != nil {
+		return err
 	}
 	l.kept += int64(len(l.buf))
 	l.mu.Lock()
@@ -104,8 +103,21 @@ func (l *Log) tidy() error {
 	if err := l.cfg.Step("truncate segment", func() error { return l.active.Truncate(l.kept) }); err != nil {
 		return fmt.Errorf("take back an earlier write: %w: %w", ErrNotDone, err)
 	}
+	if err := l.flush(); err != nil { // or a crash could bring back what was said not to be done
+		return err
+	}
 	l.dirty = false
 	return nil
+}
+
+// flush makes the file durable. If that fails, the log takes no more.
+func (l *Log) flush() error {
+	err := l.cfg.Step("sync segment", func() error { return datasync(l.active) })
+	if err == nil {
+		return nil
+	}
+	l.broken = domicile.E("segments", domicile.Unavailable, "an earlier flush failed and the log takes no more: look at the disk, then restart the node")
+	return fmt.Errorf("flush the segment: %w", err)
 }
 
 // Probe tries whether the log would take so many bytes, and leaves it as it was. Of the one writer.

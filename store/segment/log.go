@@ -256,11 +256,12 @@ func (l *Log) Remove(number uint32) error {
 	}
 	l.segments = slices.Delete(l.segments, i, i+1)
 	l.mu.Unlock()
-	l.files.drop(number)
-	if err := l.cfg.Step("remove segment", func() error { return os.Remove(l.files.path(number)) }); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	err := l.cfg.Step("remove segment", func() error { return os.Remove(l.files.path(number)) })
+	l.files.drop(number) // after that nobody can open it again, and keep its bytes on the disk
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // Close closes all files. What was committed is durable already.

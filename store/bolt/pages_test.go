@@ -1,0 +1,84 @@
+package bolt
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"domicile/store"
+	"domicile/store/storetest"
+)
+
+// Whatever page of bbolt's file is damaged: calls fail that need it, the process does not, and where the log's changes do not get in the index is made anew.
+func TestDamagedPages(t *testing.T) {
+	cfg := Config{Dir: t.TempDir(), Region: storetest.Region, Sealer: storetest.NewSealer("x")}
+	s, err := still(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CreateAccount(t.Context(), "", store.Account{ID: person, Address: "anna@example.com"}); err != nil {
+		t.Fatal(err)
+	}
+	put := func(s *Store, n int) error {
+		table, err := s.Table("t")
+		for i := range n {
+			if err == nil {
+				err = table.Put(fmt.Sprint(i), bytes.Repeat([]byte("x"), 1000))
+			}
+		}
+		return err
+	}
+	if err := put(s, 20); err != nil {
+		t.Fatal(err)
+	}
+	s.flushIndex()
+	clean := copyOf(t, cfg.Dir) // as after a kill: what the next part writes is in the log alone
+	if err := put(s, 20); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	index, err := os.ReadFile(filepath.Join(clean, indexFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	segments := filepath.Join(segmentsDir, "00000001.seg")
+	log, err := os.ReadFile(filepath.Join(cfg.Dir, segments))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, anew := os.Getpagesize(), 0
+	for n := 2; n < min(12, len(index)/page); n++ {
+		dir := copyOf(t, clean)
+		bad := bytes.Clone(index)
+		copy(bad[n*page:], make([]byte, page))
+		if err := os.WriteFile(filepath.Join(dir, indexFile), bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, segments), log, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg.Dir = dir
+		s, err := still(cfg)
+		if err != nil {
+			t.Errorf("page %d: %v", n, err)
+			continue
+		}
+		if _, err := os.Stat(s.path(indexFile) + ".damaged"); err == nil {
+			anew++
+			if err := s.Check(t.Context()); err != nil {
+				t.Errorf("page %d: %v", n, err)
+			}
+		}
+		s.Mailboxes(t.Context(), person)
+		s.Accounts(t.Context())
+		s.Compact(t.Context())
+		put(s, 1)
+		s.Check(t.Context())
+		s.Close()
+	}
+	if anew == 0 {
+		t.Error("no index was made anew")
+	}
+}
