@@ -197,8 +197,10 @@ func TestRepository(t *testing.T) {
 	r.restored(r.dir)
 	whole("markerearly", "markerlate")
 	behind := r.copyTo("behind")
+	r.account("carol") // a leaf
 	r.deliver("bob", "markerlast")
 	cosigned(t, c)
+	r.upToDate()
 	c.Halt(t, ieNode)
 	fsckFolder(t, c, r.data)
 
