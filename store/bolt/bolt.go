@@ -288,7 +288,7 @@ func (s *Store) openLog(db *bbolt.DB) error {
 		s.log.Close()
 		return errApart
 	}
-	x := startIndex(db, applied, s.cfg.step, &s.tally)
+	x := startIndex(db, applied, s.cfg, &s.tally)
 	if err = s.replay(x, applied); err == nil {
 		err = x.tries()
 	}

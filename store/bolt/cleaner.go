@@ -116,6 +116,9 @@ func (s *Store) rebase(now bool) (uint64, error) {
 	if now {
 		s.flushIndex()
 	}
+	if err := s.index.failure(); err != nil {
+		return 0, err // nobody knows what of bbolt's file is on disk
+	}
 	return s.writeBase()
 }
 

@@ -3,6 +3,7 @@ package bolt
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 type index struct {
 	db    *bbolt.DB
 	step  func(string, func() error) error
+	log   *slog.Logger
 	tally *tally
 
 	mu      sync.RWMutex
@@ -50,8 +52,8 @@ var (
 	errClosed = domicile.E("store", domicile.Unavailable, "the store is closed")
 )
 
-func startIndex(db *bbolt.DB, applied uint64, step func(string, func() error) error, t *tally) *index {
-	x := &index{db: db, step: step, tally: t, top: newPending(), applied: applied, lsn: applied, work: make(chan work, 2), ending: make(chan struct{}), done: make(chan struct{})}
+func startIndex(db *bbolt.DB, applied uint64, cfg Config, t *tally) *index {
+	x := &index{db: db, step: cfg.step, log: cfg.Log, tally: t, top: newPending(), applied: applied, lsn: applied, work: make(chan work, 2), ending: make(chan struct{}), done: make(chan struct{})}
 	x.change = sync.NewCond(&x.mu)
 	go x.run()
 	return x
@@ -170,10 +172,13 @@ func (x *index) run() {
 			w.act()
 			continue
 		}
-		for {
+		for try := 0; ; try++ {
 			done, err := x.apply(w)
 			if err != nil {
 				x.tally.applyErrors.Add(1)
+			}
+			if err != nil && (done || try == 0) {
+				x.log.Error("store: the index cannot be written; the log has what it lacks", "error", err)
 			}
 			x.mu.Lock()
 			if x.waiting = err; err == nil {

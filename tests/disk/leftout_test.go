@@ -51,6 +51,12 @@ func init() {
 // apart are the acts whose fsyncs are told apart from those of others that come from the same lines.
 var apart = []string{"arrive", "give up", "submit", "send"}
 
+// healed are the fsyncs that one history misses and another does not: what was lost is found at the opening, if it was a page that this reads, and made
+// anew from base and log.
+var healed = map[string]bool{
+	"file /data/store/index.db, data pages": true,
+}
+
 // reason says why a site may be left out, "" if it must be missed. What may be left out anywhere may be in each act.
 func reason(site string) string {
 	anywhere, _, _ := strings.Cut(site, inAct)
@@ -221,6 +227,8 @@ func TestLeftOut(t *testing.T) {
 			}
 		case why != "":
 			t.Logf("%s (%d times): not missed: %s", name, seen[name], why)
+		case healed[name]:
+			t.Logf("%s (%d times): not missed: healed", name, seen[name])
 		default:
 			t.Errorf("%s (%d times) can be left out and nobody misses it", name, seen[name])
 		}

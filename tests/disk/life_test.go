@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -120,7 +121,8 @@ func open(dir string, g *given, first func(l *life, part string) error) (l *life
 	if err := first(l, "ring"); err != nil {
 		return l, err
 	}
-	if l.store, err = bolt.Open(bolt.Config{Dir: l.in("store"), Region: home, Sealer: l.ring, SegmentSize: segmentSize}); err != nil {
+	if l.store, err = bolt.Open(bolt.Config{Dir: l.in("store"), Region: home, Sealer: l.ring, SegmentSize: segmentSize,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))}); err != nil {
 		return l, err
 	}
 	l.closers = append(l.closers, l.store.Close)
