@@ -468,10 +468,10 @@ func TestCrashInLongErasure(t *testing.T) {
 		fill(s)
 		d.arm(i, i%2 == 0)
 		err := r.DeleteAccount(t.Context(), person)
-		hit := d.hit
-		if acts = len(d.seen); !hit {
+		seen, hit := d.result()
+		if acts = len(seen); !hit {
 			if err != nil || acts < 2*4+1 {
-				t.Fatalf("%v, %v", err, d.seen)
+				t.Fatalf("%v, %v", err, seen)
 			}
 		} else if kind := domicile.KindOf(err); err != nil && kind != domicile.Unknown && kind != domicile.Unavailable {
 			t.Fatal("outcome is", err)

@@ -39,6 +39,13 @@ func (d *disk) disarm() {
 	d.armed = false
 }
 
+// result is what came since arm, and whether the step that fails was among it.
+func (d *disk) result() (seen []string, hit bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.seen), d.hit
+}
+
 func (d *disk) step(name string, do func() error) error {
 	fail, after := d.fails(name)
 	if !fail {

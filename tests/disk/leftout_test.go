@@ -23,7 +23,6 @@ var redundant = map[string]string{
 	"folder /data/audit: +tmp -tmp":                "the folder for temporary files, which is made anew at every opening",
 	"folder /data: +.new-* +region.secret -.tmp-*": "each part that is opened syncs the data folder again, before anything of it counts that is sealed",
 	"folder /data/keys: +.new-* -.new-*":           "the same folder is synced again when the file has its name; a killed process had left such a file",
-	"folder /secrets: +*":                          "the same folder is synced again for the folder of wraps, before the key counts as made",
 	"folder /secrets: +wraps":                      "the same folder is synced again for the root key, before anybody is told of it",
 	"folder /wraps: -*":                            overwritten,
 	"folder /wraps: -*, left by a killed process":  overwritten,

@@ -246,7 +246,9 @@ func (l *life) key(id string, say func(claim)) error {
 		if err != nil {
 			return err
 		}
-		say(claim{Kind: "wrap", Sum: sum(raw)})
+		if len(bytes.Trim(raw, "\x00")) > 0 { // one that was overwritten, and not removed yet, is none
+			say(claim{Kind: "wrap", Sum: sum(raw)})
+		}
 	}
 	return err
 }
