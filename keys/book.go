@@ -104,7 +104,7 @@ func openBook(path string) (*book, error) {
 	_, err = io.ReadFull(f, h)
 	b := &book{file: f, slots: 1, places: make(map[domicile.AccountID]int64), lost: make(map[domicile.AccountID]bool)}
 	var ok bool
-	if b.number, b.sole, ok = parseHeader(h); !ok {
+	if b.number, b.sole, ok = parseHeader(h); !ok || err != nil { // a header that was cut off may look like that of an empty book
 		f.Close()
 		return nil, domicile.E(op, domicile.Invalid, fmt.Sprintf("%s is damaged, or of a newer release (%v)", path, err))
 	}
