@@ -74,6 +74,7 @@ type Server struct {
 	cfg      Config
 	intents  store.Table // accounts whose making is under way
 	removals store.Table // accounts that an operator asked to remove
+	purges   store.Table // and those of which to purge what was expunged
 
 	importBook, importKeys store.Table               // the ledger of imports
 	swept                  atomic.Pointer[time.Time] // when it was last looked through
@@ -106,6 +107,10 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
+	purges, err := cfg.Store.Table("purges")
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
 	book, err := cfg.Store.Table("imports")
 	if err != nil {
 		return nil, domicile.W(op, err)
@@ -114,7 +119,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	s := &Server{cfg: cfg, intents: intents, removals: removals, importBook: book, importKeys: keys, mux: http.NewServeMux()}
+	s := &Server{cfg: cfg, intents: intents, removals: removals, purges: purges, importBook: book, importKeys: keys, mux: http.NewServeMux()}
 	s.accountRoutes()
 	s.importRoutes()
 	s.expungedRoutes()

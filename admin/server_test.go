@@ -18,7 +18,7 @@ var rights = map[string]string{
 	"account/create": "operator", "account/rm": "operator legal", "account/passwd": "operator", "account/suspend": "operator",
 	"account/resume": "operator", "account/quota": "operator", "account/abroad": "operator",
 	"account/ls": "operator legal auditor", "account/show": "operator legal auditor", "account/where": "operator legal auditor",
-	"account/export": "operator legal", "account/expunged": "operator", "account/undelete": "operator", "account/purge": "operator",
+	"account/export": "operator legal", "account/expunged": "operator", "account/undelete": "operator", "account/purge": "operator legal",
 	"backup/create": "operator", "backup/ls": "operator legal auditor",
 	"import/begin": "operator", "import/known": "operator", "import/mailbox": "operator", "import/put": "operator", "import/end": "operator",
 	"queue/ls": "operator", "queue/show": "operator", "queue/retry": "operator", "queue/hold": "operator", "queue/drop": "operator",

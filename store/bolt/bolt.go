@@ -185,9 +185,7 @@ func (s *Store) openIndex() (*bbolt.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
-	// A killed process may have left a commit that can be read but is not on disk yet. bbolt would take it for durable and
-	// write over pages that the one before it still needs.
-	if err := errors.Join(db.Sync(), syncDir(s.cfg.Dir)); err != nil {
+	if err := errors.Join(s.renewMeta(db), syncDir(s.cfg.Dir)); err != nil {
 		db.Close()
 		return nil, err
 	}

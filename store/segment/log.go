@@ -174,7 +174,7 @@ func (l *Log) inspect(s *Info) error {
 // resume finds the end of the newest file, cuts off what was not flushed, and goes on behind it.
 func (l *Log) resume() error {
 	last := &l.segments[len(l.segments)-1]
-	end, lsn, err := l.scanFile(*last, true, func(Frame) error { return nil })
+	found, err := l.scanFile(*last, true, func(Frame) error { return nil })
 	if err != nil {
 		return err
 	}
@@ -182,17 +182,29 @@ func (l *Log) resume() error {
 	if err != nil {
 		return err
 	}
-	if end < last.Size {
-		l.cfg.Log.Info("segments: cut off what was never acknowledged", "segment", name(last.Number), "bytes", last.Size-end)
-		err = f.Truncate(end)
+	if found.end < last.Size {
+		l.cfg.Log.Info("segments: cut off what was never acknowledged", "segment", name(last.Number), "bytes", last.Size-found.end)
+		err = f.Truncate(found.end)
+	}
+	if err == nil {
+		err = l.rewrite(f, found)
 	}
 	if err := errors.Join(err, f.Sync(), syncDir(l.cfg.Dir)); err != nil {
 		f.Close()
 		return err
 	}
-	last.Size = end
-	l.active, l.number, l.kept, l.next = f, last.Number, end, lsn+1
+	last.Size = found.end
+	l.active, l.number, l.kept, l.next = f, last.Number, found.end, found.last+1
 	return nil
+}
+
+// rewrite writes the last group anew where it is. If its flush failed, in a process that ended since, the system may hold its pages for
+// written though they are not on the disk: they can be read, and no flush would take them there.
+func (l *Log) rewrite(f *os.File, found walked) error {
+	return l.cfg.Step("rewrite group", func() error {
+		_, err := f.WriteAt(found.group, found.end-int64(len(found.group)))
+		return err
+	})
 }
 
 // begin starts a new file.
