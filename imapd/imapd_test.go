@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/iotest"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -194,7 +193,7 @@ func TestClientsThatVanish(t *testing.T) {
 	deadline := time.Now().Add(5 * time.Second)
 	for {
 		w.home.mu.Lock()
-		n := len(w.home.gates)
+		n := len(w.home.sessions)
 		w.home.mu.Unlock()
 		if n == 0 {
 			break
@@ -280,28 +279,21 @@ func TestSearch(t *testing.T) {
 	c.do("f SEARCH RETURN (SAVE) ALL", "f BAD")
 }
 
-// A reader may say nothing at first, as that of an empty message does.
-func TestReadAll(t *testing.T) {
-	late := func(text string) io.Reader {
-		return io.MultiReader(iotest.OneByteReader(strings.NewReader(text)), &silent{times: 1})
+// One request that names a large message many times is sent as it goes, and what the client does not read is not made.
+func TestManyLargeSections(t *testing.T) {
+	w := newWorld(t)
+	w.put("INBOX", "Subject: x\r\n\r\n"+strings.Repeat("y", 4<<20))
+	c := w.login()
+	c.do("b SELECT INBOX", "b OK")
+	c.send("c FETCH 1 (" + strings.TrimSuffix(strings.Repeat("BODY.PEEK[TEXT] ", 1000), " ") + ")\r\n")
+	n, err := io.CopyN(io.Discard, c.r, 40<<20)
+	if err != nil || n != 40<<20 {
+		t.Fatal(n, err)
 	}
-	for _, c := range []struct {
-		text string
-		size int64
-		ok   bool
-	}{{"", 0, true}, {"abc", 3, true}, {"abc", 2, false}, {"abc", 4, false}} {
-		got, err := readAll(late(c.text), c.size)
-		if (err == nil) != c.ok || c.ok && string(got) != c.text {
-			t.Errorf("%q of %d: %q, %v", c.text, c.size, got, err)
-		}
+	c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := w.home.memory.Acquire(ctx, readMemory); err != nil {
+		t.Error("memory was not given back")
 	}
-}
-
-type silent struct{ times int }
-
-func (s *silent) Read([]byte) (int, error) {
-	if s.times--; s.times >= 0 {
-		return 0, nil
-	}
-	return 0, io.EOF
 }

@@ -29,7 +29,7 @@ func readID(cmd *wire.Command) error {
 		return cmd.End()
 	}
 	cmd.List(30, true, func() {
-		cmd.String()
+		_ = cmd.String()
 		cmd.SP()
 		cmd.Nstring()
 	})
