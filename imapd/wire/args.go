@@ -170,13 +170,14 @@ func (c *Command) utf8(s string) string {
 }
 
 func (c *Command) literal() string {
-	l, size := c.Stream(c.conn.limits.Literal)
+	l, _ := c.Stream(min(c.conn.limits.Literal, int64(c.conn.limits.Text-c.text)))
 	if l == nil {
 		if c.err == nil {
-			c.Fail("A literal of %d bytes is too large here", size)
+			c.Fail("A literal is too large here")
 		}
 		return ""
 	}
+	c.text += int(l.Size)
 	b := make([]byte, l.Size)
 	if _, err := io.ReadFull(l, b); err != nil && c.err == nil {
 		c.err = err
@@ -249,7 +250,7 @@ func (c *Command) UIDSet() imap.UIDSet {
 	return s
 }
 
-// ranges takes the ranges of a set as they are written. "*" is 0.
+// ranges takes the ranges of a set, each with its lower end first. "*" is 0, and higher than any number.
 func (c *Command) ranges(add func(from, to uint32)) {
 	for n := 0; c.err == nil; n++ {
 		if n == MaxRanges {
@@ -260,6 +261,9 @@ func (c *Command) ranges(add func(from, to uint32)) {
 		to := from
 		if c.Take(":") {
 			to = c.bound()
+		}
+		if from == 0 || to != 0 && to < from {
+			from, to = to, from
 		}
 		if c.err == nil {
 			add(from, to)

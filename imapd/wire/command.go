@@ -16,7 +16,7 @@ type Command struct {
 
 	conn     *Conn
 	rest     string // of the present line
-	text     int    // bytes of lines so far
+	text     int    // bytes of lines, and of literals that are held
 	literals int
 	stream   *Literal
 	err      error // what was wrong with it, first
@@ -219,13 +219,14 @@ func (c *Command) Stream(limit int64) (l *Literal, size int64) {
 		c.Fail("A literal is missing")
 		return nil, 0
 	}
-	if c.literals++; c.literals > c.conn.limits.Literals {
+	if c.literals == c.conn.limits.Literals {
 		c.Fail("Too many literals")
 		return nil, 0
 	}
 	if size < 0 || size > limit {
 		return nil, size
 	}
+	c.literals++
 	if !nonSync {
 		if err := c.conn.Continue("Ready for literal data"); err != nil {
 			c.kill(err)

@@ -13,7 +13,7 @@ import (
 
 // Limits of what a client sends.
 type Limits struct {
-	Text     int           // bytes of a command, literals aside
+	Text     int           // bytes of a command, streamed literals aside
 	Literals int           // of a command
 	Literal  int64         // bytes of a literal that is an argument
 	Idle     time.Duration // between commands
@@ -33,7 +33,7 @@ const (
 	MaxDrain  = 1 << 20 // bytes of a refused literal that are read and thrown away
 	flushAt   = 32 << 10
 	writeTime = 2 * time.Minute // for each piece of at most flushAt bytes
-	keptRoom  = 4 << 10         // of the output, while a connection idles
+	keptRoom  = 512             // of the output, while a connection idles
 )
 
 // Bye is why a connection has to end: the text of its BYE.
@@ -96,11 +96,12 @@ func (c *Conn) Drain() {
 	}
 }
 
-// Close cuts the connection.
+// Close cuts the connection. Within TLS it may wait some seconds for a client that does not read.
 func (c *Conn) Close() error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.net.Close()
+	below := c.net
+	c.mu.Unlock()
+	return below.Close()
 }
 
 // Await waits until the client sends something, idle bytes of time at most, without touching the Writer. ErrDraining after Drain.

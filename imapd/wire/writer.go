@@ -20,26 +20,33 @@ type Writer struct {
 
 // Flush sends what is gathered.
 func (w *Writer) Flush() error {
-	for b := w.b; len(b) > 0 && w.err == nil; {
-		n := min(len(b), flushAt)
-		w.to.SetWriteDeadline(time.Now().Add(writeTime))
-		_, w.err = w.to.Write(b[:n])
-		b = b[n:]
-	}
-	if w.b = w.b[:0]; cap(w.b) > keptRoom {
+	w.send(w.b)
+	if w.b = w.b[:0]; cap(w.b) > keptRoom { // many connections idle
 		w.b = nil
 	}
 	return w.err
 }
 
-// Write gathers bytes as they are. For a body behind Literal.
-func (w *Writer) Write(p []byte) (int, error) {
-	w.b = append(w.b, p...)
-	if len(w.b) < flushAt {
-		return len(p), w.err
+// send gives each piece its own deadline, so that a client that makes progress is not cut off.
+func (w *Writer) send(b []byte) {
+	for len(b) > 0 && w.err == nil {
+		n := min(len(b), flushAt)
+		w.to.SetWriteDeadline(time.Now().Add(writeTime))
+		_, w.err = w.to.Write(b[:n])
+		b = b[n:]
 	}
-	if err := w.Flush(); err != nil {
-		return 0, err
+}
+
+// Write gathers bytes as they are; many are sent without being gathered. For a body behind Literal.
+func (w *Writer) Write(p []byte) (int, error) {
+	if len(w.b)+len(p) < flushAt {
+		w.b = append(w.b, p...)
+	} else {
+		w.Flush()
+		w.send(p)
+	}
+	if w.err != nil {
+		return 0, w.err
 	}
 	return len(p), nil
 }
