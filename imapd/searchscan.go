@@ -14,7 +14,7 @@ type candidate struct {
 	summary *message.Summary // if summaries were; an empty one of a message that is damaged
 }
 
-func (c *candidate) recent() bool { return c.view.recent(c.uid) }
+func (c *candidate) recent() bool { return c.view.isRecent(c.uid) }
 
 // scan gives take the messages of the view that fit, in the order of the mailbox. It reads more of them than the program needs if so told.
 func (s *session) scan(q *query, more need, take func(c *candidate) error) error {
@@ -31,7 +31,7 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 		if c.index%1024 == 0 && s.ctx().Err() != nil {
 			return s.ctx().Err()
 		}
-		if c.uid = v.uids[c.index]; v.gone[c.uid] || !q.fits(c) {
+		if c.uid = v.uids[c.index]; v.isGone(c.uid) || !q.fits(c) {
 			return nil
 		}
 		return take(c)
@@ -91,6 +91,3 @@ func (s *session) read(needs need, fn func(m *store.Message, summary *message.Su
 		after = list[len(list)-1].UID
 	}
 }
-
-// recent says whether this session was the first to be told of a message (RFC 3501 2.3.2).
-func (v *view) recent(store.UID) bool { return false }
