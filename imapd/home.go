@@ -46,6 +46,8 @@ type Home struct {
 	check   *login.Checker
 	guesses *login.Handed // wrong logins that other nodes hand over
 	memory  *semaphore.Weighted
+	hubs    hubs
+	recents recents
 	permit  func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
 	refuse  func(ctx context.Context, r region.Request, reason domicile.Reason, rule, detail string) error // Guard.Refuse
 	attach  func(net.Conn, domicile.AccountID) error                                                       // underPermit

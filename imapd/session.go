@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -25,6 +26,7 @@ type session struct {
 	maxSize int64     // bytes of an appended message
 	ending  time.Time // when Home.End was told first; guarded by Home.mu
 	done    chan struct{}
+	nudges  atomic.Int64 // to push what changed, that were not followed yet
 
 	mu      sync.Mutex // held while a command runs, and while something is pushed; guards what follows, and the conn's Writer
 	view    *view      // the selected mailbox, or nil

@@ -2,9 +2,9 @@ package imapd
 
 import (
 	"slices"
+	"sort"
 
-	"github.com/emersion/go-imap/v2"
-
+	"domicile"
 	"domicile/store"
 )
 
@@ -14,12 +14,21 @@ import (
 type view struct {
 	mailbox  store.Mailbox
 	readOnly bool
-	uids     []store.UID                // ascending; those in gone too, until the client is told
-	gone     map[store.UID]bool         // expunged, and the client does not know
-	seq      store.ModSeq               // all changes up to here are in
-	told     map[store.UID]store.ModSeq // own changes after seq, of which the client knows already
-	keywords []string                   // those of the mailbox that the client was told of
-	removed  bool                       // the mailbox was deleted
+	uids     []store.UID    // ascending; those in gone too, until the client is told
+	gone     []store.UID    // ascending: expunged, and the client does not know
+	seq      store.ModSeq   // all changes up to here are in
+	told     []store.ModSeq // of own acts after seq: no two acts share one, so the client knows what has it
+	keywords []string       // those of the mailbox that the client was told of
+	recent   spans          // UIDs that have \Recent in this session
+	removed  bool           // the mailbox was deleted
+}
+
+// last is the greatest UID, 0 if there is none.
+func (v *view) last() store.UID {
+	if n := len(v.uids); n > 0 {
+		return v.uids[n-1]
+	}
+	return 0
 }
 
 // find returns the index of uid, or -1.
@@ -31,63 +40,175 @@ func (v *view) find(uid store.UID) int {
 	return i
 }
 
-// pick returns the indexes of the messages of a set, ascending, without those that are gone. A sequence number that does not exist is
-// BAD (RFC 9051 9, seq-number); UIDs that do not are passed over.
-func (s *session) pick(set imap.NumSet) ([]int, error) {
-	v := s.view
-	if imap.IsSearchRes(set) {
-		set = s.saved
+func (v *view) isGone(uid store.UID) bool {
+	if len(v.gone) == 0 {
+		return false
 	}
-	picked := make([]bool, len(v.uids))
-	n := uint32(len(v.uids))
-	switch set := set.(type) {
-	case imap.SeqSet:
-		for _, r := range set {
-			from, to := order(r.Start, r.Stop, n)
-			if to > n || from == 0 {
-				return nil, bad("A message number that does not exist")
-			}
-			for i := from; i <= to; i++ {
-				picked[i-1] = true
-			}
-		}
-	case imap.UIDSet:
-		last := uint32(0)
-		if n > 0 {
-			last = uint32(v.uids[n-1])
-		}
-		for _, r := range set {
-			from, to := order(uint32(r.Start), uint32(r.Stop), last)
-			i, _ := slices.BinarySearch(v.uids, store.UID(from))
-			for ; i < len(v.uids) && uint32(v.uids[i]) <= to; i++ {
-				picked[i] = true
-			}
-		}
-	}
-	var idx []int
-	for i, p := range picked {
-		if p && !v.gone[v.uids[i]] {
-			idx = append(idx, i)
-		}
-	}
-	return idx, nil
+	_, ok := slices.BinarySearch(v.gone, uid)
+	return ok
 }
 
-// order puts "*" (0) and the ends of a range in order.
-func order(a, b, last uint32) (from, to uint32) {
-	if a == 0 {
-		a = last
+// isRecent reports whether a message has \Recent in this session (RFC 3501 2.3.2).
+func (v *view) isRecent(uid store.UID) bool { return v.recent.has(uint32(uid)) }
+
+// learn notes keywords and reports whether one was new.
+func (v *view) learn(flags []string) (news bool) {
+	for _, f := range flags {
+		if f[0] != '\\' && !store.HasFlag(v.keywords, f) {
+			v.keywords = append(v.keywords, f)
+			news = true
+		}
 	}
-	if b == 0 {
-		b = last
+	return news
+}
+
+var systemFlags = []string{store.Answered, store.Flagged, store.Deleted, store.Seen, store.Draft}
+
+// flags are those defined in the mailbox.
+func (v *view) flags() []string { return append(slices.Clone(systemFlags), v.keywords...) }
+
+// did notes an own act that the client is told of by its command: what was changed by it is not told again. The usual case is that
+// nobody else changed anything meanwhile.
+func (v *view) did(seq store.ModSeq) {
+	switch {
+	case seq <= v.seq:
+	case seq == v.seq+1:
+		v.seq = seq
+	default:
+		v.told = append(v.told, seq)
 	}
-	return min(a, b), max(a, b)
+}
+
+// lose notes that messages are gone. Those that the client never knew are passed over.
+func (v *view) lose(uids []store.UID) {
+	for _, uid := range uids {
+		if v.find(uid) >= 0 {
+			v.gone = append(v.gone, uid)
+		}
+	}
+	slices.Sort(v.gone)
+	v.gone = slices.Compact(v.gone)
 }
 
 // tellUpdates brings the view up to what the store has, and tells the client: expunged messages only if gone.
 func (s *session) tellUpdates(gone bool) {
-	if s.view == nil {
+	v := s.view
+	if v == nil {
 		return
 	}
-	// TODO(view): see the file's comment.
+	var c store.Changes
+	if !v.removed {
+		var err error
+		c, err = s.store().Since(s.ctx(), s.acct, v.mailbox.ID, v.seq)
+		switch {
+		case domicile.KindOf(err) == domicile.NotExist: // deleted under the client: all its messages are gone
+			v.removed = true
+			v.gone = slices.Clone(v.uids)
+		case err != nil: // a later one may succeed; the command itself did
+			return
+		default:
+			v.seq, v.mailbox = c.Mailbox.HighestModSeq, c.Mailbox
+			v.lose(c.Vanished)
+		}
+	}
+	news := sort.Search(len(c.Changed), func(i int) bool { return c.Changed[i].UID > v.last() })
+	s.tellFlags(c.Changed[:news])
+	v.told = nil
+	if gone {
+		s.tellGone()
+	}
+	s.tellNew(c.Changed[news:])
+}
+
+// tellFlags tells of changed messages that the client knows.
+func (s *session) tellFlags(changed []store.Message) {
+	for _, m := range changed {
+		if i := s.view.find(m.UID); i >= 0 && !slices.Contains(s.view.told, m.ModSeq) {
+			s.tellKeywords(m.Flags)
+			s.conn.Raw("* ").Num(int64(i + 1)).Raw(" FETCH (UID ").Num(int64(m.UID)).Raw(" ")
+			s.flagsOf(m.UID, m.Flags)
+			if s.enabled.condstore {
+				s.modSeqOf(m.ModSeq)
+			}
+			s.conn.Raw(")").Line()
+		}
+	}
+}
+
+// tellKeywords tells which flags are defined in the mailbox, if one of these is new.
+func (s *session) tellKeywords(flags []string) {
+	if s.view.learn(flags) {
+		s.conn.Raw("* FLAGS ").Flags(s.view.flags()).Line()
+	}
+}
+
+// flagsOf writes the item FLAGS.
+func (s *session) flagsOf(uid store.UID, flags []string) {
+	s.conn.Raw("FLAGS ")
+	if !s.enabled.rev2 && s.view.isRecent(uid) {
+		flags = append([]string{`\Recent`}, flags...)
+	}
+	s.conn.Flags(flags)
+}
+
+// modSeqOf writes the item MODSEQ behind another one.
+func (s *session) modSeqOf(seq store.ModSeq) {
+	s.conn.Raw(" MODSEQ (").Unum(uint64(seq)).Raw(")")
+}
+
+// tellGone tells of all that is gone, from the end, so that numbers before it hold.
+func (s *session) tellGone() {
+	v := s.view
+	if len(v.gone) == 0 {
+		return
+	}
+	if s.enabled.qresync { // RFC 7162 3.2.10
+		s.conn.Raw("* VANISHED ").Set(uidSpans(v.gone).uidSet()).Line()
+	} else {
+		for i := len(v.uids) - 1; i >= 0; i-- {
+			if v.isGone(v.uids[i]) {
+				s.conn.Raw("* ").Num(int64(i + 1)).Raw(" EXPUNGE").Line()
+			}
+		}
+	}
+	v.uids = slices.DeleteFunc(v.uids, v.isGone)
+	v.gone = nil
+}
+
+// tellNew tells how many messages there are, if these are new.
+func (s *session) tellNew(news []store.Message) {
+	if len(news) == 0 {
+		return
+	}
+	v := s.view
+	for _, m := range news {
+		v.uids = append(v.uids, m.UID)
+		s.tellKeywords(m.Flags)
+	}
+	s.conn.Raw("* ").Num(int64(len(v.uids))).Raw(" EXISTS").Line()
+	if !s.enabled.rev2 {
+		s.claimRecent()
+		s.conn.Raw("* ").Num(int64(v.recentCount())).Raw(" RECENT").Line()
+	}
+}
+
+// condstore turns CONDSTORE on for a client that uses it (RFC 7162 3.1): from now on it is told every modification sequence.
+func (s *session) condstore() {
+	if s.enabled.condstore {
+		return
+	}
+	s.enabled.condstore = true
+	if s.view != nil {
+		s.conn.Raw("* OK [HIGHESTMODSEQ ").Unum(uint64(s.view.seq)).Raw("] Modification sequences are told").Line()
+	}
+}
+
+// between are the indexes, the second not in it, of the messages that have a UID from from to to.
+func (v *view) between(from, to store.UID) (i, j int) {
+	i, _ = slices.BinarySearch(v.uids, from)
+	j, exact := slices.BinarySearch(v.uids, to)
+	if exact {
+		j++
+	}
+	return i, j
 }

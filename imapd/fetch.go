@@ -1,0 +1,179 @@
+package imapd
+
+import (
+	"slices"
+
+	"github.com/emersion/go-imap/v2"
+
+	"domicile"
+	"domicile/imapd/wire"
+	"domicile/store"
+)
+
+func (s *session) fetch(cmd *wire.Command) (string, error)    { return s.fetchSet(cmd, false) }
+func (s *session) uidFetch(cmd *wire.Command) (string, error) { return s.fetchSet(cmd, true) }
+
+// fetchSet is FETCH (RFC 9051 6.4.5). Messages that are gone meanwhile are left out.
+func (s *session) fetchSet(cmd *wire.Command, uid bool) (string, error) {
+	cmd.SP()
+	set := cmd.Set(uid)
+	q, err := s.readItems(cmd, uid)
+	if err != nil {
+		return "", err
+	}
+	picked, err := s.ranges(set)
+	if err != nil {
+		return "", err
+	}
+	if q.modSeq {
+		s.condstore()
+	}
+	if q.changedSince != nil {
+		if picked, err = s.changedOf(set, picked, q); err != nil {
+			return "", err
+		}
+	}
+	f := fetcher{s: s, q: &q}
+	if err := f.all(picked); err != nil {
+		return "", err
+	}
+	return "", f.refusal
+}
+
+// changedOf keeps of a set what changed (RFC 7162 3.1.4.1), and tells what vanished of it if that is wanted (3.2.6).
+func (s *session) changedOf(set imap.NumSet, picked spans, q fetchItems) (spans, error) {
+	c, err := s.store().Since(s.ctx(), s.acct, s.view.mailbox.ID, *q.changedSince)
+	if domicile.KindOf(err) == domicile.NotExist {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, failure(err)
+	}
+	if q.vanished {
+		uids, _ := set.(imap.UIDSet)
+		if imap.IsSearchRes(set) {
+			uids = s.saved
+		}
+		s.tellEarlier(c.Vanished, uidRanges(uids, s.view.last()))
+	}
+	var changed spans
+	for _, m := range c.Changed {
+		if i := s.view.find(m.UID); i >= 0 && picked.has(uint32(i)) {
+			changed = changed.add(uint32(i))
+		}
+	}
+	return changed, nil
+}
+
+// fetcher answers one FETCH.
+type fetcher struct {
+	s       *session
+	q       *fetchItems
+	refusal error // what is told at the end, if a message could not be had; the others were
+	some    bool  // an item of the present message was sent
+}
+
+// all sends what is asked for of each message of a set of indexes. While one page is sent the next one is read.
+func (f *fetcher) all(picked spans) error {
+	p := pager{v: f.s.view, left: slices.Clone(picked), size: pageSize}
+	if len(f.q.sections) > 0 {
+		p.size = pageSize / 4
+	}
+	next := f.read(&p)
+	for next != nil {
+		got := <-next
+		next = nil
+		if got.err == nil {
+			next = f.read(&p)
+		} else if domicile.KindOf(got.err) != domicile.NotExist { // the mailbox was deleted: there is nothing to send
+			return failure(got.err)
+		}
+		rows := got.rows(f.s.view, picked)
+		if err := f.markSeen(rows); err != nil {
+			return err
+		}
+		if err := f.page(rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// row is a message as it is sent.
+type row struct {
+	store.Listed
+	index int  // in the view
+	now   bool // \Seen was set by this FETCH: its flags are told
+}
+
+// markSeen sets \Seen where the request does so (RFC 9051 6.4.5), in one act for a page.
+func (f *fetcher) markSeen(rows []row) error {
+	v := f.s.view
+	if v.readOnly || v.removed || !f.q.seen {
+		return nil
+	}
+	at := map[store.UID]*row{}
+	var uids []store.UID
+	for i := range rows {
+		if m := &rows[i]; !slices.Contains(m.Flags, store.Seen) {
+			at[m.UID] = m
+			uids = append(uids, m.UID)
+		}
+	}
+	if len(uids) == 0 {
+		return nil
+	}
+	done, _, err := f.s.store().StoreFlags(f.s.ctx(), "", f.s.acct, v.mailbox.ID, uids, store.FlagsAdd, []string{store.Seen}, 0)
+	if err != nil {
+		return failure(err)
+	}
+	for _, m := range done {
+		v.did(m.ModSeq)
+		at[m.UID].Message, at[m.UID].now = m, true
+	}
+	return nil
+}
+
+// index sends the items that the index has, and opens the answer.
+func (f *fetcher) index(m *row) {
+	c, q := f.s.conn, f.q
+	c.Raw("* ").Num(int64(m.index + 1)).Raw(" FETCH (")
+	f.some = false
+	if f.item(q.uid, "UID ") {
+		c.Num(int64(m.UID))
+	}
+	if f.item(q.flags || m.now, "") {
+		f.s.flagsOf(m.UID, m.Flags)
+	}
+	if f.item(q.modSeq || m.now && f.s.enabled.condstore, "MODSEQ (") {
+		c.Unum(uint64(m.ModSeq)).Raw(")")
+	}
+	if f.item(q.internal, "INTERNALDATE ") {
+		c.Append(func(b []byte) []byte { return m.Internal.AppendFormat(b, imapTime) })
+	}
+	if f.item(q.saved, "SAVEDATE ") { // RFC 8514
+		c.Append(func(b []byte) []byte { return m.Saved.AppendFormat(b, imapTime) })
+	}
+	if f.item(q.size, "RFC822.SIZE ") {
+		c.Num(m.Size)
+	}
+	if f.item(q.emailID, "EMAILID (") { // RFC 8474 5.1
+		c.Raw(string(m.ID)).Raw(")")
+	}
+	f.item(q.threadID, "THREADID NIL") // RFC 8474 5.2
+}
+
+// item begins an item if it is wanted.
+func (f *fetcher) item(wanted bool, name string) bool {
+	if wanted {
+		if f.some {
+			f.s.conn.Raw(" ")
+		}
+		f.some = true
+		f.s.conn.Raw(name)
+	}
+	return wanted
+}
+
+// imapTime: RFC 9051 9, date-time.
+const imapTime = `"_2-Jan-2006 15:04:05 -0700"`
