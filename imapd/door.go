@@ -1,18 +1,17 @@
 package imapd
 
 import (
-	"bufio"
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"domicile"
+	"domicile/imapd/wire"
 	"domicile/login"
 	"domicile/region"
 )
@@ -22,51 +21,35 @@ const (
 	loginTime = 2 * time.Minute // in total
 	maxStray  = 3               // commands that are none, or not for now
 	maxFails  = 3               // wrong logins
+	maxSASL   = 16 << 10        // bytes of a line of AUTHENTICATE
 )
 
 // door speaks IMAP with a client until it is logged in: greeting, CAPABILITY, ID, NOOP, LOGOUT, STARTTLS, LOGIN and AUTHENTICATE, the
 // same on every node. What comes behind the login it hands on, with the bytes that the client has sent already.
 type door struct {
-	srv    *Server
-	conn   net.Conn
-	br     *bufio.Reader
-	secure bool // within TLS
-	began  time.Time
-	stray  int
-	wrong  int
-	gate   *gate // of this node's home, once handed over
+	srv     *Server
+	net     net.Conn
+	conn    *wire.Conn
+	secure  bool // within TLS
+	began   time.Time
+	stray   int
+	wrong   int
+	session *session // of this node's home, once handed over
 
 	mu       sync.Mutex
-	idle     bool         // guarded by mu: between commands
 	draining bool         // guarded by mu
 	tunnel   *region.Conn // guarded by mu: the session goes on there
 }
 
 func newDoor(s *Server, c net.Conn) *door {
 	_, within := c.(*tls.Conn)
-	return &door{srv: s, conn: c, br: bufio.NewReaderSize(c, 4096), secure: within, began: time.Now()}
-}
-
-// What a line of the door says.
-const (
-	capsBefore = "IMAP4rev1 LITERAL- SASL-IR ID ENABLE IDLE LOGIN-REFERRALS" // the two before the last are for behind the login
-	idAnswer   = `* ID ("name" "domicile")` + crlf
-	crlf       = "\r\n"
-)
-
-func (d *door) capabilities() string {
-	caps := capsBefore
-	if d.mayUpgrade() {
-		caps += " STARTTLS"
-	}
-	if d.mayLogin() {
-		return caps + " AUTH=PLAIN"
-	}
-	return caps + " LOGINDISABLED"
+	d := &door{srv: s, net: c, conn: wire.NewConn(c, wire.Before), secure: within, began: time.Now()}
+	d.conn.Limit(wire.Before, d.began.Add(loginTime))
+	return d
 }
 
 func (d *door) mayUpgrade() bool { return !d.secure && d.srv.cfg.TLS != nil && !d.srv.cfg.Implicit }
-func (d *door) mayLogin() bool   { return d.secure || d.srv.mayLogin(d.conn) }
+func (d *door) mayLogin() bool   { return d.secure || d.srv.mayLogin(d.net) }
 
 // serve greets, and answers commands until the connection ends or is handed on.
 func (d *door) serve() {
@@ -76,60 +59,35 @@ func (d *door) serve() {
 			d.conn.Close()
 		}
 	}()
-	d.deadline()
-	if d.say("* OK [CAPABILITY "+d.capabilities()+"] "+d.srv.cfg.Hostname+" ready"+crlf) != nil {
-		return
-	}
+	d.conn.Raw("* OK [CAPABILITY ").Raw(d.capabilities()).Raw("] ").Raw(d.srv.cfg.Hostname).Raw(" ready").Line()
 	for {
-		c, err := d.command()
+		cmd, err := d.conn.Next()
 		if err != nil {
 			d.end(err)
 			return
 		}
-		switch next := d.answer(c); next {
+		switch d.answer(cmd) {
 		case goOn:
 		case handOn:
 			handed = true
 			return
 		default:
+			d.conn.Flush()
 			return
 		}
 	}
 }
 
-// deadline bounds all that happens before the login.
-func (d *door) deadline() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.conn.SetDeadline(d.began.Add(loginTime))
-	if d.draining && d.idle {
-		d.conn.SetReadDeadline(time.Unix(1, 0))
-	}
-}
-
 // end says why nothing more is read, where that is worth saying.
 func (d *door) end(err error) {
-	var bye byeError
+	var bye wire.Bye
 	switch {
+	case errors.Is(err, wire.ErrDraining):
+		d.conn.Raw(byeDraining).Line()
 	case errors.As(err, &bye):
-		d.say("* BYE " + string(bye) + crlf)
-	case errors.Is(err, os.ErrDeadlineExceeded) && d.isDraining():
-		d.say(byeDraining)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		d.say("* BYE No login in two minutes" + crlf)
+		d.conn.Raw("* BYE ").Raw(string(bye)).Line()
 	}
-}
-
-func (d *door) isDraining() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.draining
-}
-
-func (d *door) say(text string) error {
-	d.conn.SetWriteDeadline(time.Now().Add(writeTime))
-	_, err := io.WriteString(d.conn, text)
-	return err
+	d.conn.Flush()
 }
 
 // step is what comes behind a command.
@@ -142,131 +100,143 @@ const (
 )
 
 // answer runs one command.
-func (d *door) answer(c command) step {
-	if c.bad != "" {
-		return d.bad(c.tag, c.bad)
-	}
-	switch c.name {
+func (d *door) answer(cmd *wire.Command) step {
+	switch cmd.Name {
 	case "CAPABILITY", "NOOP", "LOGOUT", "STARTTLS":
-		if len(c.words) > 0 {
-			return d.bad(c.tag, c.name+" takes nothing")
+		if err := cmd.End(); err != nil {
+			return d.bad(cmd, err)
 		}
 	}
-	switch c.name {
+	switch cmd.Name {
 	case "CAPABILITY":
-		return d.tell("* CAPABILITY " + d.capabilities() + crlf + c.tag + " OK CAPABILITY completed" + crlf)
+		d.conn.Raw("* CAPABILITY ").Raw(d.capabilities()).Line()
+		return d.ok(cmd, "CAPABILITY completed")
 	case "NOOP":
-		return d.tell(c.tag + " OK NOOP completed" + crlf)
+		return d.ok(cmd, "NOOP completed")
 	case "LOGOUT":
-		d.say("* BYE Logging out" + crlf + c.tag + " OK LOGOUT completed" + crlf)
+		d.conn.Raw("* BYE Logging out").Line()
+		d.ok(cmd, "LOGOUT completed")
 		return endHere
 	case "ID":
-		if !c.idFits() {
-			return d.bad(c.tag, "ID takes NIL or a list of names and values")
+		if err := readID(cmd); err != nil {
+			return d.bad(cmd, err)
 		}
-		return d.tell(idAnswer + c.tag + " OK ID completed" + crlf)
+		d.conn.Raw(whoWeAre).Line()
+		return d.ok(cmd, "ID completed")
 	case "STARTTLS":
-		return d.startTLS(c.tag)
+		return d.startTLS(cmd)
 	case "LOGIN":
-		name, password, ok := c.loginWords()
-		if !ok {
-			return d.bad(c.tag, "LOGIN takes a name and a password")
+		cmd.SP()
+		name := cmd.Astring()
+		cmd.SP()
+		password := cmd.Astring()
+		if err := cmd.End(); err != nil {
+			return d.bad(cmd, err)
 		}
-		return d.login(c.tag, name, password)
+		return d.login(cmd.Tag, name, password)
 	case "AUTHENTICATE":
-		return d.authenticate(c)
+		return d.authenticate(cmd)
 	}
-	return d.bad(c.tag, "Not a command for somebody who is not logged in")
+	cmd.Fail("Not a command for somebody who is not logged in")
+	return d.bad(cmd, cmd.Err())
 }
 
-func (d *door) tell(text string) step {
-	if d.say(text) != nil {
-		return endHere
-	}
+func (d *door) ok(cmd *wire.Command, text string) step {
+	d.conn.Raw(cmd.Tag).Raw(" OK ").Raw(text).Line()
+	return goOn
+}
+
+func (d *door) no(tag, text string) step {
+	d.conn.Raw(tag).Raw(" NO ").Raw(text).Line()
 	return goOn
 }
 
 // bad refuses a command. A few of them end the connection: who speaks another protocol must not find one that runs.
-func (d *door) bad(tag, why string) step {
+func (d *door) bad(cmd *wire.Command, why error) step {
 	if d.stray++; d.stray > maxStray {
-		d.say(byeAbuse)
+		d.conn.Raw("* BYE Not IMAP").Line()
 		return endHere
 	}
-	return d.tell(tag + " BAD " + why + crlf)
+	d.conn.Raw(cmd.Tag).Raw(" BAD ").Raw(why.Error()).Line()
+	return goOn
 }
 
 // startTLS: RFC 9051 6.2.1. A client that has sent more already is cut off: what stands behind the command may be somebody
 // else's (CVE-2011-0411).
-func (d *door) startTLS(tag string) step {
+func (d *door) startTLS(cmd *wire.Command) step {
 	switch {
 	case !d.mayUpgrade():
-		return d.tell(tag + " BAD STARTTLS is not offered here" + crlf)
-	case d.br.Buffered() > 0:
-		d.say("* BYE [CLIENTBUG] Nothing may follow STARTTLS before its answer" + crlf)
+		cmd.Fail("STARTTLS is not offered here")
+		return d.bad(cmd, cmd.Err())
+	case d.conn.Buffered() > 0:
+		d.conn.Raw("* BYE [CLIENTBUG] Nothing may follow STARTTLS before its answer").Line()
 		return endHere
 	}
-	if d.say(tag+" OK Begin TLS negotiation now"+crlf) != nil {
+	d.ok(cmd, "Begin TLS negotiation now")
+	if d.conn.Flush() != nil {
 		return endHere
 	}
-	d.within(d.conn)
+	d.within(d.net)
 	return goOn
 }
 
 // within goes on within TLS, with nothing remembered that was said before. The handshake happens at the first read.
 func (d *door) within(c net.Conn) {
-	d.mu.Lock()
-	d.conn = tls.Server(c, d.srv.cfg.TLS)
-	d.mu.Unlock()
-	d.br = bufio.NewReaderSize(d.conn, 4096)
+	d.net = tls.Server(c, d.srv.cfg.TLS)
+	d.conn.Reset(d.net)
 	d.secure, d.stray, d.wrong = true, 0, 0
-	d.deadline()
 }
 
 // authenticate: PLAIN (RFC 4616), with or without an initial response (RFC 4959).
-func (d *door) authenticate(c command) step {
-	if n := len(c.words); n < 1 || n > 2 || c.words[0].kind != atom || n == 2 && c.words[1].kind != atom {
-		return d.bad(c.tag, "AUTHENTICATE takes a mechanism, and maybe an initial response")
+func (d *door) authenticate(cmd *wire.Command) step {
+	cmd.SP()
+	mechanism := cmd.Atom()
+	response, given := "", cmd.More()
+	if given {
+		cmd.SP()
+		response = cmd.Base64()
+	}
+	if err := cmd.End(); err != nil {
+		return d.bad(cmd, err)
 	}
 	switch {
 	case !d.mayLogin():
-		return d.tell(c.tag + answerNoTLS)
-	case !strings.EqualFold(c.words[0].text, "PLAIN"):
-		return d.tell(c.tag + " NO No such mechanism; PLAIN is offered" + crlf)
+		return d.no(cmd.Tag, answerNoTLS)
+	case !strings.EqualFold(mechanism, "PLAIN"):
+		return d.no(cmd.Tag, "No such mechanism; PLAIN is offered")
 	}
-	response := ""
-	if len(c.words) == 2 {
-		response = strings.TrimPrefix(c.words[1].text, "=") // "=" alone is an empty response
-	} else {
-		if d.say("+ "+crlf) != nil {
+	if !given {
+		if d.conn.Continue("") != nil {
 			return endHere
 		}
-		line, err := d.line(maxSASL)
-		if err != nil {
+		var err error
+		if response, err = d.conn.ReadLine(maxSASL); err != nil {
 			d.end(err)
 			return endHere
 		}
-		response = string(line)
 	}
 	if response == "*" {
-		return d.bad(c.tag, "AUTHENTICATE cancelled")
+		cmd.Fail("AUTHENTICATE cancelled")
+		return d.bad(cmd, cmd.Err())
 	}
 	raw, err := base64.StdEncoding.DecodeString(response)
 	parts := strings.Split(string(raw), "\x00")
 	if err != nil || len(parts) != 3 || parts[1] == "" {
-		return d.bad(c.tag, "The response is malformed")
+		cmd.Fail("The response is malformed")
+		return d.bad(cmd, cmd.Err())
 	}
 	if parts[0] != "" && parts[0] != parts[1] {
-		return d.tell(c.tag + " NO [AUTHORIZATIONFAILED] Nobody acts for another here" + crlf)
+		return d.no(cmd.Tag, "[AUTHORIZATIONFAILED] Nobody acts for another here")
 	}
-	return d.login(c.tag, parts[1], parts[2])
+	return d.login(cmd.Tag, parts[1], parts[2])
 }
 
-const answerNoTLS = " NO [PRIVACYREQUIRED] TLS comes first" + crlf
+const answerNoTLS = "[PRIVACYREQUIRED] TLS comes first"
 
 // login checks who it is, at home, and hands the connection on.
 func (d *door) login(tag, name, password string) step {
 	if !d.mayLogin() {
-		return d.tell(tag + answerNoTLS)
+		return d.no(tag, answerNoTLS)
 	}
 	began := time.Now()
 	onward, err := d.srv.login(d, tag, name, password)
@@ -276,16 +246,17 @@ func (d *door) login(tag, name, password string) step {
 		return handOn
 	}
 	if domicile.KindOf(err) == domicile.NotExist {
-		d.srv.fails.Wait(d.srv.ctx, login.Network(d.conn.RemoteAddr()), began)
+		d.srv.fails.Wait(d.srv.ctx, login.Network(d.net.RemoteAddr()), began)
 		if d.srv.slow != nil {
-			d.srv.slow(d.conn, began)
+			d.srv.slow(d.net, began)
 		}
 		if d.wrong++; d.wrong >= maxFails {
-			d.say("* BYE [AUTHENTICATIONFAILED] Too many failed logins" + crlf + tag + " NO " + loginAnswer(err) + crlf)
+			d.conn.Raw("* BYE [AUTHENTICATIONFAILED] Too many failed logins").Line()
+			d.no(tag, loginAnswer(err))
 			return endHere
 		}
 	}
-	return d.tell(tag + " NO " + loginAnswer(err) + crlf)
+	return d.no(tag, loginAnswer(err))
 }
 
 // drain ends the connection before its next command, at once if it is idle; of a relayed session the home does it.
@@ -293,12 +264,11 @@ func (d *door) drain() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.draining = true
-	switch {
-	case d.tunnel != nil:
+	if d.tunnel != nil {
 		go d.tunnel.Drain()
-	case d.idle:
-		d.conn.SetReadDeadline(time.Unix(1, 0))
+		return
 	}
+	d.conn.Drain()
 }
 
 // cut ends the connection at once.
@@ -319,13 +289,13 @@ func (d *door) relayed(t *region.Conn) bool {
 	return !d.draining
 }
 
-// ahead is a connection of which some bytes were read already.
+// ahead is a connection of which some bytes were read already, by r.
 type ahead struct {
 	net.Conn
-	br *bufio.Reader
+	r io.Reader
 }
 
-func (a ahead) Read(p []byte) (int, error) { return a.br.Read(p) }
+func (a ahead) Read(p []byte) (int, error) { return a.r.Read(p) }
 
 // NetConn lets region.FrontConn find the connection below.
 func (a ahead) NetConn() net.Conn { return a.Conn }

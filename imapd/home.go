@@ -1,7 +1,6 @@
 package imapd
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"domicile"
+	"domicile/imapd/wire"
 	"domicile/login"
 	"domicile/region"
 	"domicile/store"
@@ -46,22 +46,20 @@ type Home struct {
 	check   *login.Checker
 	guesses *login.Handed // wrong logins that other nodes hand over
 	memory  *semaphore.Weighted
+	hubs    hubs
+	recents recents
 	permit  func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
 	refuse  func(ctx context.Context, r region.Request, reason domicile.Reason, rule, detail string) error // Guard.Refuse
 	attach  func(net.Conn, domicile.AccountID) error                                                       // underPermit
 	passed  *Server                                                                                        // speaks with clients passed through, until they are logged in
-	engine  engine
-	feed    *feed
-	serving sync.WaitGroup
 
 	ctx    context.Context // ends when all is to stop
 	cancel context.CancelFunc
-	once   sync.Once // closes the engine
 
 	mu       sync.Mutex
-	gates    map[*gate]struct{} // guarded by mu
-	draining bool               // guarded by mu
-	left     *sync.Cond         // a gate left gates
+	sessions map[*session]struct{} // guarded by mu
+	draining bool                  // guarded by mu
+	left     *sync.Cond            // a session left sessions
 }
 
 // NewHome checks cfg. Shutdown ends what it starts.
@@ -85,42 +83,49 @@ func sizeFits(n int64) bool { return n > 0 && n <= math.MaxUint32 }
 
 func newHome(cfg HomeConfig) *Home {
 	h := &Home{cfg: cfg, check: cfg.Check,
-		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), gates: map[*gate]struct{}{}, feed: newFeed()}
+		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), sessions: map[*session]struct{}{}}
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.attach, h.permit, h.refuse = h.underPermit, cfg.Guard.Permit, cfg.Guard.Refuse
 	h.passed = newServer(Config{Region: cfg.Region, Hostname: cfg.Hostname, Guard: cfg.Guard, MaxSize: cfg.MaxSize, Home: h, Resolve: h.resolve,
 		Check: cfg.Check, Log: cfg.Log, Count: cfg.Count})
 	h.passed.slow = h.slow
-	h.engine = newEngine(h)
-	h.serving.Go(func() { h.engine.serve(h.feed) })
 	return h
 }
 
-// take gives a connection on which an account has logged in to the engine, which answers the login with tag. br holds what the
-// client has sent already. The gate's done is closed when the session has ended.
-func (h *Home) take(c net.Conn, br *bufio.Reader, id domicile.AccountID, tag string, maxSize int64) *gate {
-	g := newGate(c, br, maxSize)
-	g.account, g.greeting = id, tag
-	g.closed = func() {
-		h.mu.Lock()
-		delete(h.gates, g)
-		h.left.Broadcast()
-		h.mu.Unlock()
-		close(g.done)
-	}
+// serve runs the session of an account that has logged in on c, and answers the login with tag. It returns, with the
+// connection closed, when the session has ended.
+func (h *Home) serve(c *wire.Conn, id domicile.AccountID, tag string, maxSize int64) {
+	s := h.take(c, id, maxSize)
+	defer h.leave(s)
+	s.greet(tag)
+	s.serve()
+}
+
+// take begins a session.
+func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session {
+	s := &session{home: h, acct: id, conn: c, maxSize: maxSize, done: make(chan struct{})}
+	c.Limit(wire.After, time.Time{})
 	h.mu.Lock()
-	h.gates[g] = struct{}{}
+	h.sessions[s] = struct{}{}
 	if h.draining {
-		g.drain()
+		c.Drain()
 	}
 	h.mu.Unlock()
 	// Between the check of the login and this line the account may have begun to move.
 	if a, err := h.cfg.Store.Account(h.ctx, id); err != nil || a.State != store.Active {
-		g.drain()
+		c.Drain()
 	}
-	h.feed.put(g)
-	return g
+	return s
+}
+
+func (h *Home) leave(s *session) {
+	s.conn.Close()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.sessions, s)
+	h.left.Broadcast()
+	close(s.done)
 }
 
 // End ends the sessions of an account: BYE between their commands, and after endTime without. Unavailable as long as one is
@@ -129,15 +134,15 @@ func (h *Home) End(id domicile.AccountID) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	left := false
-	for g := range h.gates {
+	for s := range h.sessions {
 		switch {
-		case g.account != id:
+		case s.acct != id:
 			continue
-		case g.ending.IsZero():
-			g.ending = time.Now()
-			g.drain()
-		case time.Since(g.ending) > endTime:
-			g.Conn.Close()
+		case s.ending.IsZero():
+			s.ending = time.Now()
+			s.conn.Drain()
+		case time.Since(s.ending) > endTime:
+			s.conn.Close()
 		}
 		left = true
 	}
@@ -157,65 +162,25 @@ func (h *Home) Shutdown(ctx context.Context) error {
 	go func() { passed <- h.passed.Shutdown(ctx) }()
 	h.mu.Lock()
 	h.draining = true
-	for g := range h.gates {
-		g.drain()
+	for s := range h.sessions {
+		s.conn.Drain()
 	}
 	h.mu.Unlock()
 	stop := context.AfterFunc(ctx, func() {
 		h.mu.Lock()
-		for g := range h.gates {
-			g.Conn.Close()
+		for s := range h.sessions {
+			s.conn.Close()
 		}
 		h.left.Broadcast()
 		h.mu.Unlock()
 	})
 	defer stop()
 	h.mu.Lock()
-	for len(h.gates) > 0 && ctx.Err() == nil {
+	for len(h.sessions) > 0 && ctx.Err() == nil {
 		h.left.Wait()
 	}
 	h.mu.Unlock()
 	h.cancel()
-	h.once.Do(func() {
-		h.feed.Close()
-		h.serving.Wait() // imapserver must not be closed before it serves
-		h.engine.close()
-	})
 	<-passed
 	return ctx.Err()
 }
-
-// feed is the listener of the engine: it hands over the connections that are logged in.
-type feed struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newFeed() *feed { return &feed{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (f *feed) put(c net.Conn) {
-	select {
-	case f.conns <- c:
-	case <-f.done:
-		c.Close()
-	}
-}
-
-func (f *feed) Accept() (net.Conn, error) {
-	select {
-	case c := <-f.conns:
-		return c, nil
-	case <-f.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (f *feed) Close() error   { f.once.Do(func() { close(f.done) }); return nil }
-func (f *feed) Addr() net.Addr { return nowhere{} }
-
-// nowhere is the address of a listener that is none.
-type nowhere struct{}
-
-func (nowhere) Network() string { return "none" }
-func (nowhere) String() string  { return "none" }

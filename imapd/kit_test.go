@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -23,6 +24,36 @@ import (
 )
 
 const ann = domicile.AccountID("a-ann")
+
+// script is a connection whose client says each piece in turn; an empty piece is a time-out.
+type script struct {
+	net.Conn // nil: what is not overridden must not be called
+	pieces   []string
+	out      bytes.Buffer
+	closed   bool
+}
+
+func (s *script) Read(p []byte) (int, error) {
+	if len(s.pieces) == 0 {
+		return 0, io.EOF
+	}
+	piece := s.pieces[0]
+	if piece == "" {
+		s.pieces = s.pieces[1:]
+		return 0, os.ErrDeadlineExceeded
+	}
+	n := copy(p, piece)
+	if s.pieces[0] = piece[n:]; s.pieces[0] == "" {
+		s.pieces = s.pieces[1:]
+	}
+	return n, nil
+}
+
+func (s *script) Write(p []byte) (int, error)      { return s.out.Write(p) }
+func (s *script) Close() error                     { s.closed = true; return nil }
+func (s *script) SetDeadline(time.Time) error      { return nil }
+func (s *script) SetReadDeadline(time.Time) error  { return nil }
+func (s *script) SetWriteDeadline(time.Time) error { return nil }
 
 // world is a front over a store with two accounts, ann and off (suspended). Passwords are "pw".
 type world struct {

@@ -3,141 +3,173 @@ package imapd
 import (
 	"strings"
 
-	"github.com/emersion/go-imap/v2"
+	"golang.org/x/text/unicode/norm"
 
+	"domicile/imapd/wire"
 	"domicile/store"
 )
 
-// maxPattern bounds a LIST pattern: longer ones match no name.
-const maxPattern = store.MaxMailboxName * 2
+// Bounds of one LIST: matching costs at most the bytes of its patterns times those of all names.
+const (
+	maxPatterns     = 100
+	maxPatternBytes = 4 << 10
+)
 
-// listRequest is LIST or LSUB.
-type listRequest struct {
-	ref      string
-	patterns []string
-	lsub     bool
-	options  *imap.ListOptions
+// listing is what LIST asks for (RFC 9051 6.3.9, RFC 5258).
+type listing struct {
+	patterns  []string // behind the reference
+	extended  bool     // written in the syntax of RFC 5258
+	delimiter bool     // an empty pattern in the syntax of RFC 3501: it asks for the delimiter
+	lsub      bool
+
+	onlySubscribed bool
+	onlySpecialUse bool
+	recursive      bool // also what has subscribed mailboxes below it
+
+	subscribed bool // show \Subscribed
+	status     []string
 }
 
-// List answers with one entry for each mailbox that fits, through write.
-func (s *session) List(q listRequest, write func(*imap.ListData) error) error {
-	if len(q.patterns) == 0 { // RFC 9051 6.3.9: an empty pattern asks for the delimiter
-		return write(&imap.ListData{Attrs: []imap.MailboxAttr{imap.MailboxAttrNoSelect}, Delim: '/'})
+func (s *session) list(cmd *wire.Command) (string, error) {
+	var q listing
+	cmd.SP()
+	if cmd.Peek() == '(' {
+		q.extended = true
+		q.selection(cmd)
+		cmd.SP()
 	}
-	all, err := s.store().Mailboxes(s.ctx(), s.acct)
-	if err != nil {
-		return failure(err)
+	q.names(cmd)
+	if cmd.More() {
+		q.extended = true
+		cmd.SP()
+		cmd.Expect("RETURN (")
+		q.returns(cmd)
 	}
-	tree := newTree(all)
-	for _, m := range all {
-		data := tree.entry(m, q)
-		if data == nil || !q.fits(m.Name) {
-			continue
-		}
-		if o := q.options.ReturnStatus; o != nil && !hasAny(data.Attrs, imap.MailboxAttrNonExistent) {
-			if data.Status, err = s.status(m, o); err != nil {
-				return err
-			}
-		}
-		if err := write(data); err != nil {
-			return err
-		}
+	if err := cmd.End(); err != nil {
+		return "", err
 	}
-	if q.lsub {
-		return q.parents(all, write)
-	}
-	return nil
+	return "", s.tellList(&q)
 }
 
-func (q *listRequest) fits(name string) bool {
+// lsub is LSUB (RFC 3501 6.3.9).
+func (s *session) lsub(cmd *wire.Command) (string, error) {
+	q := listing{lsub: true, onlySubscribed: true}
+	cmd.SP()
+	q.names(cmd)
+	if err := cmd.End(); err != nil {
+		return "", err
+	}
+	return "", s.tellList(&q)
+}
+
+// selection reads selection options (RFC 5258 3.1, RFC 6154 5.2).
+func (q *listing) selection(cmd *wire.Command) {
+	cmd.List(10, true, func() {
+		switch cmd.Word() {
+		case "SUBSCRIBED":
+			q.onlySubscribed, q.subscribed = true, true
+		case "SPECIAL-USE":
+			q.onlySpecialUse = true
+		case "RECURSIVEMATCH":
+			q.recursive = true
+		case "REMOTE": // all mailboxes are here
+		default:
+			cmd.Fail("No such selection option")
+		}
+	})
+	if q.recursive && !q.onlySubscribed {
+		cmd.Fail("RECURSIVEMATCH goes with SUBSCRIBED")
+	}
+}
+
+// names reads the reference and the pattern, or patterns.
+func (q *listing) names(cmd *wire.Command) {
+	reference := cmd.Mailbox()
+	cmd.SP()
+	total := 0
+	pattern := func() {
+		p := cmd.Pattern()
+		q.delimiter = p == ""
+		p = canonicalPattern(reference + p)
+		if total += len(p); total > maxPatternBytes {
+			cmd.Fail("The patterns are too long")
+		}
+		q.patterns = append(q.patterns, p)
+	}
+	if cmd.Peek() == '(' && !q.lsub {
+		q.extended = true
+		cmd.List(maxPatterns, false, pattern)
+	} else {
+		pattern()
+	}
+	q.delimiter = q.delimiter && !q.extended
+}
+
+// returns reads return options behind "(" (RFC 5258 3.2, RFC 5819, RFC 6154 5.3).
+func (q *listing) returns(cmd *wire.Command) {
+	for n := 0; cmd.Err() == nil && !cmd.Take(")"); n++ {
+		if n > 0 {
+			cmd.SP()
+		}
+		switch cmd.Word() {
+		case "SUBSCRIBED":
+			q.subscribed = true
+		case "CHILDREN", "SPECIAL-USE": // always shown
+		case "STATUS":
+			cmd.SP()
+			q.status = readStatusItems(cmd)
+		default:
+			cmd.Fail("No such return option")
+		}
+	}
+}
+
+// canonicalPattern is in the form that names have: NFC, and INBOX as first level in upper case.
+func canonicalPattern(p string) string {
+	p = norm.NFC.String(p)
+	first, rest, deep := strings.Cut(p, "/")
+	if strings.EqualFold(first, store.Inbox) {
+		if p = store.Inbox; deep {
+			p += "/" + rest
+		}
+	}
+	return p
+}
+
+func (q *listing) fits(name string) bool {
 	for _, p := range q.patterns {
-		if p = canonicalPattern(q.ref + p); len(p) <= maxPattern && matches(name, p) {
+		if matches(name, p) {
 			return true
 		}
 	}
 	return false
 }
 
-// canonicalPattern writes INBOX, as first level, in upper case: names are stored so.
-func canonicalPattern(p string) string {
-	first, rest, deep := strings.Cut(p, "/")
-	if strings.EqualFold(first, store.Inbox) {
-		if deep {
-			return store.Inbox + "/" + rest
-		}
-		return store.Inbox
+// tellList answers LIST and LSUB.
+func (s *session) tellList(q *listing) error {
+	word := "* LIST "
+	if q.lsub {
+		word = "* LSUB "
 	}
-	return p
-}
-
-// tree knows which mailboxes have children, and subscribed ones.
-type tree struct{ children, subscribed map[string]bool }
-
-func newTree(all []store.Mailbox) *tree {
-	t := &tree{map[string]bool{}, map[string]bool{}}
-	for _, m := range all {
-		for up := m.Name; ; {
-			i := strings.LastIndexByte(up, '/')
-			if i < 0 {
-				break
-			}
-			up = up[:i]
-			t.children[up] = true
-			if m.Subscribed {
-				t.subscribed[up] = true
-			}
-		}
-	}
-	return t
-}
-
-// entry is what a request shows of a mailbox, or nil if its selection leaves the mailbox out.
-func (t *tree) entry(m store.Mailbox, q listRequest) *imap.ListData {
-	o := q.options
-	data := &imap.ListData{Delim: '/', Mailbox: m.Name}
-	below := o.SelectRecursiveMatch && t.subscribed[m.Name]
-	if o.SelectSubscribed && !m.Subscribed && !below || o.SelectSpecialUse && m.SpecialUse == "" {
+	if q.delimiter { // RFC 9051 6.3.9: its root has no name
+		s.conn.Raw(word).Raw(`(\Noselect) "/" ""`).Line()
 		return nil
 	}
-	if below {
-		data.ChildInfo = &imap.ListDataChildInfo{Subscribed: true}
+	all, err := s.store().Mailboxes(s.ctx(), s.acct)
+	if err != nil {
+		return failure(err)
 	}
-	if q.lsub {
-		return data
-	}
-	if t.children[m.Name] {
-		data.Attrs = append(data.Attrs, imap.MailboxAttrHasChildren)
-	} else {
-		data.Attrs = append(data.Attrs, imap.MailboxAttrHasNoChildren)
-	}
-	if m.Subscribed && (o.ReturnSubscribed || o.SelectSubscribed) {
-		data.Attrs = append(data.Attrs, imap.MailboxAttrSubscribed)
-	}
-	if m.SpecialUse != "" {
-		data.Attrs = append(data.Attrs, imap.MailboxAttr(m.SpecialUse))
-	}
-	return data
-}
-
-// parents answers LSUB's odd case: "%" fits a name that is not subscribed but has subscribed children (RFC 3501 6.3.9).
-func (q *listRequest) parents(all []store.Mailbox, write func(*imap.ListData) error) error {
-	shown := map[string]bool{}
-	for _, m := range all {
-		if m.Subscribed {
-			shown[m.Name] = true
-		}
-	}
-	for _, m := range all {
-		if !m.Subscribed || q.fits(m.Name) {
+	for _, n := range tree(all) {
+		if !q.selects(n) || !q.fits(n.Name) {
 			continue
 		}
-		for up := m.Name; strings.Contains(up, "/"); {
-			up = up[:strings.LastIndexByte(up, '/')]
-			if shown[up] || !q.fits(up) {
-				continue
-			}
-			shown[up] = true
-			if err := write(&imap.ListData{Attrs: []imap.MailboxAttr{imap.MailboxAttrNoSelect}, Delim: '/', Mailbox: up}); err != nil {
+		s.conn.Raw(word).Flags(q.attributes(n)).Raw(` "/" `).Mailbox(n.Name)
+		if q.recursive && n.below {
+			s.conn.Raw(` ("CHILDINFO" ("SUBSCRIBED"))`)
+		}
+		s.conn.Line()
+		if q.status != nil && n.exists {
+			if err := s.tellStatus(n.Mailbox, q.status); err != nil {
 				return err
 			}
 		}
@@ -145,33 +177,39 @@ func (q *listRequest) parents(all []store.Mailbox, write func(*imap.ListData) er
 	return nil
 }
 
-// Status answers STATUS.
-func (s *session) Status(name string, o *imap.StatusOptions) (*imap.StatusData, error) {
-	m, err := s.mailbox(name)
-	if err != nil {
-		return nil, err
+// selects reports whether a mailbox is of those that are asked for, whatever its name.
+func (q *listing) selects(n *node) bool {
+	if q.onlySpecialUse && n.SpecialUse == "" {
+		return false
 	}
-	return s.status(m, o)
+	if !q.onlySubscribed || n.Subscribed || q.recursive && n.below {
+		return true
+	}
+	// LSUB shows a name that is not subscribed in one case: a "%" that ends there hides what is subscribed below it (RFC 3501 6.3.9).
+	return q.lsub && n.below && strings.HasSuffix(q.patterns[0], "%")
 }
 
-func (s *session) status(m store.Mailbox, o *imap.StatusOptions) (*imap.StatusData, error) {
-	var none, deleted uint32
-	var deletedSize int64
-	if o.NumDeleted || o.DeletedStorage {
-		msgs, err := s.store().Messages(s.ctx(), s.acct, m.ID)
-		if err != nil {
-			return nil, failure(err)
-		}
-		for _, msg := range msgs {
-			if store.HasFlag(msg.Flags, store.Deleted) {
-				deleted++
-				deletedSize += msg.Size
-			}
-		}
+func (q *listing) attributes(n *node) (attrs []string) {
+	switch {
+	case q.lsub && !n.Subscribed:
+		return []string{`\Noselect`}
+	case q.lsub:
+		return nil
+	case !n.exists && q.extended:
+		attrs = append(attrs, `\NonExistent`)
+	case !n.exists:
+		attrs = append(attrs, `\Noselect`)
 	}
-	limit := s.appendLimit()
-	return &imap.StatusData{
-		Mailbox: m.Name, NumMessages: &m.Messages, NumRecent: &none, UIDNext: imap.UID(m.UIDNext), UIDValidity: m.UIDValidity,
-		NumUnseen: &m.Unseen, NumDeleted: &deleted, Size: &m.Size, AppendLimit: &limit, DeletedStorage: &deletedSize,
-	}, nil
+	if n.children {
+		attrs = append(attrs, `\HasChildren`)
+	} else {
+		attrs = append(attrs, `\HasNoChildren`)
+	}
+	if n.Subscribed && q.subscribed {
+		attrs = append(attrs, `\Subscribed`)
+	}
+	if n.SpecialUse != "" {
+		attrs = append(attrs, n.SpecialUse)
+	}
+	return attrs
 }

@@ -78,21 +78,21 @@ func (s *Server) here(d *door, tag, name, password string) (func(), error) {
 	if err := login.MayServe(a); err != nil {
 		return nil, err
 	}
-	if err := h.attach(d.conn, a.ID); err != nil {
+	if err := h.attach(d.net, a.ID); err != nil {
 		s.cfg.Log.Warn("a session was refused", "account", string(a.ID), "reason", string(domicile.ReasonOf(err)))
 		return nil, err
 	}
-	return func() { d.gate = h.take(d.conn, d.br, a.ID, tag, s.cfg.MaxSize) }, nil
+	return func() { h.serve(d.conn, a.ID, tag, s.cfg.MaxSize) }, nil
 }
 
 // away hands the login to the account's home, and the connection after it.
 func (s *Server) away(d *door, tag string, c region.Credential, loc placement.Location) (func(), error) {
 	t, err := s.cfg.Network.OpenSession(s.ctx, loc.Home, sessionIMAP, region.SessionRequest{
-		Client: login.Network(d.conn.RemoteAddr()), Login: &c, Tag: tag})
+		Client: login.Network(d.net.RemoteAddr()), Login: &c, Tag: tag})
 	if err != nil {
 		return nil, s.fromHome(err, c.Name, loc.Home)
 	}
-	if err := s.relay(s.ctx, d.conn, t, loc.Account, loc.Home); err != nil {
+	if err := s.relay(s.ctx, d.net, t, loc.Account, loc.Home); err != nil {
 		t.Close()
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (s *Server) away(d *door, tag string, c region.Credential, loc placement.Lo
 		if !d.relayed(t) {
 			go t.Drain()
 		}
-		t.Join(ahead{d.conn, d.br})
+		t.Join(ahead{d.net, d.conn})
 	}, nil
 }
 

@@ -1,7 +1,6 @@
 package imapd
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"domicile"
+	"domicile/imapd/wire"
 	"domicile/login"
 	"domicile/region"
 	"domicile/store"
@@ -27,7 +27,7 @@ func (h *Home) Register(n *region.Node) {
 // serveSession verifies a login that a front of another node hands over, and serves the session behind it.
 func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 	const op = "login"
-	if s.Login == nil || !isTag(s.Tag) || len(s.Tag) > maxTag {
+	if s.Login == nil || !wire.IsTag(s.Tag) {
 		return domicile.E(op, domicile.Invalid, "a login and its tag are needed")
 	}
 	began := time.Now()
@@ -53,7 +53,11 @@ func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 		p.Close()
 		return err
 	}
-	h.await(h.take(c, bufio.NewReaderSize(c, 4096), a.ID, s.Tag, h.cfg.MaxSize), s)
+	conn := wire.NewConn(c, wire.After)
+	ended := make(chan struct{})
+	defer close(ended)
+	go drainWith(conn, s, ended)
+	h.serve(conn, a.ID, s.Tag, h.cfg.MaxSize)
 	return nil
 }
 
@@ -87,36 +91,26 @@ func (h *Home) servePassed(_ context.Context, s *region.Session) error {
 	defer c.Close()
 	d := h.passed.admit(tls.Server(c, h.cfg.TLS))
 	defer d.leave()
-	served := make(chan struct{})
-	defer close(served)
-	go func() {
-		select {
-		case <-s.Draining():
-			d.drain()
-		case <-served:
-		}
-	}()
+	ended := make(chan struct{})
+	defer close(ended)
+	go drainWith(d.conn, s, ended)
 	d.serve()
-	if d.gate != nil {
-		h.await(d.gate, s)
-	}
 	return nil
 }
 
-// await returns when a session has ended, which it has between two commands where the front closes down.
-func (h *Home) await(g *gate, s *region.Session) {
+// drainWith drains a session between two commands where the front that handed it over closes down.
+func drainWith(d interface{ Drain() }, s *region.Session, ended <-chan struct{}) {
 	select {
 	case <-s.Draining():
-		g.drain()
-	case <-g.done:
+		d.Drain()
+	case <-ended:
 	}
-	<-g.done
 }
 
 // receive begins a connection within TLS. Who asks for the host of another region is passed through to it, unread: TLS ends there.
 func (d *door) receive() {
-	d.deadline()
-	host, hello, err := region.ClientHello(d.conn)
+	d.net.SetDeadline(d.began.Add(loginTime))
+	host, hello, err := region.ClientHello(d.net)
 	if err != nil {
 		d.conn.Close()
 		return
@@ -128,7 +122,7 @@ func (d *door) receive() {
 			return
 		}
 	}
-	d.within(ahead{d.conn, bufio.NewReader(io.MultiReader(bytes.NewReader(hello), d.conn))})
+	d.within(ahead{d.net, io.MultiReader(bytes.NewReader(hello), d.net)})
 	d.serve()
 }
 
@@ -136,7 +130,7 @@ func (d *door) receive() {
 func (d *door) pass(home domicile.Region, hello []byte) {
 	defer d.conn.Close()
 	s := d.srv
-	client := d.conn
+	client := d.net
 	t, err := s.cfg.Network.OpenSession(s.ctx, home, sessionIMAPS, region.SessionRequest{Client: login.Network(client.RemoteAddr()),
 		LoggedIn: func(t *region.Conn, id domicile.AccountID) error { return s.relay(s.ctx, client, t, id, home) }})
 	if err != nil {

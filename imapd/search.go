@@ -1,263 +1,139 @@
 package imapd
 
 import (
-	"context"
-	"time"
+	"fmt"
+	"strings"
 
-	"github.com/emersion/go-imap/v2"
-
-	"domicile/store"
+	"domicile/imapd/wire"
 )
 
-// Search finds messages. What looks into messages the store answers, for the whole mailbox at once.
-func (s *session) Search(uid bool, c *imap.SearchCriteria, o *imap.SearchOptions) (*imap.SearchData, error) {
-	if o.ReturnSave {
-		return nil, bad("SEARCHRES is not offered")
+// searchVerbs are SEARCH (RFC 9051 6.4.4, and RFC 3501 of the same number), SORT and THREAD (RFC 5256). Their numbers of messages must
+// hold until they are told, those with UID may learn of expunged ones.
+var searchVerbs = map[string]verb{
+	"SEARCH":     {run: (*session).search, needs: selected, tells: withoutGone},
+	"SORT":       {run: (*session).sort, needs: selected, tells: withoutGone},
+	"THREAD":     {run: (*session).thread, needs: selected, tells: withoutGone},
+	"UID SEARCH": {run: (*session).search, needs: selected},
+	"UID SORT":   {run: (*session).sort, needs: selected},
+	"UID THREAD": {run: (*session).thread, needs: selected},
+}
+
+func isUID(cmd *wire.Command) bool { return strings.HasPrefix(cmd.Name, "UID ") }
+
+func (s *session) search(cmd *wire.Command) (string, error) {
+	want := readReturn(cmd)
+	r := s.keyReader(cmd)
+	cmd.SP()
+	if cmd.Take("CHARSET ") {
+		r.charset(cmd.Astring())
+		cmd.SP()
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.view == nil {
-		return nil, bad("No mailbox is selected")
-	}
-	if textKeys(c) > maxTextKeys {
-		return nil, no(imap.ResponseCodeLimit, "More than 64 keys that look into messages")
-	}
-	if !s.view.known(c) {
-		return nil, bad("A message number that does not exist, or a saved result")
-	}
-	found, err := s.findTexts(c)
+	q, err := r.query()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	var uids imap.UIDSet
-	var nums imap.SeqSet
-	data := &imap.SearchData{}
-	for i := range s.view.msgs {
-		if s.view.gone[s.view.msgs[i].UID] {
-			continue
-		}
-		ok, err := (&candidate{s: s, index: i, found: found}).fits(c)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			continue
-		}
-		n := uint32(i + 1)
-		if uid {
-			n = uint32(s.view.msgs[i].UID)
-			uids.AddNum(imap.UID(n))
-		} else {
-			nums.AddNum(n)
-		}
-		if data.Count++; data.Min == 0 {
-			data.Min = n
-		}
-		data.Max = n
+	hits, err := s.find(q)
+	if err != nil {
+		return "", s.notSaved(want, err)
 	}
-	if data.All = nums; uid {
-		data.All = uids
-	}
-	return data, nil
+	hits.uid = isUID(cmd)
+	return s.tell(cmd.Tag, want, hits)
 }
 
-// maxTextKeys bounds the keys of one SEARCH that look into messages.
-const maxTextKeys = 64
-
-func textKeys(c *imap.SearchCriteria) int {
-	n := len(c.Header) + len(c.Body) + len(c.Text)
-	for i := range c.Not {
-		n += textKeys(&c.Not[i])
-	}
-	for i := range c.Or {
-		n += textKeys(&c.Or[i][0]) + textKeys(&c.Or[i][1])
-	}
-	return n
+// find returns the messages that fit.
+func (s *session) find(q *query) (*hits, error) {
+	h := &hits{view: s.view, modseq: q.modseq}
+	return h, s.scan(q, 0, func(c *candidate) error {
+		h.add(c)
+		return nil
+	})
 }
 
-// known checks that sequence numbers exist and that no saved result is asked for.
-func (v *view) known(c *imap.SearchCriteria) bool {
-	for _, set := range c.SeqNum {
-		if _, ok := v.resolve(set); !ok {
-			return false
-		}
-	}
-	for _, set := range c.UID {
-		if imap.IsSearchRes(set) {
-			return false
-		}
-	}
-	for i := range c.Not {
-		if !v.known(&c.Not[i]) {
-			return false
-		}
-	}
-	for i := range c.Or {
-		if !v.known(&c.Or[i][0]) || !v.known(&c.Or[i][1]) {
-			return false
-		}
-	}
-	return true
+// returning is what the client wants to be told: the options of RETURN.
+type returning struct {
+	given                      bool // there was a RETURN: the answer is ESEARCH (RFC 4731)
+	min, max, count, all, save bool
+	partial                    *partial
 }
 
-// textKey is a key that looks into messages.
-type textKey struct {
-	in          store.Where
-	field, text string
-}
-
-func textKeysOf(q *imap.SearchCriteria) (keys []textKey) {
-	for _, h := range q.Header {
-		keys = append(keys, textKey{store.InHeader, h.Key, h.Value})
+// readReturn reads " RETURN (…)" if it is there.
+func readReturn(cmd *wire.Command) (w returning) {
+	if !cmd.Take(" RETURN ") {
+		return w
 	}
-	for _, text := range q.Body {
-		keys = append(keys, textKey{store.InBody, "", text})
-	}
-	for _, text := range q.Text {
-		keys = append(keys, textKey{store.InText, "", text})
-	}
-	return keys
-}
-
-// findings are the messages in which a key was found.
-type findings map[textKey]map[store.UID]bool
-
-func (s *session) findTexts(c *imap.SearchCriteria) (findings, error) {
-	f := findings{}
-	return f, f.ask(s.ctx(), s, c)
-}
-
-func (f findings) ask(ctx context.Context, s *session, q *imap.SearchCriteria) error {
-	for _, k := range textKeysOf(q) {
-		if f[k] != nil {
-			continue
-		}
-		uids, err := s.store().Find(ctx, s.acct, s.view.mailbox.ID, k.in, k.field, k.text)
-		if err != nil {
-			return failure(err)
-		}
-		f[k] = make(map[store.UID]bool, len(uids))
-		for _, uid := range uids {
-			f[k][uid] = true
-		}
-	}
-	for i := range q.Not {
-		if err := f.ask(ctx, s, &q.Not[i]); err != nil {
-			return err
-		}
-	}
-	for i := range q.Or {
-		for j := range q.Or[i] {
-			if err := f.ask(ctx, s, &q.Or[i][j]); err != nil {
-				return err
+	w.given = true
+	cmd.List(16, true, func() {
+		switch option := cmd.Word(); option {
+		case "MIN":
+			w.min = true
+		case "MAX":
+			w.max = true
+		case "COUNT":
+			w.count = true
+		case "ALL":
+			w.all = true
+		case "SAVE":
+			w.save = true
+		case "PARTIAL":
+			if w.partial != nil {
+				cmd.Fail("PARTIAL stands once")
 			}
+			cmd.SP()
+			w.partial = readPartial(cmd)
+		default:
+			cmd.Fail("No such RETURN option")
 		}
+	})
+	if w.partial != nil && w.all {
+		cmd.Fail("ALL and PARTIAL exclude each other (RFC 9394 3.1)")
 	}
-	return nil
+	if !w.min && !w.max && !w.count && !w.save && w.partial == nil {
+		w.all = true // "RETURN ()" (RFC 9051 6.4.4)
+	}
+	return w
 }
 
-// candidate is a message that is held against criteria.
-type candidate struct {
-	s     *session
-	index int
-	found findings
-	sent  *time.Time // of its Date field, once that was looked up
+// partial is a range of a result, counted from 1 (RFC 9394): from its end if last.
+type partial struct {
+	from, to uint32 // in order
+	last     bool
 }
 
-func (c *candidate) uid() store.UID { return c.s.view.msgs[c.index].UID }
-
-// date is that of the Date field; zero if there is none, or the message is gone.
-func (c *candidate) date() (time.Time, error) {
-	if c.sent == nil {
-		c.sent = &time.Time{}
-		list, err := c.s.store().Listing(c.s.ctx(), c.s.acct, c.s.view.mailbox.ID, c.uid()-1, 1)
-		if err != nil {
-			return *c.sent, failure(err)
+func readPartial(cmd *wire.Command) *partial {
+	bound := func(sign bool) uint32 {
+		if sign {
+			cmd.Expect("-")
 		}
-		if len(list) > 0 && list[0].UID == c.uid() && list[0].Summary != nil {
-			*c.sent = list[0].Summary.Sent
-		}
+		return cmd.Positive()
 	}
-	return *c.sent, nil
+	p := &partial{last: cmd.Peek() == '-'}
+	a := bound(p.last)
+	cmd.Expect(":")
+	b := bound(p.last)
+	p.from, p.to = min(a, b), max(a, b)
+	return p
 }
 
-// fits checks what the view knows first, what must be looked up last.
-func (c *candidate) fits(q *imap.SearchCriteria) (bool, error) {
-	if !c.fitsIndex(q) {
-		return false, nil
+// of returns which of n results are in the range, as a half-open interval; empty if none is.
+func (p *partial) of(n int) (from, to int) {
+	if p.last {
+		return max(n-int(p.to), 0), max(n-int(p.from)+1, 0)
 	}
-	for _, k := range textKeysOf(q) {
-		if !c.found[k][c.uid()] {
-			return false, nil
-		}
-	}
-	for i := range q.Not {
-		if ok, err := c.fits(&q.Not[i]); ok || err != nil {
-			return false, err
-		}
-	}
-	for i := range q.Or {
-		ok, err := c.fits(&q.Or[i][0])
-		if !ok && err == nil {
-			ok, err = c.fits(&q.Or[i][1])
-		}
-		if !ok || err != nil {
-			return false, err
-		}
-	}
-	if q.SentSince.IsZero() && q.SentBefore.IsZero() {
-		return true, nil
-	}
-	sent, err := c.date()
-	return err == nil && !sent.IsZero() && within(sent, q.SentSince, q.SentBefore), err
+	return min(int(p.from)-1, n), min(int(p.to), n)
 }
 
-func (c *candidate) fitsIndex(q *imap.SearchCriteria) bool {
-	v := c.s.view
-	m := v.msgs[c.index]
-	for _, set := range q.SeqNum {
-		if !inSet(uint32(c.index+1), set, uint32(len(v.msgs))) {
-			return false
-		}
+func (p *partial) String() string {
+	sign := ""
+	if p.last {
+		sign = "-"
 	}
-	for _, set := range q.UID {
-		if !inUIDSet(uint32(m.UID), set, uint32(v.msgs[len(v.msgs)-1].UID)) {
-			return false
-		}
-	}
-	for _, f := range q.Flag {
-		if !store.HasFlag(m.Flags, string(f)) {
-			return false
-		}
-	}
-	for _, f := range q.NotFlag {
-		if store.HasFlag(m.Flags, string(f)) {
-			return false
-		}
-	}
-	return (q.Larger == 0 || m.Size > q.Larger) && (q.Smaller == 0 || m.Size < q.Smaller) && within(m.Internal, q.Since, q.Before)
+	return fmt.Sprintf("%s%d:%s%d", sign, p.from, sign, p.to)
 }
 
-func inSet(n uint32, set imap.SeqSet, last uint32) bool {
-	for _, r := range set {
-		if from, to := order(r.Start, r.Stop, last); from <= n && n <= to {
-			return true
-		}
+// notSaved empties the saved result, as a search does that was to save one and failed (RFC 9051 6.4.4.1).
+func (s *session) notSaved(w returning, err error) error {
+	if w.save {
+		s.saved = nil
 	}
-	return false
-}
-
-func inUIDSet(n uint32, set imap.UIDSet, last uint32) bool {
-	for _, r := range set {
-		if from, to := order(uint32(r.Start), uint32(r.Stop), last); from <= n && n <= to {
-			return true
-		}
-	}
-	return false
-}
-
-// within compares dates without regard to time and zone (RFC 9051 6.4.4). Zero limits do not count.
-func within(t, since, before time.Time) bool {
-	day := func(t time.Time) int { y, m, d := t.Date(); return y*10000 + int(m)*100 + d }
-	return (since.IsZero() || day(t) >= day(since)) && (before.IsZero() || day(t) < day(before))
+	return failure(err)
 }

@@ -3,238 +3,147 @@ package imapd
 import (
 	"context"
 	"errors"
-	"io"
+	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 
 	"domicile"
-	"domicile/message"
+	"domicile/imapd/wire"
 	"domicile/store"
 )
 
-// session is one client's, whatever engine speaks the protocol with it. The engine calls one method at a time, with one
-// exception: Idle may still run beside the methods that follow it and beside Close. Untagged data the session writes
-// itself, in front of the engine's tagged answer.
+// session is one client that is logged in, from the answer to its login on. One goroutine reads its commands and runs them one after the
+// other; while the client idles, what others change is pushed from outside.
 type session struct {
-	home *Home
-	gate *gate
+	home    *Home
+	acct    domicile.AccountID
+	conn    *wire.Conn
+	maxSize int64     // bytes of an appended message
+	ending  time.Time // when Home.End was told first; guarded by Home.mu
+	done    chan struct{}
+	nudges  atomic.Int64 // to push what changed, that were not followed yet
 
-	acct domicile.AccountID
-
-	mu     sync.Mutex // guards what follows, against Idle
-	view   *view      // the selected mailbox, or nil
-	closed bool
-
-	cached   *message.Message // the message read last, if it is small: clients fetch piece by piece
-	cachedID domicile.MessageID
+	mu      sync.Mutex // held while a command runs, and while something is pushed; guards what follows, and the conn's Writer
+	view    *view      // the selected mailbox, or nil
+	idling  bool       // between "+ idling" and DONE: updates may be pushed
+	enabled enabled
+	saved   imap.UIDSet // SEARCHRES (RFC 9051 6.4.4.1)
 }
 
-// problem makes the error that becomes a tagged NO or BAD.
-func problem(t imap.StatusResponseType, code imap.ResponseCode, text string) error {
-	return &imap.Error{Type: t, Code: code, Text: text}
-}
-
-func no(code imap.ResponseCode, text string) error {
-	return problem(imap.StatusResponseTypeNo, code, text)
-}
-func bad(text string) error {
-	return problem(imap.StatusResponseTypeBad, imap.ResponseCodeClientBug, text)
-}
-
-// failure says a store's error in IMAP. It never repeats the error's text.
-func failure(err error) error {
-	var done *imap.Error
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &done):
-		return err
-	case errors.Is(err, store.ErrOverQuota):
-		return no(imap.ResponseCodeOverQuota, "The account is full")
-	}
-	switch domicile.KindOf(err) {
-	case domicile.NotExist:
-		return no(imap.ResponseCodeNonExistent, "No such mailbox")
-	case domicile.Exist:
-		return no(imap.ResponseCodeAlreadyExists, "It exists already")
-	case domicile.Invalid:
-		return no(imap.ResponseCodeCannot, "That name, flag or value cannot be")
-	case domicile.TooLarge:
-		return no(imap.ResponseCodeTooBig, "Over a limit of this server")
-	case domicile.Conflict, domicile.Unavailable, domicile.Unknown:
-		return no(imap.ResponseCodeUnavailable, "Not now; try again later")
-	case domicile.Refused:
-		return no(imap.ResponseCodeNoPerm, "Refused ("+string(domicile.ReasonOf(err))+")")
-	}
-	return no(imap.ResponseCodeServerBug, "It failed; nothing more is known")
-}
-
-// Close ends the session, selected or not. Safe beside Idle.
-func (s *session) Close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed, s.view, s.cached = true, nil, nil
+// enabled is what the client asked for by ENABLE or by using it.
+type enabled struct {
+	rev2      bool // IMAP4rev2: no RECENT, ESEARCH answers
+	condstore bool // MODSEQ in every FETCH (RFC 7162 3.1)
+	qresync   bool // VANISHED instead of EXPUNGE (RFC 7162 3.2)
 }
 
 func (s *session) ctx() context.Context { return s.home.ctx }
 
 func (s *session) store() store.Store { return s.home.cfg.Store }
 
-func (s *session) appendLimit() uint32 { return uint32(s.gate.append) }
+// errOver ends a session that is over as the client wished: its last words were said.
+var errOver = errors.New("over")
 
-// Poll tells the client what changed.
-func (s *session) Poll(expunge bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.poll(expunge)
-}
-
-// poll is Poll under s.mu.
-func (s *session) poll(expunge bool) error {
-	if s.view == nil || s.closed {
-		return nil
-	}
-	var r response
-	c, err := s.store().Since(s.ctx(), s.acct, s.view.mailbox.ID, s.view.seq)
-	switch domicile.KindOf(err) {
-	case domicile.NotExist: // deleted under the client: all its messages are gone
-		for _, m := range s.view.msgs {
-			s.view.gone[m.UID] = true
-		}
-		s.view.removed = true
-		if expunge {
-			s.view.expunge(&r)
-		}
-	default:
-		if err != nil {
-			return nil // a later poll may succeed; the command itself did
-		}
-		s.view.take(c, expunge, &r)
-	}
-	return s.gate.send(r.b)
-}
-
-// Idle tells the client what changes, until stop is closed.
-func (s *session) Idle(stop <-chan struct{}) error {
-	hint, done := s.store().Watch(s.acct)
-	defer done()
+// serve runs commands until the connection has to end. The caller closes it.
+func (s *session) serve() {
 	for {
-		if err := s.Poll(true); err != nil {
-			return err
+		cmd, err := s.conn.Next()
+		if err == nil {
+			err = s.answer(cmd)
 		}
-		select {
-		case <-hint:
-		case <-stop:
-			return nil
-		case <-s.ctx().Done():
-			return nil
+		if err != nil {
+			s.end(err)
+			return
 		}
 	}
 }
 
-// Select opens a mailbox.
-func (s *session) Select(name string, readOnly bool) (*imap.SelectData, error) {
-	mbox, err := s.mailbox(name)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.store().Since(s.ctx(), s.acct, mbox.ID, 0)
-	if err != nil {
-		return nil, failure(err)
-	}
-	v := newView(c, readOnly)
-	s.mu.Lock()
-	s.view = v
-	s.mu.Unlock()
-	data := &imap.SelectData{
-		Flags: imapFlags(v.flags()), NumMessages: uint32(len(v.msgs)),
-		UIDNext: imap.UID(c.Mailbox.UIDNext), UIDValidity: c.Mailbox.UIDValidity,
-	}
-	for i, m := range v.msgs {
-		if !store.HasFlag(m.Flags, store.Seen) {
-			data.FirstUnseenSeqNum = uint32(i + 1)
-			break
-		}
-	}
-	if !readOnly {
-		data.PermanentFlags = imapFlags(append(v.flags(), "\\*"))
-	}
-	return data, nil
-}
-
-// Unselect closes the selected mailbox without expunging.
-func (s *session) Unselect() error {
+// end says why the connection ends, where that is worth saying.
+func (s *session) end(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.view, s.cached = nil, nil
-	return nil
-}
-
-// mailbox finds a mailbox by the name that a client wrote.
-func (s *session) mailbox(name string) (store.Mailbox, error) {
-	canonical, err := store.MailboxName(name)
-	if err != nil {
-		return store.Mailbox{}, failure(err)
-	}
-	m, err := s.store().MailboxByName(s.ctx(), s.acct, canonical)
-	return m, failure(err)
-}
-
-// writable is the selected mailbox if it may be changed.
-func (s *session) writable() (*view, error) {
+	s.view = nil
+	var bye wire.Bye
 	switch {
-	case s.view == nil:
-		return nil, bad("No mailbox is selected")
-	case s.view.readOnly:
-		return nil, no(imap.ResponseCodeNoPerm, "The mailbox was opened by EXAMINE")
-	case s.view.removed:
-		return nil, no(imap.ResponseCodeNonExistent, "The mailbox was deleted")
+	case errors.As(err, &bye):
+		s.conn.Raw("* BYE ").Raw(string(bye)).Line()
+	case errors.Is(err, wire.ErrDraining):
+		s.conn.Raw(byeDraining).Line()
 	}
-	return s.view, nil
+	s.conn.Flush()
 }
 
-// pick resolves a set in the selected mailbox.
-func (s *session) pick(set imap.NumSet) ([]int, error) {
-	if s.view == nil {
-		return nil, bad("No mailbox is selected")
-	}
-	idx, ok := s.view.resolve(set)
-	if !ok {
-		return nil, bad("A message number that does not exist")
-	}
-	return idx, nil
-}
+const byeDraining = "* BYE [UNAVAILABLE] Closing down, try again later"
 
-func imapFlags(flags []string) []imap.Flag {
-	out := make([]imap.Flag, len(flags))
-	for i, f := range flags {
-		out[i] = imap.Flag(f)
-	}
-	return out
-}
-
-func storeFlags(flags []imap.Flag) ([]string, error) {
-	out := make([]string, 0, len(flags))
-	for _, f := range flags {
-		if !strings.EqualFold(string(f), "\\Recent") {
-			out = append(out, string(f))
+// answer runs one command and writes its tagged response.
+func (s *session) answer(cmd *wire.Command) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tag := cmd.Tag
+	v, known := verbs[cmd.Name]
+	done, err := s.run(v, known, cmd)
+	if err == nil || isTold(err) {
+		if known && v.tells != noUpdates {
+			s.tellUpdates(v.tells == allUpdates)
 		}
 	}
-	canonical, err := store.CanonicalFlags(out)
-	return canonical, failure(err)
+	return s.tagged(tag, cmd.Name, done, err)
 }
 
-// readAll reads a stored message of a known size.
-func readAll(r io.Reader, size int64) ([]byte, error) {
-	b := make([]byte, size)
-	if _, err := io.ReadFull(r, b); err != nil {
-		return nil, err
+func (s *session) run(v verb, known bool, cmd *wire.Command) (done string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.home.cfg.Log.Error("panic in an IMAP session", "stack", string(debug.Stack()))
+			err = wire.Bye("[SERVERBUG] It failed; nothing more is known")
+		}
+	}()
+	switch {
+	case cmd.Err() != nil:
+		return "", cmd.Err()
+	case !known:
+		return "", bad("No such command")
+	case v.needs >= selected && s.view == nil:
+		return "", bad("No mailbox is selected")
+	case v.needs == writable && s.view.readOnly:
+		return "", no(imap.ResponseCodeNoPerm, "The mailbox was opened by EXAMINE")
+	case v.needs == writable && s.view.removed:
+		return "", no(imap.ResponseCodeNonExistent, "The mailbox was deleted")
 	}
-	// The end must be read: only there does the store say that the bytes are whole.
-	if n, err := io.CopyN(io.Discard, r, 1); n != 0 || err != io.EOF { // one Read may give neither a byte nor an error
-		return nil, errors.New("a stored message is not as long as its index says")
+	return v.run(s, cmd)
+}
+
+// isTold: whether an error is one that a tagged response tells, and the session goes on.
+func isTold(err error) bool {
+	var syntax wire.SyntaxError
+	var refused *imap.Error
+	return errors.As(err, &syntax) || errors.As(err, &refused)
+}
+
+// tagged writes a command's last response. What it returns ends the session.
+func (s *session) tagged(tag, name, done string, err error) error {
+	var syntax wire.SyntaxError
+	var refused *imap.Error
+	switch {
+	case err == nil:
+		if done == "" {
+			done = strings.TrimPrefix(name, "UID ") + " completed"
+		}
+		s.conn.Raw(tag).Raw(" OK ").Raw(done).Line()
+	case errors.As(err, &syntax):
+		s.conn.Raw(tag).Raw(" BAD ").Raw(string(syntax)).Line()
+	case errors.As(err, &refused):
+		s.conn.Raw(tag).Raw(fmt.Sprintf(" %s ", refused.Type))
+		if refused.Code != "" {
+			s.conn.Raw("[" + string(refused.Code) + "] ")
+		}
+		s.conn.Raw(refused.Text).Line()
+	default:
+		return err
 	}
-	return b, nil
+	return nil
 }

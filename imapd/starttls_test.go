@@ -2,10 +2,15 @@ package imapd
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
+	"net"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/emersion/go-imap/v2/imapclient"
 )
 
 // secure puts a front with STARTTLS before the world's home, and returns what its clients need.
@@ -82,5 +87,42 @@ func TestStartTLSInjection(t *testing.T) {
 	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 	if err := tls.Client(c.Conn, old).Handshake(); err == nil {
 		t.Fatal("TLS 1.1 was taken")
+	}
+}
+
+func TestLoginUnderTLS(t *testing.T) {
+	w := newWorldIn(t, false)
+	w.cfg.TLS, w.cfg.Implicit = testTLS(), true
+	w.front(w.cfg)
+	c, err := imapclient.DialTLS(w.addr, &imapclient.Options{TLSConfig: &tls.Config{InsecureSkipVerify: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Login("ann@example.com", "pw").Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A front that is shut down before it serves, or while it begins to, does not serve.
+func TestShutdownBeforeServe(t *testing.T) {
+	w := newWorld(t)
+	for range 20 {
+		srv := newServer(w.cfg)
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- srv.Serve(l) }()
+		srv.Shutdown(context.Background())
+		select {
+		case <-done:
+		case <-time.After(5 * time.Second):
+			t.Fatal("it serves")
+		}
 	}
 }

@@ -4,34 +4,55 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/emersion/go-imap/v2"
-
+	"domicile"
 	"domicile/store"
 )
 
-// view is a selected mailbox as the client knows it: what sequence numbers count. It follows the store by what changed
-// since a modification sequence, and tells the client only when the client may be told.
+// view is the selected mailbox as the client knows it: which UID each sequence number stands for. What is known of the messages besides rests in
+// the store, and is read when it is asked for: a mailbox of a million messages costs 4 MB here. It follows the store by what changed since a
+// modification sequence, and tells the client only when the client may be told.
 type view struct {
 	mailbox  store.Mailbox
 	readOnly bool
-	msgs     []store.Message    // by UID; those in gone too, until the client is told
-	gone     map[store.UID]bool // expunged, the client does not know
-	seq      store.ModSeq       // all changes up to here are in
-	keywords []string           // those the client was told of
-	removed  bool               // the mailbox was deleted
+	uids     []store.UID    // ascending; those in gone too, until the client is told
+	gone     []store.UID    // ascending: expunged, and the client does not know
+	seq      store.ModSeq   // all changes up to here are in
+	told     []store.ModSeq // of own acts after seq: no two acts share one, so the client knows what has it
+	keywords []string       // those of the mailbox that the client was told of
+	recent   spans          // UIDs that have \Recent in this session
+	removed  bool           // the mailbox was deleted
 }
 
-func newView(c store.Changes, readOnly bool) *view {
-	v := &view{mailbox: c.Mailbox, readOnly: readOnly, msgs: c.Changed, gone: map[store.UID]bool{}, seq: c.Mailbox.HighestModSeq}
-	for _, m := range v.msgs {
-		v.learn(m.Flags)
+// last is the greatest UID, 0 if there is none.
+func (v *view) last() store.UID {
+	if n := len(v.uids); n > 0 {
+		return v.uids[n-1]
 	}
-	return v
+	return 0
 }
+
+// find returns the index of uid, or -1.
+func (v *view) find(uid store.UID) int {
+	i, ok := slices.BinarySearch(v.uids, uid)
+	if !ok {
+		return -1
+	}
+	return i
+}
+
+func (v *view) isGone(uid store.UID) bool {
+	if len(v.gone) == 0 {
+		return false
+	}
+	_, ok := slices.BinarySearch(v.gone, uid)
+	return ok
+}
+
+// isRecent reports whether a message has \Recent in this session (RFC 3501 2.3.2).
+func (v *view) isRecent(uid store.UID) bool { return v.recent.has(uint32(uid)) }
 
 // learn notes keywords and reports whether one was new.
-func (v *view) learn(flags []string) bool {
-	news := false
+func (v *view) learn(flags []string) (news bool) {
 	for _, f := range flags {
 		if f[0] != '\\' && !store.HasFlag(v.keywords, f) {
 			v.keywords = append(v.keywords, f)
@@ -46,135 +67,148 @@ var systemFlags = []string{store.Answered, store.Flagged, store.Deleted, store.S
 // flags are those defined in the mailbox.
 func (v *view) flags() []string { return append(slices.Clone(systemFlags), v.keywords...) }
 
-// find returns the index of uid, or -1.
-func (v *view) find(uid store.UID) int {
-	i := sort.Search(len(v.msgs), func(i int) bool { return v.msgs[i].UID >= uid })
-	if i < len(v.msgs) && v.msgs[i].UID == uid {
-		return i
-	}
-	return -1
-}
-
-// update takes what one act of this session or of others made of messages. It writes to r what the client has to learn, if
-// r is not nil.
-func (v *view) update(changed []store.Message, r *response) {
-	for _, m := range changed {
-		i := v.find(m.UID)
-		if i < 0 || m.ModSeq <= v.msgs[i].ModSeq && slices.Equal(m.Flags, v.msgs[i].Flags) {
-			continue
-		}
-		v.msgs[i].Flags, v.msgs[i].ModSeq = m.Flags, m.ModSeq
-		if v.learn(m.Flags) && r != nil {
-			r.raw("* FLAGS ").flags(v.flags()).raw("\r\n")
-		}
-		if r != nil {
-			r.format("* %d FETCH (UID %d FLAGS ", i+1, m.UID).flags(m.Flags).raw(")\r\n")
-		}
+// did notes an own act that the client is told of by its command: what was changed by it is not told again. The usual case is that
+// nobody else changed anything meanwhile.
+func (v *view) did(seq store.ModSeq) {
+	switch {
+	case seq <= v.seq:
+	case seq == v.seq+1:
+		v.seq = seq
+	default:
+		v.told = append(v.told, seq)
 	}
 }
 
-// take brings the view up to c. Expunged messages are told only if expunge; else they stay as gone.
-func (v *view) take(c store.Changes, expunge bool, r *response) {
-	v.seq = max(v.seq, c.Mailbox.HighestModSeq)
-	v.mailbox = c.Mailbox
-	v.update(c.Changed, r)
-	for _, uid := range c.Vanished {
+// lose notes that messages are gone. Those that the client never knew are passed over.
+func (v *view) lose(uids []store.UID) {
+	for _, uid := range uids {
 		if v.find(uid) >= 0 {
-			v.gone[uid] = true
+			v.gone = append(v.gone, uid)
 		}
 	}
-	if expunge {
-		v.expunge(r)
+	slices.Sort(v.gone)
+	v.gone = slices.Compact(v.gone)
+}
+
+// tellUpdates brings the view up to what the store has, and tells the client: expunged messages only if gone.
+func (s *session) tellUpdates(gone bool) {
+	v := s.view
+	if v == nil {
+		return
 	}
-	last := store.UID(0)
-	if n := len(v.msgs); n > 0 {
-		last = v.msgs[n-1].UID
-	}
-	news := false
-	for _, m := range c.Changed {
-		if m.UID > last {
-			v.msgs = append(v.msgs, m)
-			news = v.learn(m.Flags) || news
+	var c store.Changes
+	if !v.removed {
+		var err error
+		c, err = s.store().Since(s.ctx(), s.acct, v.mailbox.ID, v.seq)
+		switch {
+		case domicile.KindOf(err) == domicile.NotExist: // deleted under the client: all its messages are gone
+			v.removed = true
+			v.gone = slices.Clone(v.uids)
+		case err != nil: // a later one may succeed; the command itself did
+			return
+		default:
+			v.seq, v.mailbox = c.Mailbox.HighestModSeq, c.Mailbox
+			v.lose(c.Vanished)
 		}
 	}
-	if news {
-		r.raw("* FLAGS ").flags(v.flags()).raw("\r\n")
+	news := sort.Search(len(c.Changed), func(i int) bool { return c.Changed[i].UID > v.last() })
+	s.tellFlags(c.Changed[:news])
+	v.told = nil
+	if gone {
+		s.tellGone()
 	}
-	if n := len(v.msgs); n > 0 && v.msgs[n-1].UID > last {
-		r.format("* %d EXISTS\r\n", n)
+	s.tellNew(c.Changed[news:])
+}
+
+// tellFlags tells of changed messages that the client knows.
+func (s *session) tellFlags(changed []store.Message) {
+	for _, m := range changed {
+		if i := s.view.find(m.UID); i >= 0 && !slices.Contains(s.view.told, m.ModSeq) {
+			s.tellKeywords(m.Flags)
+			s.conn.Raw("* ").Num(int64(i + 1)).Raw(" FETCH (UID ").Num(int64(m.UID)).Raw(" ")
+			s.flagsOf(m.UID, m.Flags)
+			if s.enabled.condstore {
+				s.modSeqOf(m.ModSeq)
+			}
+			s.conn.Raw(")").Line()
+		}
 	}
 }
 
-// expunge tells the client of all that is gone, from the end, so that numbers before it hold.
-func (v *view) expunge(r *response) {
+// tellKeywords tells which flags are defined in the mailbox, if one of these is new.
+func (s *session) tellKeywords(flags []string) {
+	if s.view.learn(flags) {
+		s.conn.Raw("* FLAGS ").Flags(s.view.flags()).Line()
+	}
+}
+
+// flagsOf writes the item FLAGS.
+func (s *session) flagsOf(uid store.UID, flags []string) {
+	s.conn.Raw("FLAGS ")
+	if !s.enabled.rev2 && s.view.isRecent(uid) {
+		flags = append([]string{`\Recent`}, flags...)
+	}
+	s.conn.Flags(flags)
+}
+
+// modSeqOf writes the item MODSEQ behind another one.
+func (s *session) modSeqOf(seq store.ModSeq) {
+	s.conn.Raw(" MODSEQ (").Unum(uint64(seq)).Raw(")")
+}
+
+// tellGone tells of all that is gone, from the end, so that numbers before it hold.
+func (s *session) tellGone() {
+	v := s.view
 	if len(v.gone) == 0 {
 		return
 	}
-	for i := len(v.msgs) - 1; i >= 0; i-- {
-		if v.gone[v.msgs[i].UID] {
-			r.format("* %d EXPUNGE\r\n", i+1)
-		}
-	}
-	v.msgs = slices.DeleteFunc(v.msgs, func(m store.Message) bool { return v.gone[m.UID] })
-	clear(v.gone)
-}
-
-// resolve returns the indexes of the messages of a set, ascending, without those that are gone. ok is false if the set
-// names a sequence number that does not exist (RFC 9051 9, seq-number), or the result of a search.
-func (v *view) resolve(set imap.NumSet) (idx []int, ok bool) {
-	if imap.IsSearchRes(set) {
-		return nil, false
-	}
-	picked := make([]bool, len(v.msgs))
-	switch set := set.(type) {
-	case imap.SeqSet:
-		n := uint32(len(v.msgs))
-		for _, r := range set {
-			from, to := order(r.Start, r.Stop, n)
-			if to > n || from == 0 {
-				return nil, false
-			}
-			for i := from; i <= to; i++ {
-				picked[i-1] = true
-			}
-		}
-	case imap.UIDSet:
-		last := uint32(0)
-		if n := len(v.msgs); n > 0 {
-			last = uint32(v.msgs[n-1].UID)
-		}
-		for _, r := range set {
-			from, to := order(uint32(r.Start), uint32(r.Stop), last)
-			i := sort.Search(len(v.msgs), func(i int) bool { return uint32(v.msgs[i].UID) >= from })
-			for ; i < len(v.msgs) && uint32(v.msgs[i].UID) <= to; i++ {
-				picked[i] = true
+	if s.enabled.qresync { // RFC 7162 3.2.10
+		s.conn.Raw("* VANISHED ").Set(uidSpans(v.gone).uidSet()).Line()
+	} else {
+		for i := len(v.uids) - 1; i >= 0; i-- {
+			if v.isGone(v.uids[i]) {
+				s.conn.Raw("* ").Num(int64(i + 1)).Raw(" EXPUNGE").Line()
 			}
 		}
 	}
-	for i, p := range picked {
-		if p && !v.gone[v.msgs[i].UID] {
-			idx = append(idx, i)
-		}
-	}
-	return idx, true
+	v.uids = slices.DeleteFunc(v.uids, v.isGone)
+	v.gone = nil
 }
 
-// order puts "*" (0) and the ends of a range in order.
-func order(a, b, last uint32) (from, to uint32) {
-	if a == 0 {
-		a = last
+// tellNew tells how many messages there are, if these are new.
+func (s *session) tellNew(news []store.Message) {
+	if len(news) == 0 {
+		return
 	}
-	if b == 0 {
-		b = last
+	v := s.view
+	for _, m := range news {
+		v.uids = append(v.uids, m.UID)
+		s.tellKeywords(m.Flags)
 	}
-	return min(a, b), max(a, b)
+	s.conn.Raw("* ").Num(int64(len(v.uids))).Raw(" EXISTS").Line()
+	if !s.enabled.rev2 {
+		s.claimRecent()
+		s.conn.Raw("* ").Num(int64(v.recentCount())).Raw(" RECENT").Line()
+	}
 }
 
-// uids are those of the messages at idx.
-func (v *view) uids(idx []int) []store.UID {
-	out := make([]store.UID, len(idx))
-	for i, j := range idx {
-		out[i] = v.msgs[j].UID
+// condstore turns CONDSTORE on for a client that uses it (RFC 7162 3.1): from now on it is told every modification sequence.
+func (s *session) condstore() {
+	if s.enabled.condstore {
+		return
 	}
-	return out
+	s.enabled.condstore = true
+	if s.view != nil {
+		s.conn.Raw("* OK [HIGHESTMODSEQ ").Unum(uint64(s.view.seq)).Raw("] Modification sequences are told").Line()
+	}
+}
+
+// between are the indexes, the second not in it, of the messages that have a UID from from to to.
+func (v *view) between(from, to store.UID) (i, j int) {
+	i, _ = slices.BinarySearch(v.uids, from)
+	j, exact := slices.BinarySearch(v.uids, to)
+	if exact {
+		j++
+	}
+	return i, j
 }

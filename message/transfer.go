@@ -14,6 +14,18 @@ func decodeTransfer(encoding string, b []byte, limit int) []byte {
 	return b[:min(len(b), limit)]
 }
 
+// Decoded returns a part's body with its Content-Transfer-Encoding undone. What is not in the encoding it should be in is decoded as far as it
+// goes. ok is false if the encoding is not one of RFC 2045 6.1.
+func (m *Message) Decoded(p *Part) (body []byte, ok bool) {
+	switch body = m.Body(p); p.Encoding {
+	case "7bit", "8bit", "binary":
+		return body, true
+	case "base64", "quoted-printable":
+		return decodeTransfer(p.Encoding, body, len(body)), true
+	}
+	return nil, false
+}
+
 // decodeBase64 passes over what is not of the alphabet (RFC 2045 6.8). Behind padding it goes on: some programs join pieces.
 func decodeBase64(out, b []byte, limit int) []byte {
 	var bits, n uint

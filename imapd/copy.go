@@ -1,0 +1,102 @@
+package imapd
+
+import (
+	"fmt"
+
+	"github.com/emersion/go-imap/v2"
+
+	"domicile"
+	"domicile/imapd/wire"
+	"domicile/store"
+)
+
+func (s *session) copyMessages(cmd *wire.Command) (string, error) {
+	return s.transfer(cmd, false, s.copySome)
+}
+func (s *session) uidCopy(cmd *wire.Command) (string, error) {
+	return s.transfer(cmd, true, s.copySome)
+}
+func (s *session) move(cmd *wire.Command) (string, error) { return s.transfer(cmd, false, s.moveSome) }
+func (s *session) uidMove(cmd *wire.Command) (string, error) {
+	return s.transfer(cmd, true, s.moveSome)
+}
+
+// transferCost is what a message costs while it is copied, in bytes of memory: what Home.memory is asked for.
+const transferCost = 512
+
+// transfer reads the arguments of COPY and MOVE and does it, for all messages or none.
+func (s *session) transfer(cmd *wire.Command, uid bool, act func([]store.UID, store.Mailbox) (string, error)) (string, error) {
+	cmd.SP()
+	set := cmd.Set(uid)
+	cmd.SP()
+	name := cmd.Mailbox()
+	if err := cmd.End(); err != nil {
+		return "", err
+	}
+	uids, err := s.uidsOf(set)
+	if err != nil {
+		return "", err
+	}
+	to, err := s.target(name)
+	if err != nil || len(uids) == 0 {
+		return "", err
+	}
+	cost := min(int64(len(uids))*transferCost, readMemory)
+	if s.home.memory.Acquire(s.ctx(), cost) != nil {
+		return "", no(imap.ResponseCodeUnavailable, "Closing down")
+	}
+	defer s.home.memory.Release(cost)
+	return act(uids, to)
+}
+
+// target is a mailbox that messages are put into; the client is told that it may create one (RFC 9051 6.4.7).
+func (s *session) target(name string) (store.Mailbox, error) {
+	canonical, err := store.MailboxName(name)
+	if err != nil {
+		return store.Mailbox{}, failure(err)
+	}
+	m, err := s.store().MailboxByName(s.ctx(), s.acct, canonical)
+	if domicile.KindOf(err) == domicile.NotExist {
+		return m, no(imap.ResponseCodeTryCreate, "No such mailbox")
+	}
+	return m, failure(err)
+}
+
+// copySome is COPY (RFC 9051 6.4.7).
+func (s *session) copySome(uids []store.UID, to store.Mailbox) (string, error) {
+	from, made, err := s.store().Copy(s.ctx(), newToken(), s.acct, s.view.mailbox.ID, uids, to.Name)
+	if err != nil {
+		return "", failure(err)
+	}
+	code := copied(to, from, made)
+	if code == "" {
+		return "", nil
+	}
+	return code + " COPY completed", nil
+}
+
+// moveSome is MOVE (RFC 6851): where the messages went is told before they go (4.3).
+func (s *session) moveSome(uids []store.UID, to store.Mailbox) (string, error) {
+	from, made, err := s.store().Move(s.ctx(), newToken(), s.acct, s.view.mailbox.ID, uids, to.Name)
+	if err != nil {
+		return "", failure(err)
+	}
+	if code := copied(to, from, made); code != "" {
+		s.conn.Raw("* OK ").Raw(code).Raw(" Moved").Line()
+	}
+	return s.expunged(from)
+}
+
+// copied is the code COPYUID (RFC 4315), "" if nothing was copied.
+func copied(to store.Mailbox, from []store.UID, made []store.Message) string {
+	if len(from) == 0 || len(from) != len(made) {
+		return ""
+	}
+	var there spans
+	for _, m := range made {
+		there = there.add(uint32(m.UID))
+	}
+	return fmt.Sprintf("[COPYUID %d %v %v]", to.UIDValidity, uidSpans(from).uidSet(), there.uidSet())
+}
+
+func newToken() store.Token { return store.Token(domicile.NewID("imap-")) }

@@ -1,0 +1,83 @@
+package imapd
+
+import "domicile/store"
+
+// pageSize is how many messages are read from the store at once.
+const pageSize = 256
+
+// maxGap is how many messages that are not asked for are read along, where reading anew would cost more.
+const maxGap = 8
+
+// pager cuts a set of indexes into pages.
+type pager struct {
+	v    *view
+	left spans
+	size uint32
+}
+
+// next returns the ends of the next page.
+func (p *pager) next() (from, to uint32, ok bool) {
+	if len(p.left) == 0 {
+		return 0, 0, false
+	}
+	from = p.left[0].from
+	to = from
+	for len(p.left) > 0 {
+		r := &p.left[0]
+		if r.from > to+maxGap || r.from-from >= p.size {
+			break
+		}
+		to = min(r.to, from+p.size-1)
+		if to < r.to {
+			r.from = to + 1
+			break
+		}
+		p.left = p.left[1:]
+	}
+	return from, to, true
+}
+
+// page is what the store has of a run of the view.
+type page struct {
+	from, to uint32
+	listed   []store.Listed
+	err      error
+}
+
+// read begins to read the next page; nil if there is none.
+func (f *fetcher) read(p *pager) <-chan page {
+	from, to, ok := p.next()
+	if !ok {
+		return nil
+	}
+	got := make(chan page, 1)
+	s, mbox, after, last := f.s, p.v.mailbox.ID, p.v.uids[from]-1, p.v.uids[to]
+	get := func() {
+		listed, err := s.store().Listing(s.ctx(), s.acct, mbox, after, int(to-from)+1)
+		for n := len(listed); n > 0 && listed[n-1].UID > last; n = len(listed) {
+			listed = listed[:n-1]
+		}
+		got <- page{from, to, listed, err}
+	}
+	if len(p.left) == 0 && from == to { // one message: nobody is needed to read it beside
+		get()
+	} else {
+		go get()
+	}
+	return got
+}
+
+// rows are the messages of the page that are asked for.
+func (p *page) rows(v *view, picked spans) []row {
+	rows := make([]row, 0, len(p.listed))
+	i := int(p.from)
+	for _, m := range p.listed {
+		for i <= int(p.to) && v.uids[i] < m.UID {
+			i++
+		}
+		if i <= int(p.to) && v.uids[i] == m.UID && picked.has(uint32(i)) {
+			rows = append(rows, row{Listed: m, index: i})
+		}
+	}
+	return rows
+}

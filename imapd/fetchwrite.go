@@ -1,0 +1,162 @@
+package imapd
+
+import (
+	"strings"
+	"unicode"
+
+	"domicile/message"
+)
+
+// message sends all that is asked for of one message. Nothing is sent of one that could not be read.
+func (f *fetcher) message(m *row, p *plan, raw []byte) error {
+	parsed, err := f.parsed(m, p, raw)
+	if err != nil {
+		return err
+	}
+	if f.streams(p) {
+		return f.streamed(m, &p.cuts[0])
+	}
+	f.index(m)
+	f.summary(m, parsed)
+	if f.q.preview != noPreview {
+		f.preview(m, raw)
+	}
+	for i := range p.cuts {
+		f.section(&p.cuts[i], raw, parsed)
+	}
+	f.s.conn.Raw(")").Line()
+	return nil
+}
+
+// summary sends what is kept ready, or else is made of the message.
+func (f *fetcher) summary(m *row, parsed *message.Message) {
+	c, sum := f.s.conn, m.Summary
+	if f.item(f.q.envelope, "ENVELOPE ") {
+		if sum != nil && sum.Envelope != "" {
+			c.Raw(sum.Envelope)
+		} else {
+			c.Append(func(b []byte) []byte { return parsed.AppendEnvelope(b, parsed.Root) })
+		}
+	}
+	kept := sum != nil && sum.Structure != ""
+	if f.item(f.q.body, "BODY ") {
+		if kept {
+			c.Append(sum.AppendBody)
+		} else {
+			c.Append(func(b []byte) []byte { return parsed.AppendStructure(b, parsed.Root, false) })
+		}
+	}
+	if f.item(f.q.structure, "BODYSTRUCTURE ") {
+		if kept {
+			c.Raw(sum.Structure)
+		} else {
+			c.Append(func(b []byte) []byte { return parsed.AppendStructure(b, parsed.Root, true) })
+		}
+	}
+}
+
+// section sends one section.
+func (f *fetcher) section(p *cut, raw []byte, parsed *message.Message) {
+	f.item(true, p.name)
+	c := f.s.conn.Raw(" ")
+	if p.absent && !p.sized {
+		c.Raw("NIL")
+		return
+	}
+	b := p.bytes(raw, parsed)
+	if p.sized {
+		c.Num(int64(len(b)))
+		return
+	}
+	f.literal(p, int64(len(b)))
+	for len(b) > 0 { // in pieces, so that what is gathered stays small
+		n := min(len(b), 32<<10)
+		c.Write(b[:n])
+		b = b[n:]
+	}
+}
+
+// literal announces a section's bytes. BINARY is a literal8, which may hold NUL (RFC 3516 4.3). A plain literal may not (RFC 9051 4.3.1), but a
+// message that was given to us with NUL is given back with it: other bytes would not be the message.
+func (f *fetcher) literal(p *cut, n int64) {
+	if p.binary {
+		f.s.conn.Raw("~")
+	}
+	f.s.conn.Literal(n)
+}
+
+// streamed sends a message of whose bytes one large section is wanted.
+func (f *fetcher) streamed(m *row, p *cut) error {
+	from, to := p.from, p.to
+	if p.partial {
+		n := uint64(to - from)
+		from, to = p.from+int64(min(p.offset, n)), p.from+int64(p.end(n))
+	}
+	err := f.s.stream(&m.Message, from, to-from, func() {
+		f.index(m)
+		f.summary(m, nil)
+		f.item(true, p.name)
+		f.s.conn.Raw(" ")
+		f.literal(p, to-from)
+	})
+	if err == nil {
+		f.s.conn.Raw(")").Line()
+	}
+	return err
+}
+
+// wantsPreview: a lazy client gets the preview of what costs little (RFC 8970 3.1).
+func (f *fetcher) wantsPreview(m *row) bool {
+	return f.q.preview == fullPreview || f.q.preview == lazyPreview && m.Size <= previewFrom
+}
+
+// maxPreview bounds a preview (RFC 8970 3.2), in characters.
+const maxPreview = 200
+
+// preview sends the beginning of the text that a person would read first: "" if there is none.
+func (f *fetcher) preview(m *row, raw []byte) {
+	f.item(true, "PREVIEW ")
+	if !f.wantsPreview(m) {
+		f.s.conn.Raw("NIL")
+		return
+	}
+	parsed := message.Parse(raw[:min(len(raw), previewFrom)])
+	f.s.conn.Str(previewOf(parsed, parsed.Root))
+}
+
+func previewOf(m *message.Message, p *message.Part) string {
+	if p.Type == "text" && p.Disposition != "attachment" {
+		return shorten(m.Text(p))
+	}
+	for _, child := range p.Parts {
+		if text := previewOf(m, child); text != "" {
+			return text
+		}
+	}
+	if p.Embedded != nil {
+		return previewOf(m, p.Embedded)
+	}
+	return ""
+}
+
+// shorten makes one line of a text.
+func shorten(text string) string {
+	var b strings.Builder
+	n, space := 0, false
+	for _, r := range text {
+		if unicode.IsSpace(r) || unicode.IsControl(r) {
+			space = n > 0
+			continue
+		}
+		if space {
+			b.WriteByte(' ')
+			n++
+		}
+		if space = false; n >= maxPreview {
+			break
+		}
+		b.WriteRune(r)
+		n++
+	}
+	return b.String()
+}

@@ -1,0 +1,83 @@
+package imapd
+
+import (
+	"runtime/debug"
+	"strings"
+
+	"domicile/imapd/wire"
+)
+
+// idle is IDLE (RFC 9051 6.3.13): until the client ends it, what changes is told at once.
+func (s *session) idle(cmd *wire.Command) (string, error) {
+	if err := cmd.End(); err != nil {
+		return "", err
+	}
+	s.home.hubs.join(s)
+	defer s.home.hubs.leave(s)
+	if err := s.conn.Continue("idling"); err != nil {
+		return "", err
+	}
+	s.tellUpdates(true)
+	if err := s.conn.Flush(); err != nil {
+		return "", err
+	}
+	s.idling = true
+	s.mu.Unlock()
+	err := s.conn.Await()
+	s.mu.Lock()
+	s.idling = false
+	if err != nil {
+		return "", err
+	}
+	line, err := s.conn.ReadLine(16)
+	if err != nil {
+		return "", err
+	}
+	if !strings.EqualFold(line, "DONE") {
+		return "", bad("IDLE ends with DONE")
+	}
+	return "", nil
+}
+
+// nudge has a session that idles told what changed, soon and by somebody else. It never blocks; several nudges may be one.
+func (s *session) nudge() {
+	if s.nudges.Add(1) == 1 {
+		go s.push()
+	}
+}
+
+// push tells what changed as long as there are nudges. A client that does not read is cut off when the time to write is over: until then
+// it holds up nothing but its own session.
+func (s *session) push() {
+	for {
+		n := s.nudges.Load()
+		s.pushOnce()
+		if s.nudges.CompareAndSwap(n, 0) {
+			return
+		}
+	}
+}
+
+func (s *session) pushOnce() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.idling {
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			s.home.cfg.Log.Error("panic in an IMAP session", "stack", string(debug.Stack()))
+			s.cut()
+		}
+	}()
+	s.tellUpdates(true)
+	if s.conn.Flush() != nil {
+		s.cut()
+	}
+}
+
+// cut ends a session that idles.
+func (s *session) cut() {
+	s.idling = false
+	s.conn.Close()
+}

@@ -1,0 +1,20 @@
+package imapd
+
+// messageVerbs are the commands that select a mailbox, and those on its messages.
+var messageVerbs = map[string]verb{
+	"SELECT":      {run: (*session).selectMailbox, tells: noUpdates},
+	"EXAMINE":     {run: (*session).examine, tells: noUpdates},
+	"CLOSE":       {run: (*session).closeMailbox, needs: selected, tells: noUpdates},
+	"UNSELECT":    {run: (*session).unselect, needs: selected, tells: noUpdates},
+	"IDLE":        {run: (*session).idle},
+	"FETCH":       {run: (*session).fetch, needs: selected, tells: withoutGone},
+	"UID FETCH":   {run: (*session).uidFetch, needs: selected},
+	"STORE":       {run: (*session).storeFlags, needs: writable, tells: withoutGone},
+	"UID STORE":   {run: (*session).uidStoreFlags, needs: writable},
+	"EXPUNGE":     {run: (*session).expunge, needs: writable},
+	"UID EXPUNGE": {run: (*session).uidExpunge, needs: writable},
+	"COPY":        {run: (*session).copyMessages, needs: selected},
+	"UID COPY":    {run: (*session).uidCopy, needs: selected},
+	"MOVE":        {run: (*session).move, needs: writable},
+	"UID MOVE":    {run: (*session).uidMove, needs: writable},
+}

@@ -1,0 +1,214 @@
+package imapd
+
+import (
+	"slices"
+
+	"github.com/emersion/go-imap/v2"
+
+	"domicile/imapd/wire"
+	"domicile/store"
+)
+
+// selectParams are what SELECT and EXAMINE may be given besides the name (RFC 4466 2.1).
+type selectParams struct {
+	condstore bool
+	resync    *resync
+}
+
+// resync is what a client knows of a mailbox already (RFC 7162 3.2.5). The sequence match data it may send besides help a store that
+// forgets which UIDs were expunged. Ours does not forget: the data are read and not used.
+type resync struct {
+	validity uint32
+	seq      store.ModSeq
+	known    imap.UIDSet // nil = all
+}
+
+func (s *session) selectMailbox(cmd *wire.Command) (string, error) { return s.open(cmd, false) }
+
+func (s *session) examine(cmd *wire.Command) (string, error) { return s.open(cmd, true) }
+
+// open selects a mailbox. The one before is closed, whatever comes of it (RFC 9051 6.3.2).
+func (s *session) open(cmd *wire.Command, readOnly bool) (string, error) {
+	cmd.SP()
+	name := cmd.Mailbox()
+	params, err := s.selectParams(cmd)
+	if err != nil {
+		return "", err
+	}
+	if s.view != nil {
+		s.view, s.saved = nil, nil
+		s.conn.Raw("* OK [CLOSED] The mailbox that was open is closed").Line()
+	}
+	if params.condstore || params.resync != nil {
+		s.enabled.condstore = true
+	}
+	canonical, err := store.MailboxName(name)
+	if err != nil {
+		return "", failure(err)
+	}
+	mbox, err := s.store().MailboxByName(s.ctx(), s.acct, canonical)
+	if err != nil {
+		return "", failure(err)
+	}
+	all, err := s.store().Since(s.ctx(), s.acct, mbox.ID, 0)
+	if err != nil {
+		return "", failure(err)
+	}
+	s.view = newView(all, readOnly)
+	s.tellSelected(firstUnseen(all.Changed))
+	if err := s.tellResync(params.resync); err != nil {
+		s.view = nil
+		return "", err
+	}
+	if readOnly {
+		return "[READ-ONLY] EXAMINE completed", nil
+	}
+	return "[READ-WRITE] SELECT completed", nil
+}
+
+func (s *session) selectParams(cmd *wire.Command) (p selectParams, err error) {
+	if cmd.More() {
+		cmd.SP()
+		cmd.List(2, false, func() {
+			switch w := cmd.Word(); {
+			case w == "CONDSTORE":
+				p.condstore = true
+			case w == "QRESYNC" && !s.enabled.qresync:
+				cmd.Fail("QRESYNC was not enabled")
+			case w == "QRESYNC":
+				cmd.SP()
+				p.resync = readResync(cmd)
+			default:
+				cmd.Fail("No such parameter")
+			}
+		})
+	}
+	return p, cmd.End()
+}
+
+// readResync reads "(validity modseq [known-uids] [(sequence numbers, their uids)])".
+func readResync(cmd *wire.Command) *resync {
+	var r resync
+	cmd.Expect("(")
+	r.validity = cmd.Positive()
+	cmd.SP()
+	if r.seq = store.ModSeq(cmd.Num64()); r.seq == 0 {
+		cmd.Fail("A modification sequence counts from 1")
+	}
+	if cmd.Take(" ") {
+		if cmd.Peek() != '(' {
+			if r.known = cmd.UIDSet(); r.known.Dynamic() || imap.IsSearchRes(r.known) {
+				cmd.Fail("Known UIDs are numbers")
+			}
+			if !cmd.Take(" ") {
+				cmd.Expect(")")
+				return &r
+			}
+		}
+		cmd.Expect("(")
+		numbers := cmd.Set(false)
+		cmd.SP()
+		uids := cmd.UIDSet()
+		if imap.IsSearchRes(numbers) || imap.IsSearchRes(uids) || numbers.Dynamic() || uids.Dynamic() {
+			cmd.Fail("Sequence match data are numbers")
+		}
+		cmd.Expect(")")
+	}
+	cmd.Expect(")")
+	return &r
+}
+
+func newView(all store.Changes, readOnly bool) *view {
+	v := &view{mailbox: all.Mailbox, readOnly: readOnly, seq: all.Mailbox.HighestModSeq, uids: make([]store.UID, len(all.Changed))}
+	for i, m := range all.Changed {
+		v.uids[i] = m.UID
+		v.learn(m.Flags)
+	}
+	return v
+}
+
+func firstUnseen(all []store.Message) int {
+	return slices.IndexFunc(all, func(m store.Message) bool { return !slices.Contains(m.Flags, store.Seen) })
+}
+
+// tellSelected tells what a client has to know of the mailbox (RFC 9051 6.3.2, RFC 3501 6.3.1, RFC 7162 3.1.2.1, RFC 8474 4.2).
+func (s *session) tellSelected(unseen int) {
+	v, c := s.view, s.conn
+	c.Raw("* ").Num(int64(len(v.uids))).Raw(" EXISTS").Line()
+	if !s.enabled.rev2 {
+		s.claimRecent()
+		c.Raw("* ").Num(int64(v.recentCount())).Raw(" RECENT").Line()
+		if unseen >= 0 {
+			c.Raw("* OK [UNSEEN ").Num(int64(unseen + 1)).Raw("] First unseen message").Line()
+		}
+	}
+	c.Raw("* OK [UIDVALIDITY ").Num(int64(v.mailbox.UIDValidity)).Raw("] UIDs are valid").Line()
+	c.Raw("* OK [UIDNEXT ").Num(int64(v.mailbox.UIDNext)).Raw("] Predicted next UID").Line()
+	c.Raw("* FLAGS ").Flags(v.flags()).Line()
+	permanent := []string{}
+	if !v.readOnly {
+		permanent = append(v.flags(), `\*`)
+	}
+	c.Raw("* OK [PERMANENTFLAGS ").Flags(permanent).Raw("] Permanent flags").Line()
+	c.Raw("* OK [HIGHESTMODSEQ ").Unum(uint64(v.seq)).Raw("] Highest modification sequence").Line()
+	c.Raw("* OK [MAILBOXID (").Raw(string(v.mailbox.ID)).Raw(")] Mailbox id").Line()
+	if s.enabled.rev2 {
+		c.Raw(`* LIST () "/" `).Mailbox(v.mailbox.Name).Line()
+	}
+}
+
+// tellResync tells a client that knew the mailbox what happened since.
+func (s *session) tellResync(r *resync) error {
+	v := s.view
+	if r == nil || r.validity != v.mailbox.UIDValidity {
+		return nil
+	}
+	c, err := s.store().Since(s.ctx(), s.acct, v.mailbox.ID, r.seq)
+	if err != nil {
+		return failure(err)
+	}
+	known := spans{{1, 1<<32 - 1}}
+	if r.known != nil {
+		known = uidRanges(r.known, 0)
+	}
+	s.tellEarlier(c.Vanished, known)
+	s.tellFlags(slices.DeleteFunc(c.Changed, func(m store.Message) bool { return !known.has(uint32(m.UID)) }))
+	return nil
+}
+
+// tellEarlier tells which of the known messages were expunged before (RFC 7162 3.2.10.1). Those that the view still has are told as they go.
+func (s *session) tellEarlier(vanished []store.UID, known spans) {
+	var gone spans
+	for _, uid := range vanished {
+		if known.has(uint32(uid)) && s.view.find(uid) < 0 {
+			gone = gone.add(uint32(uid))
+		}
+	}
+	if len(gone) > 0 {
+		s.conn.Raw("* VANISHED (EARLIER) ").Set(gone.uidSet()).Line()
+	}
+}
+
+// closeMailbox is CLOSE: messages with \Deleted are expunged, and nothing is told of it. What EXAMINE opened stays as it is.
+func (s *session) closeMailbox(cmd *wire.Command) (string, error) {
+	if err := cmd.End(); err != nil {
+		return "", err
+	}
+	v := s.view
+	s.view, s.saved = nil, nil
+	if v.readOnly || v.removed {
+		return "", nil
+	}
+	if _, err := s.store().Expunge(s.ctx(), "", s.acct, v.mailbox.ID, nil); err != nil {
+		return "", failure(err)
+	}
+	return "", nil
+}
+
+func (s *session) unselect(cmd *wire.Command) (string, error) {
+	if err := cmd.End(); err != nil {
+		return "", err
+	}
+	s.view, s.saved = nil, nil
+	return "", nil
+}

@@ -1,0 +1,371 @@
+package wire
+
+import (
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// isAtomChar: RFC 9051 9, ATOM-CHAR.
+func isAtomChar(b byte) bool {
+	return b > ' ' && b < 0x7f && strings.IndexByte(`(){%*"\]`, b) < 0
+}
+
+// Peek is the next byte, 0 at the end of the line.
+func (c *Command) Peek() byte {
+	if c.err != nil || c.rest == "" {
+		return 0
+	}
+	return c.rest[0]
+}
+
+// More reports whether an argument follows behind a space.
+func (c *Command) More() bool { return c.Peek() == ' ' }
+
+// Take takes s if it comes next, in whatever case.
+func (c *Command) Take(s string) bool {
+	if c.err != nil || len(c.rest) < len(s) || !strings.EqualFold(c.rest[:len(s)], s) {
+		return false
+	}
+	c.rest = c.rest[len(s):]
+	return true
+}
+
+// Expect takes s, which must come next.
+func (c *Command) Expect(s string) {
+	if !c.Take(s) {
+		c.Fail("%q is missing", s)
+	}
+}
+
+// SP takes the one space between arguments.
+func (c *Command) SP() {
+	if !c.Take(" ") {
+		c.Fail("An argument is missing")
+	} else if c.Peek() == ' ' {
+		c.Fail("One space stands between words")
+	}
+}
+
+func (c *Command) while(ok func(byte) bool) string {
+	if c.err != nil {
+		return ""
+	}
+	n := 0
+	for n < len(c.rest) && ok(c.rest[n]) {
+		n++
+	}
+	s := c.rest[:n]
+	c.rest = c.rest[n:]
+	return s
+}
+
+func (c *Command) some(ok func(byte) bool, what string) string {
+	s := c.while(ok)
+	if s == "" {
+		c.Fail("%s is missing", what)
+	}
+	return s
+}
+
+// word is a run of letters, digits and what keywords of commands are made of besides, in upper case; maybe empty.
+func (c *Command) word() string {
+	return strings.ToUpper(c.while(func(b byte) bool {
+		return b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z' || b == '.' || b == '-' || b == '=' || b == '_' || b == '/'
+	}))
+}
+
+// Word takes a keyword of the grammar, such as BODY.PEEK or X-GM-EXT, in upper case.
+func (c *Command) Word() string {
+	w := c.word()
+	if w == "" {
+		c.Fail("A word is missing")
+	}
+	return w
+}
+
+// Atom takes an atom.
+func (c *Command) Atom() string { return c.some(isAtomChar, "An atom") }
+
+// Base64 takes base64 as an initial response of SASL is written (RFC 4959); "=" alone is an empty one.
+func (c *Command) Base64() string {
+	s := c.some(func(b byte) bool { return isAtomChar(b) }, "A response")
+	if s == "=" {
+		return ""
+	}
+	return s
+}
+
+// IsString reports whether a quoted string or a literal comes next.
+func (c *Command) IsString() bool {
+	b := c.Peek()
+	return b == '"' || b == '{' || b == '~' && strings.HasPrefix(c.rest, "~{")
+}
+
+// String takes a quoted string or a literal, held in memory. What is not UTF-8 is taken from a literal alone.
+func (c *Command) String() string {
+	switch c.Peek() {
+	case '"':
+		return c.quoted()
+	case '{':
+		return c.literal()
+	}
+	c.Fail("A string is missing")
+	return ""
+}
+
+// Astring takes an atom, in which "]" may stand, or a string.
+func (c *Command) Astring() string {
+	if c.IsString() {
+		return c.String()
+	}
+	return c.some(func(b byte) bool { return isAtomChar(b) || b == ']' }, "A string or an atom")
+}
+
+// Nstring takes a string, or NIL, for which ok is false.
+func (c *Command) Nstring() (s string, ok bool) {
+	if c.IsString() {
+		return c.String(), true
+	}
+	c.Expect("NIL")
+	return "", false
+}
+
+func (c *Command) quoted() string {
+	text := c.rest[1:]
+	end := strings.IndexAny(text, `"\`)
+	if end >= 0 && text[end] == '"' { // the usual case: nothing to undo
+		c.rest = text[end+1:]
+		return c.utf8(text[:end])
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			c.rest = text[i+1:]
+			return c.utf8(b.String())
+		case '\\':
+			if i++; i == len(text) || text[i] != '"' && text[i] != '\\' {
+				c.Fail("A backslash stands before a quote or a backslash")
+				return ""
+			}
+		}
+		b.WriteByte(text[i])
+	}
+	c.Fail("A quoted string does not end")
+	return ""
+}
+
+func (c *Command) utf8(s string) string {
+	if !utf8.ValidString(s) {
+		c.Fail("A quoted string is not UTF-8")
+		return ""
+	}
+	return s
+}
+
+func (c *Command) literal() string {
+	l, _ := c.Stream(min(c.conn.limits.Literal, int64(c.conn.limits.Text-c.text)))
+	if l == nil {
+		if c.err == nil {
+			c.Fail("A literal is too large here")
+		}
+		return ""
+	}
+	c.text += int(l.Size)
+	b := make([]byte, l.Size)
+	if _, err := io.ReadFull(l, b); err != nil && c.err == nil {
+		c.err = err
+	}
+	if strings.IndexByte(string(b), 0) >= 0 {
+		c.Fail("A literal may hold no NUL here")
+	}
+	if c.err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+// Num takes a number below 2^32.
+func (c *Command) Num() uint32 { return uint32(c.number(math.MaxUint32)) }
+
+// Num64 takes a number below 2^63 (RFC 9051 9, number64).
+func (c *Command) Num64() uint64 { return c.number(math.MaxInt64) }
+
+// Positive takes a number from 1 on, below 2^32.
+func (c *Command) Positive() uint32 {
+	n := c.Num()
+	if n == 0 {
+		c.Fail("A number from 1 on is missing")
+	}
+	return n
+}
+
+func isDigit(b byte) bool { return b >= '0' && b <= '9' }
+
+// IsNumber reports whether a digit comes next.
+func (c *Command) IsNumber() bool { return isDigit(c.Peek()) }
+
+func (c *Command) number(most uint64) uint64 {
+	s := c.some(isDigit, "A number")
+	if c.err != nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || n > most {
+		c.Fail("A number is too large")
+		return 0
+	}
+	return n
+}
+
+// MaxRanges bounds a set.
+const MaxRanges = 1 << 17
+
+// Set takes a set of message numbers, or of UIDs. "$" is imap.SearchRes().
+func (c *Command) Set(uid bool) imap.NumSet {
+	if uid {
+		return c.UIDSet()
+	}
+	if c.Take("$") {
+		return imap.SearchRes() // which is a UIDSet: numbers of messages are found by their UIDs
+	}
+	var s imap.SeqSet
+	c.ranges(func(from, to uint32) { s = append(s, imap.SeqRange{Start: from, Stop: to}) })
+	return s
+}
+
+// UIDSet takes a set of UIDs.
+func (c *Command) UIDSet() imap.UIDSet {
+	if c.Take("$") {
+		return imap.SearchRes()
+	}
+	var s imap.UIDSet
+	c.ranges(func(from, to uint32) { s = append(s, imap.UIDRange{Start: imap.UID(from), Stop: imap.UID(to)}) })
+	return s
+}
+
+// ranges takes the ranges of a set, each with its lower end first. "*" is 0, and higher than any number.
+func (c *Command) ranges(add func(from, to uint32)) {
+	for n := 0; c.err == nil; n++ {
+		if n == MaxRanges {
+			c.Fail("A set has too many parts")
+			return
+		}
+		from := c.bound()
+		to := from
+		if c.Take(":") {
+			to = c.bound()
+		}
+		if from == 0 || to != 0 && to < from {
+			from, to = to, from
+		}
+		if c.err == nil {
+			add(from, to)
+		}
+		if !c.Take(",") {
+			return
+		}
+	}
+}
+
+func (c *Command) bound() uint32 {
+	if c.Take("*") {
+		return 0
+	}
+	return c.Positive()
+}
+
+// Mailbox takes a mailbox name and gives it in UTF-8. Names of clients that did not enable UTF-8 are in modified UTF-7 (RFC 3501 5.1.3).
+func (c *Command) Mailbox() string { return c.name(c.Astring()) }
+
+// Pattern takes a name in which "%" and "*" may stand.
+func (c *Command) Pattern() string {
+	if c.IsString() {
+		return c.name(c.String())
+	}
+	return c.name(c.some(func(b byte) bool { return isAtomChar(b) || b == ']' || b == '%' || b == '*' }, "A pattern"))
+}
+
+func (c *Command) name(s string) string {
+	if c.err != nil {
+		return ""
+	}
+	if !utf8.ValidString(s) {
+		c.Fail("A mailbox name is not UTF-8")
+		return ""
+	}
+	if c.conn.UTF8 {
+		return s
+	}
+	name, ok := DecodeUTF7(s)
+	if !ok {
+		c.Fail("A mailbox name is not in modified UTF-7")
+	}
+	return name
+}
+
+// Flag takes a flag or a keyword.
+func (c *Command) Flag() string {
+	if c.Take(`\`) {
+		return `\` + c.Atom()
+	}
+	return c.Atom()
+}
+
+// List takes items between parentheses, at most as many as most, and calls item to take each. empty says whether "()" is one.
+func (c *Command) List(most int, empty bool, item func()) {
+	c.Expect("(")
+	if empty && c.Take(")") {
+		return
+	}
+	for n := 0; c.err == nil; n++ {
+		if n == most {
+			c.Fail("A list is too long")
+			return
+		}
+		item()
+		if c.Take(")") {
+			return
+		}
+		c.SP()
+	}
+}
+
+// Flags takes a list of flags in parentheses.
+func (c *Command) Flags() (flags []string) {
+	c.List(1000, true, func() { flags = append(flags, c.Flag()) })
+	return flags
+}
+
+// Date takes a date (RFC 9051 9, date), quoted or not, as midnight in UTC.
+func (c *Command) Date() time.Time {
+	quoted := c.Take(`"`)
+	s := c.some(func(b byte) bool { return isDigit(b) || b == '-' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z' }, "A date")
+	if quoted {
+		c.Expect(`"`)
+	}
+	t, err := time.Parse("2-Jan-2006", s)
+	if err != nil {
+		c.Fail("A date is written like 2-Jan-2006")
+	}
+	return t
+}
+
+// DateTime takes a date with time and zone (RFC 9051 9, date-time).
+func (c *Command) DateTime() time.Time {
+	if c.Peek() != '"' {
+		c.Fail("A date is missing")
+		return time.Time{}
+	}
+	t, err := time.Parse("_2-Jan-2006 15:04:05 -0700", c.quoted())
+	if err != nil {
+		c.Fail(`A date is written like " 2-Jan-2006 15:04:05 +0100"`)
+	}
+	return t
+}

@@ -1,0 +1,217 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// Limits of what a client sends.
+type Limits struct {
+	Text     int           // bytes of a command, streamed literals aside
+	Literals int           // of a command
+	Literal  int64         // bytes of a literal that is an argument
+	Idle     time.Duration // between commands
+	Part     time.Duration // until the next byte of a command or a literal
+}
+
+// Before holds until a client is logged in, After behind that: RFC 9051 5.4 wants 30 minutes at least, and programs that name
+// every UID of a mailbox send long lines.
+var (
+	Before = Limits{Text: 8 << 10, Literals: 64, Literal: 4096, Idle: 2 * time.Minute, Part: time.Minute}
+	After  = Limits{Text: 1 << 20, Literals: 1000, Literal: 64 << 10, Idle: 35 * time.Minute, Part: time.Minute}
+)
+
+// Bounds that hold for every connection.
+const (
+	MaxTag    = 128
+	MaxDrain  = 1 << 20 // bytes of a refused literal that are read and thrown away
+	flushAt   = 32 << 10
+	writeTime = 2 * time.Minute // for each piece of at most flushAt bytes
+	keptRoom  = 512             // of the output, while a connection idles
+)
+
+// Bye is why a connection has to end: the text of its BYE.
+type Bye string
+
+func (b Bye) Error() string { return string(b) }
+
+// ErrDraining ends the connection between two commands, because Drain was called.
+var ErrDraining = errors.New("closing down")
+
+// Conn is one connection with a client.
+type Conn struct {
+	Writer
+	net    net.Conn
+	br     *bufio.Reader
+	limits Limits
+	until  time.Time // no read lasts longer; zero = no such bound
+	cmd    Command
+
+	mu       sync.Mutex // guards what follows; never held while reading or writing
+	idle     bool       // between commands
+	draining bool
+}
+
+// NewConn speaks over c.
+func NewConn(c net.Conn, l Limits) *Conn {
+	w := &Conn{net: c, br: bufio.NewReaderSize(c, 4096), limits: l}
+	w.Writer.to = c
+	return w
+}
+
+// NetConn is the connection below. What it sent and this has read already, Read gives first.
+func (c *Conn) NetConn() net.Conn { return c.net }
+
+// Read gives what the client sends as it is, for whoever carries the bytes on.
+func (c *Conn) Read(p []byte) (int, error) { return c.br.Read(p) }
+
+// Buffered is how many bytes were read from below and not used yet.
+func (c *Conn) Buffered() int { return c.br.Buffered() }
+
+// Reset goes on over another connection, such as TLS over the one before. What was read and not used is forgotten.
+func (c *Conn) Reset(below net.Conn) {
+	c.mu.Lock()
+	c.net = below
+	c.mu.Unlock()
+	c.br.Reset(below)
+	c.Writer.to = below
+}
+
+// Limit changes the limits, from the next command on. until bounds all reads that follow; zero = no more.
+func (c *Conn) Limit(l Limits, until time.Time) { c.limits, c.until = l, until }
+
+// Drain has Next return ErrDraining instead of a further command, at once if it waits for one. Safe to repeat.
+func (c *Conn) Drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draining = true
+	if c.idle {
+		c.net.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// Close cuts the connection. Within TLS it may wait some seconds for a client that does not read.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	below := c.net
+	c.mu.Unlock()
+	return below.Close()
+}
+
+// Await waits until the client sends something, idle bytes of time at most, without touching the Writer. ErrDraining after Drain.
+func (c *Conn) Await() error {
+	if c.br.Buffered() > 0 && !c.isDraining() {
+		return nil
+	}
+	if err := c.deadline(c.limits.Idle, true); err != nil {
+		return err
+	}
+	_, err := c.br.Peek(1)
+	return c.awake(err)
+}
+
+func (c *Conn) isDraining() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.draining
+}
+
+// deadline sets that of the reads to come. idle: between commands, where draining ends them.
+func (c *Conn) deadline(d time.Duration, idle bool) error {
+	at := time.Now().Add(d)
+	if !c.until.IsZero() && c.until.Before(at) {
+		at = c.until
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.idle = idle; idle && c.draining {
+		return ErrDraining
+	}
+	return c.net.SetReadDeadline(at)
+}
+
+// awake ends the time between commands.
+func (c *Conn) awake(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.idle = false
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.draining:
+		return ErrDraining
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return Bye("[UNAVAILABLE] Nothing came for too long")
+	}
+	return err
+}
+
+// line reads a line of at most limit bytes, without its end. It flushes before it has to wait.
+func (c *Conn) line(limit int) (string, error) {
+	var all []byte
+	for {
+		if err := c.more(); err != nil {
+			return "", err
+		}
+		n := c.br.Buffered()
+		piece, _ := c.br.Peek(n)
+		end := bytes.IndexByte(piece, '\n')
+		if end >= 0 {
+			piece = piece[:end+1]
+		}
+		if len(all)+len(piece) > limit+2 {
+			return "", Bye("[TOOBIG] A line is too long")
+		}
+		if end >= 0 && all == nil {
+			text := trimEnd(piece)
+			c.br.Discard(len(piece))
+			return text, nil
+		}
+		all = append(all, piece...)
+		c.br.Discard(len(piece))
+		if end >= 0 {
+			return trimEnd(all), nil
+		}
+	}
+}
+
+func trimEnd(line []byte) string {
+	line = line[:len(line)-1]
+	if n := len(line); n > 0 && line[n-1] == '\r' {
+		line = line[:n-1]
+	}
+	return string(line)
+}
+
+// more waits, within a command, until there is a byte.
+func (c *Conn) more() error {
+	if c.br.Buffered() > 0 {
+		return nil
+	}
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	if err := c.deadline(c.limits.Part, false); err != nil {
+		return err
+	}
+	_, err := c.br.Peek(1)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return c.awake(err)
+}
+
+// Line reads a line that is no command: an answer to a continuation, or DONE.
+func (c *Conn) ReadLine(limit int) (string, error) { return c.line(limit) }
+
+// Continue asks the client to go on (RFC 9051 7.6).
+func (c *Conn) Continue(text string) error {
+	c.Raw("+ ").Raw(text).Line()
+	return c.Flush()
+}

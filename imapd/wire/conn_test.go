@@ -1,0 +1,183 @@
+package wire
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Drain ends a connection that waits for a command, and one that has sent the next one already; a command under way is finished.
+func TestDrain(t *testing.T) {
+	for _, what := range []string{"it waits", "it has sent more", "in the middle of a command"} {
+		here, there := net.Pipe()
+		defer there.Close()
+		c := NewConn(here, Before)
+		go io.Copy(io.Discard, there)
+		if what == "it has sent more" {
+			go io.WriteString(there, "a NOOP\r\nb NOOP\r\n")
+			if _, err := c.Next(); err != nil {
+				t.Fatal(err)
+			}
+			c.Drain()
+			if _, err := c.Next(); !errors.Is(err, ErrDraining) {
+				t.Errorf("%s: %v", what, err)
+			}
+			continue
+		}
+		got := make(chan error)
+		go func() { _, err := c.Next(); got <- err }()
+		if what == "in the middle of a command" {
+			io.WriteString(there, "a NO") // taken, since a pipe has no buffer
+			c.Drain()
+			io.WriteString(there, "OP\r\n")
+			if err := <-got; err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+			go func() { _, err := c.Next(); got <- err }()
+		}
+		c.Drain()
+		if err := <-got; !errors.Is(err, ErrDraining) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// Whenever Drain comes, Next ends with it, and no command is run that came later.
+func TestDrainAtAnyMoment(t *testing.T) {
+	for range 300 {
+		here, there := net.Pipe()
+		c := NewConn(here, Before)
+		var wait sync.WaitGroup
+		wait.Go(func() { io.Copy(io.Discard, there) })
+		wait.Go(func() {
+			for range 5 {
+				if _, err := io.WriteString(there, "a NOOP\r\n"); err != nil {
+					return
+				}
+			}
+		})
+		wait.Go(c.Drain)
+		n := 0
+		var err error
+		for ; err == nil && n < 7; n++ {
+			_, err = c.Next()
+		}
+		if !errors.Is(err, ErrDraining) {
+			t.Fatalf("after %d commands: %v", n, err)
+		}
+		here.Close()
+		there.Close()
+		wait.Wait()
+	}
+}
+
+// deadlines notes the deadlines of reads.
+type deadlines struct {
+	script
+	at []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error { d.at = append(d.at, t); return nil }
+
+// Times are until the next byte; Limit's until bounds all of them.
+func TestDeadlines(t *testing.T) {
+	d := &deadlines{script: script{pieces: []string{"a X {4}\r\n", "ab", "cd\r\n"}}}
+	c := NewConn(d, Limits{Text: 100, Literals: 1, Literal: 10, Idle: time.Hour, Part: time.Minute})
+	cmd, err := c.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.SP()
+	if cmd.Astring() != "abcd" {
+		t.Error(cmd.Err())
+	}
+	if len(d.at) != 3 || time.Until(d.at[0]) < 50*time.Minute || time.Until(d.at[1]) > time.Minute || !d.at[2].After(d.at[1]) {
+		t.Errorf("%v", d.at)
+	}
+	until := time.Now().Add(time.Second)
+	c.Limit(Before, until)
+	if _, err := c.Next(); err != io.EOF || !d.at[len(d.at)-1].Equal(until) {
+		t.Error(err, d.at)
+	}
+	quiet, _ := scripted("")
+	if _, err := quiet.Next(); !strings.HasPrefix(err.Error(), "[UNAVAILABLE]") || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+// Answers are gathered until the connection waits for its client; much is sent as it comes, and nothing big is kept.
+func TestWriter(t *testing.T) {
+	c, s := scripted("a X\r\nb X\r\n")
+	for range 2 {
+		if _, err := c.Next(); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			c.Raw("* ").Num(-1).Raw(" ").Unum(1).Flags([]string{"a", "b"}).Line()
+		}
+	}
+	if s.writes != 0 {
+		t.Errorf("%d writes before it had to wait", s.writes)
+	}
+	c.Next()
+	if s.writes != 1 || !strings.HasPrefix(s.out.String(), "* -1 1(a b)\r\n") || cap(c.b) > keptRoom {
+		t.Errorf("%d writes; %d bytes are kept", s.writes, cap(c.b))
+	}
+	s.out.Reset()
+	body := strings.Repeat("x", 100_000)
+	c.Raw("y").Literal(int64(len(body)))
+	if n, err := io.WriteString(c, body); n != len(body) || err != nil {
+		t.Fatal(n, err)
+	}
+	if got := s.out.String(); got != "y{100000}\r\n"+body {
+		t.Errorf("%d bytes", len(got))
+	}
+	for range flushAt {
+		c.Raw("z").Line()
+	}
+	if len(c.b) >= flushAt {
+		t.Errorf("%d bytes gathered", len(c.b))
+	}
+	s.broken = true
+	if err := c.Flush(); err == nil {
+		t.Error("no error of a broken connection")
+	}
+	s.broken = false
+	c.Raw("more").Line()
+	if n, err := c.Write(make([]byte, flushAt)); n != 0 || err == nil || c.Flush() == nil || strings.Contains(s.out.String(), "more") {
+		t.Error("it writes on behind an error")
+	}
+}
+
+// Over another connection it goes on with nothing of the one before; who reads on behind it gets what was read ahead.
+func TestResetAndRead(t *testing.T) {
+	c, _ := scripted("a X\r\nleft over")
+	c.Next()
+	if c.Buffered() != 9 {
+		t.Error(c.Buffered())
+	}
+	two := &script{pieces: []string{"b Y\r\nfrom ", "below"}}
+	c.Reset(two)
+	if cmd, err := c.Next(); err != nil || cmd.Name != "Y" || c.NetConn() != two {
+		t.Error(err)
+	}
+	if rest, err := io.ReadAll(c); string(rest) != "from below" || err != nil {
+		t.Errorf("%q, %v", rest, err)
+	}
+}
+
+func TestReadLine(t *testing.T) {
+	c, s := scripted("answer\r\n", "longer than that\r\n")
+	c.Continue("")
+	if line, err := c.ReadLine(10); line != "answer" || err != nil || s.out.String() != "+ \r\n" {
+		t.Errorf("%q, %v; told %q", line, err, s.out.String())
+	}
+	if _, err := c.ReadLine(10); err == nil {
+		t.Error("a line over its bound is taken")
+	}
+}

@@ -1,0 +1,108 @@
+package wire
+
+import (
+	"io"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// Writer gathers responses. They go out when 32 KiB are together, at Flush, and when the Conn waits for its client. After an error
+// nothing more is written; Flush returns it.
+type Writer struct {
+	to   net.Conn
+	b    []byte
+	err  error
+	UTF8 bool // the client knows UTF-8 in names and strings (RFC 6855, or IMAP4rev2)
+}
+
+// Flush sends what is gathered.
+func (w *Writer) Flush() error {
+	w.send(w.b)
+	if w.b = w.b[:0]; cap(w.b) > keptRoom { // many connections idle
+		w.b = nil
+	}
+	return w.err
+}
+
+// send gives each piece its own deadline, so that a client that makes progress is not cut off.
+func (w *Writer) send(b []byte) {
+	for len(b) > 0 && w.err == nil {
+		n := min(len(b), flushAt)
+		w.to.SetWriteDeadline(time.Now().Add(writeTime))
+		_, w.err = w.to.Write(b[:n])
+		b = b[n:]
+	}
+}
+
+// Write gathers bytes as they are; many are sent without being gathered. For a body behind Literal.
+func (w *Writer) Write(p []byte) (int, error) {
+	if len(w.b)+len(p) < flushAt {
+		w.b = append(w.b, p...)
+	} else {
+		w.Flush()
+		w.send(p)
+	}
+	if w.err != nil {
+		return 0, w.err
+	}
+	return len(p), nil
+}
+
+var _ io.Writer = (*Writer)(nil)
+
+// Line ends a line, and sends what is gathered if it is much.
+func (w *Writer) Line() {
+	w.b = append(w.b, '\r', '\n')
+	if len(w.b) >= flushAt {
+		w.Flush()
+	}
+}
+
+// Raw writes s as it is.
+func (w *Writer) Raw(s string) *Writer { w.b = append(w.b, s...); return w }
+
+// Append has f append to what is gathered.
+func (w *Writer) Append(f func(b []byte) []byte) *Writer { w.b = f(w.b); return w }
+
+// Num writes a number.
+func (w *Writer) Num(n int64) *Writer { w.b = strconv.AppendInt(w.b, n, 10); return w }
+
+// Unum writes a number such as a modification sequence.
+func (w *Writer) Unum(n uint64) *Writer { w.b = strconv.AppendUint(w.b, n, 10); return w }
+
+// Literal announces n bytes, which Write must be given behind it.
+func (w *Writer) Literal(n int64) *Writer { return w.Raw("{").Num(n).Raw("}\r\n") }
+
+// Str writes a string: quoted if it is short printable ASCII (or UTF-8, to a client that knows it), else a literal. NUL, which
+// neither can hold, is left out.
+func (w *Writer) Str(s string) *Writer {
+	w.b = AppendString(w.b, s, w.UTF8)
+	return w
+}
+
+// Mailbox writes a mailbox name, given in UTF-8.
+func (w *Writer) Mailbox(name string) *Writer {
+	if w.UTF8 {
+		return w.Str(name)
+	}
+	return w.Str(EncodeUTF7(name))
+}
+
+// Flags writes a list of flags, or of other atoms.
+func (w *Writer) Flags(flags []string) *Writer {
+	w.b = append(w.b, '(')
+	for i, f := range flags {
+		if i > 0 {
+			w.b = append(w.b, ' ')
+		}
+		w.b = append(w.b, f...)
+	}
+	w.b = append(w.b, ')')
+	return w
+}
+
+// Set writes a set of numbers.
+func (w *Writer) Set(s imap.NumSet) *Writer { return w.Raw(s.String()) }
