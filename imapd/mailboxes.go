@@ -23,9 +23,6 @@ var mailboxVerbs = map[string]verb{
 	"APPEND":      {run: (*session).appendMessages},
 }
 
-// newToken makes an act of the store safe to repeat.
-func newToken() store.Token { return store.Token(domicile.NewID("imap-")) }
-
 // create is CREATE with the parameter USE (RFC 9051 6.3.4, RFC 6154 3). A trailing "/" says that children will follow.
 func (s *session) create(cmd *wire.Command) (string, error) {
 	cmd.SP()
@@ -152,18 +149,5 @@ func (s *session) mailbox(name string) (store.Mailbox, error) {
 		return store.Mailbox{}, failure(err)
 	}
 	m, err := s.store().MailboxByName(s.ctx(), s.acct, canonical)
-	return m, failure(err)
-}
-
-// target is a mailbox that messages are put into; a client is told that it may make one that is not there (RFC 9051 6.3.12).
-func (s *session) target(name string) (store.Mailbox, error) {
-	canonical, err := store.MailboxName(name)
-	if err != nil {
-		return store.Mailbox{}, failure(err)
-	}
-	m, err := s.store().MailboxByName(s.ctx(), s.acct, canonical)
-	if domicile.KindOf(err) == domicile.NotExist {
-		return m, no(imap.ResponseCodeTryCreate, "No such mailbox")
-	}
 	return m, failure(err)
 }
