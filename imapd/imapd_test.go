@@ -126,7 +126,7 @@ func TestUpdates(t *testing.T) {
 	d.do("b SELECT INBOX", "b OK")
 	d.do("c STORE 2 +FLAGS (\\Flagged new)", "c OK")
 	w.put("INBOX", "Subject: 3\r\n\r\n")
-	if got, want := c.do("c NOOP", "c OK"), "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft new)\r\n* 2 FETCH (UID 2 FLAGS (\\Flagged new))\r\n* 3 EXISTS\r\n"; got != want {
+	if got, want := c.do("c NOOP", "c OK"), "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft new)\r\n* 2 FETCH (UID 2 FLAGS (\\Recent \\Flagged new))\r\n* 3 EXISTS\r\n* 3 RECENT\r\n"; got != want {
 		t.Errorf("%q", got)
 	}
 	// Numbers hold while a FETCH by number is answered: an expunge elsewhere is told later.
@@ -145,8 +145,9 @@ func TestUpdates(t *testing.T) {
 	c.want("+ idling")
 	w.put("INBOX", "Subject: 4\r\n\r\n")
 	c.want("* 3 EXISTS")
+	c.want("* 3 RECENT")
 	d.do("f STORE 1 +FLAGS.SILENT (\\Deleted)", "f OK")
-	c.want("* 1 FETCH (UID 2 FLAGS (\\Flagged \\Deleted new))")
+	c.want("* 1 FETCH (UID 2 FLAGS (\\Recent \\Flagged \\Deleted new))")
 	d.do("g EXPUNGE", "g OK")
 	c.want("* 1 EXPUNGE")
 	c.send("DONE\r\n")
@@ -159,6 +160,7 @@ func TestUpdates(t *testing.T) {
 	c.do("i SELECT gone", "i OK")
 	c.send("j APPEND gone {3+}\r\nabc\r\n")
 	c.want("* 1 EXISTS")
+	c.want("* 1 RECENT")
 	c.want("j OK")
 	d.do("h DELETE gone", "h OK")
 	c.do("k NOOP", "k OK")
@@ -232,7 +234,7 @@ func TestPipelining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"b OK", "* 50 FETCH (FLAGS ())", "c OK", "d OK", "e OK [APPENDUID", "* STATUS \"x\" (MESSAGES 1)", "f OK", "g OK"} {
+	for _, want := range []string{"b OK", "* 50 FETCH (FLAGS (\\Recent))", "c OK", "d OK", "e OK [APPENDUID", "* STATUS \"x\" (MESSAGES 1)", "f OK", "g OK"} {
 		if !strings.Contains(string(all), want) {
 			t.Errorf("no %q in %.2000q", want, all)
 		}

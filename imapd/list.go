@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"slices"
 	"strings"
 
 	"golang.org/x/text/unicode/norm"
@@ -158,6 +159,9 @@ func (s *session) tellList(q *listing) error {
 	all, err := s.store().Mailboxes(s.ctx(), s.acct)
 	if err != nil {
 		return failure(err)
+	}
+	if slices.Contains(q.status, "HIGHESTMODSEQ") {
+		s.condstore()
 	}
 	for _, n := range tree(all) {
 		if !q.selects(n) || !q.fits(n.Name) {

@@ -1,29 +1,24 @@
 package imapd
 
 import (
+	"slices"
+
 	"domicile/imapd/wire"
 	"domicile/store"
 )
 
-// statusItems are those that STATUS tells, and how. deleted is counted only where it is asked for.
-var statusItems = map[string]func(s *session, m store.Mailbox, deleted count){
-	"MESSAGES":        func(s *session, m store.Mailbox, _ count) { s.conn.Num(int64(m.Messages)) },
-	"RECENT":          func(s *session, _ store.Mailbox, _ count) { s.conn.Num(0) },
-	"UIDNEXT":         func(s *session, m store.Mailbox, _ count) { s.conn.Num(int64(m.UIDNext)) },
-	"UIDVALIDITY":     func(s *session, m store.Mailbox, _ count) { s.conn.Num(int64(m.UIDValidity)) },
-	"UNSEEN":          func(s *session, m store.Mailbox, _ count) { s.conn.Num(int64(m.Unseen)) },
-	"SIZE":            func(s *session, m store.Mailbox, _ count) { s.conn.Num(m.Size) },                   // RFC 8438
-	"HIGHESTMODSEQ":   func(s *session, m store.Mailbox, _ count) { s.conn.Unum(uint64(m.HighestModSeq)) }, // RFC 7162 3.1.7
-	"MAILBOXID":       func(s *session, m store.Mailbox, _ count) { s.conn.Raw("(" + string(m.ID) + ")") }, // RFC 8474 4.3
-	"APPENDLIMIT":     func(s *session, _ store.Mailbox, _ count) { s.conn.Num(s.maxSize) },                // RFC 7889 4
-	"DELETED":         func(s *session, _ store.Mailbox, deleted count) { s.conn.Num(deleted.messages) },   // RFC 9051 6.3.11
-	"DELETED-STORAGE": func(s *session, _ store.Mailbox, deleted count) { s.conn.Num(deleted.bytes) },      // RFC 9208 4.1.4
+// statusItems are what STATUS tells (RFC 9051 6.3.11), with their RFCs where these are others.
+var statusItems = []string{
+	"MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED",
+	"RECENT",          // RFC 3501 6.3.10
+	"SIZE",            // RFC 8438
+	"HIGHESTMODSEQ",   // RFC 7162 3.1.7
+	"MAILBOXID",       // RFC 8474 4.3
+	"APPENDLIMIT",     // RFC 7889 4
+	"DELETED-STORAGE", // RFC 9208 4.1.4
 }
 
-// count is that of the messages with \Deleted.
-type count struct{ messages, bytes int64 }
-
-// status is STATUS (RFC 9051 6.3.11).
+// status is STATUS.
 func (s *session) status(cmd *wire.Command) (string, error) {
 	cmd.SP()
 	name := cmd.Mailbox()
@@ -36,18 +31,20 @@ func (s *session) status(cmd *wire.Command) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if slices.Contains(items, "HIGHESTMODSEQ") {
+		s.condstore()
+	}
 	return "", s.tellStatus(m, items)
 }
 
 // readStatusItems reads a list of items, each kept once.
 func readStatusItems(cmd *wire.Command) (items []string) {
-	seen := map[string]bool{}
 	cmd.List(2*len(statusItems), false, func() {
 		item := cmd.Word()
-		if statusItems[item] == nil {
+		switch {
+		case !slices.Contains(statusItems, item):
 			cmd.Fail("No such item of a mailbox's status")
-		} else if !seen[item] {
-			seen[item] = true
+		case !slices.Contains(items, item):
 			items = append(items, item)
 		}
 	})
@@ -55,33 +52,65 @@ func readStatusItems(cmd *wire.Command) (items []string) {
 }
 
 func (s *session) tellStatus(m store.Mailbox, items []string) error {
-	var deleted count
-	for _, item := range items {
+	counted, err := s.count(m, items)
+	if err != nil {
+		return err
+	}
+	w := s.conn.Raw("* STATUS ").Mailbox(m.Name).Raw(" (")
+	for i, item := range items {
+		if i > 0 {
+			w.Raw(" ")
+		}
+		w.Raw(item).Raw(" ")
 		switch item {
-		case "DELETED", "DELETED-STORAGE":
-			var err error
-			if deleted, err = s.countDeleted(m); err != nil {
-				return err
-			}
-		case "HIGHESTMODSEQ": // whoever asks for it uses CONDSTORE (RFC 7162 3.1)
-			s.enabled.condstore = true
+		case "MESSAGES":
+			w.Num(int64(m.Messages))
+		case "UIDNEXT":
+			w.Num(int64(m.UIDNext))
+		case "UIDVALIDITY":
+			w.Num(int64(m.UIDValidity))
+		case "UNSEEN":
+			w.Num(int64(m.Unseen))
+		case "SIZE":
+			w.Num(m.Size)
+		case "HIGHESTMODSEQ":
+			w.Unum(uint64(m.HighestModSeq))
+		case "MAILBOXID":
+			w.Raw("(").Raw(string(m.ID)).Raw(")")
+		case "APPENDLIMIT":
+			w.Num(s.maxSize)
+		case "RECENT":
+			w.Num(counted.recent)
+		case "DELETED":
+			w.Num(counted.deleted)
+		case "DELETED-STORAGE":
+			w.Num(counted.deletedBytes)
 		}
 	}
-	s.conn.Raw("* STATUS ").Mailbox(m.Name)
-	for i, item := range items {
-		s.conn.Raw([]string{" (", " "}[min(i, 1)]).Raw(item).Raw(" ")
-		statusItems[item](s, m, deleted)
-	}
-	s.conn.Raw(")").Line()
+	w.Raw(")").Line()
 	return nil
 }
 
-func (s *session) countDeleted(m store.Mailbox) (c count, err error) {
+// counted is what a mailbox's record does not say.
+type counted struct{ recent, deleted, deletedBytes int64 }
+
+// count looks at the messages of a mailbox, if an item is asked for that needs it.
+func (s *session) count(m store.Mailbox, items []string) (c counted, err error) {
+	from := m.UIDNext
+	if slices.Contains(items, "RECENT") {
+		from = s.home.recents.claim(m.ID, m.UIDNext, true)
+	}
+	if from >= m.UIDNext && !slices.Contains(items, "DELETED") && !slices.Contains(items, "DELETED-STORAGE") {
+		return c, nil
+	}
 	msgs, err := s.store().Messages(s.ctx(), s.acct, m.ID)
 	for _, msg := range msgs {
+		if msg.UID >= from {
+			c.recent++
+		}
 		if store.HasFlag(msg.Flags, store.Deleted) {
-			c.messages++
-			c.bytes += msg.Size
+			c.deleted++
+			c.deletedBytes += msg.Size
 		}
 	}
 	return c, failure(err)
