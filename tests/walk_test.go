@@ -85,7 +85,7 @@ type walked struct {
 	uid    uint32
 	flags  string // sorted, without \Recent; "?" = not known
 	modseq uint64
-	told   bool // by the command that runs
+	told   bool // its flags, by the command that runs
 }
 
 // walker is one client and its picture of the selected mailbox.
@@ -247,7 +247,6 @@ func (w *walker) numbersHold() bool {
 
 func (w *walker) fetched(i int, line, data string) {
 	m := w.msgs[i]
-	m.told = true
 	if got := walkUID.FindStringSubmatch(data); got != nil {
 		n, _ := strconv.ParseUint(got[1], 10, 32)
 		if m.uid != 0 && m.uid != uint32(n) {
@@ -261,7 +260,7 @@ func (w *walker) fetched(i int, line, data string) {
 		}
 	}
 	if got := walkFlags.FindStringSubmatch(data); got != nil {
-		m.flags = sortFlags(strings.Fields(got[1]))
+		m.flags, m.told = sortFlags(strings.Fields(got[1])), true
 	}
 	if got := walkModSeq.FindStringSubmatch(data); got != nil {
 		m.modseq, _ = strconv.ParseUint(got[1], 10, 64)
@@ -292,7 +291,13 @@ func (w *walker) vanish(set string, earlier bool) {
 		for uid := uint32(from); uid <= uint32(to); uid++ {
 			i := slices.IndexFunc(w.msgs, func(m *walked) bool { return m.uid == uid })
 			if i < 0 && !earlier { // one of those of which only the number was told (RFC 7162 3.2.10)
-				i = slices.IndexFunc(w.msgs, func(m *walked) bool { return m.uid == 0 })
+				after := slices.IndexFunc(w.msgs, func(m *walked) bool { return m.uid > uid })
+				if after < 0 {
+					after = len(w.msgs)
+				}
+				if after > 0 && w.msgs[after-1].uid == 0 {
+					i = after - 1
+				}
 			}
 			switch {
 			case i >= 0:
