@@ -13,6 +13,10 @@ var offered = []string{
 	"IMAP4rev1", "LITERAL-", "ENABLE", "ID", "NAMESPACE", "UTF8=ACCEPT", "MULTIAPPEND", "QUOTA", "QUOTA=RES-STORAGE",
 	// mailboxes.go, list.go, status.go
 	"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "CREATE-SPECIAL-USE", "STATUS=SIZE",
+	// select.go, view.go, fetchitems.go, storeflags.go, expunge.go, copy.go, idle.go
+	"IMAP4rev2", "SASL-IR", "UNSELECT", "UIDPLUS", "MOVE", "IDLE", "CONDSTORE", "QRESYNC", "BINARY", "OBJECTID", "SAVEDATE", "PREVIEW",
+	// search.go, sort.go, thread.go
+	"ESEARCH", "SEARCHRES", "WITHIN", "SORT", "SORT=DISPLAY", "ESORT", "THREAD=REFERENCES", "THREAD=ORDEREDSUBJECT",
 }
 
 // offers reports whether a capability is offered, whatever case it is written in.

@@ -14,7 +14,6 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 
 	"domicile/message"
-	"domicile/store"
 )
 
 // Every message of the corpus comes back byte for byte, and no message is so broken that a client could not ask what it is.
@@ -255,32 +254,6 @@ func TestShutdown(t *testing.T) {
 	}
 	idle.want("* BYE [UNAVAILABLE]")
 	idling.want("* BYE [UNAVAILABLE]")
-}
-
-func TestSearch(t *testing.T) {
-	w := newWorld(t)
-	w.put("INBOX", "From: Ann <ann@x.test>\r\nSubject: =?iso-8859-1?q?caf=E9?=\r\nDate: Mon, 02 Feb 2026 23:00:00 -0500\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nna=EFve\r\n", store.Seen)
-	w.put("INBOX", "From: bob@x.test\r\nSubject: two\r\nDate: broken\r\nX-Empty:\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nc2Vj\r\ncmV0\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ndeep\r\n--b--\r\n", store.Flagged, "$Work")
-	w.put("INBOX", "Subject: three\r\n\r\n"+strings.Repeat("long ", 100))
-	c := w.login()
-	c.do("b SELECT INBOX", "b OK")
-	for key, want := range map[string]string{
-		"ALL": "1 2 3", "SEEN": "1", "UNSEEN": "2 3", "NEW": "2 3", "OLD": "", "RECENT": "1 2 3", "KEYWORD $WORK": "2", "UNKEYWORD $work": "1 3", "NOT FLAGGED": "1 3",
-		"FROM ann": "1", "SUBJECT \"CAFÉ\"": "1", "HEADER X-Empty \"\"": "2", "HEADER Subject \"\"": "1 2 3", "TEXT \"naïve\"": "1", "BODY secret": "2",
-		"BODY inner": "2", "BODY deep": "2", "TEXT two": "2", "BODY two": "", "LARGER 400": "3", "SMALLER 100": "", "2:3": "2 3", "*": "3", "UID 1,3": "1 3", "UID 7:*": "3",
-		"SENTON 2-Feb-2026": "1", "SENTSINCE 3-Feb-2026": "", "SENTBEFORE 3-Feb-2026": "1", "SINCE 4-Mar-2026": "1 2 3", "ON 4-Mar-2026": "1 2 3", "BEFORE 4-Mar-2026": "",
-		"OR FROM ann (SUBJECT three UNSEEN)": "1 3", "NOT OR SEEN FLAGGED": "3", "NOT (FLAGGED KEYWORD $Work)": "1 3",
-	} {
-		got := c.do("c SEARCH CHARSET UTF-8 "+key, "c OK")
-		if got = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(got), "* SEARCH")); got != want {
-			t.Errorf("%s: %q, want %q", key, got, want)
-		}
-	}
-	c.do("d SEARCH 4", "d BAD")
-	c.do("e SEARCH RETURN (SAVE) FROM ann", "e OK")
-	if got := c.do("f SEARCH $", "f OK"); got != "* SEARCH 1\r\n" {
-		t.Errorf("what was saved: %q", got)
-	}
 }
 
 // One request that names a large message many times is sent as it goes, and what the client does not read is not made.
