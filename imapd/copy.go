@@ -99,4 +99,5 @@ func copied(to store.Mailbox, from []store.UID, made []store.Message) string {
 	return fmt.Sprintf("[COPYUID %d %v %v]", to.UIDValidity, uidSpans(from).uidSet(), there.uidSet())
 }
 
+// newToken makes an act of the store safe to repeat.
 func newToken() store.Token { return store.Token(domicile.NewID("imap-")) }

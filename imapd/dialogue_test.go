@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// Each file of testdata is a conversation with a fresh account: "C: " is a line sent, `C" ` a Go string of raw bytes, "S: " a
-// line of the answer (a trailing … stands for any rest), "PUT n" delivers n messages "Subject: 1" and so on, "ABSENT name"
-// wants no such mailbox. An S of CLOSED is the end of the connection.
+// Each file of testdata is a conversation with a fresh account: "C: " is a line sent, `C" ` a Go string of raw bytes, "C* n " n bytes
+// that repeat a Go string, "S: " a line of the answer (a trailing … stands for any rest), "S>: " one behind any others, "PUT n" delivers n messages
+// "Subject: 1" and so on, "ABSENT name" wants no such mailbox. An S of CLOSED is the end of the connection.
 func TestDialogues(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.txt")
 	if len(files) < 5 {
@@ -36,9 +36,27 @@ func TestDialogues(t *testing.T) {
 						t.Fatalf("line %d: %v", n+1, err)
 					}
 					c.send(raw)
+				case "C*":
+					size, text, _ := strings.Cut(rest, " ")
+					n, err := strconv.Atoi(size)
+					raw, err2 := strconv.Unquote(text)
+					if err != nil || err2 != nil {
+						t.Fatalf("line %d: %v, %v", n+1, err, err2)
+					}
+					c.send(strings.Repeat(raw, n/len(raw)+1)[:n])
 				case "S:":
 					got := c.line()
 					if prefix, open := strings.CutSuffix(rest, "…"); got != rest && !(open && strings.HasPrefix(got, prefix)) {
+						t.Fatalf("line %d: got %q, want %q", n+1, got, rest)
+					}
+				case "S>:":
+					got, prefix := "", strings.TrimSuffix(rest, "…")
+					for range 100 {
+						if got = c.line(); strings.HasPrefix(got, prefix) {
+							break
+						}
+					}
+					if !strings.HasPrefix(got, prefix) {
 						t.Fatalf("line %d: got %q, want %q", n+1, got, rest)
 					}
 				case "PUT":

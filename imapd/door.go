@@ -48,23 +48,6 @@ func newDoor(s *Server, c net.Conn) *door {
 	return d
 }
 
-// What a line of the door says.
-const (
-	capsBefore = "IMAP4rev1 LITERAL- SASL-IR ID ENABLE IDLE LOGIN-REFERRALS" // the two before the last are for behind the login
-	idAnswer   = `* ID ("name" "domicile")`
-)
-
-func (d *door) capabilities() string {
-	caps := capsBefore
-	if d.mayUpgrade() {
-		caps += " STARTTLS"
-	}
-	if d.mayLogin() {
-		return caps + " AUTH=PLAIN"
-	}
-	return caps + " LOGINDISABLED"
-}
-
 func (d *door) mayUpgrade() bool { return !d.secure && d.srv.cfg.TLS != nil && !d.srv.cfg.Implicit }
 func (d *door) mayLogin() bool   { return d.secure || d.srv.mayLogin(d.net) }
 
@@ -138,7 +121,7 @@ func (d *door) answer(cmd *wire.Command) step {
 		if err := readID(cmd); err != nil {
 			return d.bad(cmd, err)
 		}
-		d.conn.Raw(idAnswer).Line()
+		d.conn.Raw(whoWeAre).Line()
 		return d.ok(cmd, "ID completed")
 	case "STARTTLS":
 		return d.startTLS(cmd)

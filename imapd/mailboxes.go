@@ -1,4 +1,153 @@
 package imapd
 
+import (
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+
+	"domicile"
+	"domicile/imapd/wire"
+	"domicile/store"
+)
+
 // mailboxVerbs are the commands on mailboxes as a whole.
-var mailboxVerbs = map[string]verb{}
+var mailboxVerbs = map[string]verb{
+	"CREATE":      {run: (*session).create},
+	"DELETE":      {run: (*session).delete},
+	"RENAME":      {run: (*session).rename},
+	"SUBSCRIBE":   {run: (*session).subscribe},
+	"UNSUBSCRIBE": {run: (*session).unsubscribe},
+	"LIST":        {run: (*session).list},
+	"LSUB":        {run: (*session).lsub},
+	"STATUS":      {run: (*session).status},
+	"APPEND":      {run: (*session).appendMessages},
+}
+
+// create is CREATE with the parameter USE (RFC 9051 6.3.4, RFC 6154 3). A trailing "/" says that children will follow.
+func (s *session) create(cmd *wire.Command) (string, error) {
+	cmd.SP()
+	name := cmd.Mailbox()
+	var uses []string
+	if cmd.More() {
+		cmd.SP()
+		cmd.List(1, false, func() {
+			if cmd.Word() != "USE" {
+				cmd.Fail("USE is the one parameter")
+			}
+			cmd.SP()
+			uses = cmd.Flags()
+		})
+	}
+	if err := cmd.End(); err != nil {
+		return "", err
+	}
+	use, err := specialUse(uses)
+	if err != nil {
+		return "", err
+	}
+	if len(name) > 1 {
+		name = strings.TrimSuffix(name, "/")
+	}
+	canonical, err := store.MailboxName(name)
+	if err != nil {
+		return "", failure(err)
+	}
+	m, err := s.store().CreateMailbox(s.ctx(), newToken(), s.acct, canonical, use)
+	if err != nil {
+		return "", failure(err)
+	}
+	return "[MAILBOXID (" + string(m.ID) + ")] CREATE completed", nil // RFC 8474 4.1
+}
+
+func specialUse(uses []string) (string, error) {
+	const useAttr = imap.ResponseCode("USEATTR") // RFC 6154 4
+	switch len(uses) {
+	case 0:
+		return "", nil
+	case 1:
+		use, err := store.SpecialUse(uses[0])
+		if err != nil {
+			return "", no(useAttr, "Not a special use of RFC 6154")
+		}
+		return use, nil
+	}
+	return "", no(useAttr, "One special use for a mailbox")
+}
+
+// delete is DELETE (RFC 9051 6.3.5). Children stay; a name that has some is listed as one that cannot be selected.
+func (s *session) delete(cmd *wire.Command) (string, error) {
+	name, err := s.oneMailbox(cmd)
+	if err != nil {
+		return "", err
+	}
+	m, err := s.mailbox(name)
+	if err != nil {
+		return "", err
+	}
+	if m.Name == store.Inbox {
+		return "", no(imap.ResponseCodeCannot, "INBOX stays")
+	}
+	return "", failure(s.store().DeleteMailbox(s.ctx(), newToken(), s.acct, m.Name))
+}
+
+// oneMailbox reads a mailbox name, the only argument.
+func (s *session) oneMailbox(cmd *wire.Command) (string, error) {
+	cmd.SP()
+	name := cmd.Mailbox()
+	return name, cmd.End()
+}
+
+// rename is RENAME (RFC 9051 6.3.6).
+func (s *session) rename(cmd *wire.Command) (string, error) {
+	cmd.SP()
+	from := cmd.Mailbox()
+	cmd.SP()
+	to := cmd.Mailbox()
+	if err := cmd.End(); err != nil {
+		return "", err
+	}
+	m, err := s.mailbox(from)
+	if err != nil {
+		return "", err
+	}
+	canonical, err := store.MailboxName(to)
+	if err != nil {
+		return "", failure(err)
+	}
+	return "", failure(s.store().RenameMailbox(s.ctx(), newToken(), s.acct, m.Name, canonical))
+}
+
+func (s *session) subscribe(cmd *wire.Command) (string, error) {
+	return "", failure(s.setSubscribed(cmd, true))
+}
+
+// unsubscribe: what does not exist is not subscribed already.
+func (s *session) unsubscribe(cmd *wire.Command) (string, error) {
+	err := s.setSubscribed(cmd, false)
+	if domicile.KindOf(err) == domicile.NotExist {
+		return "", nil
+	}
+	return "", failure(err)
+}
+
+// setSubscribed gives the store's error as it is.
+func (s *session) setSubscribed(cmd *wire.Command, on bool) error {
+	name, err := s.oneMailbox(cmd)
+	if err != nil {
+		return err
+	}
+	if name, err = store.MailboxName(name); err != nil {
+		return err
+	}
+	return s.store().Subscribe(s.ctx(), newToken(), s.acct, name, on)
+}
+
+// mailbox finds a mailbox by the name that a client wrote.
+func (s *session) mailbox(name string) (store.Mailbox, error) {
+	canonical, err := store.MailboxName(name)
+	if err != nil {
+		return store.Mailbox{}, failure(err)
+	}
+	m, err := s.store().MailboxByName(s.ctx(), s.acct, canonical)
+	return m, failure(err)
+}

@@ -4,11 +4,29 @@ import (
 	"domicile/imapd/wire"
 )
 
-// plainVerbs are the commands of any state.
+// plainVerbs are the commands of any state, and those that speak of the session or the account as a whole.
 var plainVerbs = map[string]verb{
-	"NOOP":   {run: (*session).noop},
-	"CHECK":  {run: (*session).noop, needs: selected},
-	"LOGOUT": {run: (*session).logout, tells: noUpdates},
+	"CAPABILITY":   {run: (*session).capability},
+	"NOOP":         {run: (*session).noop},
+	"CHECK":        {run: (*session).noop, needs: selected},
+	"LOGOUT":       {run: (*session).logout, tells: noUpdates},
+	"ID":           {run: (*session).id},
+	"ENABLE":       {run: (*session).enable},
+	"NAMESPACE":    {run: (*session).namespace},
+	"GETQUOTA":     {run: (*session).getQuota},
+	"GETQUOTAROOT": {run: (*session).getQuotaRoot},
+	"SETQUOTA":     {run: (*session).setQuota},
+	"LOGIN":        {run: (*session).loggedIn},
+	"AUTHENTICATE": {run: (*session).loggedIn},
+	"STARTTLS":     {run: (*session).loggedIn},
+}
+
+func (s *session) capability(cmd *wire.Command) (string, error) {
+	if err := cmd.End(); err != nil {
+		return "", err
+	}
+	s.conn.Raw("* CAPABILITY ").Raw(s.capabilities()).Line()
+	return "", nil
 }
 
 func (s *session) noop(cmd *wire.Command) (string, error) { return "", cmd.End() }
@@ -20,6 +38,20 @@ func (s *session) logout(cmd *wire.Command) (string, error) {
 	s.conn.Raw("* BYE Logging out").Line()
 	s.conn.Raw(cmd.Tag).Raw(" OK LOGOUT completed").Line()
 	return "", errOver
+}
+
+// loggedIn answers what was to be said before the login.
+func (s *session) loggedIn(*wire.Command) (string, error) { return "", bad("Logged in already") }
+
+// whoWeAre answers ID: the name alone, since a version would tell a stranger which faults to try.
+const whoWeAre = `* ID ("name" "domicile")`
+
+func (s *session) id(cmd *wire.Command) (string, error) {
+	if err := readID(cmd); err != nil {
+		return "", err
+	}
+	s.conn.Raw(whoWeAre).Line()
+	return "", nil
 }
 
 // readID reads the arguments of ID (RFC 2971 3.1): NIL, or up to 30 names and values, of which nothing is kept.
@@ -36,9 +68,48 @@ func readID(cmd *wire.Command) error {
 	return cmd.End()
 }
 
+// enablers are the capabilities that change what the server sends, and what enabling each does.
+var enablers = map[string]func(*session){
+	"IMAP4REV2":   func(s *session) { s.enabled.rev2, s.conn.UTF8 = true, true },
+	"CONDSTORE":   func(s *session) { s.enabled.condstore = true },
+	"QRESYNC":     func(s *session) { s.enabled.condstore, s.enabled.qresync = true, true },
+	"UTF8=ACCEPT": func(s *session) { s.conn.UTF8 = true },
+}
+
+// enable is ENABLE (RFC 5161), before a mailbox is selected. What is not offered, or cannot be enabled, is passed over.
+func (s *session) enable(cmd *wire.Command) (string, error) {
+	var names []string
+	for first := true; first || cmd.More(); first = false {
+		cmd.SP()
+		names = append(names, cmd.Word())
+	}
+	if err := cmd.End(); err != nil {
+		return "", err
+	}
+	if s.view != nil {
+		return "", bad("ENABLE comes before a mailbox is selected")
+	}
+	s.conn.Raw("* ENABLED")
+	for _, name := range names {
+		if enable := enablers[name]; enable != nil && offers(name) {
+			enable(s)
+			s.conn.Raw(" " + name)
+		}
+	}
+	s.conn.Line()
+	return "", nil
+}
+
+// namespace is NAMESPACE (RFC 2342): everybody has their own mailboxes and no others.
+func (s *session) namespace(cmd *wire.Command) (string, error) {
+	if err := cmd.End(); err != nil {
+		return "", err
+	}
+	s.conn.Raw(`* NAMESPACE (("" "/")) NIL NIL`).Line()
+	return "", nil
+}
+
 // greet answers the login.
 func (s *session) greet(tag string) {
 	s.conn.Raw(tag).Raw(" OK [CAPABILITY ").Raw(s.capabilities()).Raw("] Logged in").Line()
 }
-
-func (s *session) capabilities() string { return "IMAP4rev1" }

@@ -281,19 +281,16 @@ var dateKeys = func() map[string]dateKey {
 
 func dayOf(t time.Time) int { y, m, d := t.Date(); return y*10000 + int(m)*100 + d }
 
-// set reads nothing: it makes the test for a set of messages.
+// set makes the test for a set of messages.
 func (r *keyReader) set(set imap.NumSet) test {
-	if r.cmd.Err() != nil {
+	if r.stopped() {
 		return nil
 	}
-	members, ok := r.s.members(set)
-	if !ok {
-		r.cmd.Fail("A message number that does not exist")
+	members, err := r.s.ranges(set)
+	if err != nil {
+		r.cmd.Fail("%s", err)
 	}
-	if _, numbers := set.(imap.SeqSet); numbers {
-		return func(c *candidate) bool { return members.has(uint32(c.index + 1)) }
-	}
-	return func(c *candidate) bool { return members.has(uint32(c.uid)) }
+	return func(c *candidate) bool { return members.has(uint32(c.index)) }
 }
 
 // string reads what is looked for.

@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"domicile"
 	"domicile/message"
 	"domicile/store"
 )
@@ -29,7 +30,7 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 	c := &candidate{view: v}
 	try := func() error {
 		if c.index%1024 == 0 && s.ctx().Err() != nil {
-			return s.ctx().Err()
+			return domicile.E("search", domicile.Unavailable, "closing down")
 		}
 		if c.uid = v.uids[c.index]; v.isGone(c.uid) || !q.fits(c) {
 			return nil

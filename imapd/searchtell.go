@@ -39,7 +39,7 @@ func numberOf(v *view, index uint32, uid bool) uint32 {
 // tell answers a SEARCH or SORT, and keeps its result if that was wanted.
 func (s *session) tell(tag string, w returning, h *hits) (string, error) {
 	if h.modseq {
-		s.enabled.condstore = true // RFC 7162 3.1
+		s.condstore()
 	}
 	if !w.given && s.enabled.rev2 && !h.sorted {
 		w.given, w.all = true, true // RFC 9051 6.4.4: SEARCH is no more
@@ -88,13 +88,11 @@ func (s *session) tellExtended(tag string, w returning, h *hits) {
 		s.conn.Raw(" UID")
 	}
 	n := len(h.idx)
-	if first, last := h.ends(); n > 0 {
-		if w.min {
-			s.conn.Raw(" MIN ").Num(int64(h.number(first)))
-		}
-		if w.max {
-			s.conn.Raw(" MAX ").Num(int64(h.number(last)))
-		}
+	if n > 0 && w.min { // the first and the last in the order of the result (RFC 5267 3.1)
+		s.conn.Raw(" MIN ").Num(int64(h.number(0)))
+	}
+	if n > 0 && w.max {
+		s.conn.Raw(" MAX ").Num(int64(h.number(n - 1)))
 	}
 	if w.count {
 		s.conn.Raw(" COUNT ").Num(int64(n))
@@ -117,9 +115,6 @@ func (s *session) tellExtended(tag string, w returning, h *hits) {
 	}
 	s.conn.Line()
 }
-
-// ends are where MIN and MAX stand: the first and the last, in the order of the result (RFC 5267 3.1).
-func (h *hits) ends() (first, last int) { return 0, len(h.idx) - 1 }
 
 // highest is the modification sequence to be told: of MIN and MAX alone, if nothing else was wanted (RFC 4731 3.2).
 func (h *hits) highest(w returning) store.ModSeq {
@@ -160,34 +155,24 @@ func (s *session) tellSet(h *hits, from, to int) {
 // saved is what "$" stands for (RFC 9051 6.4.4.4, RFC 9394 3.2).
 func (h *hits) saved(w returning) imap.UIDSet {
 	n := len(h.idx)
-	if w.all || w.count || !w.min && !w.max && w.partial == nil {
-		return h.uids(0, n)
-	}
-	var all imap.UIDSet
-	if w.partial != nil {
-		all = h.uids(w.partial.of(n))
-	}
-	if n > 0 && w.min {
-		all.AddNum(imap.UID(h.view.uids[h.idx[0]]))
-	}
-	if n > 0 && w.max {
-		all.AddNum(imap.UID(h.view.uids[h.idx[n-1]]))
-	}
-	return all
-}
-
-func (h *hits) uids(from, to int) (set imap.UIDSet) {
-	if from >= to {
-		return nil
-	}
-	idx := slices.Sorted(slices.Values(h.idx[from:to]))
-	for _, i := range idx {
-		uid := imap.UID(h.view.uids[i])
-		if n := len(set); n > 0 && set[n-1].Stop+1 == uid {
-			set[n-1].Stop = uid
-		} else {
-			set = append(set, imap.UIDRange{Start: uid, Stop: uid})
+	keep := slices.Clone(h.idx)
+	if !w.all && !w.count && (w.min || w.max || w.partial != nil) {
+		keep = keep[:0]
+		if w.partial != nil {
+			from, to := w.partial.of(n)
+			keep = append(keep, h.idx[from:to]...)
+		}
+		if n > 0 && w.min {
+			keep = append(keep, h.idx[0])
+		}
+		if n > 0 && w.max {
+			keep = append(keep, h.idx[n-1])
 		}
 	}
-	return set
+	slices.Sort(keep)
+	var uids spans
+	for _, i := range slices.Compact(keep) {
+		uids = uids.add(uint32(h.view.uids[i]))
+	}
+	return uids.uidSet()
 }

@@ -60,7 +60,7 @@ func TestStartTLS(t *testing.T) {
 		c.do("g SELECT INBOX", "g OK")
 		c.do("h LOGOUT", "h OK")
 		if lab {
-			w.login().do("s STARTTLS", "s NO")
+			w.login().do("s STARTTLS", "s BAD")
 		}
 	}
 }

@@ -23,6 +23,8 @@ type Store interface {
 	UpdateAccount(ctx context.Context, id domicile.AccountID, fn func(*Account) error) error
 	// DeleteAccount destroys the account's key, index and bodies.
 	DeleteAccount(ctx context.Context, id domicile.AccountID) error
+	// Used returns how many bytes of its quota an account uses, whether it has one or not.
+	Used(ctx context.Context, id domicile.AccountID) (int64, error)
 	// Accounts returns all accounts, by address.
 	Accounts(ctx context.Context) ([]Account, error)
 

@@ -159,6 +159,18 @@ func (s *Store) readAccount(id domicile.AccountID) (a store.Account, sealed []by
 	return a, sealed, s.openRecord(id, sealed, accountPlace(id), &a)
 }
 
+// Used returns the sum of the sizes of an account's bodies.
+func (s *Store) Used(_ context.Context, id domicile.AccountID) (used int64, err error) {
+	err = s.view(func(tx *txn) error {
+		a, err := s.served(tx, id)
+		if err == nil {
+			used = int64(readNumber(a.b.Get(kUsage)))
+		}
+		return err
+	})
+	return used, domicile.W("read account", err)
+}
+
 // AccountByAddress finds an account by its canonical address.
 func (s *Store) AccountByAddress(_ context.Context, addr domicile.Address) (store.Account, error) {
 	var id domicile.AccountID

@@ -116,10 +116,18 @@ func quota(r *Rig) {
 	r.no(err)
 	_, err = r.Deliver("a1", "", "INBOX", "1")
 	r.is(domicile.TooLarge, err) // the copy still holds it
+	used, err := r.Used(ctx, "a1")
+	r.no(err)
+	r.same("used", used, 10)
 	r.no(r.DeleteMailbox(ctx, "", "a1", "Archive"))
 	r.MustDeliver("a1", "INBOX", "12345678")
 	r.no(r.UpdateAccount(ctx, "a1", func(a *store.Account) error { a.Quota = 0; return nil }))
 	r.MustDeliver("a1", "INBOX", "123456789012345678901234567890")
+	used, err = r.Used(ctx, "a1")
+	r.no(err)
+	r.same("used without a quota", used, 40)
+	_, err = r.Used(ctx, "nobody")
+	r.is(domicile.NotExist, err)
 }
 
 func flags(r *Rig) {

@@ -83,6 +83,16 @@ func (p *plain) Account(_ context.Context, id domicile.AccountID) (store.Account
 	return d.Account, nil
 }
 
+func (p *plain) Used(_ context.Context, id domicile.AccountID) (used int64, err error) {
+	d, err := p.served(id)
+	if err == nil {
+		for _, size := range d.Bodies {
+			used += size
+		}
+	}
+	return used, err
+}
+
 func (p *plain) AccountByAddress(ctx context.Context, addr domicile.Address) (store.Account, error) {
 	all, err := p.Accounts(ctx)
 	i := slices.IndexFunc(all, func(a store.Account) bool { return a.Address == addr })

@@ -1,0 +1,164 @@
+package imapd
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"domicile/imapd/wire"
+	"domicile/store"
+)
+
+// appendFactor times the limit of a message is that of all messages of an APPEND together: they take room before the quota is asked.
+const appendFactor = 4
+
+// arrival is a message of an APPEND that was taken whole, and is not in its mailbox yet.
+type arrival struct {
+	flags []string
+	date  time.Time // zero = now
+	bytes store.Incoming
+}
+
+// appendMessages is APPEND of one message or several (RFC 9051 6.3.12, RFC 3502). The bytes are sealed as they arrive; all messages are
+// taken before the first one is put into the mailbox.
+func (s *session) appendMessages(cmd *wire.Command) (string, error) {
+	cmd.SP()
+	name := cmd.Mailbox()
+	if cmd.Err() != nil {
+		return "", cmd.End()
+	}
+	to, err := s.target(name)
+	if err != nil {
+		return "", err
+	}
+	var all []arrival
+	defer func() {
+		for _, a := range all {
+			a.bytes.Abort()
+		}
+	}()
+	for left := appendFactor * s.maxSize; len(all) == 0 || cmd.More(); {
+		a, size, err := s.arrive(cmd)
+		if err != nil {
+			return "", err
+		}
+		all = append(all, a)
+		if left -= size; left < 0 {
+			return "", no(imap.ResponseCodeLimit, "Too much for one APPEND")
+		}
+	}
+	if err := cmd.End(); err != nil {
+		return "", err
+	}
+	uids, err := s.commit(to, all)
+	if err != nil {
+		return "", failure(err)
+	}
+	var made imap.UIDSet
+	for _, uid := range uids {
+		made.AddNum(imap.UID(uid))
+	}
+	return fmt.Sprintf("[APPENDUID %d %v] APPEND completed", to.UIDValidity, made), nil // RFC 4315 3
+}
+
+// arrive reads one message with its flags and date. Behind an error its bytes, and those of later messages, are left to be drained.
+func (s *session) arrive(cmd *wire.Command) (a arrival, size int64, err error) {
+	cmd.SP()
+	if cmd.Peek() == '(' {
+		a.flags = cmd.Flags()
+		cmd.SP()
+	}
+	if cmd.Peek() == '"' {
+		a.date = cmd.DateTime()
+		cmd.SP()
+	}
+	utf8 := cmd.Take("UTF8 (") // RFC 6855 4
+	if utf8 && !s.conn.UTF8 {
+		cmd.Fail("UTF8 comes behind ENABLE UTF8=ACCEPT")
+	}
+	if cmd.Err() != nil {
+		return a, 0, cmd.End()
+	}
+	if a.flags, err = settable(a.flags); err != nil {
+		return a, 0, err
+	}
+	l, size := cmd.Stream(s.maxSize)
+	switch {
+	case cmd.Err() != nil:
+		return a, 0, cmd.End()
+	case l == nil:
+		return a, 0, no(imap.ResponseCodeTooBig, "Over the limit of APPEND") // RFC 7889 4
+	case size == 0: // RFC 3502 6.3.11 uses it to cancel
+		return a, 0, no(imap.ResponseCodeCannot, "An empty message is not stored")
+	case utf8 && !l.Binary:
+		cmd.Fail("UTF8 goes with a literal of RFC 3516")
+		return a, 0, cmd.End()
+	}
+	if a.bytes, err = s.take(cmd, l); err != nil {
+		return a, 0, err
+	}
+	if utf8 {
+		cmd.Expect(")")
+	}
+	return a, size, nil
+}
+
+// take takes the bytes of a message.
+func (s *session) take(cmd *wire.Command, l *wire.Literal) (store.Incoming, error) {
+	in, err := s.store().Incoming(s.ctx(), s.acct, l.Size)
+	if err != nil {
+		return nil, failure(err)
+	}
+	_, err = io.Copy(in, l)
+	if cmd.Err() != nil { // the connection broke off
+		err = cmd.End()
+	}
+	if err != nil {
+		in.Abort()
+		return nil, failure(err)
+	}
+	return in, nil
+}
+
+// commit puts messages into a mailbox, in their order. The store has no act for several of them, so that those before one that
+// fails are taken out again: RFC 3502 wants all or none. Between the two, others may see them.
+func (s *session) commit(to store.Mailbox, all []arrival) (uids []store.UID, err error) {
+	for _, a := range all {
+		m, err := a.bytes.Commit(s.ctx(), newToken(), to.Name, a.flags, a.date)
+		if err != nil {
+			s.takeBack(to, uids)
+			return nil, err
+		}
+		uids = append(uids, m.UID)
+	}
+	return uids, nil
+}
+
+// takeBack removes messages that were put into a mailbox a moment ago. Where that fails, they stay: none is lost.
+func (s *session) takeBack(to store.Mailbox, uids []store.UID) {
+	if len(uids) == 0 {
+		return
+	}
+	_, _, err := s.store().StoreFlags(s.ctx(), newToken(), s.acct, to.ID, uids, store.FlagsAdd, []string{store.Deleted}, 0)
+	if err == nil {
+		_, err = s.store().Expunge(s.ctx(), newToken(), s.acct, to.ID, uids)
+	}
+	if err != nil {
+		s.home.cfg.Log.Error("messages of a refused APPEND are left in their mailbox", "account", string(s.acct), "messages", len(uids), "error", err)
+	}
+}
+
+// settable puts flags of a client into canonical form. \Recent is nobody's to set, and passed over.
+func settable(flags []string) ([]string, error) {
+	var out []string
+	for _, f := range flags {
+		if !strings.EqualFold(f, `\Recent`) {
+			out = append(out, f)
+		}
+	}
+	out, err := store.CanonicalFlags(out)
+	return out, failure(err)
+}

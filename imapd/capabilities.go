@@ -1,0 +1,45 @@
+package imapd
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// offered are the capabilities behind the login. This is the one place that decides: a capability stands here once all of it
+// works, and what it enables or adds to the grammar works if it stands here. docs/IMAP.md says which test shows each.
+var offered = []string{
+	// plain.go, append.go
+	"IMAP4rev1", "LITERAL-", "ENABLE", "ID", "NAMESPACE", "UTF8=ACCEPT", "MULTIAPPEND", "QUOTA", "QUOTA=RES-STORAGE",
+	// mailboxes.go, list.go, status.go
+	"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "CREATE-SPECIAL-USE", "STATUS=SIZE",
+	// select.go, view.go, fetchitems.go, storeflags.go, expunge.go, copy.go, idle.go
+	"IMAP4rev2", "SASL-IR", "UNSELECT", "UIDPLUS", "MOVE", "IDLE", "CONDSTORE", "QRESYNC", "BINARY", "OBJECTID", "SAVEDATE", "PREVIEW",
+	// search.go, sort.go, thread.go
+	"ESEARCH", "SEARCHRES", "WITHIN", "SORT", "SORT=DISPLAY", "ESORT", "THREAD=REFERENCES", "THREAD=ORDEREDSUBJECT",
+}
+
+// offers reports whether a capability is offered, whatever case it is written in.
+func offers(name string) bool {
+	return slices.ContainsFunc(offered, func(c string) bool { return strings.EqualFold(c, name) })
+}
+
+// capabilities are those of a session, as CAPABILITY and the answer to the login tell them.
+func (s *session) capabilities() string {
+	return strings.Join(offered, " ") + " APPENDLIMIT=" + strconv.FormatInt(s.maxSize, 10)
+}
+
+// shown is what a client learns before its login, for what the front serves itself, and for what most programs look for and
+// do not ask about again.
+const shown = "IMAP4rev1 LITERAL- SASL-IR ID ENABLE IDLE LOGIN-REFERRALS"
+
+func (d *door) capabilities() string {
+	caps := shown
+	if d.mayUpgrade() {
+		caps += " STARTTLS"
+	}
+	if d.mayLogin() {
+		return caps + " AUTH=PLAIN"
+	}
+	return caps + " LOGINDISABLED"
+}
