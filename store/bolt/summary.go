@@ -3,7 +3,6 @@ package bolt
 import (
 	"bytes"
 	"context"
-	"io"
 
 	"domicile"
 	"domicile/message"
@@ -93,7 +92,7 @@ func (s *Store) makeSummary(ctx context.Context, acct domicile.AccountID, r mess
 	}
 	s.parsing.Lock() // one large message in memory at a time
 	defer s.parsing.Unlock()
-	raw, err := s.readBody(ctx, acct, r.ID)
+	raw, err := s.readBody(ctx, acct, r.ID, nil)
 	if err != nil {
 		if domicile.KindOf(err) == domicile.Unavailable {
 			return nil, err
@@ -104,11 +103,14 @@ func (s *Store) makeSummary(ctx context.Context, acct domicile.AccountID, r mess
 	return message.Parse(raw).Summarize(), nil
 }
 
-func (s *Store) readBody(ctx context.Context, acct domicile.AccountID, id domicile.MessageID) ([]byte, error) {
+// readBody reads a body into buf, or into more room if that is not enough.
+func (s *Store) readBody(ctx context.Context, acct domicile.AccountID, id domicile.MessageID, buf []byte) ([]byte, error) {
 	r, err := s.Body(ctx, acct, id)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	return io.ReadAll(r)
+	w := bytes.NewBuffer(buf[:0])
+	_, err = w.ReadFrom(r)
+	return w.Bytes(), err
 }
