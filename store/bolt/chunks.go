@@ -98,6 +98,11 @@ func parseFrame(payload []byte) (h frameHead, sealed []byte, err error) {
 }
 
 func (s *Store) openPiece(acct domicile.AccountID, owner string, payload, associated []byte) ([]byte, error) {
+	return s.openPieceInto(nil, acct, owner, payload, associated)
+}
+
+// openPieceInto is openPiece into a buffer, where that has room.
+func (s *Store) openPieceInto(buf []byte, acct domicile.AccountID, owner string, payload, associated []byte) ([]byte, error) {
 	h, sealed, err := parseFrame(payload)
 	if err != nil || h != (frameHead{acct, owner}) {
 		return nil, errDamaged
@@ -110,7 +115,7 @@ func (s *Store) openPiece(acct domicile.AccountID, owner string, payload, associ
 	case len(packed) > 0 && packed[0] == plain:
 		return packed[1:], nil
 	case len(packed) > 0 && packed[0] == compressed:
-		return unpacker.DecodeAll(packed[1:], make([]byte, 0, min(maxChunk, 4*len(packed))))
+		return unpacker.DecodeAll(packed[1:], buf[:0])
 	}
 	return nil, errDamaged
 }
@@ -128,8 +133,8 @@ func (s *Store) sealChunk(acct domicile.AccountID, d digest, data []byte) ([]byt
 	return s.sealPiece(acct, string(d[:]), data, chunkPlace(acct, d))
 }
 
-func (s *Store) openChunk(acct domicile.AccountID, d digest, payload []byte) ([]byte, error) {
-	return s.openPiece(acct, string(d[:]), payload, chunkPlace(acct, d))
+func (s *Store) openChunk(buf []byte, acct domicile.AccountID, d digest, payload []byte) ([]byte, error) {
+	return s.openPieceInto(buf, acct, string(d[:]), payload, chunkPlace(acct, d))
 }
 
 // lastPlace binds the end of a body to all that is before it.
@@ -145,6 +150,6 @@ func (s *Store) sealLast(acct domicile.AccountID, id domicile.MessageID, size in
 	return s.sealPiece(acct, string(id), data, lastPlace(acct, id, size, chunks))
 }
 
-func (s *Store) openLast(acct domicile.AccountID, id domicile.MessageID, size int64, chunks []digest, payload []byte) ([]byte, error) {
-	return s.openPiece(acct, string(id), payload, lastPlace(acct, id, size, chunks))
+func (s *Store) openLast(buf []byte, acct domicile.AccountID, id domicile.MessageID, size int64, chunks []digest, payload []byte) ([]byte, error) {
+	return s.openPieceInto(buf, acct, string(id), payload, lastPlace(acct, id, size, chunks))
 }
