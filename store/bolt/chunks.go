@@ -70,10 +70,13 @@ var (
 
 // sealPiece gives the payload of a frame: account and owner, by which compaction finds whose it is, and the sealed bytes.
 func (s *Store) sealPiece(acct domicile.AccountID, owner string, data, associated []byte) ([]byte, error) {
-	packed := packer.EncodeAll(data, append(make([]byte, 0, len(data)/2+64), compressed))
+	r := rooms.Get().(*room)
+	defer rooms.Put(r)
+	packed := packer.EncodeAll(data, append(r.frame[:0], compressed))
 	if len(packed) > len(data) || len(data) > maxChunk { // the directory of a large search block is not unpacked in one go
 		packed = append(append(packed[:0], plain), data...)
 	}
+	r.frame = packed
 	sealed, err := s.cfg.Sealer.SealRecord(acct, packed, associated)
 	if err != nil {
 		return nil, err

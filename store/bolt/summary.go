@@ -17,11 +17,8 @@ func summaryPlace(acct domicile.AccountID, id domicile.MessageID) []byte {
 	return place("summary", string(acct), string(id))
 }
 
-// summarize seals the summary of a message that comes in, nil for one that is too large.
-func (s *Store) summarize(acct domicile.AccountID, id domicile.MessageID, size int64, raw []byte) ([]byte, error) {
-	if int64(len(raw)) != size {
-		return nil, nil
-	}
+// summarize seals the summary of a message that comes in.
+func (s *Store) summarize(acct domicile.AccountID, id domicile.MessageID, raw []byte) ([]byte, error) {
 	plain := message.Parse(raw).Summarize().AppendBinary(make([]byte, 0, 1<<10))
 	return s.cfg.Sealer.SealRecord(acct, plain, summaryPlace(acct, id))
 }
