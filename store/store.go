@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"io"
+	"iter"
 
 	"domicile"
 )
@@ -62,6 +63,9 @@ type Store interface {
 	// Body opens the bytes of a message, exactly as they were committed. Holds no lock or transaction.
 	// Altered or cut bytes give an error before the end of the stream, never a short body.
 	Body(ctx context.Context, acct domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error)
+	// Bodies yields the bodies of messages in the order of ids, each as Body opens it, or why it does not. It reads ahead of the caller, and so is
+	// the way to read many. A reader ends when the next is asked for; it is an io.WriterTo where that is faster, as io.Copy finds out.
+	Bodies(ctx context.Context, acct domicile.AccountID, ids []domicile.MessageID) iter.Seq2[io.Reader, error]
 	// StoreFlags changes the flags of those uids that exist; unless is the CONDSTORE UNCHANGEDSINCE value, 0 = none:
 	// messages changed later are returned in failed and left alone. done is by UID, and has messages that
 	// had the flags already, with their old ModSeq.

@@ -3,7 +3,6 @@ package bolt
 import (
 	"bytes"
 	"context"
-	"io"
 
 	"domicile"
 	"domicile/message"
@@ -18,11 +17,8 @@ func summaryPlace(acct domicile.AccountID, id domicile.MessageID) []byte {
 	return place("summary", string(acct), string(id))
 }
 
-// summarize seals the summary of a message that comes in, nil for one that is too large.
-func (s *Store) summarize(acct domicile.AccountID, id domicile.MessageID, size int64, raw []byte) ([]byte, error) {
-	if int64(len(raw)) != size {
-		return nil, nil
-	}
+// summarize seals the summary of a message that comes in.
+func (s *Store) summarize(acct domicile.AccountID, id domicile.MessageID, raw []byte) ([]byte, error) {
 	plain := message.Parse(raw).Summarize().AppendBinary(make([]byte, 0, 1<<10))
 	return s.cfg.Sealer.SealRecord(acct, plain, summaryPlace(acct, id))
 }
@@ -93,7 +89,7 @@ func (s *Store) makeSummary(ctx context.Context, acct domicile.AccountID, r mess
 	}
 	s.parsing.Lock() // one large message in memory at a time
 	defer s.parsing.Unlock()
-	raw, err := s.readBody(ctx, acct, r.ID)
+	raw, err := s.readBody(ctx, acct, r.ID, nil)
 	if err != nil {
 		if domicile.KindOf(err) == domicile.Unavailable {
 			return nil, err
@@ -104,11 +100,14 @@ func (s *Store) makeSummary(ctx context.Context, acct domicile.AccountID, r mess
 	return message.Parse(raw).Summarize(), nil
 }
 
-func (s *Store) readBody(ctx context.Context, acct domicile.AccountID, id domicile.MessageID) ([]byte, error) {
+// readBody reads a body into buf, or into more room if that is not enough.
+func (s *Store) readBody(ctx context.Context, acct domicile.AccountID, id domicile.MessageID, buf []byte) ([]byte, error) {
 	r, err := s.Body(ctx, acct, id)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	return io.ReadAll(r)
+	w := bytes.NewBuffer(buf[:0])
+	_, err = w.ReadFrom(r)
+	return w.Bytes(), err
 }
