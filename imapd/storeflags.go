@@ -130,7 +130,9 @@ func (s *session) storeSome(r storeRequest, uids []store.UID) (late []store.UID,
 		return nil, failure(err)
 	}
 	for _, m := range done {
-		v.did(m.ModSeq)
+		if !r.silent || m.ModSeq <= v.seq+1 { // else others may have changed it before, which a silent answer does not tell
+			v.did(m.ModSeq)
+		}
 		s.tellKeywords(m.Flags)
 		if !r.silent || s.enabled.condstore {
 			s.tellStored(r, m)
