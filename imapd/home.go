@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -53,6 +54,7 @@ type Home struct {
 	check   *login.Checker
 	guesses *login.Handed // wrong logins that other nodes hand over
 	memory  *semaphore.Weighted
+	deflate atomic.Int64 // connections that compress
 	hubs    hubs
 	recents recents
 	permit  func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
@@ -153,6 +155,9 @@ func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session
 
 func (h *Home) leave(s *session) {
 	s.conn.Close()
+	if s.deflate {
+		h.deflate.Add(-1)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.sessions, s)
