@@ -67,28 +67,39 @@ const readPage = 1000
 
 // read goes through the selected mailbox as the store has it, until fn wants no more.
 func (s *session) read(needs need, fn func(m *store.Message, summary *message.Summary) (again bool, err error)) error {
-	if needs&summaries == 0 {
-		all, err := s.store().Messages(s.ctx(), s.acct, s.view.mailbox.ID)
-		for i := range all {
-			if again, err := fn(&all[i], nil); !again {
-				return err
-			}
-		}
-		return err
+	page := s.readRecords
+	if needs&summaries != 0 {
+		page = s.readSummaries
 	}
 	for after := store.UID(0); ; {
-		list, err := s.store().Listing(s.ctx(), s.acct, s.view.mailbox.ID, after, readPage)
+		list, err := page(after)
 		if err != nil || len(list) == 0 {
 			return err
 		}
 		for i := range list {
-			if list[i].Summary == nil {
-				list[i].Summary = &message.Summary{}
-			}
 			if again, err := fn(&list[i].Message, list[i].Summary); !again {
 				return err
 			}
 		}
 		after = list[len(list)-1].UID
 	}
+}
+
+func (s *session) readRecords(after store.UID) ([]store.Listed, error) {
+	all, err := s.store().MessagesAfter(s.ctx(), s.acct, s.view.mailbox.ID, after, readPage)
+	list := make([]store.Listed, len(all))
+	for i, m := range all {
+		list[i].Message = m
+	}
+	return list, err
+}
+
+func (s *session) readSummaries(after store.UID) ([]store.Listed, error) {
+	list, err := s.store().Listing(s.ctx(), s.acct, s.view.mailbox.ID, after, readPage)
+	for i := range list {
+		if list[i].Summary == nil {
+			list[i].Summary = &message.Summary{}
+		}
+	}
+	return list, err
 }

@@ -25,13 +25,14 @@ type Sealer struct {
 
 	mu   sync.Mutex
 	keys map[domicile.AccountID]bool // guarded by mu; false = destroyed
+	made map[string]cipher.AEAD      // guarded by mu; ciphers by account and use
 }
 
 var _ store.Sealer = (*Sealer)(nil)
 
 // NewSealer makes a sealer without account keys.
 func NewSealer(seed string) *Sealer {
-	return &Sealer{seed: sha256.Sum256([]byte(seed)), keys: map[domicile.AccountID]bool{}}
+	return &Sealer{seed: sha256.Sum256([]byte(seed)), keys: map[domicile.AccountID]bool{}, made: map[string]cipher.AEAD{}}
 }
 
 // CreateAccountKey keeps a key that is there.
@@ -75,11 +76,19 @@ func (s *Sealer) aead(id domicile.AccountID, use string) (cipher.AEAD, error) {
 	if id != "" && !s.HasKey(id) {
 		return nil, domicile.E("test sealer", domicile.NotExist, "the account has no key")
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := use + " " + string(id)
+	if a := s.made[name]; a != nil {
+		return a, nil
+	}
 	block, err := aes.NewCipher(s.mac("key", string(id), use))
 	if err != nil {
 		return nil, err
 	}
-	return cipher.NewGCM(block)
+	a, err := cipher.NewGCM(block)
+	s.made[name] = a
+	return a, err
 }
 
 // SealRecord gives nonce and ciphertext.
