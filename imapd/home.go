@@ -48,6 +48,7 @@ type Home struct {
 	memory  *semaphore.Weighted
 	hubs    hubs
 	recents recents
+	flags   flagIndexes
 	permit  func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
 	refuse  func(ctx context.Context, r region.Request, reason domicile.Reason, rule, detail string) error // Guard.Refuse
 	attach  func(net.Conn, domicile.AccountID) error                                                       // underPermit

@@ -11,6 +11,7 @@ type candidate struct {
 	view    *view
 	index   int
 	uid     store.UID
+	flags   uint8            // the system flags, as bitsOf has them, if they were needed
 	m       *store.Message   // if records were needed
 	summary *message.Summary // if summaries were; an empty one of a message that is damaged
 }
@@ -38,6 +39,9 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 		return take(c)
 	}
 	needs := q.needs | more
+	if needs == flagsAlone && len(v.uids) >= flagLeast {
+		return s.scanFlags(c, try)
+	}
 	if needs == 0 {
 		for c.index = range v.uids {
 			if err := try(); err != nil {
@@ -55,7 +59,7 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 			return false, nil
 		}
 		if v.uids[c.index] == m.UID {
-			c.m, c.summary = m, summary
+			c.m, c.summary, c.flags = m, summary, bitsOf(m.Flags)
 			err = try()
 		}
 		return err == nil, err
