@@ -21,6 +21,10 @@ import (
 // DefaultMaxSize is the limit of APPEND where none is given.
 const DefaultMaxSize = 64 << 20
 
+// DefaultPerAccount is the limit of an account's sessions where none is given. A program that shows mail opens one for each mailbox that
+// it watches, and people have several devices.
+const DefaultPerAccount = 100
+
 // readMemory bounds what all sessions together hold of messages they cut pieces from.
 const readMemory = 512 << 20
 
@@ -34,6 +38,9 @@ type HomeConfig struct {
 	MaxSize  int64          // bytes of a message appended in a session that another node handed over; 0 = DefaultMaxSize
 	Check    *login.Checker // of names and passwords, against Store
 	Log      *slog.Logger
+
+	// PerAccount is how many sessions one account may have at once; 0 = DefaultPerAccount.
+	PerAccount int
 
 	// Count, if not nil, is told how each login on a connection passed through unread ended, as Config.Count is.
 	Count func(result string)
@@ -58,9 +65,10 @@ type Home struct {
 	cancel context.CancelFunc
 
 	mu       sync.Mutex
-	sessions map[*session]struct{} // guarded by mu
-	draining bool                  // guarded by mu
-	left     *sync.Cond            // a session left sessions
+	sessions map[*session]struct{}      // guarded by mu
+	places   map[domicile.AccountID]int // guarded by mu: sessions of an account, those that begin included
+	draining bool                       // guarded by mu
+	left     *sync.Cond                 // a session left sessions
 }
 
 // NewHome checks cfg. Shutdown ends what it starts.
@@ -71,8 +79,11 @@ func NewHome(cfg HomeConfig) (*Home, error) {
 	if cfg.Hostname == "" {
 		cfg.Hostname = string(cfg.Region)
 	}
-	if cfg.Region == "" || cfg.Store == nil || cfg.Guard == nil || cfg.Check == nil || cfg.Log == nil || !sizeFits(cfg.MaxSize) {
-		return nil, domicile.E("imap home", domicile.Invalid, "needs a region, store, guard, a check of logins, a log, and a size below 4 GiB")
+	if cfg.PerAccount == 0 {
+		cfg.PerAccount = DefaultPerAccount
+	}
+	if cfg.Region == "" || cfg.Store == nil || cfg.Guard == nil || cfg.Check == nil || cfg.Log == nil || !sizeFits(cfg.MaxSize) || cfg.PerAccount < 0 {
+		return nil, domicile.E("imap home", domicile.Invalid, "needs a region, store, guard, a check of logins, a log, a size below 4 GiB, and sessions for each account")
 	}
 	if r := cfg.Store.Region(); r != cfg.Region {
 		return nil, domicile.Refuse("imap home", domicile.WrongRegion, "house/own-store", "the store belongs to "+string(r))
@@ -84,7 +95,8 @@ func sizeFits(n int64) bool { return n > 0 && n <= math.MaxUint32 }
 
 func newHome(cfg HomeConfig) *Home {
 	h := &Home{cfg: cfg, check: cfg.Check,
-		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), sessions: map[*session]struct{}{}}
+		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), sessions: map[*session]struct{}{},
+		places: map[domicile.AccountID]int{}}
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.attach, h.permit, h.refuse = h.underPermit, cfg.Guard.Permit, cfg.Guard.Refuse
@@ -94,9 +106,29 @@ func newHome(cfg HomeConfig) *Home {
 	return h
 }
 
-// serve runs the session of an account that has logged in on c, and answers the login with tag. It returns, with the
+// enter takes a place for a session of an account: TooLarge if it has too many. exit gives the place back.
+func (h *Home) enter(id domicile.AccountID) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.places[id] >= h.cfg.PerAccount {
+		return domicile.E("login", domicile.TooLarge, "the account has too many sessions")
+	}
+	h.places[id]++
+	return nil
+}
+
+func (h *Home) exit(id domicile.AccountID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.places[id]--; h.places[id] == 0 {
+		delete(h.places, id)
+	}
+}
+
+// serve runs the session of an account that has logged in on c and entered, and answers the login with tag. It returns, with the
 // connection closed, when the session has ended.
 func (h *Home) serve(c *wire.Conn, id domicile.AccountID, tag string, maxSize int64) {
+	defer h.exit(id)
 	s := h.take(c, id, maxSize)
 	defer h.leave(s)
 	s.greet(tag)
@@ -105,7 +137,7 @@ func (h *Home) serve(c *wire.Conn, id domicile.AccountID, tag string, maxSize in
 
 // take begins a session.
 func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session {
-	s := &session{home: h, acct: id, conn: c, maxSize: maxSize, done: make(chan struct{})}
+	s := &session{home: h, acct: id, conn: c, maxSize: maxSize}
 	c.Limit(wire.After, time.Time{})
 	h.mu.Lock()
 	h.sessions[s] = struct{}{}
@@ -126,7 +158,6 @@ func (h *Home) leave(s *session) {
 	defer h.mu.Unlock()
 	delete(h.sessions, s)
 	h.left.Broadcast()
-	close(s.done)
 }
 
 // End ends the sessions of an account: BYE between their commands, and after endTime without. Unavailable as long as one is
@@ -143,7 +174,7 @@ func (h *Home) End(id domicile.AccountID) error {
 			s.ending = time.Now()
 			s.conn.Drain()
 		case time.Since(s.ending) > endTime:
-			s.conn.Close()
+			go s.conn.Close() // it may wait for the client
 		}
 		left = true
 	}
@@ -170,7 +201,7 @@ func (h *Home) Shutdown(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		h.mu.Lock()
 		for s := range h.sessions {
-			s.conn.Close()
+			go s.conn.Close()
 		}
 		h.left.Broadcast()
 		h.mu.Unlock()

@@ -97,7 +97,7 @@ func newWorldIn(t testing.TB, lab bool) *world {
 	w := &world{t: t, store: st}
 	log := slog.New(faultCounter{slog.DiscardHandler, &w.faults})
 	check := &login.Checker{Accounts: st, Address: placement.ParseAddress, Password: plainPassword}
-	w.home = newHome(HomeConfig{Region: "eu-ireland", Store: st, MaxSize: 1 << 20, Check: check, Log: log})
+	w.home = newHome(HomeConfig{Region: "eu-ireland", Store: st, MaxSize: 1 << 20, PerAccount: DefaultPerAccount, Check: check, Log: log})
 	w.home.attach = func(_ net.Conn, id domicile.AccountID) error {
 		if id == "a-us" {
 			return domicile.Refuse("permit", domicile.EgressNotAllowed, "", "")
