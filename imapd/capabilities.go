@@ -30,7 +30,11 @@ func offer(name string) string {
 
 // capabilities are those of a session, as CAPABILITY and the answer to the login tell them.
 func (s *session) capabilities() string {
-	return strings.Join(offered, " ") + " APPENDLIMIT=" + strconv.FormatInt(s.maxSize, 10)
+	caps := strings.Join(offered, " ") + " APPENDLIMIT=" + strconv.FormatInt(s.maxSize, 10)
+	if s.mayCompress() {
+		caps += " COMPRESS=DEFLATE"
+	}
+	return caps
 }
 
 // shown is what a client learns before its login, for what the front serves itself, and for what most programs look for and

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -53,8 +54,10 @@ type Home struct {
 	check   *login.Checker
 	guesses *login.Handed // wrong logins that other nodes hand over
 	memory  *semaphore.Weighted
+	deflate atomic.Int64 // connections that compress
 	hubs    hubs
 	recents recents
+	flags   flagIndexes
 	permit  func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
 	refuse  func(ctx context.Context, r region.Request, reason domicile.Reason, rule, detail string) error // Guard.Refuse
 	attach  func(net.Conn, domicile.AccountID) error                                                       // underPermit
@@ -153,6 +156,9 @@ func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session
 
 func (h *Home) leave(s *session) {
 	s.conn.Close()
+	if s.deflate {
+		h.deflate.Add(-1)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.sessions, s)

@@ -178,7 +178,7 @@ func (w *world) dial() *client {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(3 * time.Minute)) // on a busy machine
 	k := &client{w.t, c, bufio.NewReader(c)}
 	k.want("* OK ")
 	return k
@@ -250,4 +250,14 @@ func corpus(t testing.TB) map[string][]byte {
 		out[filepath.Base(n)] = b
 	}
 	return out
+}
+
+// waitFor waits until something holds.
+func waitFor(t testing.TB, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not come to hold")
+		}
+	}
 }

@@ -13,6 +13,7 @@ var plainVerbs = map[string]verb{
 	"ID":           {run: (*session).id},
 	"ENABLE":       {run: (*session).enable},
 	"NAMESPACE":    {run: (*session).namespace},
+	"COMPRESS":     {run: (*session).compress, tells: noUpdates},
 	"GETQUOTA":     {run: (*session).getQuota},
 	"GETQUOTAROOT": {run: (*session).getQuotaRoot},
 	"SETQUOTA":     {run: (*session).setQuota},

@@ -32,6 +32,7 @@ type session struct {
 	view    *view      // the selected mailbox, or nil
 	idling  bool       // between "+ idling" and DONE: updates may be pushed
 	enabled enabled
+	deflate bool        // COMPRESS is on
 	saved   imap.UIDSet // SEARCHRES (RFC 9051 6.4.4.1)
 }
 
@@ -45,6 +46,9 @@ type enabled struct {
 func (s *session) ctx() context.Context { return s.home.ctx }
 
 func (s *session) store() store.Store { return s.home.cfg.Store }
+
+// errAnswered says that a command has answered by itself.
+var errAnswered = errors.New("answered")
 
 // errOver ends a session that is over as the client wished: its last words were said.
 var errOver = errors.New("over")
@@ -161,6 +165,7 @@ func (s *session) tagged(tag, name, done string, err error) error {
 			s.conn.Raw("[" + string(refused.Code) + "] ")
 		}
 		s.conn.Raw(refused.Text).Line()
+	case errors.Is(err, errAnswered):
 	default:
 		return err
 	}

@@ -23,15 +23,26 @@ import (
 type Sealer struct {
 	seed [32]byte
 
+<<<<<<< HEAD
+	mu    sync.Mutex
+	keys  map[domicile.AccountID]bool        // guarded by mu; false = destroyed
+	aeads map[domicile.AccountID]cipher.AEAD // guarded by mu; those for records that were made so far
+=======
 	mu   sync.Mutex
 	keys map[domicile.AccountID]bool // guarded by mu; false = destroyed
+	made map[string]cipher.AEAD      // guarded by mu; ciphers by account and use
+>>>>>>> 4769f1d15bdde90ffaf6234ca7fd4caeb971ab52
 }
 
 var _ store.Sealer = (*Sealer)(nil)
 
 // NewSealer makes a sealer without account keys.
 func NewSealer(seed string) *Sealer {
-	return &Sealer{seed: sha256.Sum256([]byte(seed)), keys: map[domicile.AccountID]bool{}}
+<<<<<<< HEAD
+	return &Sealer{seed: sha256.Sum256([]byte(seed)), keys: map[domicile.AccountID]bool{}, aeads: map[domicile.AccountID]cipher.AEAD{}}
+=======
+	return &Sealer{seed: sha256.Sum256([]byte(seed)), keys: map[domicile.AccountID]bool{}, made: map[string]cipher.AEAD{}}
+>>>>>>> 4769f1d15bdde90ffaf6234ca7fd4caeb971ab52
 }
 
 // CreateAccountKey keeps a key that is there.
@@ -75,16 +86,41 @@ func (s *Sealer) aead(id domicile.AccountID, use string) (cipher.AEAD, error) {
 	if id != "" && !s.HasKey(id) {
 		return nil, domicile.E("test sealer", domicile.NotExist, "the account has no key")
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := use + " " + string(id)
+	if a := s.made[name]; a != nil {
+		return a, nil
+	}
 	block, err := aes.NewCipher(s.mac("key", string(id), use))
 	if err != nil {
 		return nil, err
 	}
-	return cipher.NewGCM(block)
+	a, err := cipher.NewGCM(block)
+	s.made[name] = a
+	return a, err
+}
+
+// record gives the cipher of an account's records, made once.
+func (s *Sealer) record(id domicile.AccountID) (cipher.AEAD, error) {
+	s.mu.Lock()
+	a, alive := s.aeads[id], id == "" || s.keys[id]
+	s.mu.Unlock()
+	if alive && a != nil {
+		return a, nil
+	}
+	a, err := s.aead(id, "record")
+	if err == nil {
+		s.mu.Lock()
+		s.aeads[id] = a
+		s.mu.Unlock()
+	}
+	return a, err
 }
 
 // SealRecord gives nonce and ciphertext.
 func (s *Sealer) SealRecord(id domicile.AccountID, plaintext, associated []byte) ([]byte, error) {
-	a, err := s.aead(id, "record")
+	a, err := s.record(id)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +131,7 @@ func (s *Sealer) SealRecord(id domicile.AccountID, plaintext, associated []byte)
 
 // OpenRecord is the inverse of SealRecord.
 func (s *Sealer) OpenRecord(id domicile.AccountID, sealed, associated []byte) ([]byte, error) {
-	a, err := s.aead(id, "record")
+	a, err := s.record(id)
 	if err != nil {
 		return nil, err
 	}
