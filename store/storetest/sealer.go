@@ -23,26 +23,16 @@ import (
 type Sealer struct {
 	seed [32]byte
 
-<<<<<<< HEAD
 	mu    sync.Mutex
 	keys  map[domicile.AccountID]bool        // guarded by mu; false = destroyed
 	aeads map[domicile.AccountID]cipher.AEAD // guarded by mu; those for records that were made so far
-=======
-	mu   sync.Mutex
-	keys map[domicile.AccountID]bool // guarded by mu; false = destroyed
-	made map[string]cipher.AEAD      // guarded by mu; ciphers by account and use
->>>>>>> 4769f1d15bdde90ffaf6234ca7fd4caeb971ab52
 }
 
 var _ store.Sealer = (*Sealer)(nil)
 
 // NewSealer makes a sealer without account keys.
 func NewSealer(seed string) *Sealer {
-<<<<<<< HEAD
 	return &Sealer{seed: sha256.Sum256([]byte(seed)), keys: map[domicile.AccountID]bool{}, aeads: map[domicile.AccountID]cipher.AEAD{}}
-=======
-	return &Sealer{seed: sha256.Sum256([]byte(seed)), keys: map[domicile.AccountID]bool{}, made: map[string]cipher.AEAD{}}
->>>>>>> 4769f1d15bdde90ffaf6234ca7fd4caeb971ab52
 }
 
 // CreateAccountKey keeps a key that is there.
@@ -86,19 +76,11 @@ func (s *Sealer) aead(id domicile.AccountID, use string) (cipher.AEAD, error) {
 	if id != "" && !s.HasKey(id) {
 		return nil, domicile.E("test sealer", domicile.NotExist, "the account has no key")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	name := use + " " + string(id)
-	if a := s.made[name]; a != nil {
-		return a, nil
-	}
 	block, err := aes.NewCipher(s.mac("key", string(id), use))
 	if err != nil {
 		return nil, err
 	}
-	a, err := cipher.NewGCM(block)
-	s.made[name] = a
-	return a, err
+	return cipher.NewGCM(block)
 }
 
 // record gives the cipher of an account's records, made once.
