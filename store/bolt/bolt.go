@@ -75,6 +75,8 @@ type Store struct {
 
 	tally tally
 	aside bool // the old index is, while Open makes a new one
+
+	remade error // why Open made the index anew
 }
 
 var _ store.Store = (*Store)(nil)
