@@ -64,8 +64,7 @@ type Store struct {
 
 	closed sync.Once
 
-	// parsing is held while a message is in memory whole that was too large to be parsed as it came.
-	parsing sync.Mutex
+	memory memory // of messages that are read whole
 
 	// upkeep serialises what runs beside the acts of callers: bases, compaction, checks.
 	upkeep  sync.Mutex
@@ -113,7 +112,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.step == nil {
 		cfg.step = func(_ string, do func() error) error { return do() }
 	}
-	s, began := &Store{cfg: cfg, stuck: map[uint32]bool{}}, time.Now()
+	s, began := &Store{cfg: cfg, stuck: map[uint32]bool{}, memory: newMemory(wholeRoom)}, time.Now()
 	if err := s.open(); err != nil {
 		return nil, domicile.W(op, errors.Join(err, s.putBack()))
 	}

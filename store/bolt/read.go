@@ -106,6 +106,14 @@ func (m *mailbox) since(seq store.ModSeq) (changed []entry, vanished []store.UID
 
 // Body opens the bytes of a message.
 func (s *Store) Body(_ context.Context, acct domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error) {
+	r, err := s.reader(acct, id)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (s *Store) reader(acct domicile.AccountID, id domicile.MessageID) (*bodyReader, error) {
 	const op = "open body"
 	r := &bodyReader{s: s, acct: acct, id: id, pin: pin{all: &s.pins}}
 	err := s.view(func(tx *txn) error {
