@@ -288,12 +288,16 @@ func (r *bodyReader) piece() ([]byte, error) {
 	if r.n == len(r.rec.chunks) {
 		return r.last, nil
 	}
-	d := r.rec.chunks[r.n]
 	var at segment.Place
 	if r.at != nil {
 		at = r.at[r.n]
 	}
-	payload, err := r.s.readFrame(r.acct, at, func(a account) (segment.Place, error) {
+	return r.s.readChunk(r.acct, r.rec.chunks[r.n], at)
+}
+
+// readChunk reads a chunk, at first where it was.
+func (s *Store) readChunk(acct domicile.AccountID, d digest, at segment.Place) ([]byte, error) {
+	payload, err := s.readFrame(acct, at, func(a account) (segment.Place, error) {
 		c, ok, err := a.chunk(d)
 		if err == nil && !ok {
 			err = errGone
@@ -303,7 +307,7 @@ func (r *bodyReader) piece() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.s.openChunk(r.acct, d, payload)
+	return s.openChunk(acct, d, payload)
 }
 
 var errGone = domicile.E("body", domicile.NotExist, "the message was expunged meanwhile")
