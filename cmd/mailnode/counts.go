@@ -113,6 +113,13 @@ func (n *node) measureStore() {
 	s.Total("domicile_store_compacted_bytes_total", "Bytes that compaction moved.", func(is metrics.Sample) { is(float64(read().Moved)) })
 	s.Total("domicile_store_flushes_total", "Groups of changes that reached the disk, with one flush each.", func(is metrics.Sample) { is(float64(read().Flushes)) })
 	s.Total("domicile_store_acts_total", "Changes in these groups.", func(is metrics.Sample) { is(float64(read().Acts)) })
+	s.Gauge("domicile_store_index_remade", "1 if the last start found the index file damaged and made it anew.", func(is metrics.Sample) {
+		remade := 0.0
+		if read().Remade != nil {
+			remade = 1
+		}
+		is(remade)
+	})
 	s.Total("domicile_store_index_errors_total", "Commits of the index file that failed.", func(is metrics.Sample) { is(float64(read().ApplyErrors)) })
 }
 

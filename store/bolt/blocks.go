@@ -121,6 +121,7 @@ func (s *Store) readSection(acct domicile.AccountID, n uint64, section uint32) (
 	if b, ok := s.sections.get(acct, owner); ok {
 		return b, nil
 	}
+	age := s.sections.age()
 	payload, err := s.readFrame(nil, acct, segment.Place{}, func(a account) (segment.Place, error) {
 		raw := a.block(n).Get(sectionKey(section))
 		if len(raw) != placeBytes {
@@ -133,7 +134,7 @@ func (s *Store) readSection(acct domicile.AccountID, n uint64, section uint32) (
 	}
 	b, err := s.openPiece(acct, owner, payload, sectionPlace(acct, owner))
 	if err == nil {
-		s.sections.put(acct, owner, b)
+		s.sections.put(age, acct, owner, b)
 	}
 	return b, err
 }

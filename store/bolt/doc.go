@@ -69,6 +69,9 @@
 // them to the log, flushes it once, shows the result to readers, and only then answers. What is pending goes to bbolt when there are some thousand keys of it or a second has
 // passed; until then readers see it over bbolt. Opening replays the log from where bbolt has come to. It is the same code that writes the same keys and values, so that it may run twice.
 //
+// What a process that ended may have left in the page cache alone, because it was killed or because its flush failed, Open writes anew where it is and
+// flushes, before anything rests on it: the last group of the log, and bbolt's meta pages. All before these is on the disk.
+//
 // A write that fails, as on a full disk, is taken back: nothing was done. A flush that fails is not tried again: the outcome is unknown, and the store takes no
 // changes until it is opened anew. A commit of bbolt that was not done is tried again while changes go on in the log, up to a bound; of one that may be half
 // done the store stops as well.
@@ -79,6 +82,10 @@
 //
 // Segments do not change but at their end, so that the durable bytes of all of them (Segments) and a base (WithBase) are the store as it was when they were listed. Retain has
 // compaction wait for who copies. Rewind makes such a copy ready for Open, as it is or as it was at a time.
+//
+// # Memory
+//
+// Searches, the indexer and summaries read messages whole, wholeRoom bytes of them at once in all. Whoever waits for room gives up with its context.
 //
 // # Space
 //

@@ -87,6 +87,21 @@ func (x *index) begin(g *segment.Group) (next *pending, tx *txn, done func(), er
 	return next, &txn{top: next, frozen: x.frozen, db: db.Bucket(bKeys)}, func() { db.Rollback() }, nil
 }
 
+// rehearse runs fn on a copy that nobody sees, beside the writer. What it writes is lost.
+func (x *index) rehearse(fn func(tx *txn) error) error {
+	x.mu.Lock() // nobody else copies top meanwhile
+	top, frozen := x.top.Copy(), x.frozen
+	db, err := x.db.Begin(false)
+	x.mu.Unlock()
+	if err != nil {
+		return unavailable(err)
+	}
+	defer db.Rollback()
+	return guarded(func() error {
+		return fn(&txn{top: top, frozen: frozen, db: db.Bucket(bKeys), w: &changes{value: map[string][]byte{}}})
+	})
+}
+
 // publish makes what is durable visible.
 func (x *index) publish(next *pending, lsn uint64) {
 	x.mu.Lock()

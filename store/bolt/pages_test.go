@@ -49,10 +49,11 @@ func TestDamagedPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	page, anew := os.Getpagesize(), 0
-	for n := 2; n < min(12, len(index)/page); n++ {
+	for k := range 2 * (min(12, len(index)/page) - 2) { // of zeroes, and of 0xff, which says that four billion pages follow
+		n, fill := 2+k/2, []byte{0, 0xff}[k%2]
 		dir := copyOf(t, clean)
 		bad := bytes.Clone(index)
-		copy(bad[n*page:], make([]byte, page))
+		copy(bad[n*page:], bytes.Repeat([]byte{fill}, page))
 		if err := os.WriteFile(filepath.Join(dir, indexFile), bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -71,6 +72,9 @@ func TestDamagedPages(t *testing.T) {
 				t.Errorf("page %d: %v", n, err)
 			}
 		}
+		checked := make(chan error, 1)
+		go func() { checked <- s.Check(t.Context()) }()
+		within(t, checked, fmt.Sprintf("page %d of %x: a check that does not end", n, fill))
 		s.Mailboxes(t.Context(), person)
 		s.Accounts(t.Context())
 		s.Compact(t.Context())

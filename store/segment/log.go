@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"domicile"
 )
@@ -75,7 +76,7 @@ func Open(cfg Config) (*Log, error) {
 	}
 	l := &Log{cfg: cfg, next: cfg.Durable + 1}
 	l.files.dir = cfg.Dir
-	if err := makeDir(cfg.Dir, cfg.Step); err != nil {
+	if err := MakeDir(cfg.Dir, cfg.Step); err != nil {
 		return nil, err
 	}
 	if err := l.load(); err != nil {
@@ -85,11 +86,15 @@ func Open(cfg Config) (*Log, error) {
 	return l, nil
 }
 
-// makeDir makes a folder whose name is durable. Its parent is there.
-func makeDir(dir string, step func(string, func() error) error) error {
+// MakeDir makes a folder whose name is durable. Its parent is there. One that has nothing in it is made anew: the flush of its name may have
+// failed, after which no other flush would keep the name.
+func MakeDir(dir string, step func(string, func() error) error) error {
 	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, os.ErrExist) {
-		return nil
+		if syscall.Rmdir(dir) != nil { // something is in it, or it is a link to where it is
+			return nil
+		}
+		err = os.Mkdir(dir, 0o700)
 	}
 	if err == nil {
 		err = step("sync folder", func() error { return syncDir(filepath.Dir(dir)) })

@@ -33,6 +33,7 @@ func TestFailedFsyncThenRestart(t *testing.T) {
 		for i := 0; i < len(at); i += max(1, len(at)/cuts) {
 			q = append(q, question{trace: h.trace, n: at[i], way: keeps(i)[i%3]})
 		}
+		q = append(q, betweenFlushes(h)...)
 		wrong, err := c.all(q)
 		if err != nil {
 			t.Fatal(err)
@@ -74,4 +75,14 @@ func failedBefore(t *testing.T, secrets string, k int) (h history, failed string
 	}
 	h.trace = r.Trace()
 	return h, failed
+}
+
+// betweenFlushes are the power cuts just after the index's data pages of a commit were flushed, when the commit before it must still be whole.
+func betweenFlushes(h history) (list []question) {
+	for n := h.from + 1; n < len(h.trace); n++ {
+		if o := h.trace[n]; o.Kind == faultfs.Write && o.Path == "data/store/index.db" && o.Off < 2*4096 && h.trace[n-1].Kind == faultfs.Sync {
+			list = append(list, question{trace: h.trace, n: n, way: keeps(0)[0]})
+		}
+	}
+	return list
 }
