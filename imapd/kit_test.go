@@ -178,7 +178,7 @@ func (w *world) dial() *client {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(2 * time.Minute))
 	k := &client{w.t, c, bufio.NewReader(c)}
 	k.want("* OK ")
 	return k
