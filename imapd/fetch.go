@@ -128,8 +128,11 @@ func (f *fetcher) markSeen(rows []row) error {
 		return failure(err)
 	}
 	for _, m := range done {
-		v.did(m.ModSeq)
+		v.know(m)
 		at[m.UID].Message, at[m.UID].now = m, true
+	}
+	if len(v.told) > storePage {
+		f.s.tellUpdates(false) // so that what is noted need not be kept
 	}
 	return nil
 }

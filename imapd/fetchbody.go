@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	streamAt    = 1 << 20   // bytes of a single section from where on it is sent as it is read, and not held
+	streamAt    = 256 << 10 // bytes of a single section from where on it is sent as it is read, and not held
 	previewFrom = 256 << 10 // bytes of a message that its preview is made of
-	readAhead   = 8         // messages that are read while one is sent
+	readAhead   = 8         // messages that are read while one is sent,
+	aheadBytes  = 512 << 10 // and bytes of them: what a client that does not read keeps from others
 )
 
 // plan is what of a message's bytes is needed.
@@ -133,6 +134,7 @@ type loads struct {
 	s     *session
 	all   []load
 	begun int
+	ahead int64 // bytes of those that were begun and are not done
 }
 
 // get returns the bytes of message i: those that its plan needs.
@@ -165,9 +167,10 @@ func (l *loads) begin(m *load, turn bool) bool {
 			m.err = no(imap.ResponseCodeUnavailable, "Closing down")
 			return true
 		}
-	case m.need > streamAt || !l.s.home.memory.TryAcquire(held):
+	case l.ahead+m.need > aheadBytes || !l.s.home.memory.TryAcquire(held):
 		return false
 	}
+	l.ahead += m.need
 	m.held, m.read = held, make(chan struct{})
 	read := func() {
 		m.raw, m.err = l.s.bytesOf(m.id, m.size, m.need)
@@ -188,6 +191,9 @@ func (l *loads) done(i int) {
 		<-m.read
 	}
 	l.s.home.memory.Release(m.held)
+	if m.held > 0 {
+		l.ahead -= m.need
+	}
 	m.raw, m.held = nil, 0
 }
 

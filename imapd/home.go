@@ -57,6 +57,7 @@ type Home struct {
 	deflate atomic.Int64 // connections that compress
 	hubs    hubs
 	recents recents
+	flags   flagIndexes
 	permit  func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
 	refuse  func(ctx context.Context, r region.Request, reason domicile.Reason, rule, detail string) error // Guard.Refuse
 	attach  func(net.Conn, domicile.AccountID) error                                                       // underPermit

@@ -17,6 +17,7 @@ import (
 func (w *world) searched() func(program string) string {
 	w.t.Helper()
 	c := w.login()
+	c.SetDeadline(time.Now().Add(5 * time.Minute))
 	c.do("b SELECT INBOX (CONDSTORE)", "b OK")
 	return func(program string) string {
 		w.t.Helper()

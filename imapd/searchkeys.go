@@ -24,6 +24,8 @@ type query struct {
 	fits   test
 	texts  []*textKey // what the store is asked before
 	needs  need       // what fits looks at
+	from   int        // all that fits is among these indexes of the view,
+	to     int        // the last one not included
 	modseq bool       // MODSEQ stood in it: the answer tells the highest one (RFC 7162 3.1.5)
 }
 
@@ -34,8 +36,9 @@ type test func(c *candidate) bool
 type need uint8
 
 const (
-	records   need = 1 << iota // flags, dates, size
-	summaries                  // what its bytes say too
+	flagsAlone need = 1 << iota // system flags
+	records                     // all flags, dates, size
+	summaries                   // what its bytes say too
 )
 
 // textKey is a key that looks into messages: which of them hold a text, the store knows for the mailbox as a whole.
@@ -57,7 +60,7 @@ type keyReader struct {
 }
 
 func (s *session) keyReader(cmd *wire.Command) *keyReader {
-	return &keyReader{s: s, cmd: cmd, now: time.Now(), decode: decodeUTF8, q: &query{}}
+	return &keyReader{s: s, cmd: cmd, now: time.Now(), decode: decodeUTF8, q: &query{to: len(s.view.uids)}}
 }
 
 // query reads keys to the end of the command.
@@ -115,7 +118,7 @@ func (r *keyReader) key(depth int) test {
 		}
 		return fits
 	case b == '*' || b == '$' || b >= '0' && b <= '9':
-		return r.set(r.cmd.Set(false))
+		return r.set(r.cmd.Set(false), depth)
 	}
 	switch name := r.cmd.Word(); name {
 	case "NOT":
@@ -126,7 +129,7 @@ func (r *keyReader) key(depth int) test {
 		return r.or(depth)
 	case "UID":
 		r.cmd.SP()
-		return r.set(r.cmd.UIDSet())
+		return r.set(r.cmd.UIDSet(), depth)
 	default:
 		return r.named(name)
 	}
@@ -159,10 +162,10 @@ func (r *keyReader) or(depth int) test {
 // named reads the arguments of a key that is a word.
 func (r *keyReader) named(name string) test {
 	if flag, ok := flagKeys[name]; ok {
-		return r.flag(flag, true)
+		return r.system(flag, true)
 	}
 	if flag, ok := flagKeys[strings.TrimPrefix(name, "UN")]; ok {
-		return r.flag(flag, false)
+		return r.system(flag, false)
 	}
 	if at, ok := dateKeys[name]; ok {
 		r.q.needs |= at.needs
@@ -174,8 +177,8 @@ func (r *keyReader) named(name string) test {
 	case "ALL", "SAVEDATESUPPORTED": // RFC 8514 4.2: of every message it is known when it was saved
 		return func(*candidate) bool { return true }
 	case "NEW":
-		r.q.needs |= records
-		return func(c *candidate) bool { return c.recent() && !store.HasFlag(c.m.Flags, store.Seen) }
+		unseen := r.system(store.Seen, false)
+		return func(c *candidate) bool { return c.recent() && unseen(c) }
 	case "OLD":
 		return func(c *candidate) bool { return !c.recent() }
 	case "RECENT":
@@ -187,9 +190,9 @@ func (r *keyReader) named(name string) test {
 	r.cmd.SP()
 	switch name {
 	case "KEYWORD":
-		return r.flag(r.cmd.Atom(), true)
+		return r.keyword(r.cmd.Atom(), true)
 	case "UNKEYWORD":
-		return r.flag(r.cmd.Atom(), false)
+		return r.keyword(r.cmd.Atom(), false)
 	case "SUBJECT", "FROM", "TO", "CC", "BCC":
 		return r.text(store.InHeader, name, r.string())
 	case "HEADER":
@@ -253,9 +256,15 @@ func (r *keyReader) modseq() test {
 
 var flagKeys = map[string]string{"SEEN": store.Seen, "ANSWERED": store.Answered, "FLAGGED": store.Flagged, "DELETED": store.Deleted, "DRAFT": store.Draft}
 
-func (r *keyReader) flag(flag string, has bool) test {
+func (r *keyReader) system(flag string, has bool) test {
+	r.q.needs |= flagsAlone
+	bit := bitsOf([]string{flag})
+	return func(c *candidate) bool { return c.flags&bit != 0 == has }
+}
+
+func (r *keyReader) keyword(word string, has bool) test {
 	r.q.needs |= records
-	return func(c *candidate) bool { return store.HasFlag(c.m.Flags, flag) == has }
+	return func(c *candidate) bool { return store.HasFlag(c.m.Flags, word) == has }
 }
 
 // dateKey compares days, without regard to time and zone (RFC 9051 6.4.4).
@@ -281,14 +290,21 @@ var dateKeys = func() map[string]dateKey {
 
 func dayOf(t time.Time) int { y, m, d := t.Date(); return y*10000 + int(m)*100 + d }
 
-// set makes the test for a set of messages.
-func (r *keyReader) set(set imap.NumSet) test {
+// set makes the test for a set of messages. One that must fit, whatever else fits, bounds what is looked at.
+func (r *keyReader) set(set imap.NumSet, depth int) test {
 	if r.stopped() {
 		return nil
 	}
 	members, err := r.s.ranges(set)
 	if err != nil {
 		r.cmd.Fail("%s", err)
+	}
+	if depth == 0 {
+		from, to := 0, 0
+		if n := len(members); n > 0 {
+			from, to = int(members[0].from), int(members[n-1].to)+1
+		}
+		r.q.from, r.q.to = max(r.q.from, from), min(r.q.to, to)
 	}
 	return func(c *candidate) bool { return members.has(uint32(c.index)) }
 }

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -22,8 +23,11 @@ import (
 //   - bytes that are not UTF-8 are U+FFFD, one for each run of them.
 //
 // The result is valid UTF-8, has no white space but single spaces, and Fold does not change it. Time is linear in the length.
-func Fold(s string) string {
-	f := folder{out: make([]byte, 0, len(s)+len(s)/8), known: known()}
+func Fold(s string) string { return string(FoldInto(make([]byte, 0, len(s)+len(s)/8), s)) }
+
+// FoldInto is Fold into a buffer, which it overwrites, and which is another one if there was no room.
+func FoldInto(buf []byte, s string) []byte {
+	f := folder{out: buf[:0], known: known()}
 	odd := 0 // s[odd:i] are characters that must be folded together
 	for i := 0; i < len(s); {
 		if n := asciiLen(s[i:]); n > 0 {
@@ -50,7 +54,7 @@ func Fold(s string) string {
 		i += n
 	}
 	f.odd(s[odd:])
-	return string(f.out)
+	return f.out
 }
 
 // folder collects what Fold returns.
@@ -74,27 +78,32 @@ var asciiFold = func() (t [utf8.RuneSelf]byte) {
 }()
 
 // asciiLen is the number of ASCII characters that s begins with.
-func asciiLen(s string) int {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return i
+func asciiLen(s string) (n int) {
+	for ; len(s)-n >= 8; n += 8 {
+		if w := s[n : n+8]; (w[0]|w[1]|w[2]|w[3]|w[4]|w[5]|w[6]|w[7])&utf8.RuneSelf != 0 {
+			break
 		}
 	}
-	return len(s)
+	for n < len(s) && s[n] < utf8.RuneSelf {
+		n++
+	}
+	return n
 }
 
 func (f *folder) ascii(s string) {
-	out, last := f.out, byte(0)
-	if len(out) > 0 {
-		last = out[len(out)-1]
+	n, last := len(f.out), byte(0)
+	if n > 0 {
+		last = f.out[n-1]
 	}
+	out := slices.Grow(f.out, len(s))[:n+len(s)]
 	for i := range len(s) {
 		if c := asciiFold[s[i]]; c != ' ' || last != ' ' {
-			out = append(out, c)
+			out[n] = c
+			n++
 			last = c
 		}
 	}
-	f.out, f.accents = out, 0
+	f.out, f.accents = out[:n], 0
 }
 
 func (f *folder) space() {

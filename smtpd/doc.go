@@ -66,7 +66,8 @@
 // HMAC-SHA-256 under a key of the region over sender, account and body, without the
 // trace field; so a repetition stores nothing. When the 250 has gone out the token is
 // forgotten: the same mail sent again on purpose arrives again. Until home knows
-// whether it went out, a repetition waits. If nobody tells home within a minute, it counts as not answered.
+// whether it went out, a repetition waits. That word is given beside the connection, and home gathers words for some 50 ms, so that what
+// is forgotten shares a flush. If nobody tells home within a minute, it counts as not answered.
 //
 // The key rests in the store's table "delivery", under "token-key".
 package smtpd

@@ -30,8 +30,9 @@ const (
 )
 
 // gate stands under go-smtp's connection and keeps it from seeing what it does not handle well: it hands over
-// one whole command line at a time, a body only in the form that lines gives it, and after an error nothing more ever.
-// It takes CHUNKING out of what go-smtp offers, and sets deadlines that progress moves, in place of go-smtp's.
+// one whole command line at a time, of a body the end alone, and after an error nothing more ever. The body itself is for the
+// session, past go-smtp (see body). It takes CHUNKING out of what go-smtp offers, and sets deadlines that progress moves, in
+// place of go-smtp's. Answers to commands that came together go out together (RFC 2920 3.2).
 type gate struct {
 	net.Conn
 	maxSize int64
@@ -43,10 +44,14 @@ type gate struct {
 	// The goroutine that serves the connection alone uses these.
 	buf      []byte
 	pending  []byte // of buf: read, checked, not handed over yet
+	out      []byte // answers that have not gone out yet: a further command is here already
 	err      error  // the end: every later Read returns it
-	data     bool   // within a body
+	data     bool   // within a body that nobody has read to its end
+	due      bool   // go-smtp has not seen the end of the body
+	text     []byte // of buf: of the body, not read yet
+	ended    bool   // the end of the body is behind text
 	lines    lines
-	body     int64     // bytes of the body so far
+	size     int64     // bytes of the body so far
 	began    time.Time // of the body
 	commands int
 	sent     int64              // bytes of answers
@@ -101,20 +106,47 @@ func (g *gate) SetDeadline(time.Time) error      { return nil }
 func (g *gate) SetReadDeadline(time.Time) error  { return nil }
 func (g *gate) SetWriteDeadline(time.Time) error { return nil }
 
-// Read hands over at most one command line, or a piece of a body.
+// Read hands over at most one command line, or the end of a body, of which it passes over what the session has not read.
 func (g *gate) Read(p []byte) (int, error) {
 	for len(g.pending) == 0 {
-		if g.err != nil {
-			return 0, g.err
-		}
 		if g.data {
-			g.readBody()
-		} else {
+			io.Copy(io.Discard, body{g})
+		}
+		switch {
+		case g.err != nil:
+			return 0, g.err
+		case g.due:
+			g.due, g.pending = false, []byte(".\r\n")
+		default:
 			g.readCommand()
 		}
 	}
 	n := copy(p, g.pending)
 	g.pending = g.pending[n:]
+	return n, nil
+}
+
+// body reads the body under way, in the form that lines gives it. A session reads it in place of what go-smtp offers, which would go over
+// each byte three times more.
+type body struct{ *gate }
+
+func (b body) Read(p []byte) (int, error) {
+	for len(b.text) == 0 {
+		switch {
+		case b.lines.long:
+			b.data = false
+			return 0, errLongLine
+		case b.err != nil:
+			b.data = false
+			return 0, b.err
+		case !b.data || b.ended:
+			b.data = false
+			return 0, io.EOF
+		}
+		b.readBody()
+	}
+	n := copy(p, b.text)
+	b.text = b.text[n:]
 	return n, nil
 }
 
@@ -218,7 +250,7 @@ func (g *gate) drain() {
 
 func (g *gate) readBody() {
 	deadline := time.Now().Add(dataTime)
-	if last := g.began.Add(dataSlack + time.Duration(g.body/dataRate)*time.Second); last.Before(deadline) {
+	if last := g.began.Add(dataSlack + time.Duration(g.size/dataRate)*time.Second); last.Before(deadline) {
 		deadline = last
 	}
 	g.Conn.SetReadDeadline(deadline)
@@ -232,22 +264,47 @@ func (g *gate) readBody() {
 	raw, _ := g.br.Peek(g.br.Buffered())
 	out, used, done := g.lines.feed(g.buf[:0], raw)
 	g.br.Discard(used)
-	g.buf, g.pending = out, out
-	g.body += int64(used)
-	if done {
-		g.data = false
-	} else if g.body > 2*g.maxSize+maxCommand { // far over the limit: not read to its end any more
+	g.buf, g.text, g.ended = out, out, done
+	g.size += int64(used)
+	switch {
+	case g.lines.long:
+		g.text = nil
+		g.end()
+	case !done && g.size > 2*g.maxSize+maxCommand: // far over the limit: not read to its end any more
 		g.say("552 5.3.4 Message too large\r\n")
-		g.pending, g.err = nil, io.ErrUnexpectedEOF
+		g.text, g.err = nil, io.ErrUnexpectedEOF
 	}
 }
 
+var errLongLine = errors.New("a line of a body is longer than 64 KiB")
+
 // end makes every later Read return EOF.
-func (g *gate) end() { g.err = io.EOF }
+func (g *gate) end() {
+	g.flush()
+	g.err = io.EOF
+}
 
 func (g *gate) say(line string) {
+	g.out = append(g.out, line...)
+	g.flush()
+}
+
+// flush sends the answers that are waiting.
+func (g *gate) flush() error {
+	if len(g.out) == 0 {
+		return nil
+	}
 	g.Conn.SetWriteDeadline(time.Now().Add(writeTime))
-	io.WriteString(g.Conn, line)
+	_, err := g.Conn.Write(g.out)
+	g.out = g.out[:0]
+	return err
+}
+
+// more says whether another line will follow this one at once: of the same answer, or of the answer to a command that is here already. go-smtp ends
+// no connection behind a 250.
+func (g *gate) more(line []byte) bool {
+	next, _ := g.br.Peek(g.br.Buffered())
+	return bytes.HasPrefix(line, []byte("250-")) || bytes.HasPrefix(line, []byte("250 ")) && bytes.IndexByte(next, '\n') >= 0
 }
 
 // Write passes go-smtp's answers, a line at a time as it flushes them.
@@ -264,15 +321,18 @@ func (g *gate) Write(p []byte) (int, error) {
 	case bytes.HasPrefix(p, []byte("334 ")):
 		g.saying = true
 	case bytes.HasPrefix(p, []byte("354 ")):
-		g.data, g.lines, g.body, g.began = true, lines{}, 0, time.Now()
+		g.data, g.due, g.text, g.ended, g.lines, g.size, g.began = true, true, nil, false, lines{}, 0, time.Now()
 	case bytes.Equal(p, []byte("250-CHUNKING\r\n")):
 		return n, nil
 	case bytes.HasPrefix(p, []byte("250-SIZE")), bytes.HasPrefix(p, []byte("250 SIZE")):
 		p = fmt.Appendf(nil, "%sSIZE %d\r\n", p[:4], g.maxSize)
 	}
 	g.sent += int64(len(p))
-	g.Conn.SetWriteDeadline(time.Now().Add(writeTime))
-	_, err := g.Conn.Write(p)
+	g.out = append(g.out, p...)
+	if len(g.replied) == 0 && g.more(p) {
+		return n, nil
+	}
+	err := g.flush()
 	if len(g.replied) > 0 {
 		hook := g.replied[0]
 		g.replied = g.replied[1:]

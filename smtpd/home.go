@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 
 	"domicile"
@@ -26,6 +28,7 @@ type Home struct {
 	log     *slog.Logger
 	key     tokenKey
 	waiting waiting
+	answers gather
 
 	// Count, if not nil, is told how each delivery ended here, nil if it was stored. Set it before the first; it must be
 	// quick and safe for concurrent use.
@@ -236,10 +239,15 @@ func (h *Home) open(ctx context.Context, one *copyIn, id domicile.AccountID, lim
 	return markQuota(err)
 }
 
+// copyBuffers spares each message a buffer of its own.
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
 // receive copies the body, counted and digested, into all copies.
 func (h *Home) receive(to *copies, digest hash.Hash, body io.Reader) error {
 	src := &sourceReader{r: io.TeeReader(io.LimitReader(body, h.maxSize+1), digest)}
-	n, err := io.Copy(to, &smtpText{r: src})
+	buf := copyBuffers.Get().(*[]byte)
+	n, err := io.CopyBuffer(to, &smtpText{r: src}, *buf)
+	copyBuffers.Put(buf)
 	switch {
 	case src.err != nil: // the sender's side broke: whatever it was, nothing was done
 		return &domicile.Error{Kind: domicile.Unavailable, Detail: "the message broke off on its way", Err: src.err}
@@ -269,25 +277,42 @@ func (s *sourceReader) Read(p []byte) (int, error) {
 // mailbox relies on it. Every line ends in CRLF and has at most 64 KiB; no CR or LF stands elsewhere; there is no NUL.
 type smtpText struct {
 	r    io.Reader
-	line int // bytes of the line so far
+	line int // bytes of the line so far, without its end
 	cr   bool
 }
 
 func (t *smtpText) Read(p []byte) (int, error) {
 	n, err := t.r.Read(p)
-	for _, c := range p[:n] {
-		if c == 0 || t.cr != (c == '\n') || t.line > maxLine+2 {
-			return 0, errNotSMTP
-		}
-		t.cr = c == '\r'
-		if t.line++; c == '\n' {
-			t.line = 0
-		}
-	}
-	if err == io.EOF && t.line > 0 {
+	if !t.check(p[:n]) || err == io.EOF && (t.line > 0 || t.cr) {
 		return 0, errNotSMTP
 	}
 	return n, err
+}
+
+func (t *smtpText) check(p []byte) bool {
+	if bytes.IndexByte(p, 0) >= 0 {
+		return false
+	}
+	for len(p) > 0 {
+		if t.cr {
+			if p[0] != '\n' {
+				return false
+			}
+			t.cr, t.line, p = false, 0, p[1:]
+			continue
+		}
+		n := plainLen(p)
+		if t.line += n; t.line > maxLine {
+			return false
+		}
+		if p = p[n:]; len(p) > 0 {
+			if p[0] != '\r' {
+				return false
+			}
+			t.cr, p = true, p[1:]
+		}
+	}
+	return true
 }
 
 var errNotSMTP = domicile.E("", domicile.Invalid, "the message holds what SMTP does not carry: NUL, a bare CR or LF, a line of over 64 KiB, or no end of line at its end")
@@ -339,6 +364,7 @@ func (h *Home) answered(ctx context.Context, a answered) error {
 		return domicile.E("delivery answered", domicile.Invalid, "not as this node's version writes it")
 	}
 	if a.Answered {
+		h.answers.wait()
 		for i, id := range a.Recipients {
 			if err := h.store.Forget(ctx, id, store.Token(a.Tokens[i])); err != nil && domicile.KindOf(err) != domicile.NotExist {
 				return domicile.W("delivery answered", err)

@@ -52,7 +52,7 @@ type share struct {
 
 // LMTPData brings the body to every home region as it arrives. One that is slow or out of reach gives its own recipients 451.
 func (s *lmtpSession) LMTPData(r io.Reader, status smtp.StatusCollector) error {
-	body := &bodyReader{r: r, left: s.srv.cfg.MaxSize}
+	body := s.body()
 	shares := s.shares(domicile.NewID(""))
 	s.deliver(shares, body)
 	io.Copy(io.Discard, r) // no answer before the end of the body (RFC 5321 4.1.1.4)
@@ -105,6 +105,16 @@ func (s *lmtpSession) shares(id string) map[domicile.Region]*share {
 
 // deliver reads body to its end, or its fault, and gives it to all homes.
 func (s *lmtpSession) deliver(shares map[domicile.Region]*share, body *bodyReader) {
+	if len(shares) == 1 { // nobody else to hold up
+		for _, sh := range shares {
+			sh.done, sh.err = s.srv.route.deliver(s.srv.ctx, sh.home, sh.d, body)
+			io.Copy(io.Discard, body)
+			if sh.err == nil && !body.ended {
+				sh.err = errEarly
+			}
+		}
+		return
+	}
 	f := newFan(len(shares), s.srv.patience)
 	var work sync.WaitGroup
 	next := 0
@@ -118,7 +128,7 @@ func (s *lmtpSession) deliver(shares map[domicile.Region]*share, body *bodyReade
 			defer cancel()
 			sh.done, sh.err = s.srv.route.deliver(ctx, sh.home, sh.d, l)
 			if sh.err == nil && !l.whole { // it has promised nothing
-				sh.err = domicile.E("deliver", domicile.Unknown, "home answered before the end of the body")
+				sh.err = errEarly
 			}
 		})
 	}
@@ -141,7 +151,6 @@ func (sh *share) result(id domicile.AccountID) error {
 
 // answered tells each home which of its recipients' answers went out.
 func (s *lmtpSession) answered(shares map[domicile.Region]*share) {
-	var work sync.WaitGroup
 	for _, sh := range shares {
 		if sh.err != nil {
 			continue
@@ -159,9 +168,8 @@ func (s *lmtpSession) answered(shares map[domicile.Region]*share) {
 		}
 		for _, a := range []answered{told, untold} {
 			if len(a.Tokens) > 0 {
-				work.Go(func() { s.srv.route.answered(sh.home, a) })
+				s.srv.route.answered(sh.home, a)
 			}
 		}
 	}
-	work.Wait()
 }

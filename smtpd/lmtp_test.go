@@ -181,9 +181,10 @@ func TestLMTPTwice(t *testing.T) {
 		c.send(mail)
 		c.want("250")
 		c.want("250")
-		c.do("NOOP", "250") // home was told that the answers went out
+		c.do("NOOP", "250")
 		count(want)
 	}
+	srv.route.told(t.Context())
 	for _, h := range []*Home{w.home, w.away.other} {
 		if n := len(h.waiting.tokens()); n != 0 {
 			t.Errorf("%d tokens are still held", n)

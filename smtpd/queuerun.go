@@ -300,7 +300,7 @@ func (q *Queue) carry(ctx context.Context, it *item, g *group) (done *accepted, 
 	case m.lost:
 		return nil, q.lost(it), nil
 	case err == nil && !m.whole:
-		err = domicile.E("deliver", domicile.Unknown, "home answered before the end of the body")
+		err = errEarly
 	}
 	if err != nil {
 		q.cfg.Log.Info("a queued message was not delivered", "id", it.id, "home", string(g.home), "kind", domicile.KindOf(err).String(), "reason", string(domicile.ReasonOf(err)))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -21,8 +22,9 @@ const (
 
 // route brings messages to their homes.
 type route struct {
-	cfg   Config
-	other carrier // the way to other nodes
+	cfg     Config
+	other   carrier // the way to other nodes
+	telling sync.WaitGroup
 }
 
 // carrier is the way to the nodes that hold a store. Errors are those of region.Node's Stream and Ask.
@@ -83,29 +85,45 @@ func (b border) answered(ctx context.Context, home domicile.Region, a answered) 
 	return b.cfg.Node.Ask(ctx, domicile.Delivery, home, methodAnswered, a, &struct{}{})
 }
 
-// answered tells home what became of the 250. The first try is made before the connection goes on; if it fails, some
-// more follow in the background, within the time that home waits.
+// answered tells home, beside the connection, what became of the 250, and again within the time that home waits if that fails.
 func (r *route) answered(home domicile.Region, a answered) {
-	tell := func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
-		defer cancel()
-		if r.here(home) {
-			return r.cfg.Home.answered(ctx, a)
+	r.telling.Go(func() {
+		if r.tell(home, a) != nil {
+			go r.tellAgain(home, a)
 		}
-		return r.other.answered(ctx, home, a)
+	})
+}
+
+func (r *route) tellAgain(home domicile.Region, a answered) {
+	for i := range answerTries {
+		time.Sleep(time.Duration(i+1) * time.Second)
+		if r.tell(home, a) == nil {
+			return
+		}
 	}
-	if tell() == nil {
-		return
+	r.cfg.Log.Warn("home was not told that a delivery was answered; the same message sent again within days would be taken for a repetition", "home", string(home))
+}
+
+func (r *route) tell(home domicile.Region, a answered) error {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	if r.here(home) {
+		return r.cfg.Home.answered(ctx, a)
 	}
+	return r.other.answered(ctx, home, a)
+}
+
+// told waits until homes were told of all answers, or could not be at once, or ctx ends.
+func (r *route) told(ctx context.Context) {
+	done := make(chan struct{})
 	go func() {
-		for i := range answerTries {
-			time.Sleep(time.Duration(i+1) * time.Second)
-			if tell() == nil {
-				return
-			}
-		}
-		r.cfg.Log.Warn("home was not told that a delivery was answered; the same message sent again within days would be taken for a repetition", "home", string(home))
+		defer close(done)
+		r.telling.Wait()
 	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 }
 
 // reply is an answer to the client, in the words of RFC 3463.

@@ -122,7 +122,7 @@ func newServer(cfg Config, resolve func(context.Context, domicile.Address) (plac
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, route: route{cfg, border{cfg}}, resolve: resolve, now: cfg.Now, tarpit: tarpitStep, patience: fanPatience, fails: login.NewFails(login.FirstDelay, 0),
+	s := &Server{cfg: cfg, route: route{cfg: cfg, other: border{cfg}}, resolve: resolve, now: cfg.Now, tarpit: tarpitStep, patience: fanPatience, fails: login.NewFails(login.FirstDelay, 0),
 		guesses: login.NewHanded(), tunnels: map[*region.Conn]net.Conn{}, gates: map[*gate]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.attach = s.underPermit
@@ -142,11 +142,10 @@ func (s *Server) engine() *smtp.Server {
 	e := smtp.NewServer(smtp.BackendFunc(s.session))
 	e.Domain = s.cfg.Hostname
 	e.MaxRecipients = maxRecipients
-	e.MaxMessageBytes = s.cfg.MaxSize + 2 // go-smtp refuses a message of exactly its limit; the limit is kept by bodyReader
+	e.MaxMessageBytes = s.cfg.MaxSize // of what MAIL announces; of what comes bodyReader keeps it
 	switch s.cfg.Door {
 	case LMTP:
 		e.LMTP = true
-		e.MaxMessageBytes = 0 // go-smtp would not let the rest of a larger one be read before the answers
 	case Submission:
 		e.AllowInsecureAuth = true // it cannot see TLS beneath the gate, which decides
 	}
@@ -206,6 +205,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.drainTunnels(ctx)
 	s.smtp.Shutdown(ctx)
 	s.secure.Shutdown(ctx) // their errors are those of closing a listener twice; what counts is whether all ended in time
+	s.route.told(ctx)
 	s.cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -162,19 +162,19 @@ func (s *session) stranger(answer *smtp.SMTPError) error {
 
 // Data brings the body home as it arrives. Whatever way reading it fails, the connection ends behind the answer: the
 // gate hands over nothing more.
-func (s *session) Data(r io.Reader) (answer error) {
+func (s *session) Data(io.Reader) (answer error) {
 	defer func() { s.srv.counted("DATA", answer) }()
 	id := domicile.NewID("")
 	d := delivery{V: wireVersion, ID: id, Sender: s.sender, Recipients: s.recipients,
 		Trace: received(s.helo(), s.ip, s.srv.cfg.Hostname, s.gate.protocol("ESMTP"), id, s.srv.now())}
-	body := &bodyReader{r: r, left: s.srv.cfg.MaxSize}
+	body := s.body()
 	home := s.home
 	done, err := s.srv.route.deliver(s.srv.ctx, home, d, body)
 	if fault := s.fault(body); fault != nil {
 		return fault
 	}
 	if err == nil && !body.ended {
-		err = domicile.E("deliver", domicile.Unknown, "home answered before the end of the body")
+		err = errEarly
 	}
 	if err != nil {
 		s.srv.cfg.Log.Warn("a message was not delivered", "id", id, "home", string(home), "kind", domicile.KindOf(err).String(), "reason", string(domicile.ReasonOf(err)))
@@ -188,6 +188,8 @@ func (s *session) Data(r io.Reader) (answer error) {
 	return reply(250, smtp.EnhancedCode{2, 0, 0}, "Stored at home as "+id)
 }
 
+var errEarly = domicile.E("deliver", domicile.Unknown, "home answered before the end of the body")
+
 // fault says what was wrong with a body that was read, nil if nothing was. It ends the connection behind its answer where what
 // follows cannot be told from the body.
 func (s *session) fault(body *bodyReader) error {
@@ -196,11 +198,11 @@ func (s *session) fault(body *bodyReader) error {
 		return nil
 	case errors.Is(body.err, errNUL):
 		return reply(550, smtp.EnhancedCode{5, 6, 0}, "A message may not hold NUL")
-	case errors.Is(body.err, errTooLarge), errors.Is(body.err, smtp.ErrDataTooLarge):
+	case errors.Is(body.err, errTooLarge):
 		return reply(552, smtp.EnhancedCode{5, 3, 4}, "Message too large")
 	}
 	s.gate.finish = true
-	if errors.Is(body.err, smtp.ErrTooLongLine) {
+	if errors.Is(body.err, errLongLine) {
 		return reply(554, smtp.EnhancedCode{5, 6, 0}, "A line of the message is longer than 64 KiB")
 	}
 	return reply(451, smtp.EnhancedCode{4, 4, 2}, "The message broke off")
@@ -210,6 +212,9 @@ var (
 	errNUL      = errors.New("NUL in a message")
 	errTooLarge = errors.New("message too large")
 )
+
+// body is the body that follows DATA, up to the front's limit.
+func (s *session) body() *bodyReader { return &bodyReader{r: body{s.gate}, left: s.srv.cfg.MaxSize} }
 
 // bodyReader refuses NUL and what is over the limit, and remembers how the body ended.
 type bodyReader struct {

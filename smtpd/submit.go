@@ -77,7 +77,7 @@ func (s *submitSession) Rcpt(to string, _ *smtp.RcptOptions) (answer error) {
 }
 
 // Data takes the message into the queue: 250 when it rests there.
-func (s *submitSession) Data(r io.Reader) (answer error) {
+func (s *submitSession) Data(io.Reader) (answer error) {
 	defer func() { s.srv.counted("DATA", answer) }()
 	d, err := s.srv.cfg.Queue.draft(s.account.ID)
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *submitSession) Data(r io.Reader) (answer error) {
 	if no := s.checkNow(s.srv.ctx); no != nil {
 		return no
 	}
-	body := &bodyReader{r: r, left: s.srv.cfg.MaxSize}
+	body := s.body()
 	err = s.copy(d, body)
 	if fault := s.fault(body); fault != nil {
 		return fault

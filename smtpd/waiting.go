@@ -22,7 +22,13 @@ const (
 type waiting struct {
 	patience, forget time.Duration
 	mu               sync.Mutex
-	held             map[string]chan struct{} // closed when settled
+	held             map[string]*hold
+}
+
+// hold is one token that is held.
+type hold struct {
+	settled chan struct{}
+	timer   *time.Timer // of expire
 }
 
 // claim holds token, when nobody else does any more. Unavailable after patience.
@@ -34,15 +40,15 @@ func (w *waiting) claim(ctx context.Context, token string) error {
 		other, ok := w.held[token]
 		if !ok {
 			if w.held == nil {
-				w.held = map[string]chan struct{}{}
+				w.held = map[string]*hold{}
 			}
-			w.held[token] = make(chan struct{})
+			w.held[token] = &hold{settled: make(chan struct{})}
 			w.mu.Unlock()
 			return nil
 		}
 		w.mu.Unlock()
 		select {
-		case <-other:
+		case <-other.settled:
 		case <-ctx.Done():
 			return domicile.E("", domicile.Unavailable, "the same message is being delivered by another connection; try again in a minute")
 		}
@@ -52,14 +58,16 @@ func (w *waiting) claim(ctx context.Context, token string) error {
 // expire settles token after a while, if nothing else does.
 func (w *waiting) expire(token string) {
 	w.mu.Lock()
-	held := w.held[token]
-	w.mu.Unlock()
-	time.AfterFunc(w.forget, func() {
+	defer w.mu.Unlock()
+	h := w.held[token]
+	if h == nil {
+		return
+	}
+	h.timer = time.AfterFunc(w.forget, func() {
 		w.mu.Lock()
-		same := held != nil && w.held[token] == held
-		w.mu.Unlock()
-		if same {
-			w.settle(token)
+		defer w.mu.Unlock()
+		if w.held[token] == h {
+			w.drop(token, h)
 		}
 	})
 }
@@ -68,10 +76,18 @@ func (w *waiting) expire(token string) {
 func (w *waiting) settle(token string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if held, ok := w.held[token]; ok {
-		close(held)
-		delete(w.held, token)
+	if h := w.held[token]; h != nil {
+		w.drop(token, h)
 	}
+}
+
+// drop lets go of a token. The caller holds mu.
+func (w *waiting) drop(token string, h *hold) {
+	if h.timer != nil {
+		h.timer.Stop() // or those of a busy minute would stay in memory
+	}
+	close(h.settled)
+	delete(w.held, token)
 }
 
 // free reports whether no token that begins so is held.
@@ -84,6 +100,32 @@ func (w *waiting) free(prefix string) bool {
 		}
 	}
 	return true
+}
+
+// gather has those who call wait within a short time go on at one moment, so that what they do in the store then shares a flush: nobody waits
+// for the word on an answer, but for who sends the same message again.
+type gather struct {
+	mu   sync.Mutex
+	next chan struct{} // closed at that moment; nil if nobody waits
+}
+
+const gatherTime = 50 * time.Millisecond
+
+func (g *gather) wait() {
+	g.mu.Lock()
+	next := g.next
+	if next == nil {
+		next = make(chan struct{})
+		g.next = next
+		time.AfterFunc(gatherTime, func() {
+			g.mu.Lock()
+			g.next = nil
+			g.mu.Unlock()
+			close(next)
+		})
+	}
+	g.mu.Unlock()
+	<-next
 }
 
 // tokenKey is the region's key for tokens of deliveries, made at first use.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"io"
+	"iter"
 
 	"domicile"
 )
@@ -52,6 +53,8 @@ type Store interface {
 	Messages(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID) ([]Message, error)
 	// Listing returns at most limit messages behind a UID, by UID, with their summaries. A part of a mailbox comes from one snapshot.
 	Listing(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after UID, limit int) ([]Listed, error)
+	// MessagesAfter is Listing without the summaries, in a fraction of its time.
+	MessagesAfter(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after UID, limit int) ([]Message, error)
 	// Find returns the UIDs, ascending, of the messages of a mailbox whose text holds needle: the keys TEXT, BODY and HEADER of
 	// RFC 9051 6.4.4, as substrings of the decoded text, both folded by message.Fold. field is the name of a header
 	// field, for InHeader alone; an empty needle finds all messages that have the field. It is exact, for messages that just came too, but
@@ -62,6 +65,9 @@ type Store interface {
 	// Body opens the bytes of a message, exactly as they were committed. Holds no lock or transaction.
 	// Altered or cut bytes give an error before the end of the stream, never a short body.
 	Body(ctx context.Context, acct domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error)
+	// Bodies yields the bodies of messages in the order of ids, each as Body opens it, or why it does not. It reads ahead of the caller, and so is
+	// the way to read many. A reader ends when the next is asked for; it is an io.WriterTo where that is faster, as io.Copy finds out.
+	Bodies(ctx context.Context, acct domicile.AccountID, ids []domicile.MessageID) iter.Seq2[io.Reader, error]
 	// StoreFlags changes the flags of those uids that exist; unless is the CONDSTORE UNCHANGEDSINCE value, 0 = none:
 	// messages changed later are returned in failed and left alone. done is by UID, and has messages that
 	// had the flags already, with their old ModSeq.

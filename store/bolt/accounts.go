@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"domicile"
@@ -156,7 +157,59 @@ func (s *Store) readAccount(id domicile.AccountID) (a store.Account, sealed []by
 	if err != nil {
 		return a, nil, err
 	}
-	return a, sealed, s.openRecord(id, sealed, accountPlace(id), &a)
+	if a, ok := s.accounts.get(id, sealed); ok {
+		return a, sealed, nil
+	}
+	if err = s.openRecord(id, sealed, accountPlace(id), &a); err == nil {
+		s.accounts.put(id, sealed, a)
+	}
+	return a, sealed, err
+}
+
+// openedAccounts keeps the records of the accounts that were used last, each beside the sealed bytes that it was opened from: what was written since
+// is seen by that. The zero value is ready.
+type openedAccounts struct {
+	mu            sync.Mutex
+	recent, older map[domicile.AccountID]openedAccount // guarded by mu
+}
+
+type openedAccount struct {
+	sealed []byte
+	rec    store.Account
+}
+
+const keepAccounts = 2048 // in each half
+
+func (o *openedAccounts) get(id domicile.AccountID, sealed []byte) (a store.Account, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	e, ok := o.recent[id]
+	if !ok {
+		e = o.older[id]
+	}
+	if e.sealed == nil || !bytes.Equal(e.sealed, sealed) {
+		return a, false
+	}
+	a = e.rec
+	a.TokenKey = bytes.Clone(a.TokenKey) // the caller may change what it gets
+	return a, true
+}
+
+func (o *openedAccounts) forget(id domicile.AccountID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.recent, id)
+	delete(o.older, id)
+}
+
+func (o *openedAccounts) put(id domicile.AccountID, sealed []byte, a store.Account) {
+	a.TokenKey = bytes.Clone(a.TokenKey)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.recent == nil || len(o.recent) >= keepAccounts {
+		o.recent, o.older = map[domicile.AccountID]openedAccount{}, o.recent
+	}
+	o.recent[id] = openedAccount{sealed, a}
 }
 
 // Used returns the sum of the sizes of an account's bodies.

@@ -121,7 +121,7 @@ func (s *Store) readSection(acct domicile.AccountID, n uint64, section uint32) (
 	if b, ok := s.sections.get(acct, owner); ok {
 		return b, nil
 	}
-	payload, err := s.readFrame(acct, segment.Place{}, func(a account) (segment.Place, error) {
+	payload, err := s.readFrame(nil, acct, segment.Place{}, func(a account) (segment.Place, error) {
 		raw := a.block(n).Get(sectionKey(section))
 		if len(raw) != placeBytes {
 			return segment.Place{}, domicile.E("search", domicile.NotExist, "the block was replaced")

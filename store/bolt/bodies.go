@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"io"
+	"sync"
 
 	"domicile"
 	"domicile/store"
@@ -219,11 +220,17 @@ type bodyReader struct {
 	rec  bodyRecord
 	at   []segment.Place // of the chunks when it was opened, if it is to outlive an expunge
 	pin  pin
-	last []byte // the end of the body; read first, since it vouches for the rest
-	n    int    // pieces read
+	end  *room // of the end of the body; read first, since it vouches for the rest
+	room *room // of the chunk under way
+	n    int   // pieces read
 	left int64
-	buf  []byte
+	buf  []byte // of a room: not read yet
 }
+
+// room is memory for a piece of a body, as it rests and as it is. The next body has it again.
+type room struct{ frame, text []byte }
+
+var rooms = sync.Pool{New: func() any { return new(room) }}
 
 func (s *Store) openBody(acct domicile.AccountID, id domicile.MessageID, rec bodyRecord) *bodyReader {
 	return &bodyReader{s: s, acct: acct, id: id, pin: pin{all: &s.pins}, rec: rec, left: rec.size}
@@ -251,68 +258,96 @@ func (r *bodyReader) open(a account) (err error) {
 }
 
 func (r *bodyReader) Read(p []byte) (int, error) {
-	for len(r.buf) == 0 {
-		if r.n > len(r.rec.chunks) {
-			if r.left != 0 {
-				return 0, errDamaged
-			}
-			return 0, io.EOF
-		}
-		var err error
-		if r.buf, err = r.piece(); err != nil {
-			return 0, domicile.W("read body", err)
-		}
-		r.n++
-		if r.left -= int64(len(r.buf)); r.left < 0 {
-			return 0, errDamaged
-		}
+	if err := r.fill(); err != nil {
+		return 0, err
 	}
 	n := copy(p, r.buf)
 	r.buf = r.buf[n:]
 	return n, nil
 }
 
-func (r *bodyReader) piece() ([]byte, error) {
+// WriteTo saves io.Copy a buffer.
+func (r *bodyReader) WriteTo(w io.Writer) (sum int64, err error) {
+	for {
+		if err := r.fill(); err == io.EOF {
+			return sum, nil
+		} else if err != nil {
+			return sum, err
+		}
+		n, err := w.Write(r.buf)
+		sum, r.buf = sum+int64(n), r.buf[n:]
+		if err != nil {
+			return sum, err
+		}
+	}
+}
+
+// fill reads the next piece if there is nothing left of the one before. io.EOF behind the last.
+func (r *bodyReader) fill() (err error) {
+	for len(r.buf) == 0 {
+		if r.n > len(r.rec.chunks) {
+			if r.left != 0 {
+				return errDamaged
+			}
+			return io.EOF
+		}
+		if r.buf, err = r.piece(); err != nil {
+			return domicile.W("read body", err)
+		}
+		r.n++
+		if r.left -= int64(len(r.buf)); r.left < 0 {
+			r.buf = nil
+			return errDamaged
+		}
+	}
+	return nil
+}
+
+func (r *bodyReader) piece() (b []byte, err error) {
 	if r.n == 0 {
-		payload, err := r.s.readFrame(r.acct, r.rec.place, func(a account) (segment.Place, error) {
+		r.end = rooms.Get().(*room)
+		r.end.frame, err = r.s.readFrame(r.end.frame, r.acct, r.rec.place, func(a account) (segment.Place, error) {
 			rec, err := a.body(r.id)
 			return rec.place, err
 		})
 		if err == nil {
-			r.last, err = r.s.openLast(r.acct, r.id, r.rec.size, r.rec.chunks, payload)
+			r.end.text, err = r.s.openLast(r.end.text, r.acct, r.id, r.rec.size, r.rec.chunks, r.end.frame)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	if r.n == len(r.rec.chunks) {
-		return r.last, nil
+		return r.end.text, nil
 	}
 	d := r.rec.chunks[r.n]
 	var at segment.Place
 	if r.at != nil {
 		at = r.at[r.n]
 	}
-	payload, err := r.s.readFrame(r.acct, at, func(a account) (segment.Place, error) {
+	if r.room == nil {
+		r.room = rooms.Get().(*room)
+	}
+	r.room.frame, err = r.s.readFrame(r.room.frame, r.acct, at, func(a account) (segment.Place, error) {
 		c, ok, err := a.chunk(d)
 		if err == nil && !ok {
 			err = errGone
 		}
 		return c.place, err
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		r.room.text, err = r.s.openChunk(r.room.text, r.acct, d, r.room.frame)
 	}
-	return r.s.openChunk(r.acct, d, payload)
+	return r.room.text, err
 }
 
 var errGone = domicile.E("body", domicile.NotExist, "the message was expunged meanwhile")
 
-// readFrame reads a frame, at first where it was. If its segment is gone, compaction has moved it: find says where to.
-func (s *Store) readFrame(acct domicile.AccountID, at segment.Place, find func(account) (segment.Place, error)) (payload []byte, err error) {
+// readFrame reads a frame, into a buffer if it has room, at first where it was. If its segment is gone, compaction has moved it: find says where to.
+func (s *Store) readFrame(buf []byte, acct domicile.AccountID, at segment.Place, find func(account) (segment.Place, error)) (payload []byte, err error) {
 	for range 4 {
 		if at != (segment.Place{}) {
-			if payload, err = s.log.Read(at); domicile.KindOf(err) != domicile.NotExist {
+			if payload, err = s.log.ReadInto(at, buf); domicile.KindOf(err) != domicile.NotExist {
 				return payload, err
 			}
 		}
@@ -330,7 +365,14 @@ func (s *Store) readFrame(acct domicile.AccountID, at segment.Place, find func(a
 	return nil, errGone
 }
 
+// Close gives back what the reader holds. Reading ends with it.
 func (r *bodyReader) Close() error {
 	r.pin.release()
+	for _, room := range []*room{r.end, r.room} {
+		if room != nil {
+			rooms.Put(room)
+		}
+	}
+	r.end, r.room, r.buf, r.n, r.left = nil, nil, nil, len(r.rec.chunks)+1, -1
 	return nil
 }

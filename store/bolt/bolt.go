@@ -57,6 +57,7 @@ type Store struct {
 	pins     pins
 	indexer  *indexer
 	sections sections
+	accounts openedAccounts
 
 	// lifecycle serialises the making and the erasure of accounts, which touch
 	// keys as well as the index.

@@ -70,10 +70,13 @@ var (
 
 // sealPiece gives the payload of a frame: account and owner, by which compaction finds whose it is, and the sealed bytes.
 func (s *Store) sealPiece(acct domicile.AccountID, owner string, data, associated []byte) ([]byte, error) {
-	packed := packer.EncodeAll(data, append(make([]byte, 0, len(data)/2+64), compressed))
+	r := rooms.Get().(*room)
+	defer rooms.Put(r)
+	packed := packer.EncodeAll(data, append(r.frame[:0], compressed))
 	if len(packed) > len(data) || len(data) > maxChunk { // the directory of a large search block is not unpacked in one go
 		packed = append(append(packed[:0], plain), data...)
 	}
+	r.frame = packed
 	sealed, err := s.cfg.Sealer.SealRecord(acct, packed, associated)
 	if err != nil {
 		return nil, err
@@ -98,6 +101,11 @@ func parseFrame(payload []byte) (h frameHead, sealed []byte, err error) {
 }
 
 func (s *Store) openPiece(acct domicile.AccountID, owner string, payload, associated []byte) ([]byte, error) {
+	return s.openPieceInto(nil, acct, owner, payload, associated)
+}
+
+// openPieceInto is openPiece into a buffer, where that has room.
+func (s *Store) openPieceInto(buf []byte, acct domicile.AccountID, owner string, payload, associated []byte) ([]byte, error) {
 	h, sealed, err := parseFrame(payload)
 	if err != nil || h != (frameHead{acct, owner}) {
 		return nil, errDamaged
@@ -110,7 +118,7 @@ func (s *Store) openPiece(acct domicile.AccountID, owner string, payload, associ
 	case len(packed) > 0 && packed[0] == plain:
 		return packed[1:], nil
 	case len(packed) > 0 && packed[0] == compressed:
-		return unpacker.DecodeAll(packed[1:], make([]byte, 0, min(maxChunk, 4*len(packed))))
+		return unpacker.DecodeAll(packed[1:], buf[:0])
 	}
 	return nil, errDamaged
 }
@@ -128,8 +136,8 @@ func (s *Store) sealChunk(acct domicile.AccountID, d digest, data []byte) ([]byt
 	return s.sealPiece(acct, string(d[:]), data, chunkPlace(acct, d))
 }
 
-func (s *Store) openChunk(acct domicile.AccountID, d digest, payload []byte) ([]byte, error) {
-	return s.openPiece(acct, string(d[:]), payload, chunkPlace(acct, d))
+func (s *Store) openChunk(buf []byte, acct domicile.AccountID, d digest, payload []byte) ([]byte, error) {
+	return s.openPieceInto(buf, acct, string(d[:]), payload, chunkPlace(acct, d))
 }
 
 // lastPlace binds the end of a body to all that is before it.
@@ -145,6 +153,6 @@ func (s *Store) sealLast(acct domicile.AccountID, id domicile.MessageID, size in
 	return s.sealPiece(acct, string(id), data, lastPlace(acct, id, size, chunks))
 }
 
-func (s *Store) openLast(acct domicile.AccountID, id domicile.MessageID, size int64, chunks []digest, payload []byte) ([]byte, error) {
-	return s.openPiece(acct, string(id), payload, lastPlace(acct, id, size, chunks))
+func (s *Store) openLast(buf []byte, acct domicile.AccountID, id domicile.MessageID, size int64, chunks []digest, payload []byte) ([]byte, error) {
+	return s.openPieceInto(buf, acct, string(id), payload, lastPlace(acct, id, size, chunks))
 }

@@ -18,6 +18,7 @@ func (s *Store) DeleteAccount(ctx context.Context, id domicile.AccountID) error 
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
 	defer s.sections.clear()
+	defer s.accounts.forget(id)
 	err := s.update(ctx, id, func(tx *txn) error {
 		if string(s.accountIn(tx, id).b.Get(kState)) == string(isErased) {
 			return nil

@@ -21,7 +21,8 @@ func (s *Store) Find(ctx context.Context, acct domicile.AccountID, mbox domicile
 	if err := ctx.Err(); err != nil {
 		return nil, domicile.W(op, unavailable(err))
 	}
-	f := &finder{s: s, ctx: ctx, acct: acct, in: in, field: field, prefix: message.Fold(field + ": "), needle: message.Fold(needle), known: map[string]answer{}}
+	f := &finder{s: s, ctx: ctx, acct: acct, in: in, field: field, prefix: message.Fold(field + ": "), needle: message.Fold(needle), known: map[string]answer{},
+		texts: texts{s: s, ctx: ctx, acct: acct}}
 	for tries := 10; f.look() && tries > 1; tries-- {
 	}
 	uids, err := f.match(mbox)
@@ -40,6 +41,7 @@ type finder struct {
 	prefix string // folded, with colon and space
 	needle string // folded
 	known  map[string]answer
+	texts  texts
 }
 
 // answer is what is known of a message.
@@ -169,7 +171,7 @@ func (f *finder) verify(c candidate) (found bool, err error) {
 	}
 	found, ok := f.bySummary(c)
 	if !ok {
-		err = f.s.texts(f.ctx, f.acct, domicile.MessageID(c.id), func(kind message.TextKind, folded string) bool {
+		err = f.texts.each(domicile.MessageID(c.id), func(kind message.TextKind, folded []byte) bool {
 			found = f.holds(kind, folded)
 			return !found && (f.in != store.InHeader || kind == message.HeaderText)
 		})
@@ -184,15 +186,15 @@ func (f *finder) verify(c candidate) (found bool, err error) {
 }
 
 // holds says whether one text of a message is what is looked for.
-func (f *finder) holds(kind message.TextKind, folded string) bool {
+func (f *finder) holds(kind message.TextKind, folded []byte) bool {
 	switch {
 	case f.in == store.InBody && kind == message.HeaderText, f.in == store.InHeader && kind != message.HeaderText:
 		return false
 	case f.in == store.InHeader:
-		value, ok := strings.CutPrefix(folded, f.prefix)
-		return ok && strings.Contains(value, f.needle)
+		value, ok := bytes.CutPrefix(folded, []byte(f.prefix))
+		return ok && bytes.Contains(value, []byte(f.needle))
 	}
-	return strings.Contains(folded, f.needle)
+	return bytes.Contains(folded, []byte(f.needle))
 }
 
 // bySummary answers for the fields that summaries have. ok is false if that is not enough.

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"domicile"
@@ -18,9 +19,10 @@ type incoming struct {
 	acct   domicile.AccountID
 	id     domicile.MessageID
 	cutter cutter
-	buf    []byte // of the piece under way; it is the last one if nothing follows
+	buf    []byte // all of it, while that is not too much, and then what is from the piece under way on
+	whole  bool   // buf is all of it
+	piece  int    // where in buf the piece under way begins; it is the last one if nothing follows
 	full   bool   // the piece ends here if something follows
-	raw    []byte // all of it, while that is not too much
 	chunks []written
 	pin    pin // of the segments that they are in
 	limit  int64
@@ -46,8 +48,14 @@ func (s *Store) Incoming(ctx context.Context, acct domicile.AccountID, limit int
 		return nil, domicile.W(op, err)
 	}
 	s.tally.incoming.Add(1)
-	return &incoming{s: s, acct: acct, id: domicile.MessageID(domicile.NewID("m")), cutter: s.newCutter(acct), pin: pin{all: &s.pins}, limit: limit}, nil
+	return &incoming{s: s, acct: acct, id: domicile.MessageID(domicile.NewID("m")), cutter: s.newCutter(acct), buf: *comings.Get().(*[]byte), whole: true,
+		pin: pin{all: &s.pins}, limit: limit}, nil
 }
+
+// comings is memory for messages that come in, one after the other; for long ones it is not kept.
+var comings = sync.Pool{New: func() any { return new([]byte) }}
+
+const keepComing = 64 << 10
 
 func (in *incoming) Write(p []byte) (int, error) {
 	const op = "receive message"
@@ -60,10 +68,8 @@ func (in *incoming) Write(p []byte) (int, error) {
 		in.err = domicile.E(op, domicile.TooLarge, "the message is over the limit")
 		return 0, in.err
 	}
-	if in.size += int64(len(p)); in.size <= maxSummarized {
-		in.raw = append(in.raw, p...)
-	} else {
-		in.raw = nil
+	if in.size += int64(len(p)); in.whole && in.size > maxSummarized {
+		in.buf, in.piece, in.whole = append(in.buf[:0], in.buf[in.piece:]...), 0, false
 	}
 	for rest := p; len(rest) > 0; {
 		if in.full {
@@ -80,8 +86,9 @@ func (in *incoming) Write(p []byte) (int, error) {
 
 // flush writes a chunk. Its segment stays until the message has ended.
 func (in *incoming) flush() error {
-	d := in.s.chunkDigest(in.acct, in.buf)
-	payload, err := in.s.sealChunk(in.acct, d, in.buf)
+	chunk := in.buf[in.piece:]
+	d := in.s.chunkDigest(in.acct, chunk)
+	payload, err := in.s.sealChunk(in.acct, d, chunk)
 	if err != nil {
 		return unavailable(err)
 	}
@@ -94,7 +101,12 @@ func (in *incoming) flush() error {
 	if err != nil {
 		return unavailable(err)
 	}
-	in.chunks, in.buf = append(in.chunks, written{d, at}), in.buf[:0]
+	in.chunks = append(in.chunks, written{d, at})
+	if in.whole {
+		in.piece = len(in.buf)
+	} else {
+		in.buf = in.buf[:0]
+	}
 	return nil
 }
 
@@ -103,7 +115,11 @@ var errEnded = domicile.E("receive message", domicile.Invalid, "it was committed
 // Abort forgets the bytes.
 func (in *incoming) Abort() {
 	if !in.ended {
-		in.ended, in.buf, in.raw = true, nil, nil
+		if cap(in.buf) <= keepComing {
+			b := in.buf[:0]
+			comings.Put(&b)
+		}
+		in.ended, in.buf = true, nil
 		in.pin.release()
 		in.s.tally.incoming.Add(-1)
 	}
@@ -134,11 +150,14 @@ func (in *incoming) commit(ctx context.Context, tok store.Token, mailbox string,
 	for i, c := range in.chunks {
 		digests[i] = c.digest
 	}
-	last, err := in.s.sealLast(in.acct, in.id, in.size, digests, in.buf)
+	last, err := in.s.sealLast(in.acct, in.id, in.size, digests, in.buf[in.piece:])
 	if err != nil {
 		return rec, unavailable(err)
 	}
-	summary, err := in.s.summarize(in.acct, in.id, in.size, in.raw)
+	var summary []byte // nil for one that is too large
+	if in.whole {
+		summary, err = in.s.summarize(in.acct, in.id, in.buf)
+	}
 	if err != nil {
 		return rec, unavailable(err)
 	}

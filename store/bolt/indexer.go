@@ -151,17 +151,17 @@ func (s *Store) unfound(acct domicile.AccountID, most int) (ids []domicile.Messa
 
 // indexSome makes a block of the first of the bodies. Of one that is damaged it has no text.
 func (s *Store) indexSome(ctx context.Context, acct domicile.AccountID, ids []domicile.MessageID) error {
-	b := search.NewBuilder()
+	b, room := search.NewBuilder(), texts{s: s, ctx: ctx, acct: acct}
 	for i, id := range ids {
 		if err := b.Doc(string(id)); err != nil {
 			return err
 		}
-		err := s.texts(ctx, acct, id, func(kind message.TextKind, folded string) bool {
+		err := room.each(id, func(kind message.TextKind, folded []byte) bool {
 			field := search.Body
 			if kind == message.HeaderText {
 				field = search.Header
 			}
-			b.Text(field, []byte(folded))
+			b.Text(field, folded)
 			return true
 		})
 		var os syscall.Errno // a process out of files or memory is no damage: try again later
@@ -189,19 +189,32 @@ func (s *Store) indexSome(ctx context.Context, acct domicile.AccountID, ids []do
 	})
 }
 
-// texts gives the folded texts of a message until fn returns false.
-func (s *Store) texts(ctx context.Context, acct domicile.AccountID, id domicile.MessageID, fn func(kind message.TextKind, folded string) bool) error {
-	if err := ctx.Err(); err != nil {
+// texts reads the texts of messages of an account, one after the other, into the same memory.
+type texts struct {
+	s           *Store
+	ctx         context.Context
+	acct        domicile.AccountID
+	raw, folded []byte
+}
+
+// keepText is how much of that memory stays behind a message that needed more.
+const keepText = 1 << 20
+
+// each gives the folded texts of a message until fn returns false. What fn is given is overwritten when it has returned.
+func (t *texts) each(id domicile.MessageID, fn func(kind message.TextKind, folded []byte) bool) (err error) {
+	if err := t.ctx.Err(); err != nil {
 		return unavailable(err)
 	}
-	raw, err := s.readBody(ctx, acct, id)
-	if err != nil {
+	if t.raw, err = t.s.readBody(t.ctx, t.acct, id, t.raw); err != nil {
 		return err
 	}
-	for kind, text := range message.Parse(raw).Texts() {
-		if !fn(kind, message.Fold(text)) {
+	for kind, text := range message.Parse(t.raw).Texts() {
+		if t.folded = message.FoldInto(t.folded, text); !fn(kind, t.folded) {
 			break
 		}
+	}
+	if cap(t.raw) > keepText {
+		t.raw, t.folded = nil, nil
 	}
 	return nil
 }

@@ -104,9 +104,18 @@ func (m *mailbox) since(seq store.ModSeq) (changed []entry, vanished []store.UID
 	return changed, vanished
 }
 
+const opBody = "open body"
+
 // Body opens the bytes of a message.
 func (s *Store) Body(_ context.Context, acct domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error) {
-	const op = "open body"
+	r, err := s.body(acct, id)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (s *Store) body(acct domicile.AccountID, id domicile.MessageID) (*bodyReader, error) {
 	r := &bodyReader{s: s, acct: acct, id: id, pin: pin{all: &s.pins}}
 	err := s.view(func(tx *txn) error {
 		a, err := s.served(tx, acct)
@@ -117,7 +126,7 @@ func (s *Store) Body(_ context.Context, acct domicile.AccountID, id domicile.Mes
 	})
 	if err != nil {
 		r.Close()
-		return nil, domicile.W(op, err)
+		return nil, domicile.W(opBody, err)
 	}
 	return r, nil
 }

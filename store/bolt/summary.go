@@ -3,7 +3,6 @@ package bolt
 import (
 	"bytes"
 	"context"
-	"io"
 
 	"domicile"
 	"domicile/message"
@@ -18,11 +17,8 @@ func summaryPlace(acct domicile.AccountID, id domicile.MessageID) []byte {
 	return place("summary", string(acct), string(id))
 }
 
-// summarize seals the summary of a message that comes in, nil for one that is too large.
-func (s *Store) summarize(acct domicile.AccountID, id domicile.MessageID, size int64, raw []byte) ([]byte, error) {
-	if int64(len(raw)) != size {
-		return nil, nil
-	}
+// summarize seals the summary of a message that comes in.
+func (s *Store) summarize(acct domicile.AccountID, id domicile.MessageID, raw []byte) ([]byte, error) {
 	plain := message.Parse(raw).Summarize().AppendBinary(make([]byte, 0, 1<<10))
 	return s.cfg.Sealer.SealRecord(acct, plain, summaryPlace(acct, id))
 }
@@ -35,32 +31,13 @@ func (s *Store) openSummary(acct domicile.AccountID, id domicile.MessageID, seal
 	return message.ParseSummary(plain)
 }
 
-// maxList bounds what Listing copies out at once.
+// maxList bounds what Listing and MessagesAfter copy out at once.
 const maxList = 1000
 
 // Listing opens records and summaries outside of the snapshot. A summary that is not there, or does not open, is made anew from the message.
 func (s *Store) Listing(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) ([]store.Listed, error) {
 	const op = "list messages"
-	limit = min(limit, maxList)
-	var messages, summaries []entry
-	err := s.view(func(tx *txn) error {
-		messages, summaries = nil, nil
-		m, err := s.mailboxByID(tx, acct, mbox)
-		if err != nil || after == 1<<32-1 {
-			return err
-		}
-		take := func(to *[]entry) func(k, v []byte) error {
-			return func(k, v []byte) error {
-				if len(*to) >= limit {
-					return errStop
-				}
-				*to = append(*to, cloneEntry(k, v))
-				return nil
-			}
-		}
-		from := uidKey(after + 1)
-		return firstError(m.b.sub(bMessages).ForEachFrom(from, take(&messages)), m.b.sub(bSummaries).ForEachFrom(from, take(&summaries)))
-	})
+	messages, summaries, err := s.part(acct, mbox, after, limit, true)
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
@@ -86,6 +63,45 @@ func (s *Store) Listing(ctx context.Context, acct domicile.AccountID, mbox domic
 	return out, nil
 }
 
+// MessagesAfter opens records outside of the snapshot.
+func (s *Store) MessagesAfter(_ context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) ([]store.Message, error) {
+	const op = "list messages"
+	sealed, _, err := s.part(acct, mbox, after, limit, false)
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	all, err := s.openMessages(acct, mbox, sealed)
+	return all, domicile.W(op, err)
+}
+
+// part copies out what is behind a UID.
+func (s *Store) part(acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int, summarized bool) (messages, summaries []entry, err error) {
+	limit = min(limit, maxList)
+	take := func(to *[]entry) func(k, v []byte) error {
+		return func(k, v []byte) error {
+			if len(*to) >= limit {
+				return errStop
+			}
+			*to = append(*to, cloneEntry(k, v))
+			return nil
+		}
+	}
+	err = s.view(func(tx *txn) error {
+		messages, summaries = nil, nil
+		m, err := s.mailboxByID(tx, acct, mbox)
+		if err != nil || after == 1<<32-1 {
+			return err
+		}
+		from := uidKey(after + 1)
+		err = m.b.sub(bMessages).ForEachFrom(from, take(&messages))
+		if err == nil && summarized {
+			err = m.b.sub(bSummaries).ForEachFrom(from, take(&summaries))
+		}
+		return err
+	})
+	return messages, summaries, err
+}
+
 // makeSummary reads the message: nil if its bytes are damaged or gone.
 func (s *Store) makeSummary(ctx context.Context, acct domicile.AccountID, r messageRecord) (*message.Summary, error) {
 	if err := ctx.Err(); err != nil {
@@ -93,7 +109,7 @@ func (s *Store) makeSummary(ctx context.Context, acct domicile.AccountID, r mess
 	}
 	s.parsing.Lock() // one large message in memory at a time
 	defer s.parsing.Unlock()
-	raw, err := s.readBody(ctx, acct, r.ID)
+	raw, err := s.readBody(ctx, acct, r.ID, nil)
 	if err != nil {
 		if domicile.KindOf(err) == domicile.Unavailable {
 			return nil, err
@@ -104,11 +120,14 @@ func (s *Store) makeSummary(ctx context.Context, acct domicile.AccountID, r mess
 	return message.Parse(raw).Summarize(), nil
 }
 
-func (s *Store) readBody(ctx context.Context, acct domicile.AccountID, id domicile.MessageID) ([]byte, error) {
+// readBody reads a body into buf, or into more room if that is not enough.
+func (s *Store) readBody(ctx context.Context, acct domicile.AccountID, id domicile.MessageID, buf []byte) ([]byte, error) {
 	r, err := s.Body(ctx, acct, id)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	return io.ReadAll(r)
+	w := bytes.NewBuffer(buf[:0])
+	_, err = w.ReadFrom(r)
+	return w.Bytes(), err
 }

@@ -2,6 +2,7 @@ package search
 
 import (
 	"encoding/binary"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -25,6 +26,7 @@ type writer struct {
 	count  int    // of chunks in it
 
 	words   []byte // a newline, and each word with one behind it
+	packed  []byte // these words
 	first   []byte // of these words
 	lists   []byte
 	inLists int    // lists in lists
@@ -32,8 +34,13 @@ type writer struct {
 	nHanded int
 }
 
+// packer packs the words of all writers: one takes a megabyte to make.
+var packer = sync.OnceValues(func() (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(wordsTarget), zstd.WithLowerEncoderMem(true))
+})
+
 func newWriter(emit func(section []byte) error) (*writer, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(wordsTarget), zstd.WithLowerEncoderMem(true))
+	enc, err := packer()
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +112,8 @@ func (w *writer) endChunk() error {
 	if err := w.endLists(); err != nil {
 		return err
 	}
-	if err := w.emit(w.zstd.EncodeAll(w.words, nil)); err != nil {
+	w.packed = w.zstd.EncodeAll(w.words, w.packed[:0])
+	if err := w.emit(w.packed); err != nil {
 		return err
 	}
 	w.chunks = binary.AppendUvarint(w.chunks, uint64(len(w.first)))

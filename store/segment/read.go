@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"domicile"
@@ -12,7 +13,10 @@ import (
 
 // Read returns a payload. It does not check it: what is sealed checks itself, and Scan checks all. domicile.NotExist if the file was
 // removed.
-func (l *Log) Read(p Place) ([]byte, error) {
+func (l *Log) Read(p Place) ([]byte, error) { return l.ReadInto(p, nil) }
+
+// ReadInto is Read into a buffer, if that has room.
+func (l *Log) ReadInto(p Place, buf []byte) ([]byte, error) {
 	if p.Length > MaxPayload {
 		return nil, domicile.E("read segment", domicile.Invalid, "a place that cannot be")
 	}
@@ -21,7 +25,7 @@ func (l *Log) Read(p Place) ([]byte, error) {
 		return nil, err
 	}
 	defer l.files.release(f)
-	b := make([]byte, p.Length)
+	b := slices.Grow(buf[:0], int(p.Length))[:p.Length]
 	if _, err := f.ReadAt(b, int64(p.Offset)); err != nil {
 		return nil, fmt.Errorf("read segment: %w", err)
 	}

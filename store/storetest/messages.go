@@ -237,6 +237,65 @@ func moveMessages(r *Rig) {
 	r.same("all or none", len(r.List(ann, "INBOX")), 1)
 }
 
+// Many bodies come as each would alone: small and large ones, one that is not there, one that is expunged meanwhile, and as many as the caller wants.
+func manyBodies(r *Rig) {
+	ann := r.Person("ann")
+	var ids []domicile.MessageID
+	bodies := map[domicile.MessageID]string{}
+	for i := range 100 {
+		size := 100 + i
+		if i%20 == 7 {
+			size = 300 << 10
+		}
+		body := noise(size)[i:]
+		m := r.MustDeliver(ann, "INBOX", body)
+		ids, bodies[m.ID] = append(ids, m.ID), body
+	}
+	ids = slices.Insert(ids, 50, "m-none", ids[7], ids[7])
+	read := func(most int) (n int) {
+		for got, err := range r.Bodies(ctx, ann, ids) {
+			id := ids[n]
+			if want, ok := bodies[id]; !ok {
+				r.is(domicile.NotExist, err)
+			} else {
+				r.no(err)
+				b, err := io.ReadAll(got)
+				r.no(err)
+				r.same("body", string(b) == want, true)
+			}
+			if n++; n == most {
+				break
+			}
+		}
+		return n
+	}
+	for _, most := range []int{1, 40, 51, len(ids)} {
+		r.same("as many as are wanted", read(most), most)
+	}
+	for range r.Bodies(ctx, ann, nil) {
+		r.T.Fatal("there is none")
+	}
+	for _, err := range r.Bodies(ctx, "bob", ids[:3]) {
+		r.is(domicile.NotExist, err)
+	}
+	_, _, err := r.StoreFlags(ctx, "", ann, r.Box(ann, "INBOX").ID, []store.UID{100}, store.FlagsAdd, []string{store.Deleted}, 0)
+	r.no(err)
+	n := 0
+	for got, err := range r.Bodies(ctx, ann, ids) {
+		if n++; n == 1 {
+			_, err := r.Expunge(ctx, "", ann, r.Box(ann, "INBOX").ID, nil)
+			r.no(err)
+		}
+		if err != nil {
+			r.is(domicile.NotExist, err)
+			continue
+		}
+		_, err := io.Copy(io.Discard, got)
+		r.no(err)
+	}
+	r.same("all were answered", n, len(ids))
+}
+
 func expunge(r *Rig) {
 	ann := r.Person("ann")
 	for range 3 {

@@ -298,6 +298,12 @@ func moveFrozen(r *Rig) {
 		"messages":  func() error { _, err := r.Messages(ctx, id, inbox); return err },
 		"since":     func() error { _, err := r.Since(ctx, id, inbox, 0); return err },
 		"body":      func() error { _, err := r.Body(ctx, id, list[0].ID); return err },
+		"bodies": func() error {
+			for _, err := range r.Bodies(ctx, id, []domicile.MessageID{list[0].ID}) {
+				return err
+			}
+			return nil
+		},
 		"flags": func() error {
 			_, _, err := r.StoreFlags(ctx, "", id, inbox, []store.UID{1}, store.FlagsAdd, []string{"\\Seen"}, 0)
 			return err

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"io"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -216,6 +217,16 @@ func (p *plain) Body(_ context.Context, id domicile.AccountID, msg domicile.Mess
 		return nil, cmp.Or(still, plainError(domicile.NotExist, "no such message"))
 	}
 	return io.NopCloser(bytes.NewReader(body)), err
+}
+
+func (p *plain) Bodies(ctx context.Context, id domicile.AccountID, ids []domicile.MessageID) iter.Seq2[io.Reader, error] {
+	return func(yield func(io.Reader, error) bool) {
+		for _, msg := range ids {
+			if r, err := p.Body(ctx, id, msg); !yield(r, err) {
+				return
+			}
+		}
+	}
 }
 
 func (p *plain) StoreFlags(ctx context.Context, tok store.Token, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {

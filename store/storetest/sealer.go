@@ -23,15 +23,16 @@ import (
 type Sealer struct {
 	seed [32]byte
 
-	mu   sync.Mutex
-	keys map[domicile.AccountID]bool // guarded by mu; false = destroyed
+	mu    sync.Mutex
+	keys  map[domicile.AccountID]bool        // guarded by mu; false = destroyed
+	aeads map[domicile.AccountID]cipher.AEAD // guarded by mu; those for records that were made so far
 }
 
 var _ store.Sealer = (*Sealer)(nil)
 
 // NewSealer makes a sealer without account keys.
 func NewSealer(seed string) *Sealer {
-	return &Sealer{seed: sha256.Sum256([]byte(seed)), keys: map[domicile.AccountID]bool{}}
+	return &Sealer{seed: sha256.Sum256([]byte(seed)), keys: map[domicile.AccountID]bool{}, aeads: map[domicile.AccountID]cipher.AEAD{}}
 }
 
 // CreateAccountKey keeps a key that is there.
@@ -82,9 +83,26 @@ func (s *Sealer) aead(id domicile.AccountID, use string) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
+// record gives the cipher of an account's records, made once.
+func (s *Sealer) record(id domicile.AccountID) (cipher.AEAD, error) {
+	s.mu.Lock()
+	a, alive := s.aeads[id], id == "" || s.keys[id]
+	s.mu.Unlock()
+	if alive && a != nil {
+		return a, nil
+	}
+	a, err := s.aead(id, "record")
+	if err == nil {
+		s.mu.Lock()
+		s.aeads[id] = a
+		s.mu.Unlock()
+	}
+	return a, err
+}
+
 // SealRecord gives nonce and ciphertext.
 func (s *Sealer) SealRecord(id domicile.AccountID, plaintext, associated []byte) ([]byte, error) {
-	a, err := s.aead(id, "record")
+	a, err := s.record(id)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +113,7 @@ func (s *Sealer) SealRecord(id domicile.AccountID, plaintext, associated []byte)
 
 // OpenRecord is the inverse of SealRecord.
 func (s *Sealer) OpenRecord(id domicile.AccountID, sealed, associated []byte) ([]byte, error) {
-	a, err := s.aead(id, "record")
+	a, err := s.record(id)
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,7 @@ var suite = []struct {
 	{"Unless", unless, true},
 	{"Copy", copyMessages, true},
 	{"MoveMessages", moveMessages, true},
+	{"ManyBodies", manyBodies, true},
 	{"Expunge", expunge, true},
 	{"List", list, false},
 	{"Find", find, false},
