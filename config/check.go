@@ -34,6 +34,7 @@ const (
 	defaultConnections  = 4096
 	defaultPerNetwork   = 256
 	defaultNewPerMinute = 600
+	defaultPerAccount   = 100
 	mostLimit           = 1 << 20
 	defaultLevel        = "info"
 )
@@ -127,6 +128,7 @@ func (n *Node) limits() map[string]limit {
 		"limits.connections":    {&n.Limits.Connections, defaultConnections},
 		"limits.per_network":    {&n.Limits.PerNetwork, defaultPerNetwork},
 		"limits.new_per_minute": {&n.Limits.NewPerMinute, defaultNewPerMinute},
+		"limits.per_account":    {&n.Limits.PerAccount, defaultPerAccount},
 	}
 }
 

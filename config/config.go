@@ -135,6 +135,9 @@ type Limits struct {
 	// NewPerMinute is how many connections a minute one network may open on average, 1 to 1048576; as many may come at once
 	// after a rest. Default 600.
 	NewPerMinute int64 `toml:"new_per_minute,omitempty"`
+	// PerAccount is how many IMAP sessions one account may have at its home, whichever networks they come from, 1 to 1048576; a
+	// further login is refused. Default 100.
+	PerAccount int64 `toml:"per_account,omitempty"`
 }
 
 // Log is what the node writes to its standard error: a JSON object a line. At no level does it hold mail, a password or the

@@ -103,7 +103,7 @@ func TestLoadFillsDefaultsAndResolvesPaths(t *testing.T) {
 			t.Errorf("%s = %q, want %q", c.what, c.got, c.want)
 		}
 	}
-	if (n.Limits != Limits{4096, 256, 600}) || n.Log.Level != "info" {
+	if (n.Limits != Limits{4096, 256, 600, 100}) || n.Log.Level != "info" {
 		t.Errorf("limits %+v, level %q", n.Limits, n.Log.Level)
 	}
 	if n.SMTP.MaxSize != 64<<20 {

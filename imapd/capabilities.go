@@ -1,7 +1,6 @@
 package imapd
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,14 +18,23 @@ var offered = []string{
 	"ESEARCH", "SEARCHRES", "WITHIN", "SORT", "SORT=DISPLAY", "ESORT", "THREAD=REFERENCES", "THREAD=ORDEREDSUBJECT",
 }
 
-// offers reports whether a capability is offered, whatever case it is written in.
-func offers(name string) bool {
-	return slices.ContainsFunc(offered, func(c string) bool { return strings.EqualFold(c, name) })
+// offer returns a capability as it is offered, whatever case it is asked for in; "" if it is not.
+func offer(name string) string {
+	for _, c := range offered {
+		if strings.EqualFold(c, name) {
+			return c
+		}
+	}
+	return ""
 }
 
 // capabilities are those of a session, as CAPABILITY and the answer to the login tell them.
 func (s *session) capabilities() string {
-	return strings.Join(offered, " ") + " APPENDLIMIT=" + strconv.FormatInt(s.maxSize, 10)
+	caps := strings.Join(offered, " ") + " APPENDLIMIT=" + strconv.FormatInt(s.maxSize, 10)
+	if s.mayCompress() {
+		caps += " COMPRESS=DEFLATE"
+	}
+	return caps
 }
 
 // shown is what a client learns before its login, for what the front serves itself, and for what most programs look for and

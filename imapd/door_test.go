@@ -185,6 +185,7 @@ func TestAnswersOfHomes(t *testing.T) {
 		{domicile.E("login", domicile.NotExist, ""), "NO [AUTHENTICATIONFAILED] No such account here, or the wrong password"},
 		{domicile.E("login", domicile.Unavailable, ""), "NO [UNAVAILABLE] Not now; try again later"},
 		{domicile.E("login", domicile.Invalid, "no such method"), "NO [UNAVAILABLE] Not now; try again later"},
+		{domicile.E("login", domicile.TooLarge, ""), "NO [LIMIT] The account has too many sessions; end one first"},
 		{errors.New("anything"), "NO [UNAVAILABLE] Not now; try again later"},
 		{domicile.Refuse("login", domicile.AccountSuspended, "", ""), "NO [AUTHORIZATIONFAILED] The account is suspended"},
 		{domicile.Refuse("login", domicile.AbroadRefused, "", ""), "NO [AUTHORIZATIONFAILED] Refused (abroad_refused)"},

@@ -104,6 +104,7 @@ func TestFetchSyntax(t *testing.T) {
 		if got := c.do("c FETCH"+bad, "c BAD"); got != "" {
 			t.Errorf("%q: %q", bad, got)
 		}
+		c.do("n NOOP", "n OK") // many in a row would end the connection
 	}
 	if got := c.do("d FETCH 1 FLAGS", "d OK"); strings.Contains(got, "Seen") {
 		t.Errorf("what was refused marked a message: %q", got)

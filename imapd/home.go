@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -20,6 +21,10 @@ import (
 
 // DefaultMaxSize is the limit of APPEND where none is given.
 const DefaultMaxSize = 64 << 20
+
+// DefaultPerAccount is the limit of an account's sessions where none is given. A program that shows mail opens one for each mailbox that
+// it watches, and people have several devices.
+const DefaultPerAccount = 100
 
 // readMemory bounds what all sessions together hold of messages they cut pieces from.
 const readMemory = 512 << 20
@@ -35,6 +40,9 @@ type HomeConfig struct {
 	Check    *login.Checker // of names and passwords, against Store
 	Log      *slog.Logger
 
+	// PerAccount is how many sessions one account may have at once; 0 = DefaultPerAccount.
+	PerAccount int
+
 	// Count, if not nil, is told how each login on a connection passed through unread ended, as Config.Count is.
 	Count func(result string)
 }
@@ -46,8 +54,10 @@ type Home struct {
 	check   *login.Checker
 	guesses *login.Handed // wrong logins that other nodes hand over
 	memory  *semaphore.Weighted
+	deflate atomic.Int64 // connections that compress
 	hubs    hubs
 	recents recents
+	flags   flagIndexes
 	permit  func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
 	refuse  func(ctx context.Context, r region.Request, reason domicile.Reason, rule, detail string) error // Guard.Refuse
 	attach  func(net.Conn, domicile.AccountID) error                                                       // underPermit
@@ -57,9 +67,10 @@ type Home struct {
 	cancel context.CancelFunc
 
 	mu       sync.Mutex
-	sessions map[*session]struct{} // guarded by mu
-	draining bool                  // guarded by mu
-	left     *sync.Cond            // a session left sessions
+	sessions map[*session]struct{}      // guarded by mu
+	places   map[domicile.AccountID]int // guarded by mu: sessions of an account, those that begin included
+	draining bool                       // guarded by mu
+	left     *sync.Cond                 // a session left sessions
 }
 
 // NewHome checks cfg. Shutdown ends what it starts.
@@ -70,8 +81,11 @@ func NewHome(cfg HomeConfig) (*Home, error) {
 	if cfg.Hostname == "" {
 		cfg.Hostname = string(cfg.Region)
 	}
-	if cfg.Region == "" || cfg.Store == nil || cfg.Guard == nil || cfg.Check == nil || cfg.Log == nil || !sizeFits(cfg.MaxSize) {
-		return nil, domicile.E("imap home", domicile.Invalid, "needs a region, store, guard, a check of logins, a log, and a size below 4 GiB")
+	if cfg.PerAccount == 0 {
+		cfg.PerAccount = DefaultPerAccount
+	}
+	if cfg.Region == "" || cfg.Store == nil || cfg.Guard == nil || cfg.Check == nil || cfg.Log == nil || !sizeFits(cfg.MaxSize) || cfg.PerAccount < 0 {
+		return nil, domicile.E("imap home", domicile.Invalid, "needs a region, store, guard, a check of logins, a log, a size below 4 GiB, and sessions for each account")
 	}
 	if r := cfg.Store.Region(); r != cfg.Region {
 		return nil, domicile.Refuse("imap home", domicile.WrongRegion, "house/own-store", "the store belongs to "+string(r))
@@ -83,7 +97,8 @@ func sizeFits(n int64) bool { return n > 0 && n <= math.MaxUint32 }
 
 func newHome(cfg HomeConfig) *Home {
 	h := &Home{cfg: cfg, check: cfg.Check,
-		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), sessions: map[*session]struct{}{}}
+		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), sessions: map[*session]struct{}{},
+		places: map[domicile.AccountID]int{}}
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.attach, h.permit, h.refuse = h.underPermit, cfg.Guard.Permit, cfg.Guard.Refuse
@@ -93,9 +108,29 @@ func newHome(cfg HomeConfig) *Home {
 	return h
 }
 
-// serve runs the session of an account that has logged in on c, and answers the login with tag. It returns, with the
+// enter takes a place for a session of an account: TooLarge if it has too many. exit gives the place back.
+func (h *Home) enter(id domicile.AccountID) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.places[id] >= h.cfg.PerAccount {
+		return domicile.E("login", domicile.TooLarge, "the account has too many sessions")
+	}
+	h.places[id]++
+	return nil
+}
+
+func (h *Home) exit(id domicile.AccountID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.places[id]--; h.places[id] == 0 {
+		delete(h.places, id)
+	}
+}
+
+// serve runs the session of an account that has logged in on c and entered, and answers the login with tag. It returns, with the
 // connection closed, when the session has ended.
 func (h *Home) serve(c *wire.Conn, id domicile.AccountID, tag string, maxSize int64) {
+	defer h.exit(id)
 	s := h.take(c, id, maxSize)
 	defer h.leave(s)
 	s.greet(tag)
@@ -104,7 +139,7 @@ func (h *Home) serve(c *wire.Conn, id domicile.AccountID, tag string, maxSize in
 
 // take begins a session.
 func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session {
-	s := &session{home: h, acct: id, conn: c, maxSize: maxSize, done: make(chan struct{})}
+	s := &session{home: h, acct: id, conn: c, maxSize: maxSize}
 	c.Limit(wire.After, time.Time{})
 	h.mu.Lock()
 	h.sessions[s] = struct{}{}
@@ -121,11 +156,13 @@ func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session
 
 func (h *Home) leave(s *session) {
 	s.conn.Close()
+	if s.deflate {
+		h.deflate.Add(-1)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.sessions, s)
 	h.left.Broadcast()
-	close(s.done)
 }
 
 // End ends the sessions of an account: BYE between their commands, and after endTime without. Unavailable as long as one is
@@ -142,7 +179,7 @@ func (h *Home) End(id domicile.AccountID) error {
 			s.ending = time.Now()
 			s.conn.Drain()
 		case time.Since(s.ending) > endTime:
-			s.conn.Close()
+			go s.conn.Close() // it may wait for the client
 		}
 		left = true
 	}
@@ -169,7 +206,7 @@ func (h *Home) Shutdown(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		h.mu.Lock()
 		for s := range h.sessions {
-			s.conn.Close()
+			go s.conn.Close()
 		}
 		h.left.Broadcast()
 		h.mu.Unlock()

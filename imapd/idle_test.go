@@ -66,7 +66,7 @@ func TestIdleStalled(t *testing.T) {
 	w, c := filled(t, 1)
 	near, far := net.Pipe() // it holds nothing: who writes waits for a reader
 	defer far.Close()
-	stalled := &session{home: w.home, acct: ann, conn: wire.NewConn(near, wire.After), done: make(chan struct{})}
+	stalled := &session{home: w.home, acct: ann, conn: wire.NewConn(near, wire.After)}
 	all, err := w.store.MailboxByName(t.Context(), ann, "INBOX")
 	if err != nil {
 		t.Fatal(err)

@@ -97,7 +97,7 @@ func newWorldIn(t testing.TB, lab bool) *world {
 	w := &world{t: t, store: st}
 	log := slog.New(faultCounter{slog.DiscardHandler, &w.faults})
 	check := &login.Checker{Accounts: st, Address: placement.ParseAddress, Password: plainPassword}
-	w.home = newHome(HomeConfig{Region: "eu-ireland", Store: st, MaxSize: 1 << 20, Check: check, Log: log})
+	w.home = newHome(HomeConfig{Region: "eu-ireland", Store: st, MaxSize: 1 << 20, PerAccount: DefaultPerAccount, Check: check, Log: log})
 	w.home.attach = func(_ net.Conn, id domicile.AccountID) error {
 		if id == "a-us" {
 			return domicile.Refuse("permit", domicile.EgressNotAllowed, "", "")
@@ -178,7 +178,7 @@ func (w *world) dial() *client {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(2 * time.Minute))
+	c.SetDeadline(time.Now().Add(3 * time.Minute)) // on a busy machine
 	k := &client{w.t, c, bufio.NewReader(c)}
 	k.want("* OK ")
 	return k
@@ -250,4 +250,14 @@ func corpus(t testing.TB) map[string][]byte {
 		out[filepath.Base(n)] = b
 	}
 	return out
+}
+
+// waitFor waits until something holds.
+func waitFor(t testing.TB, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not come to hold")
+		}
+	}
 }

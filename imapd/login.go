@@ -78,7 +78,11 @@ func (s *Server) here(d *door, tag, name, password string) (func(), error) {
 	if err := login.MayServe(a); err != nil {
 		return nil, err
 	}
+	if err := h.enter(a.ID); err != nil {
+		return nil, err
+	}
 	if err := h.attach(d.net, a.ID); err != nil {
+		h.exit(a.ID)
 		s.cfg.Log.Warn("a session was refused", "account", string(a.ID), "reason", string(domicile.ReasonOf(err)))
 		return nil, err
 	}
@@ -109,6 +113,8 @@ func (s *Server) fromHome(err error, name string, home domicile.Region) error {
 	switch domicile.KindOf(err) {
 	case domicile.NotExist:
 		return login.Wrong()
+	case domicile.TooLarge:
+		return err
 	case domicile.Refused:
 		if host := s.hostOf(home); domicile.ReasonOf(err) == domicile.ReadAtHome && host != "" {
 			return &referral{err, "imap://" + urlUser(name) + ";AUTH=*@" + host + "/"}
@@ -159,6 +165,8 @@ func loginAnswer(err error) string {
 		return "[REFERRAL " + r.url + "] The mail is read at its home"
 	case domicile.KindOf(err) == domicile.NotExist:
 		return "[AUTHENTICATIONFAILED] No such account here, or the wrong password"
+	case domicile.KindOf(err) == domicile.TooLarge:
+		return "[LIMIT] The account has too many sessions; end one first"
 	case reason == domicile.AccountSuspended:
 		return "[AUTHORIZATIONFAILED] The account is suspended"
 	case domicile.KindOf(err) == domicile.Refused:

@@ -13,6 +13,7 @@ var plainVerbs = map[string]verb{
 	"ID":           {run: (*session).id},
 	"ENABLE":       {run: (*session).enable},
 	"NAMESPACE":    {run: (*session).namespace},
+	"COMPRESS":     {run: (*session).compress, tells: noUpdates},
 	"GETQUOTA":     {run: (*session).getQuota},
 	"GETQUOTAROOT": {run: (*session).getQuotaRoot},
 	"SETQUOTA":     {run: (*session).setQuota},
@@ -70,7 +71,7 @@ func readID(cmd *wire.Command) error {
 
 // enablers are the capabilities that change what the server sends, and what enabling each does.
 var enablers = map[string]func(*session){
-	"IMAP4REV2":   func(s *session) { s.enabled.rev2, s.conn.UTF8 = true, true },
+	"IMAP4rev2":   func(s *session) { s.enabled.rev2, s.conn.UTF8 = true, true },
 	"CONDSTORE":   func(s *session) { s.enabled.condstore = true },
 	"QRESYNC":     func(s *session) { s.enabled.condstore, s.enabled.qresync = true, true },
 	"UTF8=ACCEPT": func(s *session) { s.conn.UTF8 = true },
@@ -91,9 +92,10 @@ func (s *session) enable(cmd *wire.Command) (string, error) {
 	}
 	s.conn.Raw("* ENABLED")
 	for _, name := range names {
-		if enable := enablers[name]; enable != nil && offers(name) {
+		name = offer(name)
+		if enable := enablers[name]; enable != nil {
 			enable(s)
-			s.conn.Raw(" " + name)
+			s.conn.Raw(" ").Raw(name)
 		}
 	}
 	s.conn.Line()

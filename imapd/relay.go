@@ -44,13 +44,12 @@ func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 	if err != nil {
 		return err
 	}
-	p, err := h.permit(ctx, region.Request{Crossing: s.Crossing(a.ID, h.cfg.Region)})
-	if err != nil {
+	if err := h.enter(a.ID); err != nil {
 		return err
 	}
-	c, err := s.Accept(p)
+	c, err := h.accept(ctx, s, a)
 	if err != nil {
-		p.Close()
+		h.exit(a.ID)
 		return err
 	}
 	conn := wire.NewConn(c, wire.After)
@@ -59,6 +58,20 @@ func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 	go drainWith(conn, s, ended)
 	h.serve(conn, a.ID, s.Tag, h.cfg.MaxSize)
 	return nil
+}
+
+// accept takes the connection of a login that was verified, under a permit.
+func (h *Home) accept(ctx context.Context, s *region.Session, a store.Account) (net.Conn, error) {
+	p, err := h.permit(ctx, region.Request{Crossing: s.Crossing(a.ID, h.cfg.Region)})
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.Accept(p)
+	if err != nil {
+		p.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // slow delays a wrong login on a connection passed through as those of its region are, beside the delay of its network.

@@ -17,6 +17,7 @@ import (
 func (w *world) searched() func(program string) string {
 	w.t.Helper()
 	c := w.login()
+	c.SetDeadline(time.Now().Add(5 * time.Minute))
 	c.do("b SELECT INBOX (CONDSTORE)", "b OK")
 	return func(program string) string {
 		w.t.Helper()
@@ -121,6 +122,7 @@ func TestSearchRefusals(t *testing.T) {
 		{texts(maxTextKeys), "c OK"}, {texts(maxTextKeys + 1), "c NO [LIMIT]"}, {strings.Repeat("SUBJECT x ", 300) + "ALL", "c OK"},
 	} {
 		c.do("c SEARCH "+x.program, x.want)
+		c.do("n NOOP", "n OK") // many in a row would end the connection
 	}
 	if n := w.faults.Load(); n > 0 {
 		t.Errorf("%d faults", n)

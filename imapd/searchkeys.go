@@ -34,8 +34,9 @@ type test func(c *candidate) bool
 type need uint8
 
 const (
-	records   need = 1 << iota // flags, dates, size
-	summaries                  // what its bytes say too
+	flagsAlone need = 1 << iota // system flags
+	records                     // all flags, dates, size
+	summaries                   // what its bytes say too
 )
 
 // textKey is a key that looks into messages: which of them hold a text, the store knows for the mailbox as a whole.
@@ -159,10 +160,10 @@ func (r *keyReader) or(depth int) test {
 // named reads the arguments of a key that is a word.
 func (r *keyReader) named(name string) test {
 	if flag, ok := flagKeys[name]; ok {
-		return r.flag(flag, true)
+		return r.system(flag, true)
 	}
 	if flag, ok := flagKeys[strings.TrimPrefix(name, "UN")]; ok {
-		return r.flag(flag, false)
+		return r.system(flag, false)
 	}
 	if at, ok := dateKeys[name]; ok {
 		r.q.needs |= at.needs
@@ -174,8 +175,8 @@ func (r *keyReader) named(name string) test {
 	case "ALL", "SAVEDATESUPPORTED": // RFC 8514 4.2: of every message it is known when it was saved
 		return func(*candidate) bool { return true }
 	case "NEW":
-		r.q.needs |= records
-		return func(c *candidate) bool { return c.recent() && !store.HasFlag(c.m.Flags, store.Seen) }
+		unseen := r.system(store.Seen, false)
+		return func(c *candidate) bool { return c.recent() && unseen(c) }
 	case "OLD":
 		return func(c *candidate) bool { return !c.recent() }
 	case "RECENT":
@@ -187,9 +188,9 @@ func (r *keyReader) named(name string) test {
 	r.cmd.SP()
 	switch name {
 	case "KEYWORD":
-		return r.flag(r.cmd.Atom(), true)
+		return r.keyword(r.cmd.Atom(), true)
 	case "UNKEYWORD":
-		return r.flag(r.cmd.Atom(), false)
+		return r.keyword(r.cmd.Atom(), false)
 	case "SUBJECT", "FROM", "TO", "CC", "BCC":
 		return r.text(store.InHeader, name, r.string())
 	case "HEADER":
@@ -253,9 +254,15 @@ func (r *keyReader) modseq() test {
 
 var flagKeys = map[string]string{"SEEN": store.Seen, "ANSWERED": store.Answered, "FLAGGED": store.Flagged, "DELETED": store.Deleted, "DRAFT": store.Draft}
 
-func (r *keyReader) flag(flag string, has bool) test {
+func (r *keyReader) system(flag string, has bool) test {
+	r.q.needs |= flagsAlone
+	bit := bitsOf([]string{flag})
+	return func(c *candidate) bool { return c.flags&bit != 0 == has }
+}
+
+func (r *keyReader) keyword(word string, has bool) test {
 	r.q.needs |= records
-	return func(c *candidate) bool { return store.HasFlag(c.m.Flags, flag) == has }
+	return func(c *candidate) bool { return store.HasFlag(c.m.Flags, word) == has }
 }
 
 // dateKey compares days, without regard to time and zone (RFC 9051 6.4.4).

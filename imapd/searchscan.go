@@ -11,6 +11,7 @@ type candidate struct {
 	view    *view
 	index   int
 	uid     store.UID
+	flags   uint8            // the system flags, as bitsOf has them, if they were needed
 	m       *store.Message   // if records were needed
 	summary *message.Summary // if summaries were; an empty one of a message that is damaged
 }
@@ -38,6 +39,9 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 		return take(c)
 	}
 	needs := q.needs | more
+	if needs == flagsAlone && len(v.uids) >= flagLeast {
+		return s.scanFlags(c, try)
+	}
 	if needs == 0 {
 		for c.index = range v.uids {
 			if err := try(); err != nil {
@@ -55,7 +59,7 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 			return false, nil
 		}
 		if v.uids[c.index] == m.UID {
-			c.m, c.summary = m, summary
+			c.m, c.summary, c.flags = m, summary, bitsOf(m.Flags)
 			err = try()
 		}
 		return err == nil, err
@@ -67,28 +71,39 @@ const readPage = 1000
 
 // read goes through the selected mailbox as the store has it, until fn wants no more.
 func (s *session) read(needs need, fn func(m *store.Message, summary *message.Summary) (again bool, err error)) error {
-	if needs&summaries == 0 {
-		all, err := s.store().Messages(s.ctx(), s.acct, s.view.mailbox.ID)
-		for i := range all {
-			if again, err := fn(&all[i], nil); !again {
-				return err
-			}
-		}
-		return err
+	page := s.readRecords
+	if needs&summaries != 0 {
+		page = s.readSummaries
 	}
 	for after := store.UID(0); ; {
-		list, err := s.store().Listing(s.ctx(), s.acct, s.view.mailbox.ID, after, readPage)
+		list, err := page(after)
 		if err != nil || len(list) == 0 {
 			return err
 		}
 		for i := range list {
-			if list[i].Summary == nil {
-				list[i].Summary = &message.Summary{}
-			}
 			if again, err := fn(&list[i].Message, list[i].Summary); !again {
 				return err
 			}
 		}
 		after = list[len(list)-1].UID
 	}
+}
+
+func (s *session) readRecords(after store.UID) ([]store.Listed, error) {
+	all, err := s.store().MessagesAfter(s.ctx(), s.acct, s.view.mailbox.ID, after, readPage)
+	list := make([]store.Listed, len(all))
+	for i, m := range all {
+		list[i].Message = m
+	}
+	return list, err
+}
+
+func (s *session) readSummaries(after store.UID) ([]store.Listed, error) {
+	list, err := s.store().Listing(s.ctx(), s.acct, s.view.mailbox.ID, after, readPage)
+	for i := range list {
+		if list[i].Summary == nil {
+			list[i].Summary = &message.Summary{}
+		}
+	}
+	return list, err
 }

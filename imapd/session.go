@@ -23,15 +23,16 @@ type session struct {
 	home    *Home
 	acct    domicile.AccountID
 	conn    *wire.Conn
-	maxSize int64     // bytes of an appended message
-	ending  time.Time // when Home.End was told first; guarded by Home.mu
-	done    chan struct{}
+	maxSize int64        // bytes of an appended message
+	ending  time.Time    // when Home.End was told first; guarded by Home.mu
+	stray   int          // commands in a row that were BAD
 	nudges  atomic.Int64 // to push what changed, that were not followed yet
 
 	mu      sync.Mutex // held while a command runs, and while something is pushed; guards what follows, and the conn's Writer
 	view    *view      // the selected mailbox, or nil
 	idling  bool       // between "+ idling" and DONE: updates may be pushed
 	enabled enabled
+	deflate bool        // COMPRESS is on
 	saved   imap.UIDSet // SEARCHRES (RFC 9051 6.4.4.1)
 }
 
@@ -45,6 +46,9 @@ type enabled struct {
 func (s *session) ctx() context.Context { return s.home.ctx }
 
 func (s *session) store() store.Store { return s.home.cfg.Store }
+
+// errAnswered says that a command has answered by itself.
+var errAnswered = errors.New("answered")
 
 // errOver ends a session that is over as the client wished: its last words were said.
 var errOver = errors.New("over")
@@ -92,7 +96,26 @@ func (s *session) answer(cmd *wire.Command) (err error) {
 			s.tellUpdates(v.tells == allUpdates)
 		}
 	}
-	return s.tagged(tag, cmd.Name, done, err)
+	if err := s.tagged(tag, cmd.Name, done, err); err != nil {
+		return err
+	}
+	return s.judge(err)
+}
+
+// maxBad is how many commands in a row may be none before the connection ends.
+const maxBad = 20
+
+// judge ends a session that does not speak IMAP, or not any more.
+func (s *session) judge(err error) error {
+	var syntax wire.SyntaxError
+	if !errors.As(err, &syntax) {
+		s.stray = 0
+		return nil
+	}
+	if s.stray++; s.stray == maxBad {
+		return wire.Bye("[CLIENTBUG] Too many commands that are none")
+	}
+	return nil
 }
 
 func (s *session) run(v verb, known bool, cmd *wire.Command) (done string, err error) {
@@ -142,6 +165,7 @@ func (s *session) tagged(tag, name, done string, err error) error {
 			s.conn.Raw("[" + string(refused.Code) + "] ")
 		}
 		s.conn.Raw(refused.Text).Line()
+	case errors.Is(err, errAnswered):
 	default:
 		return err
 	}

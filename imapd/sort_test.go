@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -81,6 +82,7 @@ func TestSortOfCorpus(t *testing.T) {
 		compare[name] = func(a, b *modelled) int { return cmp.Compare(strings.ToUpper(key(a)), strings.ToUpper(key(b))) }
 	}
 	c := w.login()
+	c.SetDeadline(time.Now().Add(5 * time.Minute))
 	c.do("b SELECT INBOX", "b OK")
 	for name, by := range compare {
 		for _, reverse := range []string{"", "REVERSE "} {

@@ -55,6 +55,7 @@ func (s *session) storeSet(cmd *wire.Command, uid bool) (string, error) {
 			if err := act(); err != nil {
 				return "", err
 			}
+			s.tellUpdates(false) // so that what is noted of the page need not be kept
 		}
 	}
 	if err := act(); err != nil {
@@ -125,13 +126,17 @@ func (s *session) storeSome(r storeRequest, uids []store.UID) (late []store.UID,
 			return s.present(uids)
 		}
 	}
+	var before map[store.UID]store.Message
+	if r.silent {
+		before = s.messagesNow(uids)
+	}
 	done, late, err := s.store().StoreFlags(s.ctx(), "", s.acct, v.mailbox.ID, uids, r.op, r.flags, unless)
 	if err != nil {
 		return nil, failure(err)
 	}
 	for _, m := range done {
-		if !r.silent || m.ModSeq <= v.seq+1 { // else others may have changed it before, which a silent answer does not tell
-			v.did(m.ModSeq)
+		if !r.silent || s.foresees(before[m.UID], r, m) {
+			v.know(m)
 		}
 		s.tellKeywords(m.Flags)
 		if !r.silent || s.enabled.condstore {
@@ -139,6 +144,37 @@ func (s *session) storeSome(r storeRequest, uids []store.UID) (late []store.UID,
 		}
 	}
 	return late, nil
+}
+
+// foresees: whether a client knows by itself what a silent STORE made of a message, as it knew the message before. What others did to it
+// meanwhile it does not foresee, and is told behind the answer (RFC 9051 6.4.6).
+func (s *session) foresees(before store.Message, r storeRequest, m store.Message) bool {
+	if before.UID == 0 || before.ModSeq > s.view.seq {
+		return false
+	}
+	flags, err := store.ApplyFlags(before.Flags, r.op, r.flags)
+	return err == nil && slices.Equal(flags, m.Flags)
+}
+
+// messagesNow reads those of some messages that are there. What cannot be read is left out.
+func (s *session) messagesNow(uids []store.UID) map[store.UID]store.Message {
+	v := s.view
+	now := make(map[store.UID]store.Message, len(uids))
+	var picked spans
+	for _, uid := range uids {
+		picked = picked.add(uint32(v.find(uid)))
+	}
+	p := &pager{v: v, left: picked, size: pageSize}
+	for from, to, ok := p.next(); ok; from, to, ok = p.next() {
+		listed, err := s.store().Listing(s.ctx(), s.acct, v.mailbox.ID, v.uids[from]-1, int(to-from)+1)
+		if err != nil {
+			return now
+		}
+		for _, m := range listed {
+			now[m.UID] = m.Message
+		}
+	}
+	return now
 }
 
 // present are those of some messages that are still there.

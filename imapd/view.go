@@ -14,13 +14,13 @@ import (
 type view struct {
 	mailbox  store.Mailbox
 	readOnly bool
-	uids     []store.UID    // ascending; those in gone too, until the client is told
-	gone     []store.UID    // ascending: expunged, and the client does not know
-	seq      store.ModSeq   // all changes up to here are in
-	told     []store.ModSeq // of own acts after seq: no two acts share one, so the client knows what has it
-	keywords []string       // those of the mailbox that the client was told of
-	recent   spans          // UIDs that have \Recent in this session
-	removed  bool           // the mailbox was deleted
+	uids     []store.UID                // ascending; those in gone too, until the client is told
+	gone     []store.UID                // ascending: expunged, and the client does not know
+	seq      store.ModSeq               // all changes up to here are in
+	told     map[store.UID]store.ModSeq // messages of which the client knows a change after seq already
+	keywords []string                   // those of the mailbox that the client was told of
+	recent   spans                      // UIDs that have \Recent in this session
+	removed  bool                       // the mailbox was deleted
 }
 
 // last is the greatest UID, 0 if there is none.
@@ -67,16 +67,15 @@ var systemFlags = []string{store.Answered, store.Flagged, store.Deleted, store.S
 // flags are those defined in the mailbox.
 func (v *view) flags() []string { return append(slices.Clone(systemFlags), v.keywords...) }
 
-// did notes an own act that the client is told of by its command: what was changed by it is not told again. The usual case is that
-// nobody else changed anything meanwhile.
-func (v *view) did(seq store.ModSeq) {
-	switch {
-	case seq <= v.seq:
-	case seq == v.seq+1:
-		v.seq = seq
-	default:
-		v.told = append(v.told, seq)
+// know notes that the client was told of a message as it is now, by the answer to its command: it is not told again.
+func (v *view) know(m store.Message) {
+	if m.ModSeq <= v.seq {
+		return
 	}
+	if v.told == nil {
+		v.told = map[store.UID]store.ModSeq{}
+	}
+	v.told[m.UID] = m.ModSeq
 }
 
 // lose notes that messages are gone. Those that the client never knew are passed over.
@@ -123,7 +122,7 @@ func (s *session) tellUpdates(gone bool) {
 // tellFlags tells of changed messages that the client knows.
 func (s *session) tellFlags(changed []store.Message) {
 	for _, m := range changed {
-		if i := s.view.find(m.UID); i >= 0 && !slices.Contains(s.view.told, m.ModSeq) {
+		if i := s.view.find(m.UID); i >= 0 && s.view.told[m.UID] != m.ModSeq {
 			s.tellKeywords(m.Flags)
 			s.conn.Raw("* ").Num(int64(i + 1)).Raw(" FETCH (UID ").Num(int64(m.UID)).Raw(" ")
 			s.flagsOf(m.UID, m.Flags)

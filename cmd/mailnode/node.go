@@ -258,7 +258,7 @@ func (n *node) buildStore() error {
 // buildReading makes what serves the sessions of this node's accounts, whichever front they come in by.
 func (n *node) buildReading() (err error) {
 	n.reading, err = imapd.NewHome(imapd.HomeConfig{Region: n.region(), Hostname: n.cfg.IMAPS.Hostname, Store: n.store, Guard: n.guard, TLS: n.frontTLS(), MaxSize: n.cfg.IMAP.MaxSize,
-		Check: n.check(), Log: n.log, Count: func(result string) { n.counts.login("imaps", result) }})
+		PerAccount: int(n.cfg.Limits.PerAccount), Check: n.check(), Log: n.log, Count: func(result string) { n.counts.login("imaps", result) }})
 	if err != nil {
 		return err
 	}

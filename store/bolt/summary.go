@@ -31,32 +31,13 @@ func (s *Store) openSummary(acct domicile.AccountID, id domicile.MessageID, seal
 	return message.ParseSummary(plain)
 }
 
-// maxList bounds what Listing copies out at once.
+// maxList bounds what Listing and MessagesAfter copy out at once.
 const maxList = 1000
 
 // Listing opens records and summaries outside of the snapshot. A summary that is not there, or does not open, is made anew from the message.
 func (s *Store) Listing(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) ([]store.Listed, error) {
 	const op = "list messages"
-	limit = min(limit, maxList)
-	var messages, summaries []entry
-	err := s.view(func(tx *txn) error {
-		messages, summaries = nil, nil
-		m, err := s.mailboxByID(tx, acct, mbox)
-		if err != nil || after == 1<<32-1 {
-			return err
-		}
-		take := func(to *[]entry) func(k, v []byte) error {
-			return func(k, v []byte) error {
-				if len(*to) >= limit {
-					return errStop
-				}
-				*to = append(*to, cloneEntry(k, v))
-				return nil
-			}
-		}
-		from := uidKey(after + 1)
-		return firstError(m.b.sub(bMessages).ForEachFrom(from, take(&messages)), m.b.sub(bSummaries).ForEachFrom(from, take(&summaries)))
-	})
+	messages, summaries, err := s.part(acct, mbox, after, limit, true)
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
@@ -80,6 +61,45 @@ func (s *Store) Listing(ctx context.Context, acct domicile.AccountID, mbox domic
 		}
 	}
 	return out, nil
+}
+
+// MessagesAfter opens records outside of the snapshot.
+func (s *Store) MessagesAfter(_ context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) ([]store.Message, error) {
+	const op = "list messages"
+	sealed, _, err := s.part(acct, mbox, after, limit, false)
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
+	all, err := s.openMessages(acct, mbox, sealed)
+	return all, domicile.W(op, err)
+}
+
+// part copies out what is behind a UID.
+func (s *Store) part(acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int, summarized bool) (messages, summaries []entry, err error) {
+	limit = min(limit, maxList)
+	take := func(to *[]entry) func(k, v []byte) error {
+		return func(k, v []byte) error {
+			if len(*to) >= limit {
+				return errStop
+			}
+			*to = append(*to, cloneEntry(k, v))
+			return nil
+		}
+	}
+	err = s.view(func(tx *txn) error {
+		messages, summaries = nil, nil
+		m, err := s.mailboxByID(tx, acct, mbox)
+		if err != nil || after == 1<<32-1 {
+			return err
+		}
+		from := uidKey(after + 1)
+		err = m.b.sub(bMessages).ForEachFrom(from, take(&messages))
+		if err == nil && summarized {
+			err = m.b.sub(bSummaries).ForEachFrom(from, take(&summaries))
+		}
+		return err
+	})
+	return messages, summaries, err
 }
 
 // makeSummary reads the message: nil if its bytes are damaged or gone.
