@@ -148,8 +148,8 @@ func (f *flagIndex) drop(gone []store.UID) {
 	f.uids, f.flags = f.uids[:n], f.flags[:n]
 }
 
-// scanFlags is scan where nothing but system flags is needed.
-func (s *session) scanFlags(c *candidate, try func() error) error {
+// scanFlags tries messages of which nothing but system flags is needed.
+func (s *session) scanFlags(q *query, c *candidate, try func() error) error {
 	v, indexes := s.view, &s.home.flags
 	f := indexes.get(v.mailbox.ID)
 	f.mu.Lock()
@@ -158,20 +158,18 @@ func (s *session) scanFlags(c *candidate, try func() error) error {
 		return err
 	}
 	indexes.keep(v.mailbox.ID, f, len(f.uids))
-	c.index = 0
-	for i, uid := range f.uids {
-		for c.index < len(v.uids) && v.uids[c.index] < uid {
+	i, _ := slices.BinarySearch(f.uids, v.uids[c.index])
+	for ; i < len(f.uids); i++ {
+		for c.index < q.to && v.uids[c.index] < f.uids[i] {
 			c.index++
 		}
-		if c.index == len(v.uids) {
+		if c.index == q.to {
 			return nil
 		}
-		if v.uids[c.index] != uid {
-			continue
-		}
-		c.flags = f.flags[i]
-		if err := try(); err != nil {
-			return err
+		if c.flags = f.flags[i]; v.uids[c.index] == f.uids[i] {
+			if err := try(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

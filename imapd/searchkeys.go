@@ -24,6 +24,8 @@ type query struct {
 	fits   test
 	texts  []*textKey // what the store is asked before
 	needs  need       // what fits looks at
+	from   int        // all that fits is among these indexes of the view,
+	to     int        // the last one not included
 	modseq bool       // MODSEQ stood in it: the answer tells the highest one (RFC 7162 3.1.5)
 }
 
@@ -58,7 +60,7 @@ type keyReader struct {
 }
 
 func (s *session) keyReader(cmd *wire.Command) *keyReader {
-	return &keyReader{s: s, cmd: cmd, now: time.Now(), decode: decodeUTF8, q: &query{}}
+	return &keyReader{s: s, cmd: cmd, now: time.Now(), decode: decodeUTF8, q: &query{to: len(s.view.uids)}}
 }
 
 // query reads keys to the end of the command.
@@ -116,7 +118,7 @@ func (r *keyReader) key(depth int) test {
 		}
 		return fits
 	case b == '*' || b == '$' || b >= '0' && b <= '9':
-		return r.set(r.cmd.Set(false))
+		return r.set(r.cmd.Set(false), depth)
 	}
 	switch name := r.cmd.Word(); name {
 	case "NOT":
@@ -127,7 +129,7 @@ func (r *keyReader) key(depth int) test {
 		return r.or(depth)
 	case "UID":
 		r.cmd.SP()
-		return r.set(r.cmd.UIDSet())
+		return r.set(r.cmd.UIDSet(), depth)
 	default:
 		return r.named(name)
 	}
@@ -288,14 +290,21 @@ var dateKeys = func() map[string]dateKey {
 
 func dayOf(t time.Time) int { y, m, d := t.Date(); return y*10000 + int(m)*100 + d }
 
-// set makes the test for a set of messages.
-func (r *keyReader) set(set imap.NumSet) test {
+// set makes the test for a set of messages. One that must fit, whatever else fits, bounds what is looked at.
+func (r *keyReader) set(set imap.NumSet, depth int) test {
 	if r.stopped() {
 		return nil
 	}
 	members, err := r.s.ranges(set)
 	if err != nil {
 		r.cmd.Fail("%s", err)
+	}
+	if depth == 0 {
+		from, to := 0, 0
+		if n := len(members); n > 0 {
+			from, to = int(members[0].from), int(members[n-1].to)+1
+		}
+		r.q.from, r.q.to = max(r.q.from, from), min(r.q.to, to)
 	}
 	return func(c *candidate) bool { return members.has(uint32(c.index)) }
 }

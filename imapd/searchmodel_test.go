@@ -154,10 +154,11 @@ func TestSearchOfCorpus(t *testing.T) {
 	search := w.searched()
 	some := 0
 	for range 300 {
-		p := randomProgram(r, len(all), 4)
+		p, q := randomProgram(r, len(all), 4), randomProgram(r, len(all), r.IntN(2))
+		p.text += " " + q.text
 		var want []string
 		for _, x := range all {
-			if p.fits(x) {
+			if p.fits(x) && q.fits(x) {
 				want = append(want, fmt.Sprint(x.n))
 			}
 		}

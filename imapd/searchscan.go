@@ -28,7 +28,7 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 		k.found = s.view.indexes(uids)
 	}
 	v := s.view
-	c := &candidate{view: v}
+	c := &candidate{view: v, index: q.from}
 	try := func() error {
 		if c.index%1024 == 0 && s.ctx().Err() != nil {
 			return domicile.E("search", domicile.Unavailable, "closing down")
@@ -38,72 +38,66 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 		}
 		return take(c)
 	}
-	needs := q.needs | more
-	if needs == flagsAlone && len(v.uids) >= flagLeast {
-		return s.scanFlags(c, try)
+	switch needs := q.needs | more; {
+	case needs == flagsAlone && q.to-q.from >= flagLeast:
+		return s.scanFlags(q, c, try)
+	case needs != 0:
+		return s.scanStore(q, needs, c, try)
 	}
-	if needs == 0 {
-		for c.index = range v.uids {
-			if err := try(); err != nil {
-				return err
-			}
+	for ; c.index < q.to; c.index++ {
+		if err := try(); err != nil {
+			return err
 		}
-		return nil
 	}
-	// The store may have messages that the view has not, and the other way round.
-	return s.read(needs, func(m *store.Message, summary *message.Summary) (again bool, err error) {
-		for c.index < len(v.uids) && v.uids[c.index] < m.UID {
-			c.index++
-		}
-		if c.index == len(v.uids) {
-			return false, nil
-		}
-		if v.uids[c.index] == m.UID {
-			c.m, c.summary, c.flags = m, summary, bitsOf(m.Flags)
-			err = try()
-		}
-		return err == nil, err
-	})
+	return nil
 }
 
 // readPage is how many messages are read at a time.
 const readPage = 1000
 
-// read goes through the selected mailbox as the store has it, until fn wants no more.
-func (s *session) read(needs need, fn func(m *store.Message, summary *message.Summary) (again bool, err error)) error {
-	page := s.readRecords
-	if needs&summaries != 0 {
-		page = s.readSummaries
-	}
-	for after := store.UID(0); ; {
-		list, err := page(after)
-		if err != nil || len(list) == 0 {
+// scanStore reads messages to try. The store may have some that the view has not, and the other way round.
+func (s *session) scanStore(q *query, needs need, c *candidate, try func() error) error {
+	uids := s.view.uids
+	for after := store.UID(0); c.index < q.to; {
+		after = max(after, uids[c.index]-1)
+		page, err := s.page(needs, after, min(readPage, q.to-c.index))
+		if err != nil || len(page) == 0 {
 			return err
 		}
-		for i := range list {
-			if again, err := fn(&list[i].Message, list[i].Summary); !again {
+		for i := range page {
+			m := &page[i]
+			for c.index < q.to && uids[c.index] < m.UID {
+				c.index++
+			}
+			if c.index == q.to || uids[c.index] != m.UID {
+				continue
+			}
+			c.m, c.summary, c.flags = &m.Message, m.Summary, bitsOf(m.Flags)
+			if err := try(); err != nil {
 				return err
 			}
+			c.index++
 		}
-		after = list[len(list)-1].UID
+		after = page[len(page)-1].UID
 	}
+	return nil
 }
 
-func (s *session) readRecords(after store.UID) ([]store.Listed, error) {
-	all, err := s.store().MessagesAfter(s.ctx(), s.acct, s.view.mailbox.ID, after, readPage)
-	list := make([]store.Listed, len(all))
-	for i, m := range all {
-		list[i].Message = m
+// page reads messages behind a UID, with summaries only if they are needed.
+func (s *session) page(needs need, after store.UID, n int) ([]store.Listed, error) {
+	if needs&summaries == 0 {
+		all, err := s.store().MessagesAfter(s.ctx(), s.acct, s.view.mailbox.ID, after, n)
+		page := make([]store.Listed, len(all))
+		for i, m := range all {
+			page[i].Message = m
+		}
+		return page, err
 	}
-	return list, err
-}
-
-func (s *session) readSummaries(after store.UID) ([]store.Listed, error) {
-	list, err := s.store().Listing(s.ctx(), s.acct, s.view.mailbox.ID, after, readPage)
-	for i := range list {
-		if list[i].Summary == nil {
-			list[i].Summary = &message.Summary{}
+	page, err := s.store().Listing(s.ctx(), s.acct, s.view.mailbox.ID, after, n)
+	for i := range page {
+		if page[i].Summary == nil {
+			page[i].Summary = &message.Summary{}
 		}
 	}
-	return list, err
+	return page, err
 }
