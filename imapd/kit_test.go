@@ -146,8 +146,13 @@ func (w *world) front(cfg Config) *Server {
 // put delivers a message to a mailbox of ann.
 func (w *world) put(mailbox, raw string, flags ...string) store.Message {
 	w.t.Helper()
+	return w.deliver(ann, mailbox, raw, flags...)
+}
+
+// deliver delivers a message to a mailbox of an account.
+func (w *world) deliver(acct domicile.AccountID, mailbox, raw string, flags ...string) store.Message {
 	ctx := context.Background()
-	in, err := w.store.Incoming(ctx, ann, int64(len(raw)))
+	in, err := w.store.Incoming(ctx, acct, int64(len(raw)))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -1,0 +1,178 @@
+package imapd
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"domicile"
+	"domicile/imapd/wire"
+	"domicile/store"
+)
+
+// FuzzSession runs whole sessions of commands, one a line, against a store, and follows the answers as a client would: each
+// command is answered once and in order, and whatever was said of the selected mailbox adds up. Lines may hold literals, in which
+// the tags of the lines they swallow are.
+func FuzzSession(f *testing.F) {
+	f.Add("SELECT INBOX\nFETCH 1:* (FLAGS UID ENVELOPE BODYSTRUCTURE BODY[])\nSTORE 1 +FLAGS (\\Deleted)\nEXPUNGE\nNOOP\nCLOSE", uint8(50))
+	f.Add("ENABLE QRESYNC\nSELECT INBOX (QRESYNC (1 1))\nUID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)\nUID EXPUNGE 1:2\nIDLE\nDONE\nUNSELECT", uint8(3))
+	f.Add("CREATE a/b (USE (\\Sent))\nRENAME a x\nLIST (SUBSCRIBED RECURSIVEMATCH) \"\" (% *) RETURN (STATUS (MESSAGES DELETED))\nLSUB \"\" %\nSUBSCRIBE x/b\nDELETE x\nSELECT x/b\nDELETE x/b\nNOOP", uint8(7))
+	f.Add("APPEND INBOX (\\Seen) {5+}\nhello {2+}\nhi\nSELECT INBOX\nMOVE 1:2 Trash\nCOPY * Archive\nSEARCH RETURN (SAVE) ALL\nFETCH $ UID\nAPPEND INBOX {3}\nabc", uint8(200))
+	f.Add("ENABLE IMAP4rev2 UTF8=ACCEPT\nEXAMINE INBOX\nSORT (ARRIVAL REVERSE SUBJECT) UTF-8 ALL\nTHREAD REFERENCES UTF-8 ALL\nUID SEARCH RETURN (COUNT PARTIAL 1:2) TEXT \"x\" UID 1:*\nSTORE 1 FLAGS ()", uint8(90))
+	f.Add("GETQUOTAROOT INBOX\nID NIL\nNAMESPACE\nSTATUS INBOX (UIDNEXT RECENT MAILBOXID)\nCAPABILITY\nXYZZY \"{3+}\nLOGOUT", uint8(20))
+	w := newWorld(f)
+	var made atomic.Int64
+	f.Fuzz(func(t *testing.T, text string, size uint8) {
+		lines := strings.SplitAfter(text, "\n")
+		if len(lines) > 60 || len(text) > 20_000 {
+			t.Skip()
+		}
+		acct := domicile.AccountID(fmt.Sprint("f-", made.Add(1)))
+		if err := w.store.CreateAccount(t.Context(), "", store.Account{ID: acct, Address: domicile.Address(acct) + "@example.com", Quota: 1 << 20}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			w.deliver(acct, "INBOX", fmt.Sprintf("Subject: %d\r\nMessage-ID: <%d@x>\r\n\r\nbody", i, i))
+		}
+		said := &script{}
+		names := map[string]string{}
+		for i, line := range lines {
+			tag := fmt.Sprint("t", i)
+			name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+			names[tag] = strings.ToUpper(name)
+			if names[tag] != "DONE" {
+				line = tag + " " + line
+			}
+			for line = strings.TrimSuffix(line, "\n") + "\r\n"; line != ""; line = line[min(len(line), int(size)+1):] {
+				said.pieces = append(said.pieces, line[:min(len(line), int(size)+1)])
+			}
+		}
+		if err := w.home.enter(acct); err != nil {
+			t.Fatal(err)
+		}
+		w.home.serve(wire.NewConn(said, wire.After), acct, "login", 1<<16)
+		if n := w.faults.Load(); n > 0 {
+			t.Fatalf("%d faults", n)
+		}
+		(&follower{t: t, names: names, last: -1}).follow(said.out.String())
+		if err := w.store.DeleteAccount(t.Context(), acct); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// follower is a client that believes what it is told.
+type follower struct {
+	t        *testing.T
+	names    map[string]string // of commands, by tag
+	last     int               // the number of the last one answered
+	messages int               // of the selected mailbox
+}
+
+func (f *follower) follow(out string) {
+	if strings.Contains(out, "DEFLATE active") {
+		return
+	}
+	var pending []string
+	for out != "" {
+		line := f.line(&out)
+		word, rest, _ := strings.Cut(line, " ")
+		switch {
+		case word == "*":
+			pending = append(pending, rest)
+		case word == "+", word == "login", word == "DONE": // behind no IDLE it is a tag
+		default:
+			if _, sent := f.names[word]; !sent {
+				f.t.Fatalf("an answer to nothing: %q", line)
+			}
+			n, _ := strconv.Atoi(word[1:])
+			if n <= f.last {
+				f.t.Fatalf("an answer out of order: %q", line)
+			}
+			f.last = n
+			f.answered(f.names[word], rest, pending)
+			pending = nil
+		}
+	}
+}
+
+// line takes a line with its literals.
+func (f *follower) line(out *string) string {
+	var all strings.Builder
+	for {
+		text, rest, ok := strings.Cut(*out, "\r\n")
+		if !ok {
+			f.t.Fatalf("the output ends within a line: %q", *out)
+		}
+		*out = rest
+		all.WriteString(text)
+		i := strings.LastIndexByte(text, '{')
+		if i < 0 || !strings.HasSuffix(text, "}") {
+			return all.String()
+		}
+		size, err := strconv.Atoi(text[i+1 : len(text)-1])
+		if err != nil {
+			return all.String()
+		}
+		if size > len(*out) {
+			f.t.Fatalf("the output ends within a literal: %q", text)
+		}
+		*out = (*out)[size:]
+	}
+}
+
+// answered takes what a command was answered.
+func (f *follower) answered(name, tagged string, untagged []string) {
+	switch status, _, _ := strings.Cut(tagged, " "); status {
+	case "OK", "NO", "BAD":
+	default:
+		f.t.Fatalf("%s is answered %q", name, tagged)
+	}
+	if strings.HasPrefix(name, "SELECT") || strings.HasPrefix(name, "EXAMINE") {
+		f.messages = 0
+	}
+	for _, line := range untagged {
+		first, second, _ := strings.Cut(line, " ")
+		if first == "VANISHED" && !strings.HasPrefix(second, "(EARLIER)") {
+			f.messages -= f.count(second)
+		}
+		n, err := strconv.Atoi(first)
+		if err != nil {
+			continue
+		}
+		switch what, _, _ := strings.Cut(second, " "); what {
+		case "EXISTS":
+			if n < f.messages {
+				f.t.Fatalf("%d messages become %q", f.messages, line)
+			}
+			f.messages = n
+		case "EXPUNGE":
+			if n < 1 || n > f.messages {
+				f.t.Fatalf("of %d messages: %q", f.messages, line)
+			}
+			f.messages--
+		case "FETCH":
+			if n < 1 || n > f.messages {
+				f.t.Fatalf("of %d messages: %.100q", f.messages, line)
+			}
+		}
+	}
+}
+
+func (f *follower) count(set string) (n int) {
+	for _, part := range strings.Split(set, ",") {
+		from, to, isRange := strings.Cut(part, ":")
+		a, err := strconv.Atoi(from)
+		b := a
+		if isRange && err == nil {
+			b, err = strconv.Atoi(to)
+		}
+		if err != nil || b < a {
+			f.t.Fatalf("a set of UIDs: %q", set)
+		}
+		n += b - a + 1
+	}
+	return n
+}
