@@ -3,17 +3,13 @@ package imapd
 import (
 	"bufio"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"io"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
-	"domicile"
-	"domicile/login"
 	"domicile/region"
 )
 
@@ -60,7 +56,7 @@ func (d *door) capabilities() string {
 		caps += " STARTTLS"
 	}
 	if d.mayLogin() {
-		return caps + " AUTH=PLAIN"
+		return caps + d.mechanisms()
 	}
 	return caps + " LOGINDISABLED"
 }
@@ -172,7 +168,7 @@ func (d *door) answer(c command) step {
 		if !ok {
 			return d.bad(c.tag, "LOGIN takes a name and a password")
 		}
-		return d.login(c.tag, name, password)
+		return d.loginCommand(c.tag, name, password)
 	case "AUTHENTICATE":
 		return d.authenticate(c)
 	}
@@ -220,72 +216,6 @@ func (d *door) within(c net.Conn) {
 	d.br = bufio.NewReaderSize(d.conn, 4096)
 	d.secure, d.stray, d.wrong = true, 0, 0
 	d.deadline()
-}
-
-// authenticate: PLAIN (RFC 4616), with or without an initial response (RFC 4959).
-func (d *door) authenticate(c command) step {
-	if n := len(c.words); n < 1 || n > 2 || c.words[0].kind != atom || n == 2 && c.words[1].kind != atom {
-		return d.bad(c.tag, "AUTHENTICATE takes a mechanism, and maybe an initial response")
-	}
-	switch {
-	case !d.mayLogin():
-		return d.tell(c.tag + answerNoTLS)
-	case !strings.EqualFold(c.words[0].text, "PLAIN"):
-		return d.tell(c.tag + " NO No such mechanism; PLAIN is offered" + crlf)
-	}
-	response := ""
-	if len(c.words) == 2 {
-		response = strings.TrimPrefix(c.words[1].text, "=") // "=" alone is an empty response
-	} else {
-		if d.say("+ "+crlf) != nil {
-			return endHere
-		}
-		line, err := d.line(maxSASL)
-		if err != nil {
-			d.end(err)
-			return endHere
-		}
-		response = string(line)
-	}
-	if response == "*" {
-		return d.bad(c.tag, "AUTHENTICATE cancelled")
-	}
-	raw, err := base64.StdEncoding.DecodeString(response)
-	parts := strings.Split(string(raw), "\x00")
-	if err != nil || len(parts) != 3 || parts[1] == "" {
-		return d.bad(c.tag, "The response is malformed")
-	}
-	if parts[0] != "" && parts[0] != parts[1] {
-		return d.tell(c.tag + " NO [AUTHORIZATIONFAILED] Nobody acts for another here" + crlf)
-	}
-	return d.login(c.tag, parts[1], parts[2])
-}
-
-const answerNoTLS = " NO [PRIVACYREQUIRED] TLS comes first" + crlf
-
-// login checks who it is, at home, and hands the connection on.
-func (d *door) login(tag, name, password string) step {
-	if !d.mayLogin() {
-		return d.tell(tag + answerNoTLS)
-	}
-	began := time.Now()
-	onward, err := d.srv.login(d, tag, name, password)
-	d.srv.counted(err)
-	if err == nil {
-		onward()
-		return handOn
-	}
-	if domicile.KindOf(err) == domicile.NotExist {
-		d.srv.fails.Wait(d.srv.ctx, login.Network(d.conn.RemoteAddr()), began)
-		if d.srv.slow != nil {
-			d.srv.slow(d.conn, began)
-		}
-		if d.wrong++; d.wrong >= maxFails {
-			d.say("* BYE [AUTHENTICATIONFAILED] Too many failed logins" + crlf + tag + " NO " + loginAnswer(err) + crlf)
-			return endHere
-		}
-	}
-	return d.tell(tag + " NO " + loginAnswer(err) + crlf)
 }
 
 // drain ends the connection before its next command, at once if it is idle; of a relayed session the home does it.

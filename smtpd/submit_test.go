@@ -42,11 +42,8 @@ func newOffice(t *testing.T, lab bool) *office {
 	}
 	o.srv = o.door(Submission, ireland, o.home)
 	o.srv.cfg.Queue, o.srv.cfg.Lab = o.open(), lab
-	o.srv.cfg.Check = &login.Checker{Accounts: o.store, Address: placement.ParseAddress,
-		Password: func(phc, password string) (bool, error) { return phc == "hash of "+password, nil }}
-	o.srv.nobody = login.Checker{Address: o.srv.cfg.Check.Address, Password: o.srv.cfg.Check.Password}
+	o.srv.cfg.Check = &login.Checker{Accounts: o.store, Address: placement.ParseAddress, Kept: plainKept{}, Tries: login.NewGuesses(time.Microsecond, placement.ParseAddress)}
 	o.srv.cfg.Login = func(result string) { o.logins <- result }
-	o.srv.fails = login.NewFails(time.Microsecond, 0)
 	o.srv.attach = func(net.Conn, store.Account) error { return nil }
 	o.addr = o.serve(o.srv)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -118,16 +115,16 @@ func TestSubmissionAuthWithinTLSOnly(t *testing.T) {
 	c.do("AUTH PLAIN "+plain("ann@example.com", "secret-ann"), "538 5.7.11")
 	c.do("MAIL FROM:<ann@example.com>", "530 5.7.0")
 	c = c.startTLS(o.conf)
-	if got := c.do("EHLO client.example", "250"); strings.Contains(got, "STARTTLS") || !strings.Contains(got, "AUTH PLAIN LOGIN") {
+	if got := c.do("EHLO client.example", "250"); strings.Contains(got, "STARTTLS") || !strings.Contains(got, "AUTH SCRAM-SHA-256 PLAIN LOGIN") {
 		t.Errorf("behind STARTTLS: %q", got)
 	}
 	c.do("AUTH PLAIN "+plain("ann@example.com", "secret-ann"), "235 2.0.0")
 	c = o.within()
-	if got := c.do("EHLO client.example", "250"); strings.Contains(got, "STARTTLS") || !strings.Contains(got, "AUTH PLAIN LOGIN") {
+	if got := c.do("EHLO client.example", "250"); strings.Contains(got, "STARTTLS") || !strings.Contains(got, "AUTH SCRAM-SHA-256 PLAIN LOGIN") {
 		t.Errorf("within TLS: %q", got)
 	}
 	c = dial(t, newOffice(t, true).addr)
-	if got := c.do("EHLO client.example", "250"); !strings.Contains(got, "AUTH PLAIN LOGIN") {
+	if got := c.do("EHLO client.example", "250"); !strings.Contains(got, "AUTH SCRAM-SHA-256 PLAIN LOGIN") {
 		t.Errorf("a lab on loopback: %q", got)
 	}
 	c = dial(t, o.here) // port 25
@@ -499,4 +496,17 @@ func FuzzSubmittedHeader(f *testing.F) {
 			t.Fatalf("%d Bcc", n)
 		}
 	})
+}
+
+// plainKept keeps passwords as they are, behind "hash of ". A proof fits that is "proof of" the verifier.
+type plainKept struct{}
+
+func (plainKept) Check(kept, password string) (bool, error) { return kept == "hash of "+password, nil }
+func (plainKept) CheckApp(kept, password string) bool       { return kept == "app "+password }
+func (plainKept) Salt(name string) []byte                   { return []byte("salt of " + name) }
+func (plainKept) Verifier(_, password string) (string, error) {
+	return "verifier of " + password, nil
+}
+func (plainKept) Proof(kept string, _ []byte, _ int, exchange string, proof []byte) ([]byte, bool) {
+	return []byte("signature"), kept != "" && string(proof) == "proof of "+kept
 }
