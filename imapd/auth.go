@@ -13,15 +13,9 @@ import (
 
 const answerNoTLS = " NO [PRIVACYREQUIRED] TLS comes first" + crlf
 
-// mechanisms are the capabilities that tell of them. LOGIN the mechanism is not offered: LOGIN the command is there.
+// mechanisms are the capabilities that tell of them.
 func (d *door) mechanisms() string {
-	text := ""
-	for _, m := range d.options(nil).Mechanisms() {
-		if m != login.Login {
-			text += " AUTH=" + m
-		}
-	}
-	return text
+	return " AUTH=" + strings.Join(d.options(nil).Mechanisms(), " AUTH=")
 }
 
 // options are those of a login on this connection. A login is bound to TLS where it ends at a node that has the accounts of the region

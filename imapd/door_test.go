@@ -133,8 +133,8 @@ func TestDoor(t *testing.T) {
 	srv, _ := tried(t)
 	got := talk(srv, "a CAPABILITY\r\nb ID (\"name\" \"x\" \"version\" NIL)\r\nc ID NIL\r\nd ID {1}\r\nx\r\ne NOOP\r\nf NOOP x\r\ng IDLE\r\nh LOGOUT\r\ni NOOP\r\n")
 	want := strings.Join([]string{
-		"* OK [CAPABILITY " + capsBefore + " AUTH=SCRAM-SHA-256 AUTH=PLAIN] front ready",
-		"* CAPABILITY " + capsBefore + " AUTH=SCRAM-SHA-256 AUTH=PLAIN", "a OK CAPABILITY completed",
+		"* OK [CAPABILITY " + capsBefore + " AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN] front ready",
+		"* CAPABILITY " + capsBefore + " AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN", "a OK CAPABILITY completed",
 		`* ID ("name" "domicile")`, "b OK ID completed", `* ID ("name" "domicile")`, "c OK ID completed",
 		"+ Ready for literal data", "d BAD ID takes NIL or a list of names and values", "e OK NOOP completed", "f BAD NOOP takes nothing",
 		"g BAD Not a command for somebody who is not logged in", "* BYE Logging out", "h OK LOGOUT completed", "",

@@ -113,7 +113,7 @@ func (s *submitSession) verify(c login.Credential) (signature []byte, err error)
 	network := login.Network(s.gate.RemoteAddr())
 	var loc placement.Location
 	if err = s.srv.cfg.Check.Tries.May(network, c.Name); err == nil {
-		loc, signature, err = s.find(c)
+		loc, signature, err = s.atHome(c)
 	}
 	if s.srv.cfg.Login != nil {
 		s.srv.cfg.Login(loginResult(err))
@@ -132,8 +132,8 @@ func (s *submitSession) verify(c login.Credential) (signature []byte, err error)
 	return nil, s.srv.loginAnswer(err, loc.Home)
 }
 
-// find verifies at home, wherever that is.
-func (s *submitSession) find(c login.Credential) (loc placement.Location, signature []byte, err error) {
+// atHome verifies at home, wherever that is.
+func (s *submitSession) atHome(c login.Credential) (loc placement.Location, signature []byte, err error) {
 	loc, err = s.srv.locate(c.Name)
 	switch {
 	case err == nil:
