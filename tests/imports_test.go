@@ -91,6 +91,7 @@ var ownerOf = map[string][]string{
 	"github.com/hanwen/go-fuse/v2":              {"tests"},
 	"github.com/spf13/cobra":                    {"cmd/mailctl", "cmd/mailnode"},
 	"github.com/prometheus":                     {"metrics"},
+	"github.com/xdg-go/scram":                   {"tests"}, // another library's client of SCRAM
 }
 
 // pkg is what "go list -json" says of a package.

@@ -23,6 +23,7 @@ type counts struct {
 	reply    func(front, command string, code int)
 	delivery func(error)
 	login    func(front, result string)
+	check    func(how string)
 	queue    func(smtpd.Outcome)
 }
 
@@ -32,6 +33,7 @@ func newCounts() *counts {
 	reply := s.Counter("domicile_smtp_replies_total", "Answers to recipients (RCPT) and to messages (DATA), by front and code.", "front", "command", "code")
 	delivery := s.Counter("domicile_deliveries_total", "Messages brought to this node's store, by what came of it.", "outcome")
 	login := s.Counter("domicile_logins_total", "Logins of mail clients, by front and how they ended.", "front", "result")
+	check := s.Counter("domicile_login_checks_total", "Logins checked at this node, by how: cached, hashed (argon2id), app, proved (SCRAM), busy (not at all).", "how")
 	queue := s.Counter("domicile_queue_outcomes_total", "What became of recipients of queued messages, and of notices to their senders.", "outcome")
 	return &counts{
 		set:      s,
@@ -39,6 +41,7 @@ func newCounts() *counts {
 		reply:    func(front, command string, code int) { reply(front, strings.ToLower(command), strconv.Itoa(code)) },
 		delivery: func(err error) { delivery(outcome(err)) },
 		login:    func(front, result string) { login(front, result) },
+		check:    func(how string) { check(how) },
 		queue:    func(o smtpd.Outcome) { queue(string(o)) },
 	}
 }
