@@ -20,7 +20,7 @@ var rights = map[string]string{
 	"account/app-password-add": "operator", "account/app-password-rm": "operator", "account/app-password-ls": "operator legal auditor",
 	"account/ls": "operator legal auditor", "account/show": "operator legal auditor", "account/where": "operator legal auditor",
 	"account/export": "operator legal", "account/expunged": "operator", "account/undelete": "operator", "account/purge": "operator legal",
-	"backup/create": "operator", "backup/ls": "operator legal auditor",
+	"backup/begin": "operator", "backup/job": "operator", "backup/ls": "operator legal auditor",
 	"import/begin": "operator", "import/known": "operator", "import/mailbox": "operator", "import/put": "operator", "import/end": "operator",
 	"queue/ls": "operator", "queue/show": "operator", "queue/retry": "operator", "queue/hold": "operator", "queue/drop": "operator",
 	"residence/declare": "operator", "residence/approve": "operator", "residence/reject": "operator", "residence/contest": "operator",

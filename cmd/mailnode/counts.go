@@ -91,6 +91,7 @@ func (n *node) measure() {
 		n.measureQueue()
 		n.measureCosigners()
 		n.measureMoves()
+		n.measureBackup()
 	}
 }
 

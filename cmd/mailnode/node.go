@@ -71,6 +71,7 @@ type node struct {
 	net    *region.Node
 	fronts []front
 
+	began    time.Time      // when it was started
 	closers  []func() error // in the order in which the parts were made
 	stop     context.CancelFunc
 	work     sync.WaitGroup
@@ -115,7 +116,7 @@ func (n *node) build() error {
 	}
 	steps := []func() error{n.buildNetwork, n.buildCosigner}
 	if !n.cfg.Witness() {
-		steps = []func() error{n.buildBorder, n.recordFirst, n.buildNetwork, n.buildCosigner, n.buildLogins, n.buildStore, n.buildDirectory, n.buildQueue, n.buildCases, n.settleRestored, n.buildBackup}
+		steps = []func() error{n.buildBorder, n.recordFirst, n.recordRoot, n.buildNetwork, n.buildCosigner, n.buildLogins, n.buildStore, n.buildDirectory, n.buildQueue, n.buildCases, n.settleRestored, n.buildBackup}
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

@@ -49,7 +49,7 @@ func (n *node) start(ctx context.Context) (ready, error) {
 	if err = n.startIMAP(&at); err != nil {
 		return at, err
 	}
-	at.Admin, err = n.startAdmin()
+	at.Admin, err = n.startAdmin(background)
 	return at, err
 }
 
@@ -119,13 +119,13 @@ func (n *node) startIMAP(at *ready) error {
 	return nil
 }
 
-func (n *node) startAdmin() (string, error) {
+func (n *node) startAdmin(background context.Context) (string, error) {
 	if n.cfg.Admin.Listen == "" {
 		return "", nil
 	}
 	var made admin.Backups
 	if n.cfg.Backup.Dir != "" {
-		made = backups{n}
+		made = &backups{n: n, ctx: background}
 	}
 	s, err := admin.New(admin.Config{Region: n.region(), Backups: made, Node: domicile.Node(n.cfg.Name), Network: n.net, Catalog: n.catalog.Load, Store: n.store,
 		Directory: n.directory, Residence: n.residence, Moves: n.moves, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Queue: operatorsQueue{n.queue}, Passwords: n.passwords, Log: n.log, Now: n.cfg.Now, Clock: n.clock, Undelete: n.cfg.KeepExpunged()})
