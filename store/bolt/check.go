@@ -211,6 +211,11 @@ func (c *checker) frames() {
 		case frameChange:
 			_, err := eachChange(f.Payload, func(_, _ []byte) error { return nil })
 			c.failIf(err, "frame", f.LSN)
+		case framePart:
+			c.failIf(eachEntry(f.Payload, func(_, _ []byte) error { return nil }), "frame", f.LSN)
+		case frameLast:
+			_, entries, err := parseLast(f.Payload)
+			c.failIf(firstError(err, eachEntry(entries, func(_, _ []byte) error { return nil })), "frame", f.LSN)
 		default:
 			c.fail("frame %d is of no kind that this release knows", f.LSN)
 		}
