@@ -48,7 +48,8 @@
 //	            c                      UIDVALIDITY 4, UIDNEXT 4, HIGHESTMODSEQ 8, messages 4, unseen 4, size 8 (plain)
 //	    g       <uid 4>                message id (plain) behind its length, and messageRecord: id, flags, dates, size, ModSeq
 //	    e       <uid 4>                its message.Summary; bound to the message alone; may be absent
-//	    c       <modseq 8><uid 4>      0 = live, 1 = vanished (plain); one for each UID that ever was
+//	            f                      of what vanished and is forgotten the greatest ModSeq 8, first and last UID 4 each; then how many runs are in "c" 4 (plain); absent while none is
+//	    c       <modseq 8><uid 4>      0: a message that is there; 1: it vanished, and so did as many UIDs behind it as follow, a uvarint, 0 if absent (plain)
 //	  b         <message>              references 4, size 8, place 12, digests of its chunks (plain)
 //	  k         <digest>               chunk: references 4, place 12 (plain)
 //	  x         <message>              there while the body is in no search block (plain)
