@@ -160,6 +160,14 @@ func (w *writer) try(j *job) (group []*job, err error) {
 
 // alone runs a job that may write its act in parts. If it fails, nobody has seen anything of it.
 func (w *writer) alone(j *job) error {
+	if j.failed == errAlone { // it is held in memory until bbolt has it: not beside another
+		w.s.index.freeze(1)
+		if err := w.s.index.settled(); err != nil {
+			j.failed = nil
+			return unavailable(err)
+		}
+	}
+	j.failed = nil
 	g := w.s.log.Begin()
 	next, tx, done, err := w.s.index.begin(g)
 	if err != nil {
