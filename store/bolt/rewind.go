@@ -103,7 +103,8 @@ func (w *walk) frame(f segment.Frame) error {
 	if f.LSN != w.next {
 		return domicile.E("log", domicile.Invalid, fmt.Sprintf("the frames from %d to %d are missing", w.next, f.LSN-1))
 	}
-	if w.next++; f.Kind != frameChange || len(f.Payload) < 8 {
+	// What ends an act has its time. Parts that are left before it are none without it, and none of them is of a table.
+	if w.next++; f.Kind != frameChange && f.Kind != frameLast || len(f.Payload) < 8 {
 		return nil
 	}
 	at := int64(readNumber(f.Payload[:8]))
@@ -112,7 +113,7 @@ func (w *walk) frame(f segment.Frame) error {
 		return errCut
 	}
 	w.last = time.UnixMilli(at)
-	if w.tables == nil {
+	if w.tables == nil || f.Kind == frameLast {
 		return nil
 	}
 	_, err := eachChange(f.Payload, w.entry)
@@ -136,7 +137,7 @@ func (w *walk) apply(tables map[string][]byte, at time.Time) error {
 	g := log.Begin()
 	for keys := range slices.Chunk(slices.Sorted(maps.Keys(tables)), rewindKeys) {
 		c := &changes{order: keys, value: tables}
-		if g.Add(frameChange, c.encode(at)); g.Size() < maxGroupBytes {
+		if g.Add(frameChange, c.appendEntries(number(uint64(at.UnixMilli())))); g.Size() < maxGroupBytes {
 			continue
 		}
 		if err := g.Commit(); err != nil {

@@ -11,11 +11,18 @@ import (
 // before next.
 func VerifySegment(r io.Reader) (first, next uint64, err error) {
 	return segment.Walk(r, func(f segment.Frame) error {
-		if f.Kind != frameChange {
-			return nil
+		nothing := func(_, _ []byte) error { return nil }
+		switch f.Kind {
+		case frameChange:
+			_, err := eachChange(f.Payload, nothing)
+			return err
+		case framePart:
+			return eachEntry(f.Payload, nothing)
+		case frameLast:
+			_, entries, err := parseLast(f.Payload)
+			return firstError(err, eachEntry(entries, nothing))
 		}
-		_, err := eachChange(f.Payload, func(_, _ []byte) error { return nil })
-		return err
+		return nil
 	})
 }
 
