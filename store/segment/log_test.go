@@ -330,7 +330,7 @@ func TestRewritten(t *testing.T) {
 			at = starts[c.from-1]
 		}
 		lost := 0
-		l = open(t, Config{Dir: dir, Step: func(name string, do func() error) error {
+		open(t, Config{Dir: dir, Step: func(name string, do func() error) error {
 			if name != "rewrite group" {
 				return do()
 			}
