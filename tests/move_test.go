@@ -300,6 +300,14 @@ func TestMove(t *testing.T) {
 				t.Errorf("behind the move to %s, at %s:\n%s\nbefore:\n%s", to, region, got, seen)
 			}
 			now.conn.Close()
+			conn, err := net.DialTimeout("tcp", c.Home(region).IMAP, 30*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, in, err := openSASL(conn, true).scram("SCRAM-SHA-256", scramClient(t, mover, password).NewConversation()); err != nil || !in {
+				t.Errorf("behind the move to %s, at %s, by SCRAM: %v, %v", to, region, in, err)
+			}
+			conn.Close()
 		}
 		if raw, err := os.ReadFile(filepath.Join(c.Path(c.Home(at).Data), "keys", "account.keys")); err != nil || bytes.Contains(raw, []byte(account)) {
 			t.Errorf("the key in %s: %v", at, err)
