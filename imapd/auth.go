@@ -22,7 +22,7 @@ func (d *door) mechanisms() string {
 // options are those of a login on this connection. A login is bound to TLS where it ends at a node that has the accounts of the region
 // whose host the client asked for.
 func (d *door) options(verify func(login.Credential) ([]byte, error)) login.Options {
-	o := login.Options{Salt: d.srv.cfg.Check.Kept.Salt, Iterations: login.Iterations, Verify: verify}
+	o := login.Options{Salt: d.srv.cfg.Check.Salt, Verify: verify}
 	if c, ok := d.net.(*tls.Conn); ok && d.srv.cfg.Home != nil {
 		o.Binding = login.Binding(c, d.srv.hostOf(d.srv.cfg.Region))
 	}

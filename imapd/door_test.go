@@ -51,7 +51,7 @@ func (n noting) Check(_, pw string) (bool, error) {
 	return false, nil
 }
 func (noting) CheckApp(string, string) bool                             { return false }
-func (noting) Salt(string) []byte                                       { return []byte("salt") }
+func (noting) Salt(string) ([]byte, int)                                { return []byte("salt"), 4096 }
 func (noting) Verifier(string, string) (string, error)                  { return "", nil }
 func (noting) Proof(string, []byte, int, string, []byte) ([]byte, bool) { return nil, false }
 

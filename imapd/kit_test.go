@@ -119,7 +119,7 @@ type plainKept struct{}
 
 func (plainKept) Check(kept, password string) (bool, error) { return kept == ""+password, nil }
 func (plainKept) CheckApp(kept, password string) bool       { return kept == "app "+password }
-func (plainKept) Salt(name string) []byte                   { return []byte("salt of " + name) }
+func (plainKept) Salt(name string) ([]byte, int)            { return []byte("salt of " + name), 4096 }
 func (plainKept) Verifier(_, password string) (string, error) {
 	return "verifier of " + password, nil
 }

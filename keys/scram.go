@@ -16,18 +16,15 @@ import (
 	"domicile"
 )
 
-// ScramIterations is that of every verifier made by this release. It is the same for all names, so that a client is told the same of one
-// that does not exist.
-const ScramIterations = 65536
-
 const (
-	scramSalt  = 16         // bytes
-	maxScram   = 256        // bytes of a verifier
-	appPrefix  = "$sha256$" // of what is kept of an app password
-	saltLabel  = "domicile/scram-salt/v1\x00"
-	appLabel   = "domicile/app-password/v1\x00"
-	clientWord = "Client Key" // RFC 5802 3
-	serverWord = "Server Key"
+	scramIterations = 65536      // of every verifier that is made
+	scramSalt       = 16         // bytes
+	maxScram        = 256        // bytes of a verifier
+	appPrefix       = "$sha256$" // of what is kept of an app password
+	saltLabel       = "domicile/scram-salt/v1\x00"
+	appLabel        = "domicile/app-password/v1\x00"
+	clientWord      = "Client Key" // RFC 5802 3
+	serverWord      = "Server Key"
 )
 
 // Passwords makes and checks what is kept of passwords. Safe for concurrent use.
@@ -70,9 +67,10 @@ func (p *Passwords) Check(kept, password string) (bool, error) {
 	return old, oldErr
 }
 
-// Salt is that of a name, an address in its canonical form or any other text: random to whoever has not the cluster's key for names.
-func (p *Passwords) Salt(name string) []byte {
-	return mac(p.names, saltLabel+name)[:scramSalt]
+// Salt is that of a name, an address in its canonical form or any other text: random to whoever has not the cluster's key for names. The
+// iterations are the same for all names, so that a client is told the same of one that does not exist.
+func (p *Passwords) Salt(name string) (salt []byte, iterations int) {
+	return mac(p.names, saltLabel+name)[:scramSalt], scramIterations
 }
 
 // Verifier returns what is kept of the password of a name for SCRAM-SHA-256, which nobody can log in with. Its form is
@@ -82,7 +80,8 @@ func (p *Passwords) Verifier(name, password string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return verifier(prepared, p.Salt(name), ScramIterations)
+	salt, iterations := p.Salt(name)
+	return verifier(prepared, salt, iterations)
 }
 
 func verifier(password string, salt []byte, iterations int) (string, error) {

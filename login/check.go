@@ -20,8 +20,8 @@ type Kept interface {
 	Check(kept, password string) (bool, error) // argon2id: it takes a core and some MiB
 	CheckApp(kept, password string) bool
 
-	// Of SCRAM-SHA-256: a name's salt, whether it exists or not; what is kept of its password; a client's proof.
-	Salt(name string) []byte
+	// Of SCRAM-SHA-256: a name's salt and iterations, whether it exists or not; what is kept of its password; a client's proof.
+	Salt(name string) (salt []byte, iterations int)
 	Verifier(name, password string) (string, error)
 	Proof(kept string, salt []byte, iterations int, exchange string, proof []byte) (signature []byte, ok bool)
 }
@@ -116,6 +116,14 @@ func (c *Checker) Nobody(ctx context.Context, from From, cred Credential) error 
 		c.Failed(ctx, "")
 	}
 	return Wrong()
+}
+
+// Salt is what a client is told of a name in SCRAM, in whatever way it is written, and whether it exists or not.
+func (c *Checker) Salt(name string) (salt []byte, iterations int) {
+	if a, err := c.Address(name); err == nil {
+		name = string(a)
+	}
+	return c.Kept.Salt(name)
 }
 
 func (c *Checker) find(ctx context.Context, a domicile.Address) (store.Account, error) {

@@ -3,7 +3,7 @@
 //
 //	check := &login.Checker{Accounts: st, Address: placement.ParseAddress, Kept: keys.NewPasswords(names), Tries: login.NewGuesses(login.FirstDelay, placement.ParseAddress)}
 //	...
-//	opts := login.Options{Salt: check.Kept.Salt, Iterations: login.Iterations, Binding: login.Binding(conn, host), Verify: verify}
+//	opts := login.Options{Salt: check.Salt, Binding: login.Binding(conn, host), Verify: verify}
 //	x, err := opts.Begin("SCRAM-SHA-256")              // one of opts.Mechanisms()
 //	challenge, done, err := x.Next(response)           // and so on, until done or err
 //	...

@@ -48,7 +48,7 @@ func (k *plainKept) Check(kept, password string) (bool, error) {
 	return kept == "hash of "+password, nil
 }
 func (k *plainKept) CheckApp(kept, password string) bool { return kept == "app "+password }
-func (k *plainKept) Salt(name string) []byte             { return []byte("salt of " + name) }
+func (k *plainKept) Salt(name string) ([]byte, int)      { return []byte("salt of " + name), 4096 }
 func (k *plainKept) Verifier(name, password string) (string, error) {
 	return name + " " + password, nil
 }
@@ -212,6 +212,16 @@ func TestAppPasswords(t *testing.T) {
 	try(IMAP, "both", "", false)
 	try(IMAP, "", "both's", false)
 	try(IMAP, "pw", "", true)
+}
+
+// A name has one salt however it is written; what is no name has one of its own.
+func TestSaltOfOneName(t *testing.T) {
+	check := &Checker{Address: parse, Kept: &plainKept{}}
+	for name, want := range map[string]string{"ann@example.com": "salt of ann@example.com", "Ann+x@Example.com": "salt of ann@example.com", "no address": "salt of no address"} {
+		if salt, _ := check.Salt(name); string(salt) != want {
+			t.Errorf("%s: %s", name, salt)
+		}
+	}
 }
 
 // The first right password makes the verifier of an account that has none; one that is on its way is left alone.

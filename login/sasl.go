@@ -16,9 +16,6 @@ const (
 	Login     = "LOGIN" // of no RFC: name and password, each asked for
 )
 
-// Iterations of SCRAM that every name is said to have.
-const Iterations = 65536
-
 const (
 	bindingName  = "tls-exporter" // RFC 9266
 	bindingLabel = "EXPORTER-Channel-Binding"
@@ -30,9 +27,8 @@ var ErrOther = domicile.E("login", domicile.Invalid, "nobody acts for another he
 
 // Options of exchanges on one connection.
 type Options struct {
-	Salt       func(name string) []byte // Checker.Salt
-	Iterations int                      // Iterations
-	Binding    []byte                   // of the connection, as Binding gives it; nil = SCRAM-SHA-256-PLUS is not offered
+	Salt    func(name string) (salt []byte, iterations int) // Checker.Salt
+	Binding []byte                                          // of the connection, as Binding gives it; nil = SCRAM-SHA-256-PLUS is not offered
 
 	// Verify finds the account's home, has the credential checked there, and holds ready what follows a login. Of a proof it returns
 	// the home's signature. Its error is the exchange's. It is called once at most.
@@ -41,9 +37,6 @@ type Options struct {
 
 // Mechanisms are what to offer.
 func (o Options) Mechanisms() []string {
-	if o.Salt == nil {
-		return []string{Plain, Login}
-	}
 	if o.Binding == nil {
 		return []string{Scram, Plain, Login}
 	}

@@ -63,7 +63,8 @@ func (s *conversation) first(m string) (challenge string, err error) {
 	}
 	s.gs2, s.name, s.bare = flag+","+authz+",", name, bare
 	s.both = nonce + newNonce(time.Now())
-	s.own = "r=" + s.both + ",s=" + base64.StdEncoding.EncodeToString(s.o.Salt(name)) + ",i=" + strconv.Itoa(s.o.Iterations)
+	salt, iterations := s.o.Salt(name)
+	s.own = "r=" + s.both + ",s=" + base64.StdEncoding.EncodeToString(salt) + ",i=" + strconv.Itoa(iterations)
 	return s.own, nil
 }
 

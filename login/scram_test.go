@@ -25,14 +25,15 @@ func scramHome(t testing.TB, binding []byte) (Options, *[]Credential) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	salt := func(name string) []byte { return []byte("salt of " + name) }
+	salt := func(name string) ([]byte, int) { return []byte("salt of " + name), 4096 }
 	var seen []Credential
-	return Options{Salt: salt, Iterations: 4096, Binding: binding, Verify: func(cred Credential) ([]byte, error) {
+	return Options{Salt: salt, Binding: binding, Verify: func(cred Credential) ([]byte, error) {
 		seen = append(seen, cred)
 		if cred.Name == "user" && cred.Password == "pencil" {
 			return nil, nil
 		}
-		kept, err := c.GetStoredCredentialsWithError(scram.KeyFactors{Salt: string(salt(cred.Name)), Iters: 4096})
+		s, n := salt(cred.Name)
+		kept, err := c.GetStoredCredentialsWithError(scram.KeyFactors{Salt: string(s), Iters: n})
 		if err != nil {
 			return nil, err
 		}

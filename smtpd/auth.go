@@ -61,7 +61,7 @@ func (s *submitSession) AuthMechanisms() []string {
 // options are those of a login on this connection. A login is bound to TLS where it ends at a node that has the accounts of the region
 // whose host the client asked for.
 func (s *submitSession) options() login.Options {
-	o := login.Options{Salt: s.srv.cfg.Check.Kept.Salt, Iterations: login.Iterations, Verify: s.verify}
+	o := login.Options{Salt: s.srv.cfg.Check.Salt, Verify: s.verify}
 	if c, ok := s.gate.Conn.(*tls.Conn); ok && s.srv.cfg.Home != nil && s.srv.cfg.HostOf != nil {
 		o.Binding = login.Binding(c, s.srv.cfg.HostOf(s.srv.cfg.Region))
 	}

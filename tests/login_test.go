@@ -158,7 +158,7 @@ func TestScram(t *testing.T) {
 				}
 			}
 		} else if in {
-			io.WriteString(d, "MAIL FROM:<"+address+">\r\n")
+			io.WriteString(d, "MAIL FROM:<scram@example.com>\r\n")
 			if line, err := d.r.ReadString('\n'); err != nil || !strings.HasPrefix(line, "250 ") {
 				t.Errorf("%s at %s: MAIL: %q, %v", name, door, line, err)
 			}
@@ -198,6 +198,10 @@ func TestScram(t *testing.T) {
 	}
 	for door, open := range loginDoors(c) {
 		try("the new one", door, open, address, "another password", true)
+	}
+	for door, open := range loginDoors(c) {
+		try("another way to write the name", door, open, "Scram+phone@Example.COM", "another password", true)
+		break
 	}
 	for door, open := range loginDoors(c) {
 		try("the old one", door, open, address, password, false)
