@@ -346,6 +346,9 @@ func TestMirrorDamaged(t *testing.T) {
 			t.Errorf("%s altered: %v, %d files left", name, err, len(got))
 		}
 	}
+	if wraps, err := filepath.Glob(filepath.Join(filepath.Dir(u.n.Data), "wraps", "accounts-*")); err != nil || len(wraps) != 1 {
+		t.Errorf("keys of restores that failed are left: %v, %v", wraps, err)
+	}
 }
 
 // TestMirrorPrunes: sets that are no longer kept go, and with them what they alone named; a time that is kept can still be restored.

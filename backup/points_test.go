@@ -69,19 +69,13 @@ func TestPoints(t *testing.T) {
 	u.happen(2)
 	third := u.make(m)
 
-	for _, c := range []struct {
-		at     time.Time
-		newest string
-	}{{first.Made, "base 2"}, {second, "base 2"}, {began.Add(-time.Millisecond), "base 2"}, {third.Made, "base 1base 2"}, {third.Made.Add(time.Hour), "base 1base 2"}} {
-		mail, newest, err := u.at(c.at)
+	for _, at := range []time.Time{first.Made, second, began.Add(-time.Millisecond), third.Made, third.Made.Add(time.Hour)} {
+		mail, newest, err := u.at(at)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.newest == "base 1base 2" { // the newest line, whose store is where its own tables are
-			c.newest = "base 2"
-		}
-		if newest != c.newest || strings.Contains(mail, "mail 2") != !c.at.Before(third.Made) {
-			t.Errorf("at %s: tables of %q, mail %s", c.at, newest, mail)
+		if newest != "base 2" || strings.Contains(mail, "mail 2") != !at.Before(third.Made) {
+			t.Errorf("at %s: tables of %q, mail %s", at, newest, mail)
 		}
 	}
 	for at, want := range map[time.Time][]string{
@@ -170,7 +164,7 @@ func TestPruneKeeps(t *testing.T) {
 		u := newInUse(t)
 		m := u.open()
 		var sets []Set
-		for i := range 16 { // two a day
+		for i := range 10 { // two a day
 			u.store.first = max(0, len(u.store.sizes)-2) // compaction keeps two segments
 			u.happen(i)
 			sets = append(sets, u.make(m))
@@ -208,11 +202,11 @@ func TestPruneKeeps(t *testing.T) {
 					t.Fatalf("step %d: set %d is kept, and has %q: %v", at, i, mail, err)
 				}
 			}
-			if mail, _, err := u.at(u.now); err != nil || !strings.Contains(mail, "mail 15 ") {
+			if mail, _, err := u.at(u.now); err != nil || !strings.Contains(mail, "mail 9 ") {
 				t.Fatalf("step %d: the newest: %q, %v", at, mail, err)
 			}
 		}
-		if at%4 == 0 || all {
+		if at%8 == 0 || all {
 			check()
 		}
 		m.vault.step = run
@@ -231,7 +225,7 @@ func TestPruneKeeps(t *testing.T) {
 		for _, s := range plan.Kept {
 			days = append(days, s.Made.Format("02T15"))
 		}
-		if got, want := strings.Join(days, " "), "29T20 01T20 02T20 03T08 03T20"; got != want {
+		if got, want := strings.Join(days, " "), "28T20 29T20 30T08 30T20"; got != want {
 			t.Errorf("kept %s, want %s", got, want)
 		}
 		gone := sets[2].Made
@@ -248,4 +242,35 @@ func containsSet(all []Set, s Set) bool {
 		}
 	}
 	return false
+}
+
+// TestRetention: the newest set of each day and week that has one, counted back from the newest.
+func TestRetention(t *testing.T) {
+	var all []Set
+	for _, made := range []string{"2026-09-30T08", "2026-11-01T08", "2026-11-02T08", "2026-11-15T08", "2026-11-15T20", "2026-11-16T08", "2026-11-26T08", "2026-11-26T20"} {
+		at, err := time.Parse("2006-01-02T15", made)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, Set{"l", made, at})
+	}
+	last := len(all) - 1
+	for _, c := range []struct {
+		first int
+		keep  Retention
+		want  string
+	}{
+		{last, Retention{}, "2026-11-26T20"},
+		{last - 1, Retention{}, "2026-11-26T08 2026-11-26T20"},
+		{last, Retention{Daily: 3}, "2026-11-15T20 2026-11-16T08 2026-11-26T20"},
+		{last, Retention{Weekly: 4}, "2026-11-02T08 2026-11-15T20 2026-11-16T08 2026-11-26T20"},
+	} {
+		var kept []string
+		for _, s := range choose(all, c.first, c.keep).Kept {
+			kept = append(kept, s.Name)
+		}
+		if got := strings.Join(kept, " "); got != c.want {
+			t.Errorf("%+v keeps %s, want %s", c.keep, got, c.want)
+		}
+	}
 }

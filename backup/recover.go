@@ -62,6 +62,9 @@ func RestoreFrom(ctx context.Context, n Node, from Recovery) (Recovered, error) 
 	}
 	r := &recovery{ctx: ctx, n: n, from: from, point: at, out: Recovered{Set: at.set}}
 	if err := r.all(root); err != nil {
+		if r.secret != nil { // its wrapping key lies beside the root key, and is of no more use
+			err = errors.Join(err, n.Root.ForgetCopy(n.Data))
+		}
 		return Recovered{}, domicile.W(op, errors.Join(err, sweep(root), root.RemoveAll(newestDir)))
 	}
 	return r.out, nil

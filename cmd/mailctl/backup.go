@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -99,7 +100,9 @@ func createBackup(n backup.Node, to string, a *app) (info backup.Info, err error
 		return info, domicile.W(op, err)
 	}
 	defer os.Remove(f.Name())
-	info, err = backup.Create(n, f, a.now)
+	m := a.meter("backup create")
+	defer m.end()
+	info, err = backup.Create(n, io.MultiWriter(f, &metered{m: m, total: folderSize(n.Data)}), a.now)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), to)
 	}
@@ -161,7 +164,9 @@ know no newer one, and gives every mailbox a new UIDVALIDITY, so that mail progr
 				return &domicile.Error{Op: "backup restore", Kind: domicile.Invalid, Err: err}
 			}
 			defer f.Close()
-			info, err := backup.Restore(n, f)
+			m := a.meter("backup restore")
+			info, err := backup.Restore(n, io.TeeReader(f, &metered{m: m, total: sizeOf(f)}))
+			m.end()
 			if domicile.ReasonOf(err) == domicile.WrongRegion {
 				return a.refusedBackup(n, info, err)
 			}
@@ -176,6 +181,14 @@ know no newer one, and gives every mailbox a new UIDVALIDITY, so that mail progr
 	cmd.Flags().StringVar(&to, "to", "", "new or empty `folder` for the mail of --account")
 	cmd.Flags().StringVar(&when, "at", "", "the mail as it was at this `time`, such as 2026-11-26T08:30:00Z; needs a repository")
 	return cmd
+}
+
+// sizeOf is how long a file is, 0 if nobody knows.
+func sizeOf(f *os.File) int64 {
+	if info, err := f.Stat(); err == nil {
+		return info.Size()
+	}
+	return 0
 }
 
 // refusedBackup puts the refusal on the record of the node at which it was tried, where it has one.

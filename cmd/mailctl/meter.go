@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -72,4 +74,29 @@ func (m *meter) end() {
 	if m.drawn && m.bar() {
 		fmt.Fprint(m.errOut, "\r\x1b[K")
 	}
+}
+
+// metered tells of bytes as they pass, of a total that may be 0.
+type metered struct {
+	m           *meter
+	done, total int64
+}
+
+func (p *metered) Write(b []byte) (int, error) {
+	p.done += int64(len(b))
+	p.m.at(p.done, p.total)
+	return len(b), nil
+}
+
+// folderSize is about what the files of a folder have, in bytes; what cannot be looked at is left out.
+func folderSize(dir string) (n int64) {
+	filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			if info, err := d.Info(); err == nil {
+				n += info.Size()
+			}
+		}
+		return nil
+	})
+	return n
 }

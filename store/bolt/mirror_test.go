@@ -69,6 +69,66 @@ func bodies(t *testing.T, r *storetest.Rig, s store.Store, acct domicile.Account
 	return all
 }
 
+// otherKey is a sealer under which an account has another key than it had: it came back from another region.
+type otherKey struct {
+	store.Sealer
+	id   domicile.AccountID
+	kept bool
+}
+
+func (k *otherKey) OpenRecord(id domicile.AccountID, sealed, associated []byte) ([]byte, error) {
+	if id == k.id {
+		return nil, domicile.E("test sealer", domicile.Invalid, "it does not open")
+	}
+	return k.Sealer.OpenRecord(id, sealed, associated)
+}
+
+func (k *otherKey) DestroyAccountKey(id domicile.AccountID) error {
+	k.kept = k.kept && id != k.id
+	return k.Sealer.DestroyAccountKey(id)
+}
+
+// TestCameBack: an account that got another key since is not there in a store that was restored, and keeps that key; the others are.
+func TestCameBack(t *testing.T) {
+	small := func(at storetest.At) (store.Store, error) {
+		return Open(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now})
+	}
+	r := storetest.New(t, small)
+	ann, bob := r.Person("ann"), r.Person("bob")
+	r.MustDeliver(ann, "INBOX", "Subject: a\r\n\r\n")
+	r.MustDeliver(bob, "INBOX", "Subject: b\r\n\r\n")
+	dir := filepath.Join(t.TempDir(), "copy")
+	mirrored(t, r.Store.(*Store), dir)
+	if _, err := Rewind(dir, "", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	other := &otherKey{r.At.Sealer, bob, true}
+	for range 2 {
+		c, err := Open(Config{Dir: dir, Region: r.At.Region, Sealer: other, Now: r.At.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.EraseKeyless(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := bodies(t, r, c, ann); len(got) != 1 {
+			t.Errorf("ann has %d messages", len(got))
+		}
+		if _, err := c.Account(t.Context(), bob); domicile.KindOf(err) != domicile.NotExist {
+			t.Errorf("bob: %v", err)
+		}
+		if err := c.Check(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !other.kept {
+		t.Error("the key that it has now is destroyed")
+	}
+}
+
 // TestRewind: a copy of a store in use is the store at a time: what came later is gone, but for the region's tables; accounts erased later are erased again,
 // though the copy has them.
 func TestRewind(t *testing.T) {
