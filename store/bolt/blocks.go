@@ -50,6 +50,25 @@ func (a account) blocks(unfinished bool) (all []blockInfo, err error) {
 	return all, err
 }
 
+// SearchBytes is what the search index of an account takes in the log.
+func (s *Store) SearchBytes(acct domicile.AccountID) (n int64, err error) {
+	err = s.view(func(tx *txn) error {
+		a, err := s.served(tx, acct)
+		if err != nil {
+			return err
+		}
+		return a.b.sub(bBlocks).ForEachBucket(func(name []byte) error {
+			return a.block(readNumber(name)).ForEach(func(k, v []byte) error {
+				if len(k) == 4 && len(v) == placeBytes {
+					n += segment.Bytes(int(readPlace(v).Length))
+				}
+				return nil
+			})
+		})
+	})
+	return n, domicile.W("measure the search index", err)
+}
+
 // dropBlock removes a block, finished or not.
 func (a account) dropBlock(n uint64) error {
 	b := a.block(n)

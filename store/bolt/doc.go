@@ -96,6 +96,6 @@
 // # Space
 //
 // When the log behind the base has grown past the index, a new base is written, from a snapshot, beside everything else. A segment behind the base
-// of which less than half is named is compacted: its frames that are named are written anew at the end of the log, at a bounded rate, and when that is durable
+// of which less than three quarters are named is compacted: its frames that are named are written anew at the end of the log, at a bounded rate, and when that is durable
 // the file goes. bbolt gives no page back: when more than half of its file is free, a new one is made from a base and takes its place. Chunks of a message that is still coming in keep their segment.
 package bolt
