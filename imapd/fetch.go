@@ -69,8 +69,9 @@ func (s *session) changedOf(set imap.NumSet, picked spans, q fetchItems) (spans,
 type fetcher struct {
 	s       *session
 	q       *fetchItems
-	refusal error // what is told at the end, if a message could not be had; the others were
-	some    bool  // an item of the present message was sent
+	refusal error  // what is told at the end, if a message could not be had; the others were
+	some    bool   // an item of the present message was sent
+	room    []byte // for the bytes of a message
 }
 
 // all sends what is asked for of each message of a set of indexes. While one page is sent the next one is read.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -13,17 +14,20 @@ import (
 )
 
 const (
-	streamAt    = 256 << 10 // bytes of a single section from where on it is sent as it is read, and not held
-	previewFrom = 256 << 10 // bytes of a message that its preview is made of
-	readAhead   = 8         // messages that are read while one is sent,
-	aheadBytes  = 512 << 10 // and bytes of them: what a client that does not read keeps from others
+	streamAt    = 256 << 10      // bytes of a single section from where on it is sent as it is read, and not held
+	previewFrom = 256 << 10      // bytes of a message that its preview is made of
+	maxHeld     = readMemory / 4 // bytes of a message that is held to be taken apart
+	pieceAhead  = 256 << 10      // bytes, at most, that the store holds of a body while it reads ahead,
+	maxAhead    = 512 << 10      // and of all of them: what a client that does not read keeps from others
 )
 
 // plan is what of a message's bytes is needed.
 type plan struct {
-	cuts  []cut
-	need  int64 // the first bytes of the message; all of them if it has to be parsed
-	parse bool
+	cuts     []cut
+	need     int64 // the first bytes of the message; all of them if it has to be parsed
+	parse    bool
+	streamed bool // it is sent as it is read
+	refused  error
 }
 
 // plan looks where the sections of a message stand.
@@ -51,32 +55,75 @@ func (f *fetcher) plan(m *row) (p plan) {
 		p.cuts[i] = q.sections[i].cut(find, m.Size)
 		p.need = max(p.need, p.cuts[i].need())
 	}
+	p.streamed = p.need > streamAt && q.preview == noPreview && len(p.cuts) == 1 && p.cuts[0].plain()
 	return p
 }
 
-// streams reports whether the message is sent as it is read.
-func (f *fetcher) streams(p *plan) bool {
-	return p.need > streamAt && !p.parse && f.q.preview == noPreview && len(p.cuts) == 1 && p.cuts[0].plain()
+// page sends what is asked for of some messages, in runs of which little enough is read ahead.
+func (f *fetcher) page(rows []row) error {
+	for len(rows) > 0 {
+		var r run
+		for r.n < len(rows) && f.add(&r, &rows[r.n]) {
+			r.n++
+		}
+		if err := f.send(rows[:r.n], &r); err != nil {
+			return err
+		}
+		rows = rows[r.n:]
+	}
+	return nil
 }
 
-// page sends what is asked for of some messages.
-func (f *fetcher) page(rows []row) error {
-	l := loads{s: f.s, all: make([]load, len(rows))}
-	defer l.close()
-	for i := range rows {
-		if f.q.preview == noPreview && len(f.q.sections) == 0 && f.ready(&rows[i]) {
-			continue
-		}
-		l.all[i].plan = f.plan(&rows[i])
-		l.all[i].id, l.all[i].size = rows[i].ID, rows[i].Size
-		l.all[i].streamed = f.streams(&l.all[i].plan)
+// run is some messages that are sent one after the other.
+type run struct {
+	n           int
+	plans       []plan
+	ids         []domicile.MessageID // of those whose bytes are needed
+	ahead, held int64                // bytes that the store holds of them, and that are held of the one that is sent
+}
+
+// add plans a message. It reports false if the run is long enough without it.
+func (f *fetcher) add(r *run, m *row) bool {
+	var p plan
+	if f.q.preview != noPreview || len(f.q.sections) > 0 || !f.ready(m) {
+		p = f.plan(m)
 	}
-	for i := range rows {
-		raw, err := l.get(i)
-		if err == nil {
-			err = f.message(&rows[i], &l.all[i].plan, raw)
+	if !p.streamed && p.need > maxHeld {
+		p = plan{refused: no(imap.ResponseCodeTooBig, "A message is too large to take apart; fetch it as a whole")}
+	}
+	if p.need > 0 {
+		ahead := r.ahead + min(m.Size, pieceAhead)
+		if len(r.ids) > 0 && ahead > maxAhead {
+			return false
 		}
-		l.done(i)
+		r.ahead = ahead
+		r.ids = append(r.ids, m.ID)
+	}
+	if !p.streamed {
+		r.held = max(r.held, 2*p.need) // what is decoded or picked out of the bytes comes on top
+	}
+	r.plans = append(r.plans, p)
+	return true
+}
+
+// send sends a run. The bodies come from the store in order, read ahead. Memory for them is acquired at once: sessions never wait for one another in a circle.
+func (f *fetcher) send(rows []row, r *run) error {
+	if f.s.home.memory.Acquire(f.s.ctx(), r.ahead+r.held) != nil {
+		return no(imap.ResponseCodeUnavailable, "Closing down")
+	}
+	defer f.s.home.memory.Release(r.ahead + r.held)
+	defer func() { f.room = nil }()
+	next, stop := iter.Pull2(f.s.store().Bodies(f.s.ctx(), f.s.acct, r.ids))
+	defer stop()
+	for i := range rows {
+		var body io.Reader
+		err := r.plans[i].refused
+		if r.plans[i].need > 0 {
+			body, err, _ = next()
+		}
+		if err == nil {
+			err = f.message(&rows[i], &r.plans[i], body)
+		}
 		if err != nil && !f.passes(err, &rows[i]) {
 			return err
 		}
@@ -116,141 +163,38 @@ func (s *session) logDamage(id domicile.MessageID) {
 	s.home.cfg.Log.Error("a stored message could not be read to its end; run mailctl fsck", "account", string(s.acct), "message", string(id))
 }
 
-// load is the bytes of a message that are needed.
-type load struct {
-	plan
-	id       domicile.MessageID
-	size     int64
-	streamed bool
-	raw      []byte
-	err      error
-	held     int64         // of Home.memory
-	read     chan struct{} // closed when raw and err are there; nil = not begun
+// fill reads the bytes of a stored message that are needed: the first ones, or all. They are there until the next message is read.
+func (f *fetcher) fill(body io.Reader, size, need int64) ([]byte, error) {
+	if int64(cap(f.room)) < need {
+		f.room = make([]byte, need)
+	}
+	b := f.room[:need]
+	if _, err := io.ReadFull(body, b); err != nil || need < size {
+		return b, err
+	}
+	return b, ended(body)
 }
 
-// loads reads messages ahead, in order. Only the message whose turn it is waits for memory, when no other of this session holds any: so
-// sessions never wait for one another in a circle.
-type loads struct {
-	s     *session
-	all   []load
-	begun int
-	ahead int64 // bytes of those that were begun and are not done
-}
-
-// get returns the bytes of message i: those that its plan needs.
-func (l *loads) get(i int) ([]byte, error) {
-	for l.begun < len(l.all) && l.begun <= i+readAhead {
-		if !l.begin(&l.all[l.begun], l.begun == i) {
-			break
-		}
-		l.begun++
+// ended reads the end of a body: only there does the store say that the bytes are whole.
+func ended(body io.Reader) error {
+	if n, err := io.CopyN(io.Discard, body, 1); n != 0 || err != io.EOF { // one Read may give neither a byte nor an error
+		return errors.Join(err, errors.New("a stored message is not as long as its index says"))
 	}
-	m := &l.all[i]
-	if m.read != nil {
-		<-m.read
-	}
-	return m.raw, m.err
-}
-
-// begin begins to read a message, if there is memory for it, or if it is its turn.
-func (l *loads) begin(m *load, turn bool) bool {
-	if m.need == 0 || m.streamed {
-		return true
-	}
-	held := 2 * m.need // what is decoded or picked out of the bytes comes on top
-	switch {
-	case held > readMemory:
-		m.err = no(imap.ResponseCodeTooBig, "A message is too large to take apart; fetch it as a whole")
-		return true
-	case turn:
-		if l.s.home.memory.Acquire(l.s.ctx(), held) != nil {
-			m.err = no(imap.ResponseCodeUnavailable, "Closing down")
-			return true
-		}
-	case l.ahead+m.need > aheadBytes || !l.s.home.memory.TryAcquire(held):
-		return false
-	}
-	l.ahead += m.need
-	m.held, m.read = held, make(chan struct{})
-	read := func() {
-		m.raw, m.err = l.s.bytesOf(m.id, m.size, m.need)
-		close(m.read)
-	}
-	if turn && l.begun == len(l.all)-1 { // the last one: there is nothing to do beside
-		read()
-	} else {
-		go read()
-	}
-	return true
-}
-
-// done gives back what message i held.
-func (l *loads) done(i int) {
-	m := &l.all[i]
-	if m.read != nil {
-		<-m.read
-	}
-	l.s.home.memory.Release(m.held)
-	if m.held > 0 {
-		l.ahead -= m.need
-	}
-	m.raw, m.held = nil, 0
-}
-
-func (l *loads) close() {
-	for i := range l.all[:l.begun] {
-		l.done(i)
-	}
-}
-
-// bytesOf reads the first need bytes of a stored message of a known size.
-func (s *session) bytesOf(id domicile.MessageID, size, need int64) ([]byte, error) {
-	body, err := s.store().Body(s.ctx(), s.acct, id)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	if need == size {
-		return readAll(body, size)
-	}
-	b := make([]byte, need)
-	_, err = io.ReadFull(body, b)
-	return b, err
-}
-
-// readAll reads a stored message of a known size.
-func readAll(r io.Reader, size int64) ([]byte, error) {
-	b := make([]byte, size)
-	if _, err := io.ReadFull(r, b); err != nil {
-		return nil, err
-	}
-	// The end must be read: only there does the store say that the bytes are whole.
-	if n, err := io.CopyN(io.Discard, r, 1); n != 0 || err != io.EOF { // one Read may give neither a byte nor an error
-		return nil, errors.New("a stored message is not as long as its index says")
-	}
-	return b, nil
+	return nil
 }
 
 // errCut ends a connection on which a literal could not be finished.
 var errCut = errors.New("a literal could not be finished")
 
 // stream sends n bytes of a stored message from an offset on, as they are read. start is called before the first of them.
-func (s *session) stream(m *store.Message, from, n int64, start func()) error {
-	body, err := s.store().Body(s.ctx(), s.acct, m.ID)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
+func (s *session) stream(m *store.Message, body io.Reader, from, n int64, start func()) error {
 	if _, err := io.CopyN(io.Discard, body, from); err != nil {
 		return err
 	}
 	start()
-	_, err = io.CopyN(s.conn, body, n)
+	_, err := io.CopyN(s.conn, body, n)
 	if err == nil && from+n == m.Size {
-		_, err = io.CopyN(io.Discard, body, 1)
-		if err == io.EOF {
-			return nil
-		}
+		err = ended(body)
 	}
 	if err == nil {
 		return nil

@@ -1,20 +1,27 @@
 package imapd
 
 import (
+	"io"
 	"strings"
 	"unicode"
 
 	"domicile/message"
 )
 
-// message sends all that is asked for of one message. Nothing is sent of one that could not be read.
-func (f *fetcher) message(m *row, p *plan, raw []byte) error {
+// message sends all that is asked for of one message. Nothing is sent of one that could not be read. body is nil if nothing of it is needed.
+func (f *fetcher) message(m *row, p *plan, body io.Reader) (err error) {
+	if p.streamed {
+		return f.streamed(m, &p.cuts[0], body)
+	}
+	var raw []byte
+	if body != nil {
+		if raw, err = f.fill(body, m.Size, p.need); err != nil {
+			return err
+		}
+	}
 	parsed, err := f.parsed(m, p, raw)
 	if err != nil {
 		return err
-	}
-	if f.streams(p) {
-		return f.streamed(m, &p.cuts[0])
 	}
 	f.index(m)
 	f.summary(m, parsed)
@@ -69,11 +76,7 @@ func (f *fetcher) section(p *cut, raw []byte, parsed *message.Message) {
 		return
 	}
 	f.literal(p, int64(len(b)))
-	for len(b) > 0 { // in pieces, so that what is gathered stays small
-		n := min(len(b), 32<<10)
-		c.Write(b[:n])
-		b = b[n:]
-	}
+	c.Write(b)
 }
 
 // literal announces a section's bytes. BINARY is a literal8, which may hold NUL (RFC 3516 4.3). A plain literal may not (RFC 9051 4.3.1), but a
@@ -86,13 +89,13 @@ func (f *fetcher) literal(p *cut, n int64) {
 }
 
 // streamed sends a message of whose bytes one large section is wanted.
-func (f *fetcher) streamed(m *row, p *cut) error {
+func (f *fetcher) streamed(m *row, p *cut, body io.Reader) error {
 	from, to := p.from, p.to
 	if p.partial {
 		n := uint64(to - from)
 		from, to = p.from+int64(min(p.offset, n)), p.from+int64(p.end(n))
 	}
-	err := f.s.stream(&m.Message, from, to-from, func() {
+	err := f.s.stream(&m.Message, body, from, to-from, func() {
 		f.index(m)
 		f.summary(m, nil)
 		f.item(true, p.name)

@@ -28,7 +28,7 @@ func (s *session) search(cmd *wire.Command) (string, error) {
 		r.charset(cmd.Astring())
 		cmd.SP()
 	}
-	q, err := r.query()
+	q, err := r.query(want)
 	if err != nil {
 		return "", err
 	}
@@ -130,7 +130,7 @@ func (p *partial) String() string {
 	return fmt.Sprintf("%s%d:%s%d", sign, p.from, sign, p.to)
 }
 
-// notSaved empties the saved result, as a search does that was to save one and failed (RFC 9051 6.4.4.1).
+// notSaved empties the saved result, as a search does that was to save one and is answered NO (RFC 9051 6.4.4.1).
 func (s *session) notSaved(w returning, err error) error {
 	if w.save {
 		s.saved = nil

@@ -66,7 +66,7 @@ func TestSearchWithin(t *testing.T) {
 		r := s.keyReader(cmd)
 		r.now = now
 		cmd.SP()
-		q, err := r.query()
+		q, err := r.query(returning{})
 		if err != nil {
 			t.Fatal(key, err)
 		}
@@ -136,7 +136,7 @@ func TestSearchDepthIsFlat(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		cmd.SP()
-		if _, err := s.keyReader(cmd).query(); err == nil {
+		if _, err := s.keyReader(cmd).query(returning{}); err == nil {
 			t.Fatal(unit)
 		}
 		if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 1<<20 {
@@ -184,7 +184,7 @@ func FuzzSearch(f *testing.F) {
 			r.charset(cmd.Astring())
 			cmd.SP()
 		}
-		q, err := r.query()
+		q, err := r.query(returning{})
 		if err != nil {
 			return
 		}

@@ -21,7 +21,7 @@ func (s *session) sort(cmd *wire.Command) (string, error) {
 	r := s.keyReader(cmd)
 	r.charset(cmd.Astring())
 	cmd.SP()
-	q, err := r.query()
+	q, err := r.query(want)
 	if err != nil {
 		return "", err
 	}

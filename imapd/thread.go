@@ -20,7 +20,7 @@ func (s *session) thread(cmd *wire.Command) (string, error) {
 	r := s.keyReader(cmd)
 	r.charset(cmd.Astring())
 	cmd.SP()
-	q, err := r.query()
+	q, err := r.query(returning{})
 	if err != nil {
 		return "", err
 	}

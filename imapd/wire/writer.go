@@ -27,6 +27,12 @@ func (w *Writer) Flush() error {
 	return w.err
 }
 
+// pass sends what is gathered, and keeps the room for what follows.
+func (w *Writer) pass() {
+	w.send(w.b)
+	w.b = w.b[:0]
+}
+
 // send gives each piece its own deadline, so that a client that makes progress is not cut off.
 func (w *Writer) send(b []byte) {
 	for len(b) > 0 && w.err == nil {
@@ -42,7 +48,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	if len(w.b)+len(p) < flushAt {
 		w.b = append(w.b, p...)
 	} else {
-		w.Flush()
+		w.pass()
 		w.send(p)
 	}
 	if w.err != nil {
@@ -57,7 +63,7 @@ var _ io.Writer = (*Writer)(nil)
 func (w *Writer) Line() {
 	w.b = append(w.b, '\r', '\n')
 	if len(w.b) >= flushAt {
-		w.Flush()
+		w.pass()
 	}
 }
 
