@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -44,4 +45,31 @@ func TestBadCommandsEnd(t *testing.T) {
 	}
 	c.want("* BYE [CLIENTBUG]")
 	c.want("CLOSED")
+}
+
+// docs/IMAP.md has a line for each capability, and for no other.
+func TestCapabilitiesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../docs/IMAP.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "| --- | --- | --- |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	told := map[string]bool{}
+	for _, line := range strings.Split(table, "\n") {
+		for _, name := range strings.Split(strings.Split(line, "|")[1], ",") {
+			told[strings.TrimSpace(name)] = true
+		}
+	}
+	s := &session{home: newWorld(t).home, maxSize: 1}
+	for _, name := range strings.Fields(s.capabilities()) {
+		name = strings.TrimSuffix(name, "=1")
+		if !told[name] {
+			t.Errorf("%s is not documented", name)
+		}
+		delete(told, name)
+	}
+	for name := range told {
+		t.Errorf("%s is documented and not offered", name)
+	}
 }
