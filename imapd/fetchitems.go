@@ -25,6 +25,7 @@ type fetchItems struct {
 
 	changedSince *store.ModSeq
 	vanished     bool
+	partial      *partial // of the set (RFC 9394 3.3)
 }
 
 // preview is PREVIEW (RFC 8970): not asked for, or wanted, or wanted if it costs little.
@@ -196,7 +197,7 @@ func (s *section) readPartial(cmd *wire.Command) {
 	s.name += "<" + strconv.FormatUint(s.offset, 10) + ">"
 }
 
-// fetchModifiers takes "(CHANGEDSINCE n VANISHED)" (RFC 7162 3.1.4, 3.2.6).
+// fetchModifiers takes "(CHANGEDSINCE n VANISHED PARTIAL 1:2)" (RFC 7162 3.1.4, 3.2.6; RFC 9394 3.3).
 func (s *session) fetchModifiers(cmd *wire.Command, q *fetchItems) {
 	cmd.List(4, false, func() {
 		switch w := cmd.Word(); {
@@ -204,7 +205,10 @@ func (s *session) fetchModifiers(cmd *wire.Command, q *fetchItems) {
 			cmd.SP()
 			seq := store.ModSeq(cmd.Num64())
 			q.changedSince, q.modSeq = &seq, true
-		case w == "VANISHED" && q.uid && s.enabled.qresync:
+		case w == "PARTIAL" && isUID(cmd) && q.partial == nil:
+			cmd.SP()
+			q.partial = readPartial(cmd)
+		case w == "VANISHED" && isUID(cmd) && s.enabled.qresync:
 			q.vanished = true
 		case w == "VANISHED":
 			cmd.Fail("VANISHED is for UID FETCH behind ENABLE QRESYNC")
