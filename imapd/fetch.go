@@ -42,7 +42,7 @@ func (s *session) fetchSet(cmd *wire.Command, uid bool) (string, error) {
 
 // changedOf keeps of a set what changed (RFC 7162 3.1.4.1), and tells what vanished of it if that is wanted (3.2.6).
 func (s *session) changedOf(set imap.NumSet, picked spans, q fetchItems) (spans, error) {
-	c, err := s.store().Since(s.ctx(), s.acct, s.view.mailbox.ID, *q.changedSince)
+	changed, vanished, err := s.changedAfter(*q.changedSince)
 	if domicile.KindOf(err) == domicile.NotExist {
 		return nil, nil
 	}
@@ -50,19 +50,10 @@ func (s *session) changedOf(set imap.NumSet, picked spans, q fetchItems) (spans,
 		return nil, failure(err)
 	}
 	if q.vanished {
-		uids, _ := set.(imap.UIDSet)
-		if imap.IsSearchRes(set) {
-			uids = s.saved
-		}
-		s.tellEarlier(c.Vanished, uidRanges(uids, s.view.last()))
+		uids, _ := s.members(set) // it is one of UIDs
+		s.tellEarlier(vanished, uids)
 	}
-	var changed spans
-	for _, m := range c.Changed {
-		if i := s.view.find(m.UID); i >= 0 && picked.has(uint32(i)) {
-			changed = changed.add(uint32(i))
-		}
-	}
-	return changed, nil
+	return both(changed, picked), nil
 }
 
 // fetcher answers one FETCH.

@@ -43,6 +43,21 @@ func (s spans) has(n uint32) bool {
 	return found
 }
 
+// both are the numbers that are in a and in b.
+func both(a, b spans) (out spans) {
+	for len(a) > 0 && len(b) > 0 {
+		if from, to := max(a[0].from, b[0].from), min(a[0].to, b[0].to); from <= to {
+			out = append(out, span{from, to})
+		}
+		if a[0].to < b[0].to {
+			a = a[1:]
+		} else {
+			b = b[1:]
+		}
+	}
+	return out
+}
+
 // add adds a number that is greater than all before.
 func (s spans) add(n uint32) spans {
 	if i := len(s) - 1; i >= 0 && s[i].to == n-1 {
@@ -91,20 +106,28 @@ func (s *session) members(set imap.NumSet) (all spans, ok bool) {
 }
 
 // ranges returns which messages of the view a set names, as spans of indexes; those that are gone are still in. UIDs that do not exist are passed over.
-func (s *session) ranges(set imap.NumSet) (found spans, err error) {
+func (s *session) ranges(set imap.NumSet) (spans, error) {
 	all, ok := s.members(set)
 	if !ok {
 		return nil, bad("A message number that does not exist")
 	}
-	_, byNumber := set.(imap.SeqSet)
-	for _, r := range all {
-		if byNumber {
-			found = append(found, span{r.from - 1, r.to - 1})
-		} else if from, to := s.view.between(store.UID(r.from), store.UID(r.to)); from < to {
+	if _, byNumber := set.(imap.SeqSet); !byNumber {
+		return s.view.indexesOf(all), nil
+	}
+	for i := range all {
+		all[i].from, all[i].to = all[i].from-1, all[i].to-1
+	}
+	return all, nil
+}
+
+// indexesOf are the indexes of the messages that have these UIDs.
+func (v *view) indexesOf(uids spans) (found spans) {
+	for _, r := range uids {
+		if from, to := v.between(store.UID(r.from), store.UID(r.to)); from < to {
 			found = append(found, span{uint32(from), uint32(to - 1)})
 		}
 	}
-	return merged(found), nil
+	return merged(found)
 }
 
 // uidRanges are the ranges of a set of UIDs with "*" as last.
