@@ -33,6 +33,10 @@ func (s *session) fetchSet(cmd *wire.Command, uid bool) (string, error) {
 			return "", err
 		}
 	}
+	if q.partial != nil {
+		picked = s.view.present(picked)
+		picked = picked.cut(q.partial.of(picked.count()))
+	}
 	f := fetcher{s: s, q: &q}
 	if err := f.all(picked); err != nil {
 		return "", err

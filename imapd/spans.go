@@ -67,6 +67,27 @@ func (s spans) add(n uint32) spans {
 	return append(s, span{n, n})
 }
 
+// count is how many numbers they are.
+func (s spans) count() (n int) {
+	for _, r := range s {
+		n += int(r.to-r.from) + 1
+	}
+	return n
+}
+
+// cut are those of the numbers whose place among them is in [from,to).
+func (s spans) cut(from, to int) (out spans) {
+	at := 0
+	for _, r := range s {
+		n := int(r.to-r.from) + 1
+		if i, j := max(from-at, 0), min(to-at, n); i < j {
+			out = append(out, span{r.from + uint32(i), r.from + uint32(j-1)})
+		}
+		at += n
+	}
+	return out
+}
+
 // uidSpans are UIDs, ascending, as spans.
 func uidSpans(uids []store.UID) (s spans) {
 	for _, uid := range uids {
@@ -161,6 +182,17 @@ func (v *view) picked(r spans) iter.Seq[int] {
 			}
 		}
 	}
+}
+
+// present are the indexes of a set without those of messages that are gone.
+func (v *view) present(r spans) (found spans) {
+	if len(v.gone) == 0 {
+		return r
+	}
+	for i := range v.picked(r) {
+		found = found.add(uint32(i))
+	}
+	return found
 }
 
 // uidsOf are the UIDs of a set, ascending.
