@@ -69,19 +69,33 @@ type fetcher struct {
 	room    []byte // for the bytes of a message
 }
 
-// all sends what is asked for of each message of a set of indexes. While one page is sent the next one is read.
+// pagesAhead is how many pages are read while one is sent.
+const pagesAhead = 2
+
+// all sends what is asked for of each message of a set of indexes.
 func (f *fetcher) all(picked spans) error {
 	p := pager{v: f.s.view, left: slices.Clone(picked), size: pageSize}
 	if len(f.q.sections) > 0 {
 		p.size = pageSize / 4
 	}
-	next := f.read(&p)
-	for next != nil {
-		got := <-next
-		next = nil
-		if got.err == nil {
-			next = f.read(&p)
-		} else if domicile.KindOf(got.err) != domicile.NotExist { // the mailbox was deleted: there is nothing to send
+	var under []<-chan page // being read
+	for {
+		for len(under) < pagesAhead {
+			next := f.read(&p)
+			if next == nil {
+				break
+			}
+			under = append(under, next)
+		}
+		if len(under) == 0 {
+			return nil
+		}
+		got := <-under[0]
+		under = under[1:]
+		if domicile.KindOf(got.err) == domicile.NotExist { // the mailbox was deleted: there is nothing to send
+			return nil
+		}
+		if got.err != nil {
 			return failure(got.err)
 		}
 		rows := got.rows(f.s.view, picked)
@@ -92,7 +106,6 @@ func (f *fetcher) all(picked spans) error {
 			return err
 		}
 	}
-	return nil
 }
 
 // row is a message as it is sent.
