@@ -29,7 +29,7 @@ fuzz: ## every fuzz target for FUZZTIME
 bench: ## beside Dovecot where it is installed; as root, some 25 minutes; N=small and ROUNDS=1 for a first look
 	$(GO) run ./tests/bench $(if $(filter small,$(N)),-short) $(if $(ROUNDS),-rounds $(ROUNDS))
 
-growth: ## what an operation of the store costs as a mailbox, an account and a node grow; an hour or so
+growth: ## what an operation of the store costs as a mailbox, an account and a node grow; a quarter of an hour
 	$(GO) run ./tests/bench/growth
 
 microbench: ## single functions

@@ -81,7 +81,8 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 const (
-	format      = 3
+	format      = 4
+	logFormat   = 3 // the first that has a log: its index is this one's, with nothing in it that it lacks
 	indexFile   = "index.db"
 	segmentsDir = "segments"
 	baseDir     = "base"
@@ -203,9 +204,13 @@ func (s *Store) openIndex() (*bbolt.DB, error) {
 	case f > format:
 		db.Close()
 		return nil, domicile.E("index", domicile.Invalid, fmt.Sprintf("its format is %d and this release reads up to %d: use a newer release", f, format))
-	case f < format:
+	case f < logFormat:
 		if db, err = s.upgrade(db); err != nil {
 			return nil, err
+		}
+	case f < format:
+		if err := db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bMeta).Put(kFormat, number(format)) }); err != nil {
+			return nil, errors.Join(err, db.Close())
 		}
 	}
 	return db, s.removeOld()
@@ -342,29 +347,28 @@ func (s *Store) haveSegments(tx *txn) error {
 
 // replay brings bbolt what the log has behind applied, by the code of the live path.
 func (s *Store) replay(x *index, applied uint64) error {
-	began, acts, p := time.Now(), 0, s.pace("reads the log", int64(s.log.Next()-1-applied))
+	began, acted, read, p := time.Now(), 0, &acts{log: s.log}, s.pace("reads the log", int64(s.log.Next()-1-applied))
 	err := s.log.Scan(applied, func(f segment.Frame) error {
-		x.publish(x.top, f.LSN) // of this goroutine alone until Open returns
 		p.at(int64(f.LSN - applied))
-		if f.Kind != frameChange {
-			return nil
-		}
-		acts++
-		_, err := eachChange(f.Payload, func(key, value []byte) error {
+		between, err := read.frame(f, func(key, value []byte) error {
 			if value != nil {
 				value = append([]byte{}, value...)
 			}
-			x.top.Set(item{string(key), value})
+			x.top.Set(item{string(key), value}) // of this goroutine alone until Open returns
 			return nil
 		})
-		if err != nil {
+		if err != nil || !between {
 			return err
 		}
+		if f.Kind == frameChange || f.Kind == frameLast {
+			acted++
+		}
+		x.publish(x.top, f.LSN)
 		x.freeze(applyKeys)
 		return x.room()
 	})
-	if acts > 0 {
-		s.cfg.Log.Info("store: brought the index up to the log", "acts", acts, "took", time.Since(began))
+	if acted > 0 {
+		s.cfg.Log.Info("store: brought the index up to the log", "acts", acted, "took", time.Since(began))
 	}
 	return err
 }

@@ -320,11 +320,21 @@ func (a arrival) importReference(r messageRecord) error {
 
 func (a account) importVanished(x store.Vanished) error {
 	m, err := a.mailbox(x.Mailbox)
-	if err != nil || x.UID == 0 || x.ModSeq == 0 {
+	if err != nil || x.UID == 0 || x.ModSeq == 0 || x.Last > 0 && x.Last < x.UID {
 		return domicile.E("expunged UID", domicile.Invalid, "an expunged UID whose mailbox or numbers cannot be")
 	}
-	m.b.sub(bChanges).Put(changeKey(x.ModSeq, x.UID), isVanished)
-	return nil
+	f, err := m.remembered()
+	if err != nil {
+		return err
+	}
+	run := store.UIDRange{First: x.UID, Last: max(x.UID, x.Last)}
+	if x.Some {
+		f.forget(x.ModSeq, run)
+		return m.keepForgotten(f)
+	}
+	m.b.sub(bChanges).Put(changeKey(x.ModSeq, x.UID), vanishedValue(run))
+	f.runs++
+	return m.keepForgotten(f)
 }
 
 func (a account) importToken(x store.UsedToken) error {

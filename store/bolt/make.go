@@ -148,14 +148,11 @@ const baseFrame = 64 << 10 // bytes of entries in a frame of a base
 
 // writeBase writes what bbolt has now, and removes older bases. It may run beside everything but another writeBase.
 func (s *Store) writeBase() (lsn uint64, err error) {
-	tx, err := s.index.db.Begin(false)
+	tx, lsn, err := s.index.whole()
 	if err != nil {
 		return 0, err
 	}
 	defer tx.Rollback()
-	if lsn, err = appliedOf(tx); err != nil {
-		return 0, err
-	}
 	return lsn, guarded(func() error { return s.putBase(lsn, tx.Bucket(bKeys)) })
 }
 

@@ -59,13 +59,14 @@ func (r *rewind) frame(f segment.Frame) error {
 	if f.LSN != r.last+1 {
 		return domicile.E("log", domicile.Invalid, fmt.Sprintf("the frames from %d to %d are missing", r.last+1, f.LSN-1))
 	}
-	if r.last++; f.Kind != frameChange || len(f.Payload) < 8 {
+	// What ends an act has its time. Parts that are left before it are none without it, and none of them is of a table.
+	if r.last++; f.Kind != frameChange && f.Kind != frameLast || len(f.Payload) < 8 {
 		return nil
 	}
 	if r.cut.Segment == 0 && int64(readNumber(f.Payload[:8])) > r.at {
 		r.cut, r.tables = f.Place, map[string][]byte{}
 	}
-	if r.cut.Segment == 0 {
+	if r.cut.Segment == 0 || f.Kind == frameLast {
 		return nil
 	}
 	prefix := bucket{}.sub(bTables).path
@@ -106,7 +107,7 @@ func (r *rewind) apply(log *segment.Log) error {
 	g := again.Begin()
 	for keys := range slices.Chunk(slices.Sorted(maps.Keys(r.tables)), rewindKeys) {
 		c := &changes{order: keys, value: r.tables}
-		g.Add(frameChange, c.encode(time.UnixMilli(r.at)))
+		g.Add(frameChange, c.appendEntries(number(uint64(r.at))))
 	}
 	return firstError(g.Commit(), again.Close())
 }

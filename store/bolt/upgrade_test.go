@@ -291,7 +291,7 @@ func TestUpgradeRefuses(t *testing.T) {
 	}{
 		"another region":        {nil, func(c *Config) { c.Region = "us-east" }, domicile.Refused, "us-east"},
 		"another root key":      {nil, func(c *Config) { c.Sealer = storetest.NewSealer("other") }, domicile.Invalid, "another root key"},
-		"a newer format":        {func(t *testing.T, dir string) { setFormat(t, dir, 4) }, nil, domicile.Invalid, "newer release"},
+		"a newer format":        {func(t *testing.T, dir string) { setFormat(t, dir, format+1) }, nil, domicile.Invalid, "newer release"},
 		"no index":              {remove(indexFile), nil, domicile.Invalid, "there are bodies"},
 		"an index of no bytes":  {func(t *testing.T, dir string) { os.Truncate(filepath.Join(dir, indexFile), 0) }, nil, domicile.Invalid, "there are bodies"},
 		"an index that was cut": {func(t *testing.T, dir string) { os.Truncate(filepath.Join(dir, indexFile), 8192) }, nil, domicile.Invalid, "there are bodies"},

@@ -408,11 +408,18 @@ func moveHostile(r *Rig) {
 		"no UIDNEXT":       box(func(b *store.Mailbox) { b.UIDNext = 0 }),
 		"twice a mailbox":  func() store.Part { return twice(index(), isBox) },
 		"twice a UID":      func() store.Part { return twice(index(), isMessage) },
-		"a message's id":   message(func(m *store.ExportedMessage) { m.ID = "../../../etc" }),
-		"a short id":       message(func(m *store.ExportedMessage) { m.ID = "m" }),
-		"a flag":           message(func(m *store.ExportedMessage) { m.Flags = []string{"\\Recent"} }),
-		"a size":           message(func(m *store.ExportedMessage) { m.Size = -1 }),
-		"no mailbox":       message(func(m *store.ExportedMessage) { m.Mailbox = "b-none" }),
+		"a run backwards": func() store.Part {
+			p := index()
+			edit(p, isBox, func(i *store.Item) {
+				p.Items = append(p.Items, store.Item{Vanished: &store.Vanished{Mailbox: i.Mailbox.ID, UID: 900, Last: 899, ModSeq: 1}})
+			})
+			return p
+		},
+		"a message's id": message(func(m *store.ExportedMessage) { m.ID = "../../../etc" }),
+		"a short id":     message(func(m *store.ExportedMessage) { m.ID = "m" }),
+		"a flag":         message(func(m *store.ExportedMessage) { m.Flags = []string{"\\Recent"} }),
+		"a size":         message(func(m *store.ExportedMessage) { m.Size = -1 }),
+		"no mailbox":     message(func(m *store.ExportedMessage) { m.Mailbox = "b-none" }),
 		"a body at once": func() store.Part {
 			p := index()
 			p.Items = append(p.Items, whole.Items[len(whole.Items)-1])
