@@ -309,11 +309,6 @@ func (c *checker) region() {
 	if n.Admin.Advertise != "" {
 		c.reachable("admin.advertise", n.Admin.Advertise, n.Admin.Listen)
 	}
-	for _, f := range []struct{ key, listen string }{{"imap.listen", n.IMAP.Listen}, {"imaps.listen", n.IMAPS.Listen}} {
-		if ap, err := netip.ParseAddrPort(f.listen); err == nil && !ap.Addr().IsLoopback() && !ap.Addr().IsPrivate() {
-			c.problem(f.key, "%s is open to strangers, whom the interim IMAP engine does not withstand; name an address on loopback or a private network", ap.Addr())
-		}
-	}
 	if ap, err := netip.ParseAddrPort(n.LMTP.Listen); err == nil && !ap.Addr().IsLoopback() && !ap.Addr().IsPrivate() {
 		c.problem("lmtp.listen", "%s is open to strangers, and LMTP takes mail from whoever reaches it; name an address on loopback or a private network", ap.Addr())
 	}

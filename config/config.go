@@ -50,8 +50,8 @@ type Node struct {
 	Submission  Front      `toml:"submission,omitempty"`
 	Submissions Front      `toml:"submissions,omitempty"`
 	Queue       Queue      `toml:"queue,omitempty"` // what was submitted and is not delivered yet
-	IMAP        Front      `toml:"imap,omitempty"`  // loopback and private networks only, as long as the engine is go-imap's
-	IMAPS       Front      `toml:"imaps,omitempty"` // IMAP within TLS, by the node's certificate; likewise
+	IMAP        Front      `toml:"imap,omitempty"`  // logins within STARTTLS alone, but in a lab
+	IMAPS       Front      `toml:"imaps,omitempty"` // IMAP within TLS, by the node's certificate
 	Admin       Listen     `toml:"admin,omitempty"` // operators, by client certificate; required by the role admin
 	HTTP        HTTP       `toml:"http,omitempty"`  // health, readiness and metrics
 	Disclosure  Disclosure `toml:"disclosure,omitempty"`

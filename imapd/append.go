@@ -15,6 +15,9 @@ import (
 // appendFactor times the limit of a message is that of all messages of an APPEND together: they take room before the quota is asked.
 const appendFactor = 4
 
+// heldOfMessage is how much a store may hold in memory of a message that was taken and not committed.
+const heldOfMessage = 2 << 20
+
 // arrival is a message of an APPEND that was taken whole, and is not in its mailbox yet.
 type arrival struct {
 	flags []string
@@ -40,13 +43,15 @@ func (s *session) appendMessages(cmd *wire.Command) (string, error) {
 			a.bytes.Abort()
 		}
 	}()
+	waiting := &room{memory: s.home.waiting}
+	defer waiting.release()
 	for left := appendFactor * s.maxSize; len(all) == 0 || cmd.More(); {
 		a, size, err := s.arrive(cmd)
 		if err != nil {
 			return "", err
 		}
 		all = append(all, a)
-		if left -= size; left < 0 {
+		if left -= size; left < 0 || cmd.More() && waiting.take(int(min(size, heldOfMessage))) != nil {
 			return "", no(imap.ResponseCodeLimit, "Too much for one APPEND")
 		}
 	}

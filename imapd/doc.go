@@ -1,4 +1,4 @@
-// Package imapd is the front on which customers read their mail: IMAP4rev1, from the home region, at any node.
+// Package imapd is the front on which customers read their mail: IMAP4rev1 and IMAP4rev2, from the home region, at any node.
 //
 //	check := &login.Checker{Accounts: st, Address: placement.ParseAddress, Kept: keys.NewPasswords(names), Tries: tries}
 //	home, err := imapd.NewHome(imapd.HomeConfig{Region: "eu-ireland", Store: st, Guard: guard, TLS: conf,
@@ -23,19 +23,20 @@
 //
 // # How it is built
 //
-// A door (door.go, command.go) speaks with a client until it is logged in, the same on every node, with a small parser of its own. Where the
+// Package wire reads commands and writes answers, without knowing what they mean: what a literal is, and what becomes of one that was refused, is
+// decided there. A door (door.go) speaks with a client until it is logged in, the same on every node. Where the
 // account rests is the directory's word. At home, a [Home] checks the password and serves the session. Elsewhere, and at a node without a
 // store, the login goes to the home through a tunnel of package region, is verified there, and the connection follows: this node
 // carries its bytes in memory and understands none of them. A client of an Implicit front that asks by its ClientHello for the host of another
 // region is passed through before that, unread: TLS ends at home (relay.go).
 //
-// Behind the login go-imap's imapserver speaks the protocol, for now. It has faults that a stranger can use
-// (docs/ARCHITECTURE.md), so it never sees a connection itself: a gate (gate.go) stands between, and a
-// session (session.go) answers every command with data that it writes itself. The seam is engine.go. Its sessions begin
-// authenticated, and the gate makes its greeting the answer to the login.
+// A session (session.go) is one goroutine that reads a command, runs it and answers. The table of commands (verbs.go) says of each what it
+// needs and what the client may learn before its answer; it is made of families: plain.go, mailboxes.go, messages.go, search.go. A handler reads its arguments to
+// the end, acts, and writes untagged lines; whatever was wrong with an argument is told once, as BAD. capabilities.go is the one place that says what is offered.
 //
-// A session's view of its mailbox (view.go) is a list of messages and a modification sequence; what
-// others change is read by store.Store.Since when the client may be told, and during IDLE on the store's hints.
+// The selected mailbox is a view (view.go): its UIDs, 4 bytes a message, and a modification sequence. Flags and sizes are read from the store when
+// they are asked for. What others change is read by store.Store.Since when the client may be told, and during IDLE on the store's hints, of
+// which an account has one watch however many of its sessions idle (hub.go).
 //
-// Not offered: IMAP4rev2, CONDSTORE, QRESYNC, BINARY, COMPRESS, QUOTA, SORT, THREAD, MULTIAPPEND, SEARCHRES.
+// What is bounded, what is offered by which RFC, and what is left out and why is in docs/IMAP.md.
 package imapd

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -51,6 +52,9 @@ func (d *door) mayLogin() bool   { return d.secure || d.srv.mayLogin(d.net) }
 func (d *door) serve() {
 	handed := false
 	defer func() {
+		if p := recover(); p != nil {
+			d.srv.cfg.Log.Error("panic at the IMAP door", "stack", string(debug.Stack()))
+		}
 		if !handed {
 			d.conn.Close()
 		}

@@ -29,6 +29,9 @@ const DefaultPerAccount = 100
 // readMemory bounds what all sessions together hold of messages they cut pieces from.
 const readMemory = 512 << 20
 
+// waitingMemory bounds what all sessions together make the store hold of messages that wait for others of their APPEND.
+const waitingMemory = 128 << 20
+
 // HomeConfig says what a Home stands on.
 type HomeConfig struct {
 	Region   domicile.Region
@@ -55,9 +58,10 @@ type HomeConfig struct {
 type Home struct {
 	cfg     HomeConfig
 	check   *login.Checker
-	guesses *login.Handed // wrong logins that other nodes hand over
-	memory  *semaphore.Weighted
-	deflate atomic.Int64 // connections that compress
+	guesses *login.Handed       // wrong logins that other nodes hand over
+	memory  *semaphore.Weighted // of readMemory
+	waiting *semaphore.Weighted // of waitingMemory
+	deflate atomic.Int64        // connections that compress
 	hubs    hubs
 	recents recents
 	flags   flagIndexes
@@ -100,7 +104,7 @@ func sizeFits(n int64) bool { return n > 0 && n <= math.MaxUint32 }
 
 func newHome(cfg HomeConfig) *Home {
 	h := &Home{cfg: cfg, check: cfg.Check,
-		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), sessions: map[*session]struct{}{},
+		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), waiting: semaphore.NewWeighted(waitingMemory), sessions: map[*session]struct{}{},
 		places: map[domicile.AccountID]int{}}
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())

@@ -55,6 +55,12 @@ var errOver = errors.New("over")
 
 // serve runs commands until the connection has to end. The caller closes it.
 func (s *session) serve() {
+	defer func() {
+		if p := recover(); p != nil { // of one session, whose client may have brought it about: the others go on
+			s.home.cfg.Log.Error("panic in an IMAP session", "stack", string(debug.Stack()))
+			s.end(wire.Bye("[SERVERBUG] It failed; nothing more is known"))
+		}
+	}()
 	for {
 		cmd, err := s.conn.Next()
 		if err == nil {
@@ -119,12 +125,6 @@ func (s *session) judge(err error) error {
 }
 
 func (s *session) run(v verb, known bool, cmd *wire.Command) (done string, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.home.cfg.Log.Error("panic in an IMAP session", "stack", string(debug.Stack()))
-			err = wire.Bye("[SERVERBUG] It failed; nothing more is known")
-		}
-	}()
 	switch {
 	case cmd.Err() != nil:
 		return "", cmd.Err()

@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -23,44 +24,139 @@ func FuzzSession(f *testing.F) {
 	f.Add("ENABLE IMAP4rev2 UTF8=ACCEPT\nEXAMINE INBOX\nSORT (ARRIVAL REVERSE SUBJECT) UTF-8 ALL\nTHREAD REFERENCES UTF-8 ALL\nUID SEARCH RETURN (COUNT PARTIAL 1:2) TEXT \"x\" UID 1:*\nSTORE 1 FLAGS ()", uint8(90))
 	f.Add("GETQUOTAROOT INBOX\nID NIL\nNAMESPACE\nSTATUS INBOX (UIDNEXT RECENT MAILBOXID)\nCAPABILITY\nXYZZY \"{3+}\nLOGOUT", uint8(20))
 	w := newWorld(f)
-	var made atomic.Int64
 	f.Fuzz(func(t *testing.T, text string, size uint8) {
-		lines := strings.SplitAfter(text, "\n")
-		if len(lines) > 60 || len(text) > 20_000 {
-			t.Skip()
-		}
-		acct := domicile.AccountID(fmt.Sprint("f-", made.Add(1)))
-		if err := w.store.CreateAccount(t.Context(), "", store.Account{ID: acct, Address: domicile.Address(acct) + "@example.com", Quota: 1 << 20}); err != nil {
-			t.Fatal(err)
-		}
-		for i := range 3 {
-			w.deliver(acct, "INBOX", fmt.Sprintf("Subject: %d\r\nMessage-ID: <%d@x>\r\n\r\nbody", i, i))
-		}
-		said := &script{}
-		names := map[string]string{}
-		for i, line := range lines {
-			tag := fmt.Sprint("t", i)
-			name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-			names[tag] = strings.ToUpper(name)
-			if names[tag] != "DONE" {
-				line = tag + " " + line
-			}
-			for line = strings.TrimSuffix(line, "\n") + "\r\n"; line != ""; line = line[min(len(line), int(size)+1):] {
-				said.pieces = append(said.pieces, line[:min(len(line), int(size)+1)])
-			}
-		}
-		if err := w.home.enter(acct); err != nil {
-			t.Fatal(err)
-		}
-		w.home.serve(wire.NewConn(said, wire.After), acct, "login", 1<<16)
-		if n := w.faults.Load(); n > 0 {
-			t.Fatalf("%d faults", n)
-		}
-		(&follower{t: t, names: names, last: -1}).follow(said.out.String())
-		if err := w.store.DeleteAccount(t.Context(), acct); err != nil {
-			t.Fatal(err)
+		if lines := strings.SplitAfter(text, "\n"); len(lines) < 60 && len(text) < 20_000 {
+			w.session(t, lines, int(size)+1)
 		}
 	})
+}
+
+// sessions numbers the accounts of session.
+var sessions atomic.Int64
+
+// session runs commands in a session of a new account, whose client sends pieces of size bytes.
+func (w *world) session(t *testing.T, lines []string, size int) {
+	acct := domicile.AccountID(fmt.Sprint("f-", sessions.Add(1)))
+	if err := w.store.CreateAccount(t.Context(), "", store.Account{ID: acct, Address: domicile.Address(acct) + "@example.com", Quota: 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		w.deliver(acct, "INBOX", fmt.Sprintf("Subject: %d\r\nMessage-ID: <%d@x>\r\n\r\nbody", i, i))
+	}
+	said := &script{}
+	names := map[string]string{}
+	for i, line := range lines {
+		tag := fmt.Sprint("t", i)
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		names[tag] = strings.ToUpper(name)
+		if names[tag] != "DONE" {
+			line = tag + " " + line
+		}
+		for line = strings.TrimSuffix(line, "\n") + "\r\n"; line != ""; line = line[min(len(line), size):] {
+			said.pieces = append(said.pieces, line[:min(len(line), size)])
+		}
+	}
+	if err := w.home.enter(acct); err != nil {
+		t.Fatal(err)
+	}
+	w.home.serve(wire.NewConn(said, wire.After), acct, "login", 1<<16)
+	if n := w.faults.Load(); n > 0 {
+		t.Fatalf("%d faults", n)
+	}
+	(&follower{t: t, names: names, last: -1}).follow(said.out.String())
+	if err := w.store.DeleteAccount(t.Context(), acct); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// templates are commands; what stands for what is in pick.
+var templates = strings.Split(`SELECT BOX
+SELECT BOX (CONDSTORE)
+EXAMINE BOX
+NOOP
+CHECK
+CLOSE
+UNSELECT
+EXPUNGE
+FETCH SET (FLAGS UID RFC822.SIZE)
+FETCH SET (ENVELOPE BODYSTRUCTURE BODY[HEADER] BODY[1]<0.3> MODSEQ)
+UID FETCH SET (BODY[] FLAGS)
+UID FETCH SET FLAGS (CHANGEDSINCE NUM VANISHED)
+STORE SET +FLAGS (FLAG FLAG)
+STORE SET -FLAGS.SILENT FLAG
+UID STORE SET (UNCHANGEDSINCE NUM) FLAGS (FLAG)
+STORE SET +FLAGS (\Deleted)
+UID EXPUNGE SET
+COPY SET BOX
+UID COPY SET BOX
+MOVE SET BOX
+UID MOVE SET BOX
+SEARCH RETURN (SAVE COUNT) OR FLAGGED SUBJECT 1
+SEARCH SET UNSEEN
+UID SEARCH RETURN (ALL) UID SET
+FETCH $ UID
+UID STORE $ +FLAGS (\Flagged)
+SORT (REVERSE ARRIVAL SUBJECT) UTF-8 ALL
+UID THREAD REFERENCES UTF-8 ALL
+APPEND BOX (FLAG) {5+}|hello
+APPEND BOX {5+}|hello {2+}|hi
+APPEND BOX {0+}|
+APPEND BOX {70000+}
+CREATE BOX
+CREATE NEW/NEW (USE (\Sent))
+DELETE BOX
+DELETE NEW
+RENAME BOX NEW
+RENAME NEW NEW/NEW
+SUBSCRIBE BOX
+UNSUBSCRIBE NEW
+LIST "" *
+LIST (SUBSCRIBED RECURSIVEMATCH) "" (% N*/%) RETURN (STATUS (MESSAGES DELETED RECENT))
+LSUB "" %
+STATUS BOX (MESSAGES UNSEEN SIZE UIDNEXT HIGHESTMODSEQ DELETED RECENT MAILBOXID)
+GETQUOTAROOT BOX
+ID ("a" NIL)
+NAMESPACE
+CAPABILITY
+IDLE
+ENABLE CONDSTORE
+ENABLE QRESYNC
+ENABLE IMAP4rev2
+XYZZY {3+}|abc
+FETCH SET (
+NOOP x`, "\n")
+
+// command makes a command of a template.
+func command(r *rand.Rand) string {
+	line := templates[r.IntN(len(templates))]
+	for _, hole := range [][]string{
+		{"BOX", "INBOX", "INBOX", "INBOX", "Archive", "Trash", "new", "none"}, {"NEW", "new", "new/x", "other"}, {"SET", "1", "1:*", "*", "2", "2:3", "1,3", "4:2", "7"},
+		{"FLAG", `\Seen`, `\Flagged`, `\Deleted`, "word", "other"}, {"NUM", "1", "2", "3", "9", "50"},
+	} {
+		for strings.Contains(line, hole[0]) {
+			line = strings.Replace(line, hole[0], strings.ToLower(hole[1+r.IntN(len(hole)-1)]), 1)
+		}
+	}
+	if line = strings.ReplaceAll(line, "|", "\r\n"); line == "IDLE" {
+		line += "\r\nDONE"
+	}
+	return line
+}
+
+// TestRandomSessions runs sessions of commands that mostly make sense.
+func TestRandomSessions(t *testing.T) {
+	w := newWorld(t)
+	for seed := range uint64(150) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		var lines []string
+		for range 40 {
+			lines = append(lines, command(r))
+		}
+		w.session(t, lines, 1+r.IntN(50))
+		if t.Failed() {
+			t.Fatalf("seed %d: %q", seed, lines)
+		}
+	}
 }
 
 // follower is a client that believes what it is told.

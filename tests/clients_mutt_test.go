@@ -23,6 +23,9 @@ set imap_user="$ADDRESS" imap_pass="$PASSWORD" folder="imaps://localhost:$IMAPS/
 set record="$DIR/sent" copy=yes fcc_attach=yes charset="utf-8" send_charset="utf-8"
 set mbox_type=Maildir confirmappend=no confirmcreate=no quit=yes wait_key=no delete=yes mark_old=no header_cache="" sleep_time=0
 `)
+	if program == "mutt" { // with Z_PARTIAL_FLUSH, which the server must not wait behind; Debian's neomutt is built without
+		conf = p.file("deflaterc", "source "+conf+"\nset imap_deflate=yes\n")
+	}
 	attached := p.file("blob.bin", strings.Repeat("\x01\x02\xfe\xff binary\r\n", 50))
 	p.run([]byte("Dia dhuit,\n\n.\n.a line\nFrom here\n\u00e1\u00e9\u00ed\n"), mutt, "-n", "-F", conf, "-s", "letter \u00e1", "-a", attached, "--", p.address)
 	// Each copy is dated when it is written, so a second may lie between them.

@@ -38,6 +38,7 @@ ssl = yes
 ssl_version = tls1_2
 tls_level = tls_compat
 sslcacertfile = $CA
+usecompression = yes
 `)
 	sync := func() { p.run(nil, offlineimap, "-o", "-u", "basic", "-c", conf) }
 	stored := p.receive(letters()...)
