@@ -34,6 +34,9 @@ func (s *session) capabilities() string {
 	if s.mayCompress() {
 		caps += " COMPRESS=DEFLATE"
 	}
+	if s.mayUnauthenticate() {
+		caps += " UNAUTHENTICATE"
+	}
 	return caps
 }
 

@@ -24,6 +24,7 @@ type session struct {
 	acct    domicile.AccountID
 	conn    *wire.Conn
 	maxSize int64        // bytes of an appended message
+	hasDoor bool         // the connection can go back to a door of this process
 	ending  time.Time    // when Home.End was told first; guarded by Home.mu
 	stray   int          // commands in a row that were BAD
 	nudges  atomic.Int64 // to push what changed, that were not followed yet
@@ -34,6 +35,8 @@ type session struct {
 	enabled enabled
 	deflate bool        // COMPRESS is on
 	saved   imap.UIDSet // SEARCHRES (RFC 9051 6.4.4.1)
+
+	unauthenticated string // the tag of the command by which the connection goes back to its door
 }
 
 // enabled is what the client asked for by ENABLE or by using it.
