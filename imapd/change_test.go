@@ -46,7 +46,7 @@ func TestStore(t *testing.T) {
 	c.says(`h STORE 1 FLAGS ()`, "h OK", `* 1 FETCH (FLAGS (\Recent))`)
 	c.says(`i UID STORE 99 +FLAGS (\Seen)`, "i OK")
 	c.says("j NOOP", "j OK")
-	d.says("c NOOP", "c OK", `* 1 FETCH (UID 1 FLAGS ())`, `* 2 FETCH (UID 2 FLAGS (\Seen))`, `* 3 FETCH (UID 3 FLAGS ())`)
+	d.says("c NOOP", "c OK", `* 3 FETCH (UID 3 FLAGS ())`, `* 2 FETCH (UID 2 FLAGS (\Seen))`, `* 1 FETCH (UID 1 FLAGS ())`)
 	for _, bad := range []string{"", " 1", " 1 FLAGS", ` 1 FLAGS (\Seen`, ` 1 FLAG (\Seen)`, ` 5 FLAGS (\Seen)`, ` 1 ++FLAGS (x)`, ` 1 FLAGS.LOUD (x)`, ` 1 (UNCHANGEDSINCE) FLAGS (x)`, ` 1 FLAGS (x) y`, ` 1 FLAGS "x"`} {
 		c.says("k STORE"+bad, "k BAD")
 	}

@@ -40,7 +40,7 @@ func (s *session) expungeOf(uids []store.UID) (string, error) {
 // expunged tells of messages that this session removed, and of all else that changed. A client that follows modification sequences is told
 // up to where it knows all (RFC 7162 3.2.7).
 func (s *session) expunged(uids []store.UID) (string, error) {
-	s.view.lose(uids)
+	s.view.lose(uidSpans(uids))
 	s.tellUpdates(true)
 	if !s.enabled.qresync || len(uids) == 0 {
 		return "", nil

@@ -33,6 +33,10 @@ func (s *session) fetchSet(cmd *wire.Command, uid bool) (string, error) {
 			return "", err
 		}
 	}
+	if q.partial != nil {
+		picked = s.view.present(picked)
+		picked = picked.cut(q.partial.of(picked.count()))
+	}
 	f := fetcher{s: s, q: &q}
 	if err := f.all(picked); err != nil {
 		return "", err
@@ -42,7 +46,7 @@ func (s *session) fetchSet(cmd *wire.Command, uid bool) (string, error) {
 
 // changedOf keeps of a set what changed (RFC 7162 3.1.4.1), and tells what vanished of it if that is wanted (3.2.6).
 func (s *session) changedOf(set imap.NumSet, picked spans, q fetchItems) (spans, error) {
-	c, err := s.store().Since(s.ctx(), s.acct, s.view.mailbox.ID, *q.changedSince)
+	changed, vanished, err := s.changedAfter(*q.changedSince)
 	if domicile.KindOf(err) == domicile.NotExist {
 		return nil, nil
 	}
@@ -50,19 +54,10 @@ func (s *session) changedOf(set imap.NumSet, picked spans, q fetchItems) (spans,
 		return nil, failure(err)
 	}
 	if q.vanished {
-		uids, _ := set.(imap.UIDSet)
-		if imap.IsSearchRes(set) {
-			uids = s.saved
-		}
-		s.tellEarlier(c.Vanished, uidRanges(uids, s.view.last()))
+		uids, _ := s.members(set) // it is one of UIDs
+		s.tellEarlier(vanished, uids)
 	}
-	var changed spans
-	for _, m := range c.Changed {
-		if i := s.view.find(m.UID); i >= 0 && picked.has(uint32(i)) {
-			changed = changed.add(uint32(i))
-		}
-	}
-	return changed, nil
+	return both(changed, picked), nil
 }
 
 // fetcher answers one FETCH.
@@ -74,19 +69,33 @@ type fetcher struct {
 	room    []byte // for the bytes of a message
 }
 
-// all sends what is asked for of each message of a set of indexes. While one page is sent the next one is read.
+// pagesAhead is how many pages are read while one is sent.
+const pagesAhead = 2
+
+// all sends what is asked for of each message of a set of indexes.
 func (f *fetcher) all(picked spans) error {
 	p := pager{v: f.s.view, left: slices.Clone(picked), size: pageSize}
 	if len(f.q.sections) > 0 {
 		p.size = pageSize / 4
 	}
-	next := f.read(&p)
-	for next != nil {
-		got := <-next
-		next = nil
-		if got.err == nil {
-			next = f.read(&p)
-		} else if domicile.KindOf(got.err) != domicile.NotExist { // the mailbox was deleted: there is nothing to send
+	var under []<-chan page // being read
+	for {
+		for len(under) < pagesAhead {
+			next := f.read(&p)
+			if next == nil {
+				break
+			}
+			under = append(under, next)
+		}
+		if len(under) == 0 {
+			return nil
+		}
+		got := <-under[0]
+		under = under[1:]
+		if domicile.KindOf(got.err) == domicile.NotExist { // the mailbox was deleted: there is nothing to send
+			return nil
+		}
+		if got.err != nil {
 			return failure(got.err)
 		}
 		rows := got.rows(f.s.view, picked)
@@ -97,7 +106,6 @@ func (f *fetcher) all(picked spans) error {
 			return err
 		}
 	}
-	return nil
 }
 
 // row is a message as it is sent.

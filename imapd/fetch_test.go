@@ -148,3 +148,29 @@ func TestFetchSeen(t *testing.T) {
 		t.Errorf("the other session was told: %q", got)
 	}
 }
+
+// PARTIAL asks for a part of the messages of a set (RFC 9394 3.3).
+func TestFetchPartial(t *testing.T) {
+	_, c := filled(t, 10)
+	c.do(`c STORE 3,5 +FLAGS.SILENT (\Deleted)`, "c OK")
+	c.do("d EXPUNGE", "d OK")
+	for ask, want := range map[string]string{
+		"1:* UID (PARTIAL 1:3)": "1 2 4", "1:* UID (PARTIAL 3:4)": "4 6", "1:* UID (PARTIAL -1:-2)": "9 10", "1:* UID (PARTIAL -9:-7)": "1 2", "1:* UID (PARTIAL 9:99)": "", "2:6,9 UID (PARTIAL 2:4)": "4 6 9",
+		"1:* UID (PARTIAL -1:-1 CHANGEDSINCE 1)": "10", "99 UID (PARTIAL 1:1)": "", "1:* UID (CHANGEDSINCE 10 PARTIAL 1:9)": "10",
+	} {
+		var got []string
+		for line := range strings.Lines(c.do("e UID FETCH "+ask, "e OK")) {
+			if _, uid, found := strings.Cut(line, "(UID "); found {
+				uid, _, _ = strings.Cut(uid, ")")
+				uid, _, _ = strings.Cut(uid, " ")
+				got = append(got, uid)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %q, want %q", ask, got, want)
+		}
+	}
+	for _, bad := range []string{"UID FETCH 1 UID (PARTIAL)", "UID FETCH 1 UID (PARTIAL 0:1)", "UID FETCH 1 UID (PARTIAL 1:-1)", "UID FETCH 1 UID (PARTIAL 1)", "UID FETCH 1 UID (PARTIAL 1:2 PARTIAL 1:2)", "FETCH 1 UID (PARTIAL 1:1)"} {
+		c.says("f "+bad, "f BAD")
+	}
+}

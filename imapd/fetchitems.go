@@ -25,6 +25,7 @@ type fetchItems struct {
 
 	changedSince *store.ModSeq
 	vanished     bool
+	partial      *partial // PARTIAL (RFC 9394 3.3)
 }
 
 // preview is PREVIEW (RFC 8970): not asked for, or wanted, or wanted if it costs little.
@@ -60,7 +61,7 @@ func (s *session) readItems(cmd *wire.Command, uid bool) (q fetchItems, err erro
 	}
 	if cmd.More() {
 		cmd.SP()
-		s.fetchModifiers(cmd, &q)
+		s.fetchModifiers(cmd, &q, uid)
 	}
 	return q, cmd.End()
 }
@@ -196,15 +197,18 @@ func (s *section) readPartial(cmd *wire.Command) {
 	s.name += "<" + strconv.FormatUint(s.offset, 10) + ">"
 }
 
-// fetchModifiers takes "(CHANGEDSINCE n VANISHED)" (RFC 7162 3.1.4, 3.2.6).
-func (s *session) fetchModifiers(cmd *wire.Command, q *fetchItems) {
+// fetchModifiers takes "(CHANGEDSINCE n VANISHED PARTIAL from:to)" (RFC 7162 3.1.4, 3.2.6; RFC 9394 3.3).
+func (s *session) fetchModifiers(cmd *wire.Command, q *fetchItems, uid bool) {
 	cmd.List(4, false, func() {
 		switch w := cmd.Word(); {
 		case w == "CHANGEDSINCE":
 			cmd.SP()
 			seq := store.ModSeq(cmd.Num64())
 			q.changedSince, q.modSeq = &seq, true
-		case w == "VANISHED" && q.uid && s.enabled.qresync:
+		case w == "PARTIAL" && uid && q.partial == nil:
+			cmd.SP()
+			q.partial = readPartial(cmd)
+		case w == "VANISHED" && uid && s.enabled.qresync:
 			q.vanished = true
 		case w == "VANISHED":
 			cmd.Fail("VANISHED is for UID FETCH behind ENABLE QRESYNC")

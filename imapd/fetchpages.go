@@ -1,6 +1,9 @@
 package imapd
 
-import "domicile/store"
+import (
+	"domicile"
+	"domicile/store"
+)
 
 // pageSize is how many messages are read from the store at once.
 const pageSize = 256
@@ -51,20 +54,43 @@ func (f *fetcher) read(p *pager) <-chan page {
 		return nil
 	}
 	got := make(chan page, 1)
-	s, mbox, after, last := f.s, p.v.mailbox.ID, p.v.uids[from]-1, p.v.uids[to]
+	after, last := p.v.uids[from]-1, p.v.uids[to]
 	get := func() {
-		listed, err := s.store().Listing(s.ctx(), s.acct, mbox, after, int(to-from)+1)
+		listed, err := f.s.listed(p.v.mailbox.ID, after, int(to-from)+1, f.q.summarized())
 		for n := len(listed); n > 0 && listed[n-1].UID > last; n = len(listed) {
 			listed = listed[:n-1]
 		}
 		got <- page{from, to, listed, err}
 	}
-	if len(p.left) == 0 && from == to { // one message: nobody is needed to read it beside
+	if len(p.left) == 0 { // the last one: there is nothing to do beside
 		get()
 	} else {
 		go get()
 	}
 	return got
+}
+
+// summarized: whether the summary of a message has anything of what is asked for.
+func (q *fetchItems) summarized() bool {
+	for i := range q.sections {
+		if !q.sections[i].isWhole() {
+			return true
+		}
+	}
+	return q.envelope || q.body || q.structure
+}
+
+// listed reads at most n messages behind a UID, with their summaries only if these are wanted.
+func (s *session) listed(mbox domicile.MailboxID, after store.UID, n int, summarized bool) ([]store.Listed, error) {
+	if summarized {
+		return s.store().Listing(s.ctx(), s.acct, mbox, after, n)
+	}
+	messages, err := s.store().MessagesAfter(s.ctx(), s.acct, mbox, after, n)
+	listed := make([]store.Listed, len(messages))
+	for i, m := range messages {
+		listed[i].Message = m
+	}
+	return listed, err
 }
 
 // rows are the messages of the page that are asked for.

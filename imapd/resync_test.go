@@ -21,7 +21,7 @@ func TestCondstore(t *testing.T) {
 		`* 2 FETCH (FLAGS (\Recent work) MODSEQ (7))`, `* 3 FETCH (FLAGS (\Recent work) MODSEQ (7))`)
 	c.says(`e STORE 1:* (UNCHANGEDSINCE 0) FLAGS ()`, "e OK [MODIFIED 1:4] ")
 	c.says(`f STORE 1 (UNCHANGEDSINCE 6) -FLAGS (\Flagged)`, "f OK STORE completed", `* 1 FETCH (FLAGS (\Recent) MODSEQ (8))`)
-	d.says("c NOOP", "c OK", `* 1 FETCH (UID 1 FLAGS () MODSEQ (8))`, `* FLAGS (\Answered \Flagged \Deleted \Seen \Draft work)`, `* 2 FETCH (UID 2 FLAGS (work) MODSEQ (7))`, `* 3 FETCH (UID 3 FLAGS (work) MODSEQ (7))`)
+	d.says("c NOOP", "c OK", `* FLAGS (\Answered \Flagged \Deleted \Seen \Draft work)`, `* 2 FETCH (UID 2 FLAGS (work) MODSEQ (7))`, `* 3 FETCH (UID 3 FLAGS (work) MODSEQ (7))`, `* 1 FETCH (UID 1 FLAGS () MODSEQ (8))`)
 	// A change by somebody else makes a conditional STORE fail, and is told.
 	d.do(`d STORE 4 +FLAGS.SILENT (\Answered)`, "d OK")
 	c.says(`g STORE 4 (UNCHANGEDSINCE 8) +FLAGS (\Seen)`, "g OK [MODIFIED 4]", `* 4 FETCH (UID 4 FLAGS (\Recent \Answered) MODSEQ (9))`)

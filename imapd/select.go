@@ -1,8 +1,6 @@
 package imapd
 
 import (
-	"slices"
-
 	"github.com/emersion/go-imap/v2"
 
 	"domicile/imapd/wire"
@@ -15,8 +13,8 @@ type selectParams struct {
 	resync    *resync
 }
 
-// resync is what a client knows of a mailbox already (RFC 7162 3.2.5). The sequence match data it may send besides help a store that
-// forgets which UIDs were expunged. Ours does not forget: the data are read and not used.
+// resync is what a client knows of a mailbox already (RFC 7162 3.2.5). The sequence match data it may send besides spare it some of what is told
+// where a store has forgotten which UIDs were expunged. Ours remembers very many: the data are read and not used.
 type resync struct {
 	validity uint32
 	seq      store.ModSeq
@@ -50,12 +48,12 @@ func (s *session) open(cmd *wire.Command, readOnly bool) (string, error) {
 	if err != nil {
 		return "", failure(err)
 	}
-	all, err := s.store().Since(s.ctx(), s.acct, mbox.ID, 0)
+	v, unseen, err := s.newView(mbox, readOnly)
 	if err != nil {
 		return "", failure(err)
 	}
-	s.view = newView(all, readOnly)
-	s.tellSelected(firstUnseen(all.Changed))
+	s.view = v
+	s.tellSelected(unseen)
 	if err := s.tellResync(params.resync); err != nil {
 		s.view = nil
 		return "", err
@@ -118,19 +116,6 @@ func readResync(cmd *wire.Command) *resync {
 	return &r
 }
 
-func newView(all store.Changes, readOnly bool) *view {
-	v := &view{mailbox: all.Mailbox, readOnly: readOnly, seq: all.Mailbox.HighestModSeq, uids: make([]store.UID, len(all.Changed))}
-	for i, m := range all.Changed {
-		v.uids[i] = m.UID
-		v.learn(m.Flags)
-	}
-	return v
-}
-
-func firstUnseen(all []store.Message) int {
-	return slices.IndexFunc(all, func(m store.Message) bool { return !slices.Contains(m.Flags, store.Seen) })
-}
-
 // tellSelected tells what a client has to know of the mailbox (RFC 9051 6.3.2, RFC 3501 6.3.1, RFC 7162 3.1.2.1, RFC 8474 4.2).
 func (s *session) tellSelected(unseen int) {
 	v, c := s.view, s.conn
@@ -163,30 +148,17 @@ func (s *session) tellResync(r *resync) error {
 	if r == nil || r.validity != v.mailbox.UIDValidity {
 		return nil
 	}
-	c, err := s.store().Since(s.ctx(), s.acct, v.mailbox.ID, r.seq)
+	changed, vanished, err := s.changedAfter(r.seq)
 	if err != nil {
 		return failure(err)
 	}
-	known := spans{{1, 1<<32 - 1}}
+	known := spans{{1, uint32(v.mailbox.UIDNext - 1)}}
 	if r.known != nil {
-		known = uidRanges(r.known, 0)
+		known = both(known, uidRanges(r.known, 0))
 	}
-	s.tellEarlier(c.Vanished, known)
-	s.tellFlags(slices.DeleteFunc(c.Changed, func(m store.Message) bool { return !known.has(uint32(m.UID)) }))
-	return nil
-}
-
-// tellEarlier tells which of the known messages were expunged before (RFC 7162 3.2.10.1). Those that the view still has are told as they go.
-func (s *session) tellEarlier(vanished []store.UID, known spans) {
-	var gone spans
-	for _, uid := range vanished {
-		if known.has(uint32(uid)) && s.view.find(uid) < 0 {
-			gone = gone.add(uint32(uid))
-		}
-	}
-	if len(gone) > 0 {
-		s.conn.Raw("* VANISHED (EARLIER) ").Set(gone.uidSet()).Line()
-	}
+	s.tellEarlier(vanished, known)
+	f := fetcher{s: s, q: &fetchItems{uid: true, flags: true, modSeq: true}}
+	return f.all(both(changed, v.indexesOf(known)))
 }
 
 // closeMailbox is CLOSE: messages with \Deleted are expunged, and nothing is told of it. What EXAMINE opened stays as it is.

@@ -43,6 +43,21 @@ func (s spans) has(n uint32) bool {
 	return found
 }
 
+// both are the numbers that are in a and in b.
+func both(a, b spans) (out spans) {
+	for len(a) > 0 && len(b) > 0 {
+		if from, to := max(a[0].from, b[0].from), min(a[0].to, b[0].to); from <= to {
+			out = append(out, span{from, to})
+		}
+		if a[0].to < b[0].to {
+			a = a[1:]
+		} else {
+			b = b[1:]
+		}
+	}
+	return out
+}
+
 // add adds a number that is greater than all before.
 func (s spans) add(n uint32) spans {
 	if i := len(s) - 1; i >= 0 && s[i].to == n-1 {
@@ -50,6 +65,27 @@ func (s spans) add(n uint32) spans {
 		return s
 	}
 	return append(s, span{n, n})
+}
+
+// count is how many numbers they are.
+func (s spans) count() (n int) {
+	for _, r := range s {
+		n += int(r.to-r.from) + 1
+	}
+	return n
+}
+
+// cut are those of the numbers whose place among them is in [from,to).
+func (s spans) cut(from, to int) (out spans) {
+	at := 0
+	for _, r := range s {
+		n := int(r.to-r.from) + 1
+		if i, j := max(from-at, 0), min(to-at, n); i < j {
+			out = append(out, span{r.from + uint32(i), r.from + uint32(j-1)})
+		}
+		at += n
+	}
+	return out
 }
 
 // uidSpans are UIDs, ascending, as spans.
@@ -91,20 +127,28 @@ func (s *session) members(set imap.NumSet) (all spans, ok bool) {
 }
 
 // ranges returns which messages of the view a set names, as spans of indexes; those that are gone are still in. UIDs that do not exist are passed over.
-func (s *session) ranges(set imap.NumSet) (found spans, err error) {
+func (s *session) ranges(set imap.NumSet) (spans, error) {
 	all, ok := s.members(set)
 	if !ok {
 		return nil, bad("A message number that does not exist")
 	}
-	_, byNumber := set.(imap.SeqSet)
-	for _, r := range all {
-		if byNumber {
-			found = append(found, span{r.from - 1, r.to - 1})
-		} else if from, to := s.view.between(store.UID(r.from), store.UID(r.to)); from < to {
+	if _, byNumber := set.(imap.SeqSet); !byNumber {
+		return s.view.indexesOf(all), nil
+	}
+	for i := range all {
+		all[i].from, all[i].to = all[i].from-1, all[i].to-1
+	}
+	return all, nil
+}
+
+// indexesOf are the indexes of the messages that have these UIDs.
+func (v *view) indexesOf(uids spans) (found spans) {
+	for _, r := range uids {
+		if from, to := v.between(store.UID(r.from), store.UID(r.to)); from < to {
 			found = append(found, span{uint32(from), uint32(to - 1)})
 		}
 	}
-	return merged(found), nil
+	return merged(found)
 }
 
 // uidRanges are the ranges of a set of UIDs with "*" as last.
@@ -138,6 +182,17 @@ func (v *view) picked(r spans) iter.Seq[int] {
 			}
 		}
 	}
+}
+
+// present are the indexes of a set without those of messages that are gone.
+func (v *view) present(r spans) (found spans) {
+	if len(v.gone) == 0 {
+		return r
+	}
+	for i := range v.picked(r) {
+		found = found.add(uint32(i))
+	}
+	return found
 }
 
 // uidsOf are the UIDs of a set, ascending.

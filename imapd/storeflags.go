@@ -166,12 +166,12 @@ func (s *session) messagesNow(uids []store.UID) map[store.UID]store.Message {
 	}
 	p := &pager{v: v, left: picked, size: pageSize}
 	for from, to, ok := p.next(); ok; from, to, ok = p.next() {
-		listed, err := s.store().Listing(s.ctx(), s.acct, v.mailbox.ID, v.uids[from]-1, int(to-from)+1)
+		messages, err := s.store().MessagesAfter(s.ctx(), s.acct, v.mailbox.ID, v.uids[from]-1, int(to-from)+1)
 		if err != nil {
 			return now
 		}
-		for _, m := range listed {
-			now[m.UID] = m.Message
+		for _, m := range messages {
+			now[m.UID] = m
 		}
 	}
 	return now

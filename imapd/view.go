@@ -2,7 +2,6 @@ package imapd
 
 import (
 	"slices"
-	"sort"
 
 	"domicile"
 	"domicile/store"
@@ -78,12 +77,11 @@ func (v *view) know(m store.Message) {
 	v.told[m.UID] = m.ModSeq
 }
 
-// lose notes that messages are gone. Those that the client never knew are passed over.
-func (v *view) lose(uids []store.UID) {
-	for _, uid := range uids {
-		if v.find(uid) >= 0 {
-			v.gone = append(v.gone, uid)
-		}
+// lose notes that messages are gone. UIDs that the client never knew are passed over.
+func (v *view) lose(uids spans) {
+	for _, r := range uids {
+		i, j := v.between(store.UID(r.from), store.UID(r.to))
+		v.gone = append(v.gone, v.uids[i:j]...)
 	}
 	slices.Sort(v.gone)
 	v.gone = slices.Compact(v.gone)
@@ -95,43 +93,51 @@ func (s *session) tellUpdates(gone bool) {
 	if v == nil {
 		return
 	}
-	var c store.Changes
+	var news []store.UID
 	if !v.removed {
-		var err error
-		c, err = s.store().Since(s.ctx(), s.acct, v.mailbox.ID, v.seq)
+		m, err := s.changes(v.mailbox.ID, v.seq, func(p *store.Page) {
+			if lost := merged(vanishedOf(p)); len(lost) > 0 {
+				v.lose(lost)
+				news = slices.DeleteFunc(news, func(uid store.UID) bool { return lost.has(uint32(uid)) })
+			}
+			for _, m := range p.Changed {
+				if s.tellKeywords(m.Flags); m.UID > v.last() {
+					news = append(news, m.UID)
+				} else {
+					s.tellFlags(m)
+				}
+			}
+		})
 		switch {
 		case domicile.KindOf(err) == domicile.NotExist: // deleted under the client: all its messages are gone
 			v.removed = true
 			v.gone = slices.Clone(v.uids)
+			news = nil
 		case err != nil: // a later one may succeed; the command itself did
 			return
 		default:
-			v.seq, v.mailbox = c.Mailbox.HighestModSeq, c.Mailbox
-			v.lose(c.Vanished)
+			v.seq, v.mailbox = m.HighestModSeq, m
 		}
 	}
-	news := sort.Search(len(c.Changed), func(i int) bool { return c.Changed[i].UID > v.last() })
-	s.tellFlags(c.Changed[:news])
 	v.told = nil
 	if gone {
 		s.tellGone()
 	}
-	s.tellNew(c.Changed[news:])
+	s.tellNew(news)
 }
 
-// tellFlags tells of changed messages that the client knows.
-func (s *session) tellFlags(changed []store.Message) {
-	for _, m := range changed {
-		if i := s.view.find(m.UID); i >= 0 && s.view.told[m.UID] != m.ModSeq {
-			s.tellKeywords(m.Flags)
-			s.conn.Raw("* ").Num(int64(i + 1)).Raw(" FETCH (UID ").Num(int64(m.UID)).Raw(" ")
-			s.flagsOf(m.UID, m.Flags)
-			if s.enabled.condstore {
-				s.modSeqOf(m.ModSeq)
-			}
-			s.conn.Raw(")").Line()
-		}
+// tellFlags tells of a message that changed, if the client has it and does not know.
+func (s *session) tellFlags(m store.Message) {
+	i := s.view.find(m.UID)
+	if i < 0 || s.view.told[m.UID] == m.ModSeq {
+		return
 	}
+	s.conn.Raw("* ").Num(int64(i + 1)).Raw(" FETCH (UID ").Num(int64(m.UID)).Raw(" ")
+	s.flagsOf(m.UID, m.Flags)
+	if s.enabled.condstore {
+		s.modSeqOf(m.ModSeq)
+	}
+	s.conn.Raw(")").Line()
 }
 
 // tellKeywords tells which flags are defined in the mailbox, if one of these is new.
@@ -175,15 +181,13 @@ func (s *session) tellGone() {
 }
 
 // tellNew tells how many messages there are, if these are new.
-func (s *session) tellNew(news []store.Message) {
+func (s *session) tellNew(news []store.UID) {
 	if len(news) == 0 {
 		return
 	}
 	v := s.view
-	for _, m := range news {
-		v.uids = append(v.uids, m.UID)
-		s.tellKeywords(m.Flags)
-	}
+	slices.Sort(news)
+	v.uids = append(v.uids, slices.Compact(news)...)
 	s.conn.Raw("* ").Num(int64(len(v.uids))).Raw(" EXISTS").Line()
 	if !s.enabled.rev2 {
 		s.claimRecent()

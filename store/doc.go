@@ -78,7 +78,8 @@
 // them in the order in which it returns them. Every change of a message gives its mailbox a higher
 // HighestModSeq, and the messages changed by one act share it, in each mailbox the mailbox's own; a call that changed nothing
 // raises nothing. Subscribe and RenameMailbox (but of INBOX) leave it alone. Expunged UIDs stay
-// known with the ModSeq of their going (RFC 7162). UIDs and ModSeqs count from 1, and a new mailbox begins with UIDNext 1
+// known with the ModSeq of their going (RFC 7162), at most VanishedRuns runs of them: then a mailbox forgets the oldest, and who asks for what vanished since before
+// those is told of all UIDs that are not there, some of which may never have been anyone's. UIDs and ModSeqs count from 1, and a new mailbox begins with UIDNext 1
 // and HighestModSeq 1. A UIDVALIDITY is never used for
 // two mailboxes of one account, and a mailbox made later has a greater one. It is the store's own choice but where NumberMailbox gives one that
 // mail from elsewhere brings along. UIDs that NumberMailbox passed over were never anyone's, and are not among the expunged.
@@ -129,7 +130,7 @@
 //
 // Export hands the account out in parts, without its key, and Import takes them into another store, which seals them under a
 // key of its own. What is kept: object ids of mailboxes and messages, UIDVALIDITY, UIDs, UIDNEXT, HIGHESTMODSEQ and
-// ModSeq, flags and keywords as spelled, both dates, expunged UIDs, subscriptions, special use, quota, password, class, and
+// ModSeq, flags and keywords as spelled, both dates, expunged UIDs as far as they are remembered, subscriptions, special use, quota, password, class, and
 // tokens of deliveries. What is not: tokens of other acts, whose sessions end with the freeze.
 //
 // Either side may die at any moment. The parts of a frozen account are the same from each position, however often they are asked

@@ -61,11 +61,13 @@ type ExportedMessage struct {
 	Size     int64
 }
 
-// Vanished is a UID that was expunged.
+// Vanished is a run of UIDs that were expunged at once.
 type Vanished struct {
 	Mailbox domicile.MailboxID
 	UID     UID
+	Last    UID `json:",omitempty"` // of the run; 0 = UID alone
 	ModSeq  ModSeq
+	Some    bool `json:",omitempty"` // some of these, up to ModSeq: which, the mailbox has forgotten
 }
 
 // UsedToken is a token of Incoming.Commit, so that the repetition of a delivery is known behind the move too.

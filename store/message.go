@@ -74,6 +74,17 @@ type Changes struct {
 	Vanished []UID     // expunged, ascending
 }
 
+// UIDRange is the UIDs from First to Last.
+type UIDRange struct{ First, Last UID }
+
+// Page is a part of what happened in a mailbox after a ModSeq.
+type Page struct {
+	Mailbox  Mailbox    // as it was when the part was read
+	Changed  []Message  // new or altered, by ModSeq, then by UID
+	Vanished []UIDRange // expunged, ascending; of UIDs that were none's it may have some
+	Next     Position   // where the next part begins; "" = this is the last
+}
+
 // Incoming is a message on its way in: bytes that are durable and sealed once Commit returns, and nowhere before.
 // One goroutine at a time.
 type Incoming interface {

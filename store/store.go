@@ -60,8 +60,14 @@ type Store interface {
 	// field, for InHeader alone; an empty needle finds all messages that have the field. It is exact, for messages that just came too, but
 	// looks at the first message.MaxText bytes of text alone. Damaged messages are not found.
 	Find(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, in Where, field, needle string) ([]UID, error)
-	// Since returns what changed after seq, from one snapshot. A UID that came and went after seq is in Vanished.
+	// Since returns what changed after seq, from one snapshot. A UID that came and went after seq is in Vanished. Where the mailbox has forgotten which UIDs
+	// vanished after seq (see "Numbers" in the package comment), all that are not there may be in Vanished; with 0, those that it remembers. It holds all of that in
+	// memory: who may meet large mailboxes reads by Page. TooLarge if more than 16 million UIDs vanished.
 	Since(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, seq ModSeq) (Changes, error)
+	// Page returns what changed after seq in parts of at most limit changes (and MaxPage): at is "" or the Next of the part before, of the same seq. Each part is
+	// from a snapshot of its own. What changes while they are read comes in a later one, so that whoever applies them in their order, Vanished before Changed, has
+	// the mailbox as it was at the last one, and goes on from its HighestModSeq. With seq 0, which is for who knows nothing, Vanished has what went since the first part alone.
+	Page(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, seq ModSeq, at Position, limit int) (Page, error)
 	// Body opens the bytes of a message, exactly as they were committed. Holds no lock or transaction.
 	// Altered or cut bytes give an error before the end of the stream, never a short body.
 	Body(ctx context.Context, acct domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error)

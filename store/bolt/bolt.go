@@ -65,8 +65,7 @@ type Store struct {
 
 	closed sync.Once
 
-	// parsing is held while a message is in memory whole that was too large to be parsed as it came.
-	parsing sync.Mutex
+	memory memory // of messages that are read whole
 
 	// upkeep serialises what runs beside the acts of callers: bases, compaction, checks.
 	upkeep  sync.Mutex
@@ -76,12 +75,15 @@ type Store struct {
 
 	tally tally
 	aside bool // the old index is, while Open makes a new one
+
+	remade error // why Open made the index anew
 }
 
 var _ store.Store = (*Store)(nil)
 
 const (
-	format      = 3
+	format      = 4
+	logFormat   = 3 // the first that has a log: its index is this one's, with nothing in it that it lacks
 	indexFile   = "index.db"
 	segmentsDir = "segments"
 	baseDir     = "base"
@@ -112,7 +114,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.step == nil {
 		cfg.step = func(_ string, do func() error) error { return do() }
 	}
-	s, began := &Store{cfg: cfg, stuck: map[uint32]bool{}}, time.Now()
+	s, began := &Store{cfg: cfg, stuck: map[uint32]bool{}, memory: newMemory(wholeRoom)}, time.Now()
 	if err := s.open(); err != nil {
 		return nil, domicile.W(op, errors.Join(err, s.putBack()))
 	}
@@ -186,9 +188,7 @@ func (s *Store) openIndex() (*bbolt.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
-	// A killed process may have left a commit that can be read but is not on disk yet. bbolt would take it for durable and
-	// write over pages that the one before it still needs.
-	if err := errors.Join(db.Sync(), syncDir(s.cfg.Dir)); err != nil {
+	if err := errors.Join(s.renewMeta(db), syncDir(s.cfg.Dir)); err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -203,9 +203,13 @@ func (s *Store) openIndex() (*bbolt.DB, error) {
 	case f > format:
 		db.Close()
 		return nil, domicile.E("index", domicile.Invalid, fmt.Sprintf("its format is %d and this release reads up to %d: use a newer release", f, format))
-	case f < format:
+	case f < logFormat:
 		if db, err = s.upgrade(db); err != nil {
 			return nil, err
+		}
+	case f < format:
+		if err := db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bMeta).Put(kFormat, number(format)) }); err != nil {
+			return nil, errors.Join(err, db.Close())
 		}
 	}
 	return db, s.removeOld()
@@ -342,29 +346,28 @@ func (s *Store) haveSegments(tx *txn) error {
 
 // replay brings bbolt what the log has behind applied, by the code of the live path.
 func (s *Store) replay(x *index, applied uint64) error {
-	began, acts, p := time.Now(), 0, s.pace("reads the log", int64(s.log.Next()-1-applied))
+	began, acted, read, p := time.Now(), 0, &acts{log: s.log}, s.pace("reads the log", int64(s.log.Next()-1-applied))
 	err := s.log.Scan(applied, func(f segment.Frame) error {
-		x.publish(x.top, f.LSN) // of this goroutine alone until Open returns
 		p.at(int64(f.LSN - applied))
-		if f.Kind != frameChange {
-			return nil
-		}
-		acts++
-		_, err := eachChange(f.Payload, func(key, value []byte) error {
+		between, err := read.frame(f, func(key, value []byte) error {
 			if value != nil {
 				value = append([]byte{}, value...)
 			}
-			x.top.Set(item{string(key), value})
+			x.top.Set(item{string(key), value}) // of this goroutine alone until Open returns
 			return nil
 		})
-		if err != nil {
+		if err != nil || !between {
 			return err
 		}
+		if f.Kind == frameChange || f.Kind == frameLast {
+			acted++
+		}
+		x.publish(x.top, f.LSN)
 		x.freeze(applyKeys)
 		return x.room()
 	})
-	if acts > 0 {
-		s.cfg.Log.Info("store: brought the index up to the log", "acts", acts, "took", time.Since(began))
+	if acted > 0 {
+		s.cfg.Log.Info("store: brought the index up to the log", "acts", acted, "took", time.Since(began))
 	}
 	return err
 }

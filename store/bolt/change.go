@@ -43,12 +43,15 @@ func (s *Store) StoreFlags(ctx context.Context, tok store.Token, acct domicile.A
 
 // flagged is what a token of StoreFlags remembers.
 type flagged struct {
-	Done   []messageRecord
+	Done   records
 	Failed []store.UID
 }
 
 // storeFlags raises the ModSeq only if a flag changes.
 func (m *mailbox) storeFlags(uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []messageRecord, late []store.UID, err error) {
+	if err := m.b.tx.many(len(uids)); err != nil {
+		return nil, nil, err
+	}
 	records, err := m.some(slices.Sorted(slices.Values(uids)))
 	if err != nil {
 		return nil, nil, err
@@ -106,7 +109,7 @@ func (s *Store) Move(ctx context.Context, tok store.Token, acct domicile.Account
 // transferred is what a token of Copy or Move remembers.
 type transferred struct {
 	From []store.UID
-	Made []messageRecord
+	Made records
 }
 
 func (s *Store) transfer(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string, move bool) ([]store.UID, []store.Message, error) {
@@ -150,6 +153,9 @@ func (a account) transfer(mbox domicile.MailboxID, uids []store.UID, to string, 
 	}
 	if dst.id == src.id {
 		dst = src // one set of counters
+	}
+	if err := src.b.tx.many(len(uids)); err != nil {
+		return t, err
 	}
 	records, err := src.some(uids)
 	if err != nil || len(records) == 0 {
@@ -201,6 +207,13 @@ func (s *Store) Expunge(ctx context.Context, tok store.Token, acct domicile.Acco
 func (a account) expunge(mbox domicile.MailboxID, uids []store.UID) (expunged []store.UID, err error) {
 	m, err := a.mailbox(mbox)
 	if err != nil {
+		return nil, err
+	}
+	n := len(uids)
+	if uids == nil {
+		n = int(m.messages)
+	}
+	if err := m.b.tx.many(n); err != nil {
 		return nil, err
 	}
 	records, err := m.deleted(uids)

@@ -2,10 +2,12 @@ package bolt
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	bbolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -28,6 +30,10 @@ func (s *Store) Check(ctx context.Context) error {
 	// bbolt's own check holds pages against the free list of now, so no commit may run beside it: a write transaction
 	// keeps others out, and is given up.
 	err := s.index.db.Update(func(tx *bbolt.Tx) error {
+		if err := checkPages(tx); err != nil {
+			c.fail("bbolt: %w", err)
+			return errOnlyLooked
+		}
 		for err := range tx.Check() {
 			c.fail("bbolt: %v", err)
 		}
@@ -53,6 +59,30 @@ func (s *Store) Check(ctx context.Context) error {
 	c.readBodies()
 	return domicile.W("check store", errors.Join(c.wrong...))
 }
+
+// checkPages looks at the headers of bbolt's pages alone. bbolt's own check believes them: of a page that says that four billion others follow it
+// would note each.
+func checkPages(tx *bbolt.Tx) error {
+	return guarded(func() error {
+		for id := 0; ; {
+			p, err := tx.Page(id)
+			if err != nil || p == nil {
+				return err
+			}
+			id++
+			if p.Type == "free" {
+				continue
+			}
+			end := id + p.OverflowCount
+			if last, err := tx.Page(end - 1); err != nil || last == nil || !slices.Contains(pageTypes, p.Type) {
+				return fmt.Errorf("page %d is %s and %d others follow: its header is damaged", p.ID, p.Type, p.OverflowCount)
+			}
+			id = end
+		}
+	})
+}
+
+var pageTypes = []string{"meta", "freelist", "branch", "leaf"}
 
 type bodyID struct {
 	acct domicile.AccountID
@@ -211,6 +241,11 @@ func (c *checker) frames() {
 		case frameChange:
 			_, err := eachChange(f.Payload, func(_, _ []byte) error { return nil })
 			c.failIf(err, "frame", f.LSN)
+		case framePart:
+			c.failIf(eachEntry(f.Payload, func(_, _ []byte) error { return nil }), "frame", f.LSN)
+		case frameLast:
+			_, entries, err := parseLast(f.Payload)
+			c.failIf(firstError(err, eachEntry(entries, func(_, _ []byte) error { return nil })), "frame", f.LSN)
 		default:
 			c.fail("frame %d is of no kind that this release knows", f.LSN)
 		}
@@ -357,21 +392,39 @@ func (c *checker) records(m *mailbox) (records []messageRecord) {
 
 func (c *checker) changes(m *mailbox, messages int) {
 	live, seen := 0, map[store.UID]bool{}
+	var gone []store.UIDRange
 	c.failIf(m.b.sub(bChanges).ForEach(func(k, v []byte) error {
 		seq, uid := readChange(k)
-		if seen[uid] || uid == 0 || uid >= m.next || seq > m.modseq {
+		run, is := readVanished(uid, v)
+		if seen[uid] || uid == 0 || run.Last >= m.next || seq > m.modseq {
 			c.fail("mailbox %s: change of UID %d is doubled or of a number not given out", m.id, uid)
 		}
-		seen[uid] = true
-		if bytes.Equal(v, isLive) {
-			live++
-		} else if m.b.sub(bMessages).Get(uidKey(uid)) != nil {
-			c.fail("mailbox %s: UID %d has vanished and is there", m.id, uid)
+		if is {
+			gone = append(gone, run)
+			return nil
 		}
+		live++
+		seen[uid] = true
 		return nil
 	}), "changes of mailbox", m.id)
 	if live != messages {
 		c.fail("mailbox %s: %d messages, %d live changes", m.id, messages, live)
+	}
+	f, err := m.forgotten()
+	if c.failIf(err, "mailbox", m.id); m.b.Get(kForgotten) != nil && (int(f.runs) != len(gone) || f.runs > store.VanishedRuns || f.seq > m.modseq || f.uids.Last >= m.next) {
+		c.fail("mailbox %s: it has %d runs of UIDs that vanished, and says %+v", m.id, len(gone), f)
+	}
+	slices.SortFunc(gone, func(a, b store.UIDRange) int { return cmp.Compare(a.First, b.First) })
+	for i, run := range gone {
+		if i > 0 && run.First <= gone[i-1].Last {
+			c.fail("mailbox %s: UID %d has vanished twice", m.id, run.First)
+		}
+		c.failIf(m.b.sub(bMessages).ForEachFrom(uidKey(run.First), func(k, _ []byte) error {
+			if uid := readUID(k); uid <= run.Last {
+				c.fail("mailbox %s: UID %d has vanished and is there", m.id, uid)
+			}
+			return errStop
+		}), "messages of mailbox", m.id)
 	}
 }
 

@@ -19,6 +19,8 @@
 //	frameChunk   account, digest, sealed: 32 to 256 KiB that any body of the account may share
 //	frameSearch  account, block (8 bytes) and section (4), sealed: of the search index, see package store/search
 //	frameChange  Unix milliseconds (8 bytes), then entries: what one act changed in the index
+//	framePart    entries: a part of what one large act changed
+//	frameLast    Unix milliseconds, LSN of the first part (8 bytes each), then entries: the end of an act in parts
 //	frameBase    entries of the index, in a base; frameEnd with their number (8 bytes) ends it
 //
 // Strings stand behind their length, a uvarint. What is sealed in the first three is a byte, 0 for bytes as they were or 1 for zstd, and the bytes. Associated data
@@ -46,7 +48,8 @@
 //	            c                      UIDVALIDITY 4, UIDNEXT 4, HIGHESTMODSEQ 8, messages 4, unseen 4, size 8 (plain)
 //	    g       <uid 4>                message id (plain) behind its length, and messageRecord: id, flags, dates, size, ModSeq
 //	    e       <uid 4>                its message.Summary; bound to the message alone; may be absent
-//	    c       <modseq 8><uid 4>      0 = live, 1 = vanished (plain); one for each UID that ever was
+//	            f                      of what vanished and is forgotten the greatest ModSeq 8, first and last UID 4 each; then how many runs are in "c" 4 (plain); absent while none is
+//	    c       <modseq 8><uid 4>      0: a message that is there; 1: it vanished, and so did as many UIDs behind it as follow, a uvarint, 0 if absent (plain)
 //	  b         <message>              references 4, size 8, place 12, digests of its chunks (plain)
 //	  k         <digest>               chunk: references 4, place 12 (plain)
 //	  x         <message>              there while the body is in no search block (plain)
@@ -61,13 +64,19 @@
 //	s           <segment 8>            bytes of its frames that the index names (plain)
 //	t/<digest>  <digest>               tableRecord: key and value, sealed under the region
 //
-// bbolt holds this in one bucket, "index"; the bucket "meta" has the format (now 3) and the LSN that the file has come to.
+// bbolt holds this in one bucket, "index"; the bucket "meta" has the format (now 4), the LSN that the file has come to, and "partly" while it has some of an act behind that.
 //
 // # The order of writing
 //
 // One goroutine makes all changes. It takes whoever is waiting as one group, with no timer; runs each act on a copy of what is pending; writes the frames of all of
 // them to the log, flushes it once, shows the result to readers, and only then answers. What is pending goes to bbolt when there are some thousand keys of it or a second has
 // passed; until then readers see it over bbolt. Opening replays the log from where bbolt has come to. It is the same code that writes the same keys and values, so that it may run twice.
+//
+// What a process that ended may have left in the page cache alone, because it was killed or because its flush failed, Open writes anew where it is and
+// flushes, before anything rests on it: the last group of the log, and bbolt's meta pages. All before these is on the disk.
+//
+// An act on many messages runs alone, and is written in parts, each in a group of its own; readers see it, and replay does it, when the frame behind the last part
+// is durable. A crash before leaves parts that nothing names. Until bbolt has it the act rests in memory, at some KiB for a message.
 //
 // A write that fails, as on a full disk, is taken back: nothing was done. A flush that fails is not tried again: the outcome is unknown, and the store takes no
 // changes until it is opened anew. A commit of bbolt that was not done is tried again while changes go on in the log, up to a bound; of one that may be half
@@ -80,9 +89,13 @@
 // Segments do not change but at their end, so that the durable bytes of all of them (Segments) and a base (WithBase) are the store as it was when they were listed. Retain has
 // compaction wait for who copies. Rewind makes such a copy ready for Open, as it is or as it was at a time.
 //
+// # Memory
+//
+// Searches, the indexer and summaries read messages whole, wholeRoom bytes of them at once in all. Whoever waits for room gives up with its context.
+//
 // # Space
 //
 // When the log behind the base has grown past the index, a new base is written, from a snapshot, beside everything else. A segment behind the base
-// of which less than half is named is compacted: its frames that are named are written anew at the end of the log, at a bounded rate, and when that is durable
+// of which less than three quarters are named is compacted: its frames that are named are written anew at the end of the log, at a bounded rate, and when that is durable
 // the file goes. bbolt gives no page back: when more than half of its file is free, a new one is made from a base and takes its place. Chunks of a message that is still coming in keep their segment.
 package bolt

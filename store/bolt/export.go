@@ -1,7 +1,6 @@
 package bolt
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -237,21 +236,39 @@ func (x *exporter) vanished(a account) error {
 	if err != nil {
 		return err
 	}
+	if x.at.n == 0 && x.at.m == 0 {
+		f, err := m.forgotten()
+		if err != nil {
+			return err
+		}
+		if f.seq > 0 {
+			x.addVanished(store.Vanished{Mailbox: m.id, UID: f.uids.First, Last: f.uids.Last, ModSeq: f.seq, Some: true}, 0, 1)
+		}
+	}
 	m.b.sub(bChanges).ForEachFrom(changeKey(store.ModSeq(x.at.n), store.UID(x.at.m)), func(k, v []byte) error {
 		if x.full() {
 			return errStop
 		}
 		seq, uid := readChange(k)
-		if bytes.Equal(v, isVanished) {
-			next := cursor{stage: stageVanished, id: x.at.id, n: uint64(seq), m: uint64(uid) + 1}
-			x.add(store.Item{Vanished: &store.Vanished{Mailbox: m.id, UID: uid, ModSeq: seq}}, next)
+		run, is := readVanished(uid, v)
+		if !is {
+			return nil
 		}
+		out := store.Vanished{Mailbox: m.id, UID: uid, ModSeq: seq}
+		if run.Last > uid {
+			out.Last = run.Last
+		}
+		x.addVanished(out, uint64(seq), uint64(uid)+1)
 		return nil
 	})
 	if !x.full() {
 		x.at = cursor{stage: stageMailbox, id: x.at.id}
 	}
 	return nil
+}
+
+func (x *exporter) addVanished(v store.Vanished, seq, uid uint64) {
+	x.add(store.Item{Vanished: &v}, cursor{stage: stageVanished, id: x.at.id, n: seq, m: uid})
 }
 
 func (x *exporter) tokens(a account) error {

@@ -15,6 +15,8 @@ const (
 	frameEnd    = 4 // the end of a base: how many entries there were
 	frameChunk  = 5 // a chunk of bodies
 	frameSearch = 6 // a section of a search block
+	framePart   = 7 // a part of what a large act changed, see parts
+	frameLast   = 8 // what is behind the last part, and ends the act
 )
 
 var errDamaged = errors.New("a record on disk is damaged: run fsck")
@@ -95,11 +97,9 @@ func eachChange(b []byte, fn func(key, value []byte) error) (at time.Time, err e
 	return time.UnixMilli(int64(readNumber(b[:8]))), eachEntry(b[8:], fn)
 }
 
-// encode gives a job's changes: Unix milliseconds, then the entries by key.
-func (c *changes) encode(now time.Time) []byte {
+// appendEntries gives a job's changes, by key.
+func (c *changes) appendEntries(b []byte) []byte {
 	slices.Sort(c.order)
-	b := make([]byte, 0, 8+c.bytes+8*len(c.order))
-	b = binary.BigEndian.AppendUint64(b, uint64(now.UnixMilli()))
 	before := ""
 	for _, key := range c.order {
 		b = appendEntry(b, before, key, c.value[key])

@@ -14,7 +14,7 @@ import (
 // FuzzEntries: what is read of a change reads the same when it is written again.
 func FuzzEntries(f *testing.F) {
 	c := &changes{value: map[string][]byte{"a": []byte("1"), "ab": {}, "b": nil}, order: []string{"ab", "b", "a"}}
-	f.Add(c.encode(time.UnixMilli(1)))
+	f.Add(c.appendEntries(number(1)))
 	f.Add(append(number(0), 0, 1, 'x', 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var again []byte

@@ -47,6 +47,7 @@ var (
 	bMeta     = []byte("meta")  // and the one of what is about the file
 	kFormat   = []byte("format")
 	kApplied  = []byte("applied")
+	kPartly   = []byte("partly") // there while a part of what is behind that LSN is in the file
 	kRegion   = []byte("region")
 	kProof    = []byte("proof")
 	errClosed = domicile.E("store", domicile.Unavailable, "the store is closed")
@@ -85,6 +86,21 @@ func (x *index) begin(g *segment.Group) (next *pending, tx *txn, done func(), er
 	}
 	next = x.top.Copy()
 	return next, &txn{top: next, frozen: x.frozen, db: db.Bucket(bKeys)}, func() { db.Rollback() }, nil
+}
+
+// rehearse runs fn on a copy that nobody sees, beside the writer. What it writes is lost.
+func (x *index) rehearse(fn func(tx *txn) error) error {
+	x.mu.Lock() // nobody else copies top meanwhile
+	top, frozen := x.top.Copy(), x.frozen
+	db, err := x.db.Begin(false)
+	x.mu.Unlock()
+	if err != nil {
+		return unavailable(err)
+	}
+	defer db.Rollback()
+	return guarded(func() error {
+		return fn(&txn{top: top, frozen: frozen, db: db.Bucket(bKeys), w: &changes{value: map[string][]byte{}}})
+	})
 }
 
 // publish makes what is durable visible.
@@ -205,15 +221,49 @@ func (x *index) pause() bool {
 	}
 }
 
-// apply commits keys to bbolt with the LSN that they reach. done says, of an error, that the commit may be on disk.
+// applyMost is how many keys one commit of bbolt takes: it holds what it changes in memory.
+const applyMost = maxPending
+
+// apply commits keys to bbolt with the LSN that they reach, the most of a large act in commits before that. done says, of an error, that the commit may be on disk.
 func (x *index) apply(w work) (done bool, err error) {
+	it := w.keys.Iter()
+	defer it.Release()
+	for more, rest := it.First(), true; rest && err == nil; rest = more {
+		done, err = x.applySome(func(tx *bbolt.Tx) error {
+			keys := tx.Bucket(bKeys)
+			keys.FillPercent = 0.9 // most keys come in order: of a mailbox, by UID and ModSeq. At half, bbolt's own measure, they would leave half-full pages behind
+			for n := 0; more && n < applyMost; n++ {
+				if err := putItem(keys, it.Item()); err != nil {
+					return err
+				}
+				more = it.Next()
+			}
+			meta := tx.Bucket(bMeta)
+			if more {
+				return meta.Put(kPartly, []byte{1})
+			}
+			return firstError(meta.Delete(kPartly), meta.Put(kApplied, number(w.lsn)))
+		})
+	}
+	return done, err
+}
+
+func putItem(b *bbolt.Bucket, it item) error {
+	if it.value == nil {
+		return b.Delete([]byte(it.key))
+	}
+	return b.Put([]byte(it.key), it.value)
+}
+
+// applySome is one commit.
+func (x *index) applySome(put func(*bbolt.Tx) error) (done bool, err error) {
 	tx, err := x.db.Begin(true)
 	if err != nil {
 		return false, err
 	}
 	defer tx.Rollback() // no effect if Commit ended the transaction itself
 	id := tx.ID()
-	err = guarded(func() error { return x.put(tx, w) })
+	err = guarded(func() error { return put(tx) })
 	if err != nil {
 		return errors.Is(err, errPages), err
 	}
@@ -222,23 +272,6 @@ func (x *index) apply(w work) (done bool, err error) {
 		return errors.Is(err, errPages) || commitFailed(x.db, id), fmt.Errorf("commit the index: %w", err)
 	}
 	return false, nil
-}
-
-// put writes keys, and the LSN that they reach.
-func (x *index) put(tx *bbolt.Tx, w work) (err error) {
-	b := tx.Bucket(bKeys)
-	w.keys.Scan(func(it item) bool {
-		if it.value == nil {
-			err = b.Delete([]byte(it.key))
-		} else {
-			err = b.Put([]byte(it.key), it.value)
-		}
-		return err == nil
-	})
-	if err == nil {
-		err = tx.Bucket(bMeta).Put(kApplied, number(w.lsn))
-	}
-	return err
 }
 
 // close brings all that is pending into bbolt. What does not get there is in the log.
@@ -260,4 +293,40 @@ func (x *index) close() error {
 	close(x.work)
 	<-x.done
 	return x.db.Close()
+}
+
+// whole gives a snapshot of bbolt that has all up to an LSN and nothing of what is behind it. It waits while a large act is being applied.
+func (x *index) whole() (tx *bbolt.Tx, lsn uint64, err error) {
+	for {
+		if tx, err = x.file().Begin(false); err != nil {
+			return nil, 0, err
+		}
+		partly := false
+		if lsn, err = appliedOf(tx); err == nil {
+			err = guarded(func() error { partly = tx.Bucket(bMeta).Get(kPartly) != nil; return nil })
+		}
+		if err == nil && !partly {
+			return tx, lsn, nil
+		}
+		tx.Rollback()
+		if err == nil {
+			err = x.settled()
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+	}
+}
+
+// settled waits until bbolt is not busy, and fails if it does not take what it should.
+func (x *index) settled() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for x.frozen != nil && x.waiting == nil && x.broken == nil && !x.closing {
+		x.change.Wait()
+	}
+	if x.closing {
+		return errClosed
+	}
+	return firstError(x.broken, x.waiting)
 }

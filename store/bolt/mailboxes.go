@@ -270,6 +270,9 @@ func (s *Store) DeleteMailbox(ctx context.Context, tok store.Token, acct domicil
 		if err != nil {
 			return err
 		}
+		if err := tx.many(int(m.messages)); err != nil {
+			return err
+		}
 		records, err := m.all()
 		if err != nil {
 			return err

@@ -148,14 +148,11 @@ const baseFrame = 64 << 10 // bytes of entries in a frame of a base
 
 // writeBase writes what bbolt has now, and removes older bases. It may run beside everything but another writeBase.
 func (s *Store) writeBase() (lsn uint64, err error) {
-	tx, err := s.index.db.Begin(false)
+	tx, lsn, err := s.index.whole()
 	if err != nil {
 		return 0, err
 	}
 	defer tx.Rollback()
-	if lsn, err = appliedOf(tx); err != nil {
-		return 0, err
-	}
 	return lsn, guarded(func() error { return s.putBase(lsn, tx.Bucket(bKeys)) })
 }
 
@@ -169,7 +166,7 @@ func (s *Store) putBase(lsn uint64, b *bbolt.Bucket) error {
 	if err := os.RemoveAll(temp); err != nil {
 		return err
 	}
-	if err := errors.Join(os.MkdirAll(s.path(baseDir), 0o700), syncDir(s.cfg.Dir)); err != nil {
+	if err := segment.MakeDir(s.path(baseDir), s.cfg.step); err != nil {
 		return err
 	}
 	log, err := segment.Open(segment.Config{Dir: temp, Step: s.cfg.step})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"domicile"
 	"domicile/store"
@@ -107,26 +108,40 @@ func (r *repairer) summaries(m *mailbox, live map[store.UID]store.ModSeq) error 
 	return err
 }
 
-// changes makes the list of changes name each message once, at its ModSeq, and no other as living.
+// changes makes the list of changes name each message once, at its ModSeq, and no other as living. What it says wrongly of UIDs that vanished is forgotten.
 func (r *repairer) changes(m *mailbox, c *counters, live map[store.UID]store.ModSeq) {
 	b, where := m.b.sub(bChanges), "mailbox "+string(m.id)
+	f, err := m.forgotten()
+	if err != nil {
+		f = forgotten{}
+	}
+	f.runs = 0
 	var wrong [][]byte
-	gone := map[store.UID]store.ModSeq{}
+	var gone []store.UIDRange
+	overlaps := func(run store.UIDRange) bool {
+		is := slices.ContainsFunc(gone, func(g store.UIDRange) bool { return run.First <= g.Last && g.First <= run.Last })
+		_ = m.b.sub(bMessages).ForEachFrom(uidKey(run.First), func(k, _ []byte) error {
+			is = is || readUID(k) <= run.Last
+			return errStop
+		})
+		return is
+	}
 	b.ForEach(func(k, v []byte) error {
 		seq, uid := readChange(k)
-		if uid == 0 {
-			wrong = append(wrong, bytes.Clone(k))
-			return nil
+		run, is := readVanished(uid, v)
+		if uid != 0 {
+			c.next, c.modseq = max(c.next, run.Last+1), max(c.modseq, seq)
 		}
-		c.next, c.modseq = max(c.next, uid+1), max(c.modseq, seq)
-		if at, is := live[uid]; is && at == seq && bytes.Equal(v, isLive) {
-			return nil
-		} else if is || gone[uid] != 0 {
+		switch at, lives := live[uid]; {
+		case lives && at == seq && bytes.Equal(v, isLive):
+		case is && !overlaps(run):
+			gone = append(gone, run)
+			f.runs++
+		default:
 			wrong = append(wrong, bytes.Clone(k))
-			return nil
-		}
-		if gone[uid] = seq; !bytes.Equal(v, isVanished) {
-			wrong = append(wrong, bytes.Clone(k))
+			if !lives && uid != 0 {
+				f.forget(seq, run)
+			}
 		}
 		return nil
 	})
@@ -134,8 +149,9 @@ func (r *repairer) changes(m *mailbox, c *counters, live map[store.UID]store.Mod
 		b.Delete(k)
 		r.say("%s: a change that was not so", where)
 	}
-	for uid, seq := range gone {
-		r.put(b, changeKey(seq, uid), isVanished, fmt.Sprintf("UID %d is gone", uid), where)
+	if m.b.Get(kForgotten) != nil || f.seq > 0 {
+		f.uids.Last = min(f.uids.Last, c.next-1)
+		r.put(m.b, kForgotten, f.encode(), "what it remembers of UIDs that vanished", where)
 	}
 	for uid, seq := range live {
 		r.put(b, changeKey(seq, uid), isLive, fmt.Sprintf("the change of UID %d", uid), where)

@@ -190,7 +190,9 @@ func (m *mailbox) addCopies(from *mailbox, records []messageRecord) ([]messageRe
 // drop removes records as one act, and the bodies that nothing names any more.
 func (m *mailbox) drop(records []messageRecord) error {
 	m.modseq++
+	var uids []store.UID
 	for _, r := range records {
+		uids = append(uids, r.UID)
 		if err := m.unref(r); err != nil {
 			return err
 		}
@@ -202,9 +204,8 @@ func (m *mailbox) drop(records []messageRecord) error {
 		m.b.sub(bMessages).Delete(uidKey(r.UID))
 		m.b.sub(bSummaries).Delete(uidKey(r.UID))
 		m.b.sub(bChanges).Delete(changeKey(r.ModSeq, r.UID))
-		m.b.sub(bChanges).Put(changeKey(m.modseq, r.UID), isVanished)
 	}
-	return nil
+	return m.vanish(uids)
 }
 
 // cloneEntry copies out of a snapshot.

@@ -2,9 +2,9 @@ package bolt
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"io"
+	"math"
 	"slices"
 
 	"domicile"
@@ -68,8 +68,8 @@ func (s *Store) Since(_ context.Context, acct domicile.AccountID, mbox domicile.
 			return err
 		}
 		box = m.copyOut()
-		sealed, c.Vanished = m.since(seq)
-		return nil
+		sealed, c.Vanished, err = m.since(seq)
+		return err
 	})
 	if err == nil {
 		c.Mailbox, err = s.openMailbox(acct, box)
@@ -83,25 +83,33 @@ func (s *Store) Since(_ context.Context, acct domicile.AccountID, mbox domicile.
 	return c, nil
 }
 
+// maxVanished bounds the UIDs that Since lists one by one.
+const maxVanished = 1 << 24
+
 // since scans the changes after seq; both results are by UID.
-func (m *mailbox) since(seq store.ModSeq) (changed []entry, vanished []store.UID) {
+func (m *mailbox) since(seq store.ModSeq) (changed []entry, vanished []store.UID, err error) {
 	if seq >= m.modseq {
-		return nil, nil
+		return nil, nil, nil
 	}
-	messages := m.b.sub(bMessages)
-	walk := m.b.sub(bChanges).entries()
-	for ok := walk.seek(number(uint64(seq) + 1)); ok; ok = walk.next() {
-		k, v := walk.key[len(walk.prefix):], walk.value
-		_, uid := readChange(k)
-		if bytes.Equal(v, isVanished) {
-			vanished = append(vanished, uid)
-		} else {
-			changed = append(changed, cloneEntry(uidKey(uid), messages.Get(uidKey(uid))))
+	p := reach{seq: seq + 1, gone: seq}
+	if seq == 0 {
+		f, err := m.forgotten()
+		if err != nil {
+			return nil, nil, err
+		}
+		p.gone = f.seq // it knows nothing of before
+	}
+	changed, runs, _, err := m.page(p, math.MaxInt)
+	slices.SortFunc(changed, func(a, b entry) int { return bytes.Compare(a.key, b.key) })
+	for _, r := range runs {
+		if len(vanished)+int(r.Last-r.First) >= maxVanished {
+			return nil, nil, domicile.E("changes", domicile.TooLarge, "too many UIDs vanished to be listed one by one: read them by Page")
+		}
+		for uid := uint64(r.First); uid <= uint64(r.Last); uid++ {
+			vanished = append(vanished, store.UID(uid))
 		}
 	}
-	slices.SortFunc(changed, func(a, b entry) int { return bytes.Compare(a.key, b.key) })
-	slices.SortFunc(vanished, func(a, b store.UID) int { return cmp.Compare(a, b) })
-	return changed, vanished
+	return changed, vanished, err
 }
 
 const opBody = "open body"
@@ -116,17 +124,26 @@ func (s *Store) Body(_ context.Context, acct domicile.AccountID, id domicile.Mes
 }
 
 func (s *Store) body(acct domicile.AccountID, id domicile.MessageID) (*bodyReader, error) {
-	r := &bodyReader{s: s, acct: acct, id: id, pin: pin{all: &s.pins}}
+	var b openedBody
 	err := s.view(func(tx *txn) error {
 		a, err := s.served(tx, acct)
 		if err == nil {
-			err = r.open(a)
+			b = s.openIn(a, id)
 		}
 		return err
 	})
 	if err != nil {
-		r.Close()
 		return nil, domicile.W(opBody, err)
 	}
-	return r, nil
+	return b.r, b.err
+}
+
+// openIn opens a body as a snapshot has it.
+func (s *Store) openIn(a account, id domicile.MessageID) openedBody {
+	r := &bodyReader{s: s, acct: a.id, id: id, pin: pin{all: &s.pins}}
+	if err := r.open(a); err != nil {
+		r.Close()
+		return openedBody{err: domicile.W(opBody, err)}
+	}
+	return openedBody{r: r}
 }

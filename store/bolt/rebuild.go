@@ -27,7 +27,7 @@ func (s *Store) setAside() error {
 		if err := db.Close(); err != nil {
 			return err
 		}
-		if damaged == nil && f != format {
+		if damaged == nil && (f < logFormat || f > format) {
 			return domicile.E("new index", domicile.Invalid, fmt.Sprintf("the index is of format %d, of which no log has the changes: start the node once, or give an index of format %d", f, format))
 		}
 	}

@@ -2,6 +2,9 @@ package bolt
 
 import (
 	"encoding/binary"
+	"encoding/json"
+
+	"github.com/klauspost/compress/zstd"
 
 	"domicile"
 	"domicile/store"
@@ -26,6 +29,43 @@ func (r messageRecord) encode() []byte {
 	}
 	return b
 }
+
+// records are the result of a token. As JSON they are one string: their encodings, each behind its length, as zstd. An earlier release wrote a list, and UIDs still are one.
+type records []messageRecord
+
+func (rs records) MarshalJSON() ([]byte, error) {
+	var b []byte
+	for _, r := range rs {
+		b = appendString(b, string(r.encode()))
+	}
+	return json.Marshal(packer.EncodeAll(b, nil))
+}
+
+func (rs *records) UnmarshalJSON(raw []byte) error {
+	*rs = nil
+	if len(raw) == 0 || raw[0] != '"' {
+		return json.Unmarshal(raw, (*[]messageRecord)(rs))
+	}
+	var packed []byte
+	if err := json.Unmarshal(raw, &packed); err != nil {
+		return err
+	}
+	plain, err := recordUnpacker.DecodeAll(packed, nil)
+	if err != nil {
+		return err
+	}
+	d := decoder{b: plain}
+	for len(d.b) > 0 && !d.bad {
+		var r messageRecord
+		if err := r.decode(d.take()); err != nil {
+			return err
+		}
+		*rs = append(*rs, r)
+	}
+	return nil
+}
+
+var recordUnpacker, _ = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(1<<30), zstd.WithDecoderConcurrency(1))
 
 func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)

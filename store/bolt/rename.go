@@ -52,6 +52,9 @@ func (a account) renameMailbox(from, to string) error {
 
 // empty moves all messages of INBOX into a new mailbox (RFC 9051 6.3.6).
 func (m *mailbox) empty(to string) error {
+	if err := m.b.tx.many(int(m.messages)); err != nil {
+		return err
+	}
 	dst, err := m.makeMailbox(mailboxRecord{Name: to})
 	if err != nil {
 		return err

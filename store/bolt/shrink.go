@@ -10,7 +10,7 @@ import (
 )
 
 // shrinkLeast is how much of bbolt's file is free, and more than half of it, before a new one takes its place: bbolt never gives a page back.
-const shrinkLeast = 64 << 20
+const shrinkLeast = 8 << 20
 
 const shrunk = ".shrunk"
 
@@ -59,7 +59,7 @@ func fileSize(path string) int64 {
 // catchUp puts the changes of the log behind an LSN, up to another, into a bbolt file that is not flushed yet. It fails if a frame is damaged: the old
 // file may have what that said.
 func (s *Store) catchUp(db *bbolt.DB, after, upTo uint64) (uint64, error) {
-	l, damaged := &loader{db: db}, s.log.Damaged()
+	l, damaged, read := &loader{db: db}, s.log.Damaged(), &acts{log: s.log}
 	if err := l.begin(); err != nil {
 		return after, err
 	}
@@ -67,10 +67,7 @@ func (s *Store) catchUp(db *bbolt.DB, after, upTo uint64) (uint64, error) {
 		if f.LSN > upTo {
 			return errStop
 		}
-		if f.Kind != frameChange {
-			return nil
-		}
-		_, err := eachChange(f.Payload, func(key, value []byte) error {
+		_, err := read.frame(f, func(key, value []byte) error {
 			if value == nil {
 				return l.b.Delete(key)
 			}

@@ -29,6 +29,7 @@ var (
 	bOrder     = []byte("o")
 	bTokens    = []byte("t")
 	bChanges   = []byte("c")
+	kForgotten = []byte("f")
 	bMessages  = []byte("g")
 	bSummaries = []byte("e")
 	bMissing   = []byte("m")

@@ -31,14 +31,22 @@ type txn struct {
 	w      *changes // nil if it only reads
 }
 
-// changes is what a job wrote, and what was there before.
+// changes is what a job wrote since its last part, and what was there before.
 type changes struct {
-	group *segment.Group
-	order []string          // keys in the order of their first change
-	value map[string][]byte // the last value; nil = deleted
-	undo  []undo
-	bytes int
-	moved int64 // bytes that compaction wrote anew
+	group  *segment.Group
+	size   int               // of the group before the job,
+	lsn    uint64            // and its LSN
+	order  []string          // keys in the order of their first change
+	value  map[string][]byte // the last value; nil = deleted
+	bytes  int
+	writes int
+	moved  int64 // bytes that compaction wrote anew
+
+	// Of a job that shares its group:
+	undo []undo
+
+	// Of one that runs alone, which may write its act in parts:
+	parts *parts
 }
 
 type undo struct {
@@ -62,18 +70,25 @@ func (tx *txn) get(key []byte) []byte {
 
 // set writes a value, nil to delete.
 func (tx *txn) set(key, value []byte) {
+	w := tx.w
+	if w.parts.failed() != nil {
+		return // all of it is given up
+	}
 	it := item{string(key), value}
 	before, had := tx.top.Set(it)
-	w := tx.w
-	w.undo = append(w.undo, undo{item{it.key, before.value}, had})
+	if w.writes++; w.parts == nil {
+		w.undo = append(w.undo, undo{item{it.key, before.value}, had})
+	}
 	if _, again := w.value[it.key]; !again {
 		w.order = append(w.order, it.key)
 	}
 	w.value[it.key] = value
-	w.bytes += len(key) + len(value)
+	if w.bytes += len(key) + len(value); w.parts != nil && w.bytes >= w.parts.size {
+		w.part()
+	}
 }
 
-// rollback takes back what the job wrote.
+// rollback takes back what a job wrote that shares its group.
 func (tx *txn) rollback() {
 	for i := len(tx.w.undo) - 1; i >= 0; i-- {
 		if u := tx.w.undo[i]; u.had {
@@ -115,7 +130,7 @@ func (s *scanner) seek(from []byte) bool {
 	k, v := c.Seek(start)
 	s.layers = append(s.layers, layer{k, v, c.Next})
 	if s.tx.w != nil {
-		s.writes = len(s.tx.w.undo)
+		s.writes = s.tx.w.writes
 	}
 	return s.settle()
 }
@@ -164,7 +179,7 @@ func (s *scanner) settle() bool {
 
 // next goes to the next key. What the job wrote meanwhile is seen.
 func (s *scanner) next() bool {
-	if s.tx.w != nil && s.writes != len(s.tx.w.undo) {
+	if s.tx.w != nil && s.writes != s.tx.w.writes {
 		return s.seek(append(bytes.Clone(s.key[len(s.prefix):]), 0))
 	}
 	return s.settle()

@@ -110,7 +110,7 @@ func (s *Store) Undelete(ctx context.Context, tok store.Token, acct domicile.Acc
 	if err := firstError(err, checkToken(tok)); err != nil {
 		return nil, domicile.W(actUndelete, err)
 	}
-	var made []messageRecord
+	var made records
 	err = s.update(ctx, acct, func(tx *txn) error {
 		made = nil
 		a, err := s.served(tx, acct)
@@ -122,6 +122,9 @@ func (s *Store) Undelete(ctx context.Context, tok store.Token, acct domicile.Acc
 		}
 		m, err := a.mailboxNamed(to)
 		if err != nil {
+			return err
+		}
+		if err := tx.many(len(ids)); err != nil {
 			return err
 		}
 		if len(ids) > 0 {

@@ -93,25 +93,24 @@ func (w *writer) run() {
 }
 
 // commit takes everybody who is waiting now into one group and answers them. Whoever fails leaves nothing. If the group does not reach the
-// disk, those who failed in it are tried alone: their error may rest on what the others had not committed.
+// disk, those who failed in it are tried alone: their error may rest on what the others had not committed. So are those whose act is too large to share.
 func (w *writer) commit(first *job) {
 	if err := w.ready(); err != nil {
 		first.err <- err
 		return
 	}
-	group, err := w.try(first, true)
+	group, err := w.try(first)
 	var again []*job
 	for _, j := range group {
 		switch {
-		case j.failed != nil && err != nil && w.broken == nil:
+		case j.failed == errAlone, j.failed != nil && err != nil && w.broken == nil:
 			again = append(again, j)
 		default:
 			w.answer(j, err)
 		}
 	}
 	for _, j := range again {
-		_, err := w.try(j, false)
-		w.answer(j, err)
+		w.answer(j, w.alone(j))
 	}
 }
 
@@ -138,17 +137,17 @@ func (w *writer) ready() error {
 }
 
 // try runs a group and commits it.
-func (w *writer) try(j *job, gather bool) (group []*job, err error) {
+func (w *writer) try(j *job) (group []*job, err error) {
 	g := w.s.log.Begin()
 	next, tx, done, err := w.s.index.begin(g)
 	if err != nil {
 		return []*job{j}, unavailable(err)
 	}
 	for j != nil {
-		w.do(j, tx, g)
+		w.do(j, tx, &changes{group: g})
 		group = append(group, j)
 		j = nil
-		if gather && len(group) < maxGroup && g.Size() < maxGroupBytes {
+		if len(group) < maxGroup && g.Size() < maxGroupBytes {
 			select {
 			case j = <-w.jobs:
 			default:
@@ -156,38 +155,76 @@ func (w *writer) try(j *job, gather bool) (group []*job, err error) {
 		}
 	}
 	done()
-	wrote := g.Size() > 0
-	err = g.Commit()
-	if w.s.log.Broken() != nil {
-		w.broken = err
+	return group, w.end(g, group, next)
+}
+
+// alone runs a job that may write its act in parts. If it fails, nobody has seen anything of it.
+func (w *writer) alone(j *job) error {
+	if j.failed == errAlone { // it is held in memory until bbolt has it: not beside another
+		w.s.index.freeze(1)
+		if err := w.s.index.settled(); err != nil {
+			j.failed = nil
+			return unavailable(err)
+		}
 	}
-	if wrote || err != nil {
-		w.s.tally.committed(group, err, w.broken)
+	j.failed = nil
+	g := w.s.log.Begin()
+	next, tx, done, err := w.s.index.begin(g)
+	if err != nil {
+		return unavailable(err)
+	}
+	c := &changes{group: g, parts: &parts{log: w.s.log, size: int(w.s.scaled(partBytes))}}
+	w.do(j, tx, c)
+	done()
+	if j.failed == nil {
+		return w.end(c.group, []*job{j}, next)
+	}
+	if err := c.parts.err; err != nil { // what ends the act was not written: nothing was done, whatever is on disk of it
+		j.failed = unavailable(err)
+		w.failed([]*job{j}, err)
+	}
+	return nil
+}
+
+// end commits a group and makes it visible.
+func (w *writer) end(g *segment.Group, group []*job, next *pending) error {
+	wrote := g.Size() > 0
+	err := g.Commit()
+	switch {
+	case err != nil:
+		w.failed(group, err)
+	case wrote:
+		w.s.tally.committed(group, nil, w.broken)
 	}
 	if err != nil {
 		if errors.Is(err, segment.ErrNotDone) {
-			return group, unavailable(err)
+			return unavailable(err)
 		}
-		return group, &domicile.Error{Op: "commit", Kind: domicile.Unknown, Detail: "ask again with the same token after a restart of the node", Err: err}
+		return &domicile.Error{Op: "commit", Kind: domicile.Unknown, Detail: "ask again with the same token after a restart of the node", Err: err}
 	}
 	w.s.index.publish(next, w.s.log.Next()-1)
-	return group, nil
+	return nil
+}
+
+// failed notes that the log did not take a group.
+func (w *writer) failed(group []*job, err error) {
+	if w.s.log.Broken() != nil {
+		w.broken = err
+	}
+	w.s.tally.committed(group, err, w.broken)
 }
 
 // do runs one job within a group.
-func (w *writer) do(j *job, tx *txn, g *segment.Group) {
-	tx.w = &changes{group: g, value: map[string][]byte{}}
-	size, lsn := g.Mark()
-	if j.failed = guarded(func() error { return j.fn(tx) }); j.failed == nil && len(tx.w.order) > 0 {
-		if payload := tx.w.encode(w.s.cfg.Now()); len(payload) > segment.MaxPayload {
-			j.failed = domicile.E("store", domicile.TooLarge, "too much for one act: do it in parts")
-		} else {
-			g.Add(frameChange, payload)
-		}
+func (w *writer) do(j *job, tx *txn, c *changes) {
+	c.value = map[string][]byte{}
+	c.size, c.lsn = c.group.Mark()
+	tx.w = c
+	if j.failed = guarded(func() error { return j.fn(tx) }); j.failed == nil {
+		j.failed = c.finish(w.s.cfg.Now())
 	}
 	if j.failed != nil {
 		tx.rollback()
-		g.Reset(size, lsn)
+		c.group.Reset(c.size, c.lsn)
 	}
 }
 

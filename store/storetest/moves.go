@@ -102,7 +102,7 @@ func (r *Rig) furnished() domicile.AccountID {
 	r.T.Helper()
 	id := domicile.AccountID("a-furnished")
 	r.no(r.CreateAccount(ctx, "create", store.Account{ID: id, Address: "ann@example.com", Residence: "IE", Class: "e2e", Recipient: "age1key",
-		Password: "$argon2id$x", Epoch: 4, Quota: 1 << 30, TokenKey: []byte("token key")}))
+		Password: "$argon2id$x", Scram: "SCRAM-SHA-256$x", AppPasswords: []store.AppPassword{{ID: "p-1", Label: "phone", Scope: "imap", Kept: "$sha256$x", Scram: "SCRAM-SHA-256$y", Made: "2026-01-31", Used: "2026-02-01"}}, Epoch: 4, Quota: 1 << 30, TokenKey: []byte("token key")}))
 	_, err := r.CreateMailbox(ctx, "box", id, "Work/Über/2026", "")
 	r.no(err)
 	r.no(r.Subscribe(ctx, "", id, "Work/Über/2026", true))
@@ -408,11 +408,18 @@ func moveHostile(r *Rig) {
 		"no UIDNEXT":       box(func(b *store.Mailbox) { b.UIDNext = 0 }),
 		"twice a mailbox":  func() store.Part { return twice(index(), isBox) },
 		"twice a UID":      func() store.Part { return twice(index(), isMessage) },
-		"a message's id":   message(func(m *store.ExportedMessage) { m.ID = "../../../etc" }),
-		"a short id":       message(func(m *store.ExportedMessage) { m.ID = "m" }),
-		"a flag":           message(func(m *store.ExportedMessage) { m.Flags = []string{"\\Recent"} }),
-		"a size":           message(func(m *store.ExportedMessage) { m.Size = -1 }),
-		"no mailbox":       message(func(m *store.ExportedMessage) { m.Mailbox = "b-none" }),
+		"a run backwards": func() store.Part {
+			p := index()
+			edit(p, isBox, func(i *store.Item) {
+				p.Items = append(p.Items, store.Item{Vanished: &store.Vanished{Mailbox: i.Mailbox.ID, UID: 900, Last: 899, ModSeq: 1}})
+			})
+			return p
+		},
+		"a message's id": message(func(m *store.ExportedMessage) { m.ID = "../../../etc" }),
+		"a short id":     message(func(m *store.ExportedMessage) { m.ID = "m" }),
+		"a flag":         message(func(m *store.ExportedMessage) { m.Flags = []string{"\\Recent"} }),
+		"a size":         message(func(m *store.ExportedMessage) { m.Size = -1 }),
+		"no mailbox":     message(func(m *store.ExportedMessage) { m.Mailbox = "b-none" }),
 		"a body at once": func() store.Part {
 			p := index()
 			p.Items = append(p.Items, whole.Items[len(whole.Items)-1])

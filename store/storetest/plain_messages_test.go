@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"iter"
 	"math"
@@ -199,6 +200,53 @@ func (p *plain) Since(_ context.Context, id domicile.AccountID, mbox domicile.Ma
 	}
 	slices.Sort(c.Vanished)
 	return c, nil
+}
+
+// Page keeps the ModSeq and the UID behind which the next part begins.
+func (p *plain) Page(_ context.Context, id domicile.AccountID, mbox domicile.MailboxID, seq store.ModSeq, at store.Position, limit int) (out store.Page, err error) {
+	b, err := p.view(id, mbox)
+	if err != nil {
+		return out, err
+	}
+	first, uid := b.HighestModSeq, store.UID(0) // what vanished before concerns nobody who begins with nothing
+	if at != "" {
+		if _, err := fmt.Sscanf(string(at), "%d/%d/%d", &seq, &uid, &first); err != nil {
+			return out, plainError(domicile.Invalid, "no such position")
+		}
+	} else if seq > 0 {
+		first, uid = seq, math.MaxUint32
+	}
+	out.Mailbox = b.full()
+	changes := slices.Clone(b.Live)
+	for _, x := range b.Gone {
+		if x.ModSeq > first && p.bug != "keeps no tombstones" {
+			changes = append(changes, store.ExportedMessage{UID: x.UID, ModSeq: x.ModSeq})
+		}
+	}
+	slices.SortFunc(changes, func(x, y store.ExportedMessage) int {
+		return cmp.Or(cmp.Compare(x.ModSeq, y.ModSeq), cmp.Compare(x.UID, y.UID))
+	})
+	n := 0
+	for _, x := range changes {
+		switch {
+		case x.ModSeq < seq || x.ModSeq == seq && x.UID <= uid:
+			continue
+		case n == limit:
+			out.Next = store.Position(fmt.Sprintf("%d/%d/%d", seq, uid, first))
+			slices.SortFunc(out.Vanished, func(x, y store.UIDRange) int { return cmp.Compare(x.First, y.First) })
+			return out, nil
+		case x.ID == "":
+			out.Vanished = append(out.Vanished, store.UIDRange{First: x.UID, Last: x.UID})
+		default:
+			out.Changed = append(out.Changed, message(x))
+		}
+		n++
+		if seq, uid = x.ModSeq, x.UID; p.bug == "pages by ModSeq alone" {
+			uid = math.MaxUint32
+		}
+	}
+	slices.SortFunc(out.Vanished, func(x, y store.UIDRange) int { return cmp.Compare(x.First, y.First) })
+	return out, nil
 }
 
 func (p *plain) Body(_ context.Context, id domicile.AccountID, msg domicile.MessageID) (io.ReadCloser, error) {

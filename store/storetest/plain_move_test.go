@@ -155,6 +155,9 @@ func (d *doc) take(p *plain, i store.Item, old *doc) error {
 		if err != nil || i.Vanished.UID == 0 {
 			return wrong
 		}
+		if x := *i.Vanished; x.Some || x.Last > 0 { // it forgets nothing itself
+			return wrong
+		}
 		b.Gone = append(b.Gone, *i.Vanished)
 	case i.Token != nil:
 		if i.Token.Token == "" || len(i.Token.Token) > store.MaxToken || d.Tokens[i.Token.Token] != nil || !validMessage(i.Token.Made) {

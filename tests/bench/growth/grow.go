@@ -54,6 +54,10 @@ func messages(r *rig, n int) error {
 	if err != nil {
 		return err
 	}
+	some := all[:min(len(all), 1000)]
+	if err := r.whole(id, box.ID, all); err != nil {
+		return err
+	}
 	anyUID := func() []store.UID { return []store.UID{all[rand.IntN(len(all))].UID} }
 	return r.each([]step{
 		{"deliver", func(int) error { _, err := r.deliver(id, "INBOX"); return err }},
@@ -70,8 +74,44 @@ func messages(r *rig, n int) error {
 			_, err = r.Since(ctx, id, box.ID, now.HighestModSeq)
 			return err
 		}},
-		{"list the whole mailbox", func(int) error { _, err := r.Messages(ctx, id, box.ID); return err }},
+		{"read a part of 1,000", func(int) error { _, err := r.Page(ctx, id, box.ID, 0, "", 1000); return err }},
+		{"list 1,000 with their summaries", func(int) error {
+			_, err := r.Listing(ctx, id, box.ID, all[rand.IntN(len(all)-len(some)+1)].UID-1, 1000)
+			return err
+		}},
 	})
+}
+
+// whole measures what touches every message of a mailbox, once each: for a message.
+func (r *rig) whole(id domicile.AccountID, box domicile.MailboxID, all []store.Message) error {
+	uids := make([]store.UID, len(all))
+	for i, m := range all {
+		uids[i] = m.UID
+	}
+	for _, s := range []step{
+		{"flag every message", func(int) error {
+			_, _, err := r.StoreFlags(ctx, "", id, box, uids, store.FlagsAdd, []string{`\Flagged`}, 0)
+			return err
+		}},
+		{"copy every message", func(int) error { _, _, err := r.Copy(ctx, "copy", id, box, uids, "Archive"); return err }},
+		{"delete the mailbox of the copies", func(int) error { return r.DeleteMailbox(ctx, "", id, "Archive") }},
+		{"read all by parts", func(int) error { return r.pages(id, box) }},
+		{"list all at once", func(int) error { _, err := r.Messages(ctx, id, box); return err }},
+	} {
+		if err := r.once(s.name, len(all), s.op); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pages reads a mailbox as a front does that selects it.
+func (r *rig) pages(id domicile.AccountID, box domicile.MailboxID) error {
+	p, err := r.Page(ctx, id, box, 0, "", store.MaxPage)
+	for err == nil && p.Next != "" {
+		p, err = r.Page(ctx, id, box, 0, p.Next, store.MaxPage)
+	}
+	return err
 }
 
 // accounts grows the number of accounts, of which every hundredth has mail and gets more.

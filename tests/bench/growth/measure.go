@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -29,6 +30,36 @@ func (r *rig) time(name string, op func(i int) error) error {
 	each := (after.TotalAlloc - before.TotalAlloc) / uint64(len(took))
 	r.figures = append(r.figures, figure{name + ": us", fmt.Sprintf("%.1f", float64(took[len(took)/2].Nanoseconds())/1000)},
 		figure{name + ": KiB allocated", fmt.Sprintf("%.1f", float64(each)/1024)})
+	return nil
+}
+
+// once notes what an operation on n things takes for each of them, and the most memory that the process held meanwhile.
+func (r *rig) once(name string, n int, op func(i int) error) error {
+	debug.FreeOSMemory()
+	ended, most := make(chan struct{}), make(chan int)
+	go func() {
+		held := anonymous()
+		for tick := time.NewTicker(20 * time.Millisecond); ; {
+			select {
+			case <-tick.C:
+				held = max(held, anonymous())
+			case <-ended:
+				tick.Stop()
+				most <- held
+				return
+			}
+		}
+	}()
+	at := time.Now()
+	err := op(0)
+	took := time.Since(at)
+	close(ended)
+	held := <-most
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	r.figures = append(r.figures, figure{name + ": us for each", fmt.Sprintf("%.1f", float64(took.Nanoseconds())/1000/float64(n))},
+		figure{name + ": most memory meanwhile, MiB", fmt.Sprint(held / 1024)})
 	return nil
 }
 

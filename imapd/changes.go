@@ -1,0 +1,90 @@
+package imapd
+
+import (
+	"slices"
+
+	"domicile"
+	"domicile/store"
+)
+
+// changes reads what changed in a mailbox after seq, part by part, and returns the mailbox as it was at the last of them.
+func (s *session) changes(mbox domicile.MailboxID, seq store.ModSeq, take func(p *store.Page)) (store.Mailbox, error) {
+	for at := store.Position(""); ; {
+		p, err := s.store().Page(s.ctx(), s.acct, mbox, seq, at, store.MaxPage)
+		if err != nil {
+			return store.Mailbox{}, err
+		}
+		take(&p)
+		if at = p.Next; at == "" {
+			return p.Mailbox, nil
+		}
+	}
+}
+
+// changedAfter returns which messages of the view changed after seq, as spans of their indexes, and which UIDs vanished.
+func (s *session) changedAfter(seq store.ModSeq) (changed, vanished spans, err error) {
+	v := s.view
+	_, err = s.changes(v.mailbox.ID, seq, func(p *store.Page) {
+		vanished = append(vanished, vanishedOf(p)...)
+		for _, m := range p.Changed {
+			if i := v.find(m.UID); i >= 0 {
+				changed = append(changed, span{uint32(i), uint32(i)})
+			}
+		}
+	})
+	return merged(changed), merged(vanished), err
+}
+
+func vanishedOf(p *store.Page) spans {
+	s := make(spans, len(p.Vanished))
+	for i, r := range p.Vanished {
+		s[i] = span{uint32(r.First), uint32(r.Last)}
+	}
+	return s
+}
+
+// tellEarlier tells which of the known messages were expunged before (RFC 7162 3.2.10.1). Those that the view still has are told as they go.
+func (s *session) tellEarlier(vanished, known spans) {
+	v := s.view
+	var gone spans
+	for _, r := range both(vanished, known) {
+		i, j := v.between(store.UID(r.from), store.UID(r.to))
+		for _, uid := range v.uids[i:j] {
+			if r.from < uint32(uid) {
+				gone = append(gone, span{r.from, uint32(uid) - 1})
+			}
+			r.from = uint32(uid) + 1
+		}
+		if r.from != 0 && r.from <= r.to {
+			gone = append(gone, r)
+		}
+	}
+	if len(gone) > 0 {
+		s.conn.Raw("* VANISHED (EARLIER) ").Set(gone.uidSet()).Line()
+	}
+}
+
+// newView reads a mailbox. unseen is the index of the first message without \Seen, or -1.
+func (s *session) newView(mbox store.Mailbox, readOnly bool) (v *view, unseen int, err error) {
+	v = &view{readOnly: readOnly, uids: make([]store.UID, 0, mbox.Messages)}
+	first := store.UID(0)
+	v.mailbox, err = s.changes(mbox.ID, 0, func(p *store.Page) {
+		if gone := merged(vanishedOf(p)); len(gone) > 0 {
+			v.uids = slices.DeleteFunc(v.uids, func(uid store.UID) bool { return gone.has(uint32(uid)) })
+		}
+		for _, m := range p.Changed {
+			v.uids = append(v.uids, m.UID)
+			v.learn(m.Flags)
+			if (first == 0 || m.UID < first) && !slices.Contains(m.Flags, store.Seen) {
+				first = m.UID
+			}
+		}
+	})
+	slices.Sort(v.uids)
+	v.uids = slices.Compact(v.uids) // what changed while it was read came twice
+	v.seq = v.mailbox.HighestModSeq
+	if unseen, _ = slices.BinarySearch(v.uids, first); first == 0 || unseen == len(v.uids) {
+		unseen = -1
+	}
+	return v, unseen, err
+}

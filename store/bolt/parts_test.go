@@ -1,0 +1,247 @@
+package bolt
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"domicile"
+	"domicile/store"
+	"domicile/store/storetest"
+)
+
+const (
+	large         = manyAtOnce + 100 // messages of an act that is written in parts
+	largeSegments = 512 << 10        // and spans two files of this size
+)
+
+// largeRig is a rig with so many messages in INBOX, whose acts are written in parts of 32 KiB.
+func largeRig(t *testing.T) (*storetest.Rig, *disk) {
+	t.Helper()
+	r, d := crashRig(t, largeSegments)
+	newPerson(r)
+	box := r.Store.(*Store).inboxOf(person)
+	for range 100 {
+		r.MustDeliver(person, "INBOX", "x")
+	}
+	for made := 100; made < large; made += 100 {
+		if _, _, err := r.Copy(t.Context(), "", person, box, uidsTo(100), "INBOX"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r, d
+}
+
+func uidsTo(n int) (all []store.UID) {
+	for i := range n {
+		all = append(all, store.UID(i+1))
+	}
+	return all
+}
+
+func moveAll(t *testing.T, r *storetest.Rig) error {
+	_, _, err := r.Store.Move(t.Context(), "all", person, r.Store.(*Store).inboxOf(person), uidsTo(large), "Archive")
+	return err
+}
+
+// moved says whether all messages are in Archive; all must be in one place.
+func wasMoved(t *testing.T, r *storetest.Rig) bool {
+	t.Helper()
+	from, to := len(r.List(person, "INBOX")), len(r.List(person, "Archive"))
+	if from != large && to != large || from+to != large {
+		t.Fatalf("a part of an act: %d messages are in INBOX and %d in Archive", from, to)
+	}
+	return to == large
+}
+
+// A process is killed while it writes an act in parts: of the log there is every frame up to some place. The act was done if the last frame is there, and not
+// at all otherwise, whatever came behind it later.
+func TestTornParts(t *testing.T) {
+	r, d := largeRig(t)
+	s := r.Store.(*Store)
+	s.flushIndex()
+	d.arm(-1, false) // bbolt takes nothing more: what is on disk of the act is in the log alone
+	if err := moveAll(t, r); err != nil {
+		t.Fatal(err)
+	}
+	before, parts, last := copyOf(t, r.At.Dir), find(t, s, framePart), find(t, s, frameLast)
+	d.disarm()
+	if len(parts) < 10 || len(last) != 1 {
+		t.Fatalf("%d parts, %d ends", len(parts), len(last))
+	}
+	list := s.log.List()
+	if first := parts[0].Place.Segment; first == last[0].Place.Segment {
+		t.Fatal("the act is in one file alone")
+	}
+	ends := append(parts, last...)
+	for i, f := range ends {
+		if i%7 > 0 && i < len(ends)-2 {
+			continue
+		}
+		for _, cut := range []int64{0, int64(f.Place.Length / 2), int64(f.Place.Length)} {
+			dir := copyOf(t, before)
+			for _, info := range list {
+				path := filepath.Join(dir, segmentsDir, filepath.Base(s.log.Path(info.Number)))
+				switch {
+				case info.Number > f.Place.Segment:
+					os.Remove(path)
+				case info.Number == f.Place.Segment:
+					if err := os.Truncate(path, int64(f.Place.Offset)+cut); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			torn, err := still(Config{Dir: dir, Region: r.At.Region, Sealer: r.At.Sealer, Now: r.At.Now, SegmentSize: largeSegments})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr := &storetest.Rig{Store: torn, T: t, At: r.At}
+			whole := i == len(ends)-1 && cut == int64(f.Place.Length)
+			if wasMoved(t, tr) != whole {
+				t.Fatalf("cut at %d of %d: moved is %v", i, len(ends), !whole)
+			}
+			tr.Check()
+			if !whole { // again, behind what is left of the first try
+				if err := moveAll(t, tr); err != nil {
+					t.Fatal(err)
+				}
+				torn.Close()
+				os.Remove(filepath.Join(dir, indexFile))
+				if torn, err = still(torn.cfg); err == nil {
+					tr.Store = torn
+				}
+			}
+			if err != nil || !wasMoved(t, tr) {
+				t.Fatal("the second try:", err)
+			}
+			tr.Check()
+			torn.Close()
+		}
+	}
+}
+
+// Each write and each flush of an act in parts fails, once not done and once done but reported as failed.
+func TestFailedParts(t *testing.T) {
+	r, d := largeRig(t)
+	s := r.Store.(*Store)
+	s.flushIndex()
+	start := copyOf(t, r.At.Dir)
+	for nth, hit := 0, true; hit; nth += 4 {
+		for _, after := range []bool{false, true} {
+			cfg := s.cfg
+			cfg.Dir = copyOf(t, start)
+			try, err := still(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr := &storetest.Rig{Store: try, T: t, At: r.At}
+			d.arm(nth, after)
+			err = moveAll(t, tr)
+			d.disarm()
+			if _, hit = d.result(); !hit {
+				if err != nil {
+					t.Fatal(err)
+				}
+				try.Close()
+				break
+			}
+			kind := domicile.KindOf(err)
+			if kind != domicile.Unavailable && kind != domicile.Unknown {
+				t.Fatalf("step %d: %v", nth, err)
+			}
+			if wasMoved(t, tr) {
+				t.Fatal("it failed and can be seen")
+			}
+			try.Close()
+			cfg.step = nil
+			if try, err = still(cfg); err != nil {
+				t.Fatal(err)
+			}
+			tr.Store = try
+			if wasMoved(t, tr) && kind == domicile.Unavailable {
+				t.Fatal("nothing was done, it said")
+			}
+			if err := moveAll(t, tr); err != nil || !wasMoved(t, tr) {
+				t.Fatal("the second try:", err)
+			}
+			tr.Check()
+			try.Close()
+		}
+	}
+}
+
+// An act of which a part is damaged is not done in part: all of it is lost, and that is told.
+func TestDamagedPart(t *testing.T) {
+	r, d := largeRig(t)
+	s := r.Store.(*Store)
+	s.flushIndex()
+	d.arm(-1, false)
+	if err := moveAll(t, r); err != nil {
+		t.Fatal(err)
+	}
+	parts, dir := find(t, s, framePart), copyOf(t, r.At.Dir)
+	d.disarm()
+	flip(t, dir, parts[len(parts)/2].Place)
+	cfg := s.cfg
+	cfg.Dir, cfg.step = dir, nil
+	damaged, err := still(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer damaged.Close()
+	if wasMoved(t, &storetest.Rig{Store: damaged, T: t, At: r.At}) {
+		t.Error("it was done without a part")
+	}
+	if damaged.Check(t.Context()) == nil {
+		t.Error("Check does not see it")
+	}
+}
+
+// A large act in every call that can have one: as a whole, and under a token once. A new index, and one that was shrunk, have it too.
+func TestLargeActs(t *testing.T) {
+	r, _ := largeRig(t)
+	s := r.Store.(*Store)
+	ctx, box, all := t.Context(), s.inboxOf(person), uidsTo(large)
+	same := func(what string, got, want int, err error) {
+		t.Helper()
+		if got != want || err != nil {
+			t.Fatalf("%s: %d, want %d, %v", what, got, want, err)
+		}
+	}
+	for range 2 {
+		done, _, err := s.StoreFlags(ctx, "flag", person, box, all, store.FlagsAdd, []string{store.Deleted}, 1<<40)
+		same("flagged", len(done), large, err)
+		from, made, err := s.Copy(ctx, "copy", person, box, all, "Archive")
+		same("copied", len(made), large, err)
+		if !slices.Equal(from, all) || made[large-1].UID != large || made[0].Flags[0] != store.Deleted {
+			t.Fatalf("the last is %+v", made[large-1])
+		}
+	}
+	for range 2 {
+		gone, err := s.Expunge(ctx, "expunge", person, r.Box(person, "Archive").ID, nil)
+		same("expunged", len(gone), large, err)
+	}
+	if err := s.RenameMailbox(ctx, "rename", person, "INBOX", "Elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	same("renamed", len(r.List(person, "Elsewhere")), large, nil)
+	compact(t, s)
+	want := seen(t, s)
+	s.upkeep.Lock()
+	base, err := s.rebase(true)
+	if err == nil {
+		err = s.shrink(base)
+	}
+	s.upkeep.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantSeen(t, s, want)
+	if err := s.DeleteMailbox(ctx, "delete", person, "Elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	r.Reopen()
+	r.Check()
+	same("left", len(r.List(person, "INBOX"))+len(r.List(person, "Archive")), 0, nil)
+}
