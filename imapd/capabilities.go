@@ -15,7 +15,7 @@ var offered = []string{
 	// select.go, view.go, fetchitems.go, storeflags.go, expunge.go, copy.go, idle.go
 	"IMAP4rev2", "SASL-IR", "UNSELECT", "UIDPLUS", "MOVE", "IDLE", "CONDSTORE", "QRESYNC", "BINARY", "OBJECTID", "SAVEDATE", "PREVIEW", "PARTIAL",
 	// search.go, sort.go, thread.go
-	"ESEARCH", "SEARCHRES", "WITHIN", "SORT", "SORT=DISPLAY", "ESORT", "THREAD=REFERENCES", "THREAD=ORDEREDSUBJECT",
+	"ESEARCH", "SEARCHRES", "PARTIAL", "WITHIN", "SORT", "SORT=DISPLAY", "ESORT", "THREAD=REFERENCES", "THREAD=ORDEREDSUBJECT",
 }
 
 // offer returns a capability as it is offered, whatever case it is asked for in; "" if it is not.

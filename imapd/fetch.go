@@ -28,6 +28,9 @@ func (s *session) fetchSet(cmd *wire.Command, uid bool) (string, error) {
 	if q.modSeq {
 		s.condstore()
 	}
+	if q.partial != nil {
+		picked = s.view.partOf(picked, q.partial)
+	}
 	if q.changedSince != nil {
 		if picked, err = s.changedOf(set, picked, q); err != nil {
 			return "", err

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
 	"domicile/imapd/wire"
 	"domicile/store"
 )
@@ -201,4 +204,33 @@ func FuzzSearch(f *testing.F) {
 			t.Errorf("%d ranges of 3 messages", n)
 		}
 	})
+}
+
+// Another program's client understands the answers.
+func TestSearchByClient(t *testing.T) {
+	w := newWorld(t)
+	w.putThree()
+	c, err := imapclient.DialInsecure(w.addr, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Login("ann@example.com", "pw").Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	found, err := c.UIDSearch(&imap.SearchCriteria{NotFlag: []imap.Flag{imap.FlagSeen}}, &imap.SearchOptions{ReturnMin: true, ReturnMax: true, ReturnCount: true, ReturnAll: true}).Wait()
+	if err != nil || found.Min != 2 || found.Max != 3 || found.Count != 2 || found.All.String() != "2:3" {
+		t.Errorf("%+v, %v", found, err)
+	}
+	plain, err := c.Search(&imap.SearchCriteria{Or: [][2]imap.SearchCriteria{{{Text: []string{"naïve"}}, {Header: []imap.SearchCriteriaHeaderField{{Key: "From", Value: "bob"}}}}}}, nil).Wait()
+	if err != nil || fmt.Sprint(plain.AllSeqNums()) != "[1 2]" {
+		t.Errorf("%+v, %v", plain, err)
+	}
+	sorted, err := c.Sort(&imapclient.SortOptions{SearchCriteria: &imap.SearchCriteria{}, SortCriteria: []imapclient.SortCriterion{{Key: imapclient.SortKeySubject, Reverse: true}}}).Wait()
+	if err != nil || fmt.Sprint(sorted) != "[2 3 1]" {
+		t.Errorf("%v, %v", sorted, err)
+	}
 }

@@ -1,7 +1,6 @@
 package imapd
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -36,10 +35,9 @@ func (r *keyReader) named(name string) test {
 	case "RECENT":
 		return (*candidate).recent
 	}
-	if !slices.Contains(argued, name) {
-		r.cmd.Fail("No such search key")
+	if !r.cmd.Take(" ") {
+		r.cmd.Fail("No such search key, or without its argument")
 	}
-	r.cmd.SP()
 	switch name {
 	case "KEYWORD":
 		return r.keyword(r.cmd.Atom(), true)
@@ -58,10 +56,6 @@ func (r *keyReader) named(name string) test {
 	}
 	return r.number(name)
 }
-
-// argued are the keys of named and number that have an argument.
-var argued = []string{"KEYWORD", "UNKEYWORD", "SUBJECT", "FROM", "TO", "CC", "BCC", "HEADER", "BODY", "TEXT",
-	"LARGER", "SMALLER", "OLDER", "YOUNGER", "EMAILID", "THREADID", "MODSEQ"}
 
 // number reads the keys that have a number or an identifier.
 func (r *keyReader) number(name string) test {
@@ -85,8 +79,11 @@ func (r *keyReader) number(name string) test {
 	case "THREADID": // no message has one
 		r.cmd.Atom()
 		return func(*candidate) bool { return false }
+	case "MODSEQ":
+		return r.modseq()
 	}
-	return r.modseq()
+	r.cmd.Fail("No such search key")
+	return nil
 }
 
 // modseq reads MODSEQ (RFC 7162 3.1.5). An entry may be named; all have the message's one.

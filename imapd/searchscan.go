@@ -20,6 +20,9 @@ func (c *candidate) recent() bool { return c.view.isRecent(c.uid) }
 
 // scan gives take the messages of the view that fit, in the order of the mailbox. It reads more of them than the program needs if so told.
 func (s *session) scan(q *query, more need, take func(c *candidate) error) error {
+	if q.modseq {
+		s.condstore() // RFC 7162 3.1
+	}
 	for _, k := range q.texts {
 		uids, err := s.store().Find(s.ctx(), s.acct, s.view.mailbox.ID, k.in, k.field, k.text)
 		if err != nil {

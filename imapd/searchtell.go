@@ -38,9 +38,6 @@ func numberOf(v *view, index uint32, uid bool) uint32 {
 
 // tell answers a SEARCH or SORT, and keeps its result if that was wanted.
 func (s *session) tell(tag string, w returning, h *hits) (string, error) {
-	if h.modseq {
-		s.condstore()
-	}
 	if !w.given && s.enabled.rev2 && !h.sorted {
 		w.given, w.all = true, true // RFC 9051 6.4.4: SEARCH is no more
 	}
