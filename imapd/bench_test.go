@@ -78,7 +78,6 @@ func BenchmarkStore(b *testing.B) {
 	}
 }
 
-
 // BenchmarkNotice measures from a delivery's acknowledgement to its notice in IDLE.
 func BenchmarkNotice(b *testing.B) {
 	w := newWorld(b)
