@@ -2,7 +2,6 @@ package imapd
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"domicile/imapd/wire"
@@ -129,16 +128,6 @@ func (p *partial) String() string {
 		sign = "-"
 	}
 	return fmt.Sprintf("%s%d:%s%d", sign, p.from, sign, p.to)
-}
-
-// partOf is a range of the messages of a set.
-func (v *view) partOf(picked spans, p *partial) (part spans) {
-	all := slices.Collect(v.picked(picked))
-	from, to := p.of(len(all))
-	for _, i := range all[from:to] {
-		part = part.add(uint32(i))
-	}
-	return part
 }
 
 // notSaved empties the saved result, as a search does that was to save one and is answered NO (RFC 9051 6.4.4.1).
