@@ -157,11 +157,15 @@ func (s *Server) sized(ctx context.Context, a store.Account) (Account, error) {
 }
 
 func (s *Server) setPassword(ctx context.Context, who caller, in SetPassword) (Account, error) {
-	phc, err := s.hash(in.Password)
+	addr, err := placement.ParseAddress(in.Address)
 	if err != nil {
 		return Account{}, err
 	}
-	return s.change(ctx, who, in.Address, func(a *store.Account) { a.Password = phc })
+	phc, scram, err := s.hash(addr, in.Password)
+	if err != nil {
+		return Account{}, err
+	}
+	return s.change(ctx, who, in.Address, func(a *store.Account) { a.Password, a.Scram = phc, scram })
 }
 
 func (s *Server) suspendAccount(ctx context.Context, who caller, in Target) (Account, error) {

@@ -33,7 +33,7 @@ func (s *Server) createAccount(ctx context.Context, who caller, in CreateAccount
 	if err != nil {
 		return Account{}, domicile.W(op, err)
 	}
-	phc, err := s.hash(in.Password)
+	phc, scram, err := s.hash(a, in.Password)
 	if err != nil {
 		return Account{}, domicile.W(op, err)
 	}
@@ -47,7 +47,7 @@ func (s *Server) createAccount(ctx context.Context, who caller, in CreateAccount
 	if err != nil {
 		return Account{}, domicile.W(op, err)
 	}
-	made, err := s.make(ctx, who, store.Account{ID: want.ID, Address: a, Residence: country, Password: phc, Epoch: 1, Quota: in.Quota, Created: s.cfg.Now()}, evidence)
+	made, err := s.make(ctx, who, store.Account{ID: want.ID, Address: a, Residence: country, Password: phc, Scram: scram, Epoch: 1, Quota: in.Quota, Created: s.cfg.Now()}, evidence)
 	return made, domicile.W(op, err)
 }
 
@@ -137,7 +137,7 @@ func (s *Server) make(ctx context.Context, who caller, a store.Account, evidence
 	}
 	// An earlier try may have made it, with the password of then.
 	err = s.cfg.Store.UpdateAccount(ctx, a.ID, func(made *store.Account) error {
-		made.Password, made.Quota = a.Password, a.Quota
+		made.Password, made.Scram, made.Quota = a.Password, a.Scram, a.Quota
 		return nil
 	})
 	if err != nil {
@@ -165,13 +165,16 @@ func mustIntent(id domicile.AccountID) []byte {
 	return raw
 }
 
-// hash checks the form of a password and hashes it.
-func (s *Server) hash(password string) (string, error) {
+// hash checks the form of a password and returns what is kept of it: its hash, and its verifier for SCRAM.
+func (s *Server) hash(a domicile.Address, password string) (phc, scram string, err error) {
 	switch {
 	case len(password) < 8 || len(password) > 1024:
-		return "", domicile.E("password", domicile.Invalid, "8 to 1024 bytes; give it on the standard input with --password-stdin")
+		return "", "", domicile.E("password", domicile.Invalid, "8 to 1024 bytes; give it on the standard input with --password-stdin")
 	case !utf8.ValidString(password):
-		return "", domicile.E("password", domicile.Invalid, "not UTF-8")
+		return "", "", domicile.E("password", domicile.Invalid, "not UTF-8")
 	}
-	return s.cfg.Hash(password)
+	if scram, err = s.cfg.Passwords.Verifier(string(a), password); err == nil {
+		phc, err = s.cfg.Passwords.Hash(password)
+	}
+	return phc, scram, err
 }

@@ -97,7 +97,7 @@ func newKit(t *testing.T, tune ...func(*Server)) *kit {
 	t.Cleanup(func() { orders.Close() })
 	k.cfg = Config{Region: "eu-ireland", Node: "eu-ireland-1", Network: network{node}, Catalog: func() *region.Catalog { return cat }, Store: k.store,
 		Directory: k.names, Residence: ledger, Moves: k.moves, Orders: orders, Audit: log, AuditDir: filepath.Join(dir, "audit"), Guard: guard, Queue: newFakeQueue(),
-		Hash: func(p string) (string, error) { return "hash of " + p, nil }, Log: logger}
+		Passwords: plainPasswords{}, Log: logger}
 	k.server, err = New(k.cfg)
 	must(err)
 	for _, fn := range tune {
@@ -403,4 +403,16 @@ func (t *fakeTable) Each(fn func(string, []byte) error) error {
 		}
 	}
 	return nil
+}
+
+// plainPasswords keeps passwords as they are.
+type plainPasswords struct{}
+
+func (plainPasswords) Hash(p string) (string, error) { return "hash of " + p, nil }
+func (plainPasswords) Verifier(name, p string) (string, error) {
+	return "verifier of " + name + " " + p, nil
+}
+func (plainPasswords) NewApp() (password, kept string) {
+	password = "app " + domicile.NewID("")
+	return password, "hash of " + password
 }

@@ -10,30 +10,62 @@ import (
 	"domicile/store"
 )
 
-// To remove an account takes two persons: an operator asks for it, which ends logins, and a legal officer, who alone may
-// know of orders and holds, completes it or lets it rest. To an operator an account that a case preserves looks like any
-// other: it is being removed, and no date is promised.
+// To remove an account, or to purge what its owner expunged, takes two persons: an operator asks for it, which ends logins if it is a
+// removal, and a legal officer, who alone may know of orders and holds, completes it or lets it rest. To an operator an account that a
+// case preserves looks like any other: it is being removed, and no date is promised.
 
 // removing is the state that operators see from the request until it is completed or resumed. The store knows it as Suspended.
 const removing store.AccountState = "removing"
 
-// removal is the record of a request, under the account's id.
-type removal struct {
+// request is the record of what an operator asked for, under the account's id, in the table of that act.
+type request struct {
 	V  int       `json:"v"` // 1
 	By string    `json:"by"`
 	At time.Time `json:"at"`
 }
 
-// askedToRemove returns the request to remove an account, if there is one.
-func (s *Server) askedToRemove(id domicile.AccountID) (r removal, raw []byte, err error) {
-	raw, ok, err := s.removals.Get(string(id))
+// asked returns the request for an account in a table, if there is one.
+func asked(in store.Table, id domicile.AccountID) (r request, raw []byte, err error) {
+	raw, ok, err := in.Get(string(id))
 	if err != nil || !ok {
 		return r, nil, err
 	}
 	if err := json.Unmarshal(raw, &r); err != nil || r.V != 1 {
-		return r, nil, domicile.E("", domicile.Invalid, "a record of a removal cannot be read by this release")
+		return r, nil, domicile.E("", domicile.Invalid, "a record of a request cannot be read by this release")
 	}
 	return r, raw, nil
+}
+
+// ask writes a request down, unless it is there.
+func (s *Server) ask(in store.Table, who caller, id domicile.AccountID) error {
+	raw, err := json.Marshal(request{V: 1, By: who.Operator, At: s.cfg.Now().UTC()})
+	if err != nil {
+		return err
+	}
+	_, err = in.CompareAndSwap(string(id), nil, raw)
+	return err
+}
+
+// completes says whether who completes what was asked for, raw, or asks for it; and refuses who may do neither.
+func completes(who caller, r request, raw []byte) (bool, error) {
+	switch {
+	case who.HasRole("legal") && raw != nil && r.By != who.Operator:
+		return true, nil
+	case !who.HasRole("operator"):
+		return false, domicile.Refuse(who.call, domicile.DualApprovalMissing, "house/two-persons", "an operator asks for it first, then a legal officer completes it")
+	case raw != nil && who.HasRole("legal"):
+		return false, domicile.Refuse(who.call, domicile.SelfApproval, "house/two-persons", "another legal officer than the one who asked completes it")
+	}
+	return false, nil
+}
+
+// mayDestroy refuses while a case preserves the account. Only a legal officer hears of it.
+func (s *Server) mayDestroy(who caller, id domicile.AccountID) error {
+	frozen, err := s.cfg.Residence.Frozen(id)
+	if err == nil && frozen {
+		err = domicile.Refuse(who.call, domicile.ResidenceFrozen, "house/preserved", "an open order or hold preserves this account")
+	}
+	return err
 }
 
 // removeAccount asks for a removal or, said by a legal officer after an operator, completes it.
@@ -42,22 +74,22 @@ func (s *Server) removeAccount(ctx context.Context, who caller, in Target) (Acco
 	if err != nil {
 		return Account{}, err
 	}
-	asked, raw, err := s.askedToRemove(a.ID)
+	r, raw, err := asked(s.removals, a.ID)
+	if err != nil {
+		return Account{}, err
+	}
+	second, err := completes(who, r, raw)
 	switch {
 	case err != nil:
 		return Account{}, err
-	case who.HasRole("legal") && raw != nil && asked.By != who.Operator:
+	case second:
 		return s.completeRemoval(ctx, who, a, raw)
-	case !who.HasRole("operator"):
-		return Account{}, domicile.Refuse(who.call, domicile.DualApprovalMissing, "house/two-persons", "an operator asks for the removal first, then a legal officer completes it")
-	case raw != nil && who.HasRole("legal"):
-		return Account{}, domicile.Refuse(who.call, domicile.SelfApproval, "house/two-persons", "another legal officer than the one who asked completes the removal")
 	}
-	return s.askRemoval(ctx, who, a, raw != nil)
+	return s.askRemoval(ctx, who, a)
 }
 
 // askRemoval writes the request down and ends logins. Asked again it changes nothing.
-func (s *Server) askRemoval(ctx context.Context, who caller, a store.Account, again bool) (Account, error) {
+func (s *Server) askRemoval(ctx context.Context, who caller, a store.Account) (Account, error) {
 	if a.State == store.Moving {
 		return Account{}, domicile.E(who.call, domicile.Conflict, "the account is on its way to another region; ask again when it has arrived")
 	}
@@ -65,14 +97,8 @@ func (s *Server) askRemoval(ctx context.Context, who caller, a store.Account, ag
 	if err != nil {
 		return Account{}, err
 	}
-	if !again {
-		raw, err := json.Marshal(removal{V: 1, By: who.Operator, At: s.cfg.Now().UTC()})
-		if err != nil {
-			return Account{}, err
-		}
-		if _, err := s.removals.CompareAndSwap(string(a.ID), nil, raw); err != nil {
-			return Account{}, err
-		}
+	if err := s.ask(s.removals, who, a.ID); err != nil {
+		return Account{}, err
 	}
 	err = s.cfg.Store.UpdateAccount(ctx, a.ID, func(a *store.Account) error {
 		if a.State == store.Active {
@@ -87,16 +113,12 @@ func (s *Server) askRemoval(ctx context.Context, who caller, a store.Account, ag
 
 // completeRemoval gives up the name, then destroys key and mail. A try that was cut short between the two is put right by
 // the same call again.
-func (s *Server) completeRemoval(ctx context.Context, who caller, a store.Account, asked []byte) (Account, error) {
+func (s *Server) completeRemoval(ctx context.Context, who caller, a store.Account, request []byte) (Account, error) {
 	if a.State == store.Moving {
 		return Account{}, domicile.E(who.call, domicile.Conflict, "the account is on its way to another region; ask there when it has arrived")
 	}
-	frozen, err := s.cfg.Residence.Frozen(a.ID)
-	if err != nil {
+	if err := s.mayDestroy(who, a.ID); err != nil {
 		return Account{}, err
-	}
-	if frozen {
-		return Account{}, domicile.Refuse(who.call, domicile.ResidenceFrozen, "house/preserved", "an open order or hold preserves this account")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
@@ -116,7 +138,14 @@ func (s *Server) completeRemoval(ctx context.Context, who caller, a store.Accoun
 	if err := s.forgetImports(a.ID); err != nil {
 		return Account{}, err
 	}
-	if _, err := s.removals.CompareAndSwap(string(a.ID), asked, nil); err != nil {
+	_, purge, err := asked(s.purges, a.ID)
+	if err == nil && purge != nil {
+		_, err = s.purges.CompareAndSwap(string(a.ID), purge, nil)
+	}
+	if err != nil {
+		return Account{}, err
+	}
+	if _, err := s.removals.CompareAndSwap(string(a.ID), request, nil); err != nil {
 		return Account{}, err
 	}
 	out := s.view(a)
@@ -134,7 +163,7 @@ func (s *Server) resumeAccount(ctx context.Context, who caller, in Target) (Acco
 	if err != nil {
 		return a, err
 	}
-	_, raw, err := s.askedToRemove(a.Account)
+	_, raw, err := asked(s.removals, a.Account)
 	if err != nil || raw == nil {
 		return a, err
 	}
@@ -146,10 +175,10 @@ func (s *Server) resumeAccount(ctx context.Context, who caller, in Target) (Acco
 
 // shown puts "removing" in the place of the store's word for accounts that are to be removed.
 func (s *Server) shown(list ...Account) error {
-	asked := []string{}
-	err := s.removals.Each(func(id string, _ []byte) error { asked = append(asked, id); return nil })
+	ids := []string{}
+	err := s.removals.Each(func(id string, _ []byte) error { ids = append(ids, id); return nil })
 	for i := range list {
-		if slices.Contains(asked, string(list[i].Account)) {
+		if slices.Contains(ids, string(list[i].Account)) {
 			list[i].State = removing
 		}
 	}

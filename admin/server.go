@@ -46,6 +46,13 @@ type Moves interface {
 	Wake()
 }
 
+// Passwords makes what is kept of passwords; keys.Passwords fits.
+type Passwords interface {
+	Hash(password string) (string, error)
+	Verifier(name, password string) (string, error) // for SCRAM-SHA-256
+	NewApp() (password, kept string)
+}
+
 // Config says what a Server stands on. All of it is needed but Log and Now.
 type Config struct {
 	Region    domicile.Region
@@ -61,12 +68,12 @@ type Config struct {
 	AuditDir  string // the log's folder, for audit verify
 	Guard     *region.Guard
 	Queue     Queue
-	Hash      func(password string) (string, error) // keys.HashPassword
-	Log       *slog.Logger                          // discarded if nil
-	Now       func() time.Time                      // time.Now if nil
-	Backups   Backups                               // nil where the node makes none
-	Clock     func(context.Context) error           // refuses (ClockUnsure) while Now cannot be relied on; nil = never
-	Undelete  time.Duration                         // how long the store keeps what was expunged; 0 = not at all
+	Passwords Passwords
+	Log       *slog.Logger                // discarded if nil
+	Now       func() time.Time            // time.Now if nil
+	Backups   Backups                     // nil where the node makes none
+	Clock     func(context.Context) error // refuses (ClockUnsure) while Now cannot be relied on; nil = never
+	Undelete  time.Duration               // how long the store keeps what was expunged; 0 = not at all
 }
 
 // Server answers operators. Safe for concurrent use.
@@ -74,6 +81,7 @@ type Server struct {
 	cfg      Config
 	intents  store.Table // accounts whose making is under way
 	removals store.Table // accounts that an operator asked to remove
+	purges   store.Table // and those of which to purge what was expunged
 
 	importBook, importKeys store.Table               // the ledger of imports
 	swept                  atomic.Pointer[time.Time] // when it was last looked through
@@ -86,7 +94,7 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	const op = "admin"
 	if cfg.Region == "" || cfg.Network == nil || cfg.Catalog == nil || cfg.Store == nil || cfg.Directory == nil || cfg.Residence == nil || cfg.Moves == nil ||
-		cfg.Orders == nil || cfg.Audit == nil || cfg.Guard == nil || cfg.Queue == nil || cfg.Hash == nil {
+		cfg.Orders == nil || cfg.Audit == nil || cfg.Guard == nil || cfg.Queue == nil || cfg.Passwords == nil {
 		return nil, domicile.E(op, domicile.Invalid, "a part is missing in its configuration")
 	}
 	if cfg.Log == nil {
@@ -106,6 +114,10 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
+	purges, err := cfg.Store.Table("purges")
+	if err != nil {
+		return nil, domicile.W(op, err)
+	}
 	book, err := cfg.Store.Table("imports")
 	if err != nil {
 		return nil, domicile.W(op, err)
@@ -114,8 +126,9 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	s := &Server{cfg: cfg, intents: intents, removals: removals, importBook: book, importKeys: keys, mux: http.NewServeMux()}
+	s := &Server{cfg: cfg, intents: intents, removals: removals, purges: purges, importBook: book, importKeys: keys, mux: http.NewServeMux()}
 	s.accountRoutes()
+	s.appPasswordRoutes()
 	s.importRoutes()
 	s.expungedRoutes()
 	s.residenceRoutes()

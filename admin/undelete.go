@@ -12,8 +12,8 @@ import (
 )
 
 // Messages that their owner expunged, and that the store keeps for a time (Config.Undelete). Operators are shown ids, sizes and times of
-// them, never a word of what they say. A freeze of the account by a case stops none of this: no order reaches what the owner removed, and
-// a refusal would tell of the case.
+// them, never a word of what they say. To bring them back a freeze of the account by a case is no hindrance. To purge them takes two
+// persons, as a removal of the account does: an operator must not destroy what a case preserves, nor learn from a refusal that it does.
 
 // Limits of a call.
 const (
@@ -62,6 +62,7 @@ type Undeleted struct {
 	Address  domicile.Address   `json:"address"`
 	Account  domicile.AccountID `json:"account"`
 	Mailbox  string             `json:"mailbox,omitempty"` // in undelete
+	State    string             `json:"state,omitempty"`   // in purge: "asked", or "purged"
 	Messages int                `json:"messages"`
 	Bytes    int64              `json:"bytes"`
 	Leaf     *uint64            `json:"leaf,omitempty"` // the record of it; none if the same call had done it before
@@ -70,7 +71,7 @@ type Undeleted struct {
 func (s *Server) expungedRoutes() {
 	route(s, "account", "expunged", operators, s.listExpunged)
 	route(s, "account", "undelete", operators, s.undelete)
-	route(s, "account", "purge", operators, s.purge)
+	route(s, "account", "purge", []string{"operator", "legal"}, s.purge)
 }
 
 // expungedOf finds an account that rests here and stays, and what can be undeleted of it, by time and id.
@@ -140,7 +141,7 @@ func (s *Server) undelete(ctx context.Context, who caller, in Undelete) (Undelet
 	}
 	out := Undeleted{Address: a.Address, Account: a.ID, Mailbox: to}
 	if len(all) == len(in.IDs) {
-		if out.Leaf, err = s.recordExpunged(ctx, who, a, all); err != nil {
+		if out.Leaf, err = s.recordExpunged(ctx, who, who.call, a, all); err != nil {
 			return Undeleted{}, err
 		}
 		if err := s.restoredInto(ctx, a.ID, to); err != nil {
@@ -164,22 +165,45 @@ func (s *Server) restoredInto(ctx context.Context, id domicile.AccountID, name s
 	return err
 }
 
-// purge writes down how much there is, then removes it for good, what is due included.
+// purge asks for a purge or, said by a legal officer after an operator, completes it: it writes down how much there is, then removes it for
+// good, what is due included.
 func (s *Server) purge(ctx context.Context, who caller, in Target) (Undeleted, error) {
 	a, all, err := s.expungedOf(ctx, who, in.Address)
 	if err != nil {
 		return Undeleted{}, err
 	}
-	out := Undeleted{Address: a.Address, Account: a.ID, Messages: len(all), Bytes: bytesOf(all)}
-	if out.Leaf, err = s.recordExpunged(ctx, who, a, all); err != nil {
+	r, raw, err := asked(s.purges, a.ID)
+	if err != nil {
 		return Undeleted{}, err
 	}
-	return out, s.cfg.Store.Purge(ctx, a.ID)
+	second, err := completes(who, r, raw)
+	if err != nil {
+		return Undeleted{}, err
+	}
+	out := Undeleted{Address: a.Address, Account: a.ID, State: "asked", Messages: len(all), Bytes: bytesOf(all)}
+	if !second {
+		if out.Leaf, err = s.recordExpunged(ctx, who, "account.purge_asked", a, all); err != nil {
+			return Undeleted{}, err
+		}
+		return out, s.ask(s.purges, who, a.ID)
+	}
+	if err := s.mayDestroy(who, a.ID); err != nil {
+		return Undeleted{}, err
+	}
+	out.State = "purged"
+	if out.Leaf, err = s.recordExpunged(ctx, who, who.call, a, all); err != nil {
+		return Undeleted{}, err
+	}
+	if err := s.cfg.Store.Purge(ctx, a.ID); err != nil {
+		return Undeleted{}, err
+	}
+	_, err = s.purges.CompareAndSwap(string(a.ID), raw, nil)
+	return out, err
 }
 
 // recordExpunged makes the leaf of what is about to be done to messages.
-func (s *Server) recordExpunged(ctx context.Context, who caller, a store.Account, all []ExpungedMessage) (*uint64, error) {
-	leaf, err := s.record(ctx, who, who.call, a.Address, map[string]string{"account": string(a.ID),
+func (s *Server) recordExpunged(ctx context.Context, who caller, kind string, a store.Account, all []ExpungedMessage) (*uint64, error) {
+	leaf, err := s.record(ctx, who, kind, a.Address, map[string]string{"account": string(a.ID),
 		"messages": strconv.Itoa(len(all)), "bytes": strconv.FormatInt(bytesOf(all), 10)})
 	return &leaf.Index, err
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"domicile"
+	"domicile/residence"
 	"domicile/store"
 )
 
@@ -93,10 +94,15 @@ func TestUndelete(t *testing.T) {
 	if _, err := c.Undelete(ctx, in); domicile.KindOf(err) != domicile.NotExist {
 		t.Errorf("what is back comes back: %v", err)
 	}
-	if v, err := c.Purge(ctx, addr); err != nil || v.Messages != 1 || v.Bytes != 100 || v.Leaf == nil || s.purged != 1 {
-		t.Errorf("purge: %+v, %v", v, err)
+	for range 2 {
+		if v, err := c.Purge(ctx, addr); err != nil || v.State != "asked" || v.Messages != 1 || v.Bytes != 100 || v.Leaf == nil || s.purged != 0 {
+			t.Errorf("purge, asked for: %+v, %v", v, err)
+		}
 	}
-	for kind, want := range map[string]int{"operator.account.expunged": 1, "operator.account.undelete": 3, "account.undelete": 1, "operator.account.purge": 1, "account.purge": 1} {
+	if v, err := k.named("legal", "eu-ireland", "legal").Purge(ctx, addr); err != nil || v.State != "purged" || v.Messages != 1 || v.Leaf == nil || s.purged != 1 {
+		t.Errorf("purge, completed: %+v, %v", v, err)
+	}
+	for kind, want := range map[string]int{"operator.account.expunged": 1, "operator.account.undelete": 3, "account.undelete": 1, "operator.account.purge": 3, "account.purge_asked": 2, "account.purge": 1} {
 		if l := k.leaves(kind); len(l) != want || strings.Contains(strings.Join(l, ""), "anna") {
 			t.Errorf("%d leaves %s, want %d: %q", len(l), kind, want, l)
 		}
@@ -146,6 +152,60 @@ func TestUndeleteTooLate(t *testing.T) {
 	}
 	if v, err := c.Purge(t.Context(), "anna@example.com"); err != nil || v.Messages != 2 {
 		t.Errorf("a purge leaves what is due: %+v, %v", v, err)
+	}
+}
+
+// A purge takes an operator and a legal officer, in this order. What a case preserves stays, and only the officer learns why: to operators,
+// and to all who read the log, it looks as if no case preserved it.
+func TestPurgeFrozen(t *testing.T) {
+	ops := map[bool][]string{}
+	for _, frozen := range []bool{false, true} {
+		k, s, c := undeletingKit(t, 2)
+		ctx, addr, legal := t.Context(), "anna@example.com", k.named("legal", "eu-ireland", "legal")
+		if frozen {
+			if err := k.cfg.Residence.Freeze(ctx, k.names.owner["anna@example.com"], "c1", residence.Actor{Name: "machine", Region: "eu-ireland"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := legal.Purge(ctx, addr)
+		k.wantRefusal(err, domicile.DualApprovalMissing)
+		both := k.named("both", "eu-ireland", "operator", "legal")
+		for _, by := range []*Client{both, c} {
+			v, err := by.Purge(ctx, addr)
+			v.Account, v.Leaf = "", nil
+			ops[frozen] = append(ops[frozen], fmt.Sprintf("%+v, %v", v, err))
+		}
+		_, err = both.Purge(ctx, addr)
+		k.wantRefusal(err, domicile.SelfApproval)
+		if v, err := c.Undelete(ctx, Undelete{Address: addr, Token: "t", To: "INBOX", IDs: []domicile.MessageID{"m0"}}); err != nil || v.Messages != 1 {
+			t.Errorf("undelete, frozen %v: %+v, %v", frozen, v, err)
+		}
+		if _, err = legal.Purge(ctx, addr); !frozen {
+			if err != nil || s.purged != 1 || len(k.store.table("purges").rows) != 0 {
+				t.Errorf("completed: %v, purged %d times", err, s.purged)
+			}
+			continue
+		}
+		if domicile.ReasonOf(err) != domicile.ResidenceFrozen || len(ReceiptOf(err)) == 0 || s.purged != 0 || len(s.kept) != 1 {
+			t.Errorf("a case preserves it: %v, purged %d times", err, s.purged)
+		}
+		if leaves := strings.Join(k.leaves(""), ""); strings.Contains(leaves, "residence_frozen") || strings.Contains(leaves, "preserved") {
+			t.Errorf("the public log tells of the freeze: %s", leaves)
+		}
+	}
+	if !slices.Equal(ops[false], ops[true]) {
+		t.Errorf("an operator can tell them apart: %v", ops)
+	}
+}
+
+// An account that is removed takes the request along.
+func TestPurgeForgotten(t *testing.T) {
+	k, _, c := undeletingKit(t, 1)
+	_, err1 := c.Purge(t.Context(), "anna@example.com")
+	_, err2 := c.RemoveAccount(t.Context(), "anna@example.com")
+	_, err3 := k.named("legal", "eu-ireland", "legal").RemoveAccount(t.Context(), "anna@example.com")
+	if n := len(k.store.table("purges").rows); err1 != nil || err2 != nil || err3 != nil || n != 0 {
+		t.Errorf("%d requests are left: %v, %v, %v", n, err1, err2, err3)
 	}
 }
 

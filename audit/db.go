@@ -97,14 +97,29 @@ func freshDB(path string) error {
 	return os.Rename(temp, path)
 }
 
-// settleDB flushes a file that was just opened, or closes it. A killed process may have left a commit that can be read but
-// is not on disk yet; bbolt would take it for durable and write over pages that the one before it still needs.
+// settleDB writes the meta pages of a file that was just opened anew where they are, and flushes it; or closes it. A killed process may
+// have left a commit that can be read but is not on disk yet, and so may one whose flush of the meta page failed: the system then holds that page
+// for written. bbolt would take the commit for durable and write over pages that the one before it still needs.
 func settleDB(db *bolt.DB) error {
-	err := db.Sync()
+	err := renewMeta(db)
 	if err != nil {
 		db.Close()
 	}
 	return err
+}
+
+func renewMeta(db *bolt.DB) error {
+	f, err := os.OpenFile(db.Path(), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	pages := make([]byte, 2*db.Info().PageSize)
+	if _, err := f.ReadAt(pages, 0); err != nil {
+		return err
+	}
+	_, err = f.WriteAt(pages, 0)
+	return errors.Join(err, f.Sync(), db.Sync())
 }
 
 func itob(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

@@ -6,7 +6,8 @@
 // Everything in it hangs from the account keys and the data folder's secret, of which there is one copy, sealed under a key beside the root key that an
 // erasure replaces (keys.Root.RepositoryPeriod). A round copies what is new: what grows by its new bytes, as the segments of the store and the leaves of
 // the log, and the few other files whole. It runs each second, and before others are asked to cosign the log. A set is a base of the store's index and a list of what was there:
-// a restore begins with one, and goes on to the end of what was copied, or to a time. A line is the copy of one data folder; a restored folder begins another.
+// a restore begins with one, and goes on to the end of what was copied, or to a time. A line is the copy of one data folder; a restored folder begins another. Which times can be restored, [Points] says: any between a set and
+// the next gap, where a gap is what was never copied, or what a pruning (Mirror.Prune) no longer keeps. [Verify] reads all of it, restoring nothing.
 //
 // A round ends at any step with a state that a crash of the node could have left: see Mirror. FORMATS has the bytes.
 //

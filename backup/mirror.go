@@ -3,9 +3,7 @@ package backup
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -40,14 +38,15 @@ type Store interface {
 // MirrorConfig says whose data folder is mirrored, and with what it is in use.
 type MirrorConfig struct {
 	Node
-	Dir    string                  // the repository, made if absent; outside of the data folder
-	Box    *keys.Box               // of the folder's secret, for "backup"
-	Ring   *keys.Ring              // its account keys
-	Log    *audit.Log              // its log
-	Store  Store                   // its store
-	Others func(w io.Writer) error // writes what the node knows of others' logs, othersFile, which cannot be copied in use
-	Now    func() time.Time
-	Errs   *slog.Logger
+	Dir       string                  // the repository, made if absent; outside of the data folder
+	Retention                         // of its sets
+	Box       *keys.Box               // of the folder's secret, for "backup"
+	Ring      *keys.Ring              // its account keys
+	Log       *audit.Log              // its log
+	Store     Store                   // its store
+	Others    func(w io.Writer) error // writes what the node knows of others' logs, othersFile, which cannot be copied in use
+	Now       func() time.Time
+	Errs      *slog.Logger
 }
 
 // Mirror copies a running node's data folder into a repository as it changes. Safe for concurrent use; one for a repository.
@@ -56,8 +55,11 @@ type Mirror struct {
 	vault *vault // of this line
 	line  string
 
-	setting sync.Mutex  // one set at a time
+	setting sync.Mutex  // one set, or one pruning, at a time
 	caught  atomic.Bool // the last round copied all that was new
+	count   *counters
+	size    atomic.Int64 // of the repository, without count.sealed
+	total   atomic.Int64 // bytes that the set that is being made copies
 
 	mu      sync.Mutex // one round at a time; guards what follows
 	copied  map[uint32]int64
@@ -68,10 +70,15 @@ type Mirror struct {
 	others  [32]byte // SHA-256 of what Others wrote last
 	files   map[string]fileState
 	behind  time.Time // since when rounds fail; zero: they do not
-	gap     bool      // segments may be missing: a restore needs a new set
-	failed  error     // of the last round
-	last    time.Time // when a round succeeded
-	newest  Set
+
+	status   sync.Mutex // guards what follows; held for a moment only
+	gap      bool       // segments may be missing: a restore needs a new set
+	failed   error      // of the last round
+	failures uint64
+	last     time.Time // all of before is copied
+	newest   Set
+	making   bool
+	from     int64 // count.plain when it began
 }
 
 const (
@@ -87,7 +94,7 @@ func OpenMirror(cfg MirrorConfig) (*Mirror, error) {
 	if err := openRepository(cfg.Node, cfg.Dir, cfg.Now()); err != nil {
 		return nil, domicile.W(op, err)
 	}
-	m := &Mirror{cfg: cfg}
+	m := &Mirror{cfg: cfg, count: &counters{}}
 	cfg.Store.Retain(0)
 	line, err := os.ReadFile(filepath.Join(cfg.Data, lineFile))
 	if err == nil {
@@ -102,16 +109,13 @@ func OpenMirror(cfg MirrorConfig) (*Mirror, error) {
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	if err := m.findGap(); err != nil {
-		return nil, domicile.W(op, err)
-	}
 	sets, err := Sets(cfg.Dir)
 	for _, s := range sets {
 		if s.Line == m.line {
 			m.newest = s
 		}
 	}
-	return m, domicile.W(op, err)
+	return m, domicile.W(op, errors.Join(err, m.findGap(), m.weigh()))
 }
 
 // newLine begins a line: its name is in the data folder before anything is in it.
@@ -137,7 +141,7 @@ func (m *Mirror) begin(line string) error {
 	m.line, m.copied, m.files = line, map[uint32]int64{}, nil
 	m.leaves, m.logFile, m.logSize = 0, "", 0
 	m.vault = newVault(m.cfg.Dir, line, m.cfg.Node, m.cfg.Box)
-	m.vault.own = true
+	m.vault.own, m.vault.count = true, m.count
 	names, err := m.vault.list("log")
 	if err != nil || len(names) == 0 {
 		return err
@@ -194,44 +198,55 @@ func (m *Mirror) sameLog(last []byte) error {
 // CaughtUp says whether the last round copied all that was new, so that the next one is short.
 func (m *Mirror) CaughtUp() bool { return m.caught.Load() }
 
-// Round copies all that is new, and returns when it is durable, or soon after ctx ends. What it leaves, at whatever step it ends, is a state of the node that a crash could have left.
-func (m *Mirror) Round(ctx context.Context) error {
+// Round copies all that is new, and returns when it is durable, or soon after ctx ends. What it leaves, at whatever step it ends, is a state of the node that a crash
+// could have left. Unavailable while a set is needed first, since segments are missing: what is there is left as it is until then.
+func (m *Mirror) Round(ctx context.Context) error { return m.copyNew(ctx, false) }
+
+func (m *Mirror) copyNew(ctx context.Context, set bool) error {
+	const op = "copy into the backup repository"
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	err := m.round(ctx)
+	gap := false
+	m.tell(func() { gap = m.gap })
+	if gap && !set {
+		return domicile.E(op, domicile.Unavailable, "it was out of reach for so long that a new set is needed first")
+	}
+	began := m.cfg.Now()
+	err := error(nil)
+	if gap {
+		err = m.markGap()
+	}
+	if err == nil {
+		err = m.round(ctx)
+	}
 	if ctx.Err() == nil { // else it is as far behind as it was
 		m.caught.Store(err == nil)
+		m.ended(began, err)
 	}
-	now := m.cfg.Now()
-	switch m.failed = err; {
-	case err == nil:
-		m.last, m.behind = now, time.Time{}
-	case m.behind.IsZero():
-		m.behind = now
-	case now.Sub(m.behind) > patience: // the store's disk must not fill because this one is gone
-		m.cfg.Store.Retain(math.MaxUint32)
-		m.gap = true
-	}
-	return domicile.W("copy into the backup repository", err)
+	return domicile.W(op, err)
 }
 
 // patience is how long the store keeps what a repository out of reach has not got. After that a new set is made as soon as it is back.
 const patience = time.Hour
 
-// findGap looks whether segments were removed before they were copied, while nobody copied.
-func (m *Mirror) findGap() error {
-	names, err := m.vault.list("store/segments")
-	if err != nil || len(names) == 0 {
-		return err
-	}
-	next, last := names[len(names)-1], uint32(0) // which may not be whole: the store must have it still, and all behind it
-	for _, s := range m.cfg.Store.Segments() {
-		if last = s.Number; segmentName(last) == next {
-			next = segmentName(last + 1)
+// ended notes how a round ended that began then.
+func (m *Mirror) ended(began time.Time, err error) {
+	m.tell(func() {
+		if m.failed = err; err == nil {
+			m.last = began
+		} else {
+			m.failures++
 		}
+	})
+	switch {
+	case err == nil:
+		m.behind = time.Time{}
+	case m.behind.IsZero():
+		m.behind = began
+	case m.cfg.Now().Sub(m.behind) > patience: // the store's disk must not fill because this one is gone
+		m.cfg.Store.Retain(math.MaxUint32)
+		m.tell(func() { m.gap = m.newest.Name != "" })
 	}
-	m.gap = next != segmentName(last+1)
-	return nil
 }
 
 // round keeps an order. Leaves come before what they are about, as in the node, for which the store's sizes are taken first; keys after the store, whose
@@ -257,66 +272,3 @@ func (m *Mirror) round(ctx context.Context) error {
 	m.cfg.Store.Retain(segments[len(segments)-1].Number)
 	return m.copyKeys()
 }
-
-// copyLeaves copies the leaves of the log that are not copied yet.
-func (m *Mirror) copyLeaves() error {
-	if m.cfg.Log.Head().Size == m.leaves {
-		return nil
-	}
-	var b bytes.Buffer
-	next := m.leaves
-	flush := func() error {
-		if b.Len() == 0 {
-			return nil
-		}
-		if m.logFile == "" || m.logSize > logMost {
-			m.logFile, m.logSize = fmt.Sprintf("log/%016x", m.leaves), 0
-		}
-		n := int64(b.Len())
-		if err := m.vault.extend(m.logFile, &b); err != nil {
-			return err
-		}
-		m.leaves, m.logSize = next, m.logSize+n
-		b.Reset()
-		return nil
-	}
-	err := m.cfg.Log.Copy(m.leaves, func(_ uint64, raw, private []byte) error {
-		for _, part := range [][]byte{raw, private} {
-			b.Write(binary.BigEndian.AppendUint32(nil, uint32(len(part))))
-			b.Write(part)
-		}
-		if next++; b.Len() < pieceSize {
-			return nil
-		}
-		return flush()
-	})
-	return errors.Join(err, flush())
-}
-
-// copySegment copies what is new of a segment.
-func (m *Mirror) copySegment(s Segment) error {
-	have, ok := m.copied[s.Number]
-	name := segmentName(s.Number)
-	if !ok {
-		e, err := m.vault.end(name)
-		if err != nil {
-			return err
-		}
-		have = e.plain
-	}
-	if have < s.Size {
-		f, err := os.Open(s.Path)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if err := m.vault.extend(name, io.NewSectionReader(f, have, s.Size-have)); err != nil {
-			delete(m.copied, s.Number)
-			return err
-		}
-	}
-	m.copied[s.Number] = max(have, s.Size)
-	return nil
-}
-
-func segmentName(number uint32) string { return fmt.Sprintf("store/segments/%08x.seg", number) }

@@ -47,7 +47,7 @@ func (m *Mirror) copyKeys() error {
 		period, err = m.cfg.Root.Period(was.Period)
 	}
 	if period == nil && (err == nil || domicile.KindOf(err) == domicile.NotExist) {
-		period, err = m.cfg.Root.RepositoryPeriod(now, cmp.Or(m.cfg.Keep, defaultKeep))
+		period, err = m.cfg.Root.RepositoryPeriod(now, cmp.Or(m.cfg.Keep, DefaultKeep))
 	}
 	if err != nil {
 		return err
@@ -89,4 +89,29 @@ func writeKeys(dir string, head keysHead, period *keys.Period, ring *keys.Ring) 
 		return err
 	}
 	return errors.Join(os.Rename(f.Name(), filepath.Join(dir, keysFile)), syncDir(dir))
+}
+
+// openKeys opens the copy of the account keys. NotExist if the key of its period is not beside the root key.
+func openKeys(root *keys.Root, dir string) (io.ReadCloser, error) {
+	f, err := os.Open(filepath.Join(dir, keysFile))
+	if err != nil {
+		return nil, err
+	}
+	head, clear, err := parseKeysHead(f)
+	var period *keys.Period
+	if err == nil {
+		period, err = root.Period(head.Period)
+	}
+	var in io.Reader
+	if err == nil {
+		in, err = period.OpenFrom(keysUse, f, clear)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{in, f}, nil
 }

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +14,6 @@ import (
 	"time"
 
 	"domicile"
-	"domicile/audit"
 	"domicile/keys"
 	"domicile/region"
 )
@@ -21,15 +21,24 @@ import (
 // Recovered says what a data folder was put together from.
 type Recovered struct {
 	Set
-	Leaves uint64 `json:"leaves"` // of the log
+	State  time.Time `json:"state"`  // the mail is as it was when it was changed the last time before that
+	Leaves uint64    `json:"leaves"` // of the log
 }
 
-// RestoreFrom puts a repository's newest state into an empty data folder or, with at, the mail as it was at that time: the log, and what the region
-// has promised others, are never taken back. rewind is the store's part (bolt.Rewind), called with its folder. Errors as of Restore. NotExist if
-// there is no set of that time.
-func RestoreFrom(n Node, dir string, at time.Time, rewind func(storeDir string, at time.Time) error) (Recovered, error) {
+// Recovery says what is restored, and how.
+type Recovery struct {
+	Dir string    // the repository
+	At  time.Time // the mail as it was then, one of Points; zero: the newest state
+	// Rewind is the store's part (bolt.Rewind), called with its folder, with one from which the region's tables come, "" if At is zero, and with At.
+	Rewind   func(storeDir, newestDir string, at time.Time) (last time.Time, err error)
+	Progress func(done, total int64) // bytes of the repository that were read, now and then; may be nil
+}
+
+// RestoreFrom puts a repository's newest state into an empty data folder or, with At, the mail as it was at that time: the log, and what the region
+// has promised others, are never taken back. Errors as of Restore. NotExist if the repository does not hold that time; it names the nearest.
+func RestoreFrom(ctx context.Context, n Node, from Recovery) (Recovered, error) {
 	const op = "restore a backup"
-	about, err := ReadRepository(dir)
+	about, err := ReadRepository(from.Dir)
 	if err == nil {
 		err = n.mine(about)
 	}
@@ -39,7 +48,7 @@ func RestoreFrom(n Node, dir string, at time.Time, rewind func(storeDir string, 
 	if err != nil {
 		return Recovered{}, domicile.W(op, err)
 	}
-	set, err := pick(dir, at)
+	at, err := pick(from.Dir, from.At)
 	if err != nil {
 		return Recovered{}, domicile.W(op, err)
 	}
@@ -48,41 +57,29 @@ func RestoreFrom(n Node, dir string, at time.Time, rewind func(storeDir string, 
 		return Recovered{}, domicile.W(op, err)
 	}
 	defer root.Close()
-	r := &recovery{n: n, dir: dir, at: at, out: Recovered{Set: set}, rewind: rewind}
+	if err := root.RemoveAll(newestDir); err != nil { // a crash may have left one
+		return Recovered{}, domicile.W(op, err)
+	}
+	r := &recovery{ctx: ctx, n: n, from: from, point: at, out: Recovered{Set: at.set}}
 	if err := r.all(root); err != nil {
-		return Recovered{}, domicile.W(op, errors.Join(err, sweep(root)))
+		if r.secret != nil { // its wrapping key lies beside the root key, and is of no more use
+			err = errors.Join(err, n.Root.ForgetCopy(n.Data))
+		}
+		return Recovered{}, domicile.W(op, errors.Join(err, sweep(root), root.RemoveAll(newestDir)))
 	}
 	return r.out, nil
 }
 
-// pick finds the set to begin with: of the newest line that has one, the newest that is not later than at.
-func pick(dir string, at time.Time) (set Set, err error) {
-	all, err := Sets(dir)
-	if err != nil || len(all) == 0 {
-		return set, errors.Join(err, domicile.E("restore", domicile.NotExist, dir+" holds no set: a restore needs one"))
-	}
-	set = all[len(all)-1]
-	if at.IsZero() {
-		return set, nil
-	}
-	for i := len(all) - 1; i >= 0 && all[i].Line == set.Line; i-- {
-		if !all[i].Made.After(at) {
-			return all[i], nil
-		}
-		err = domicile.E("restore", domicile.NotExist, "the oldest set that a time can be restored from is of "+all[i].Made.Format(time.RFC3339Nano))
-	}
-	return set, err
-}
-
 // recovery is one restore.
 type recovery struct {
-	n      Node
-	dir    string
-	at     time.Time
-	out    Recovered
-	rewind func(string, time.Time) error
-	vault  *vault
-	secret *keys.Secret
+	ctx         context.Context
+	n           Node
+	from        Recovery
+	point       point
+	out         Recovered
+	newest      *vault // of the newest line
+	secret      *keys.Secret
+	done, total int64
 }
 
 // all puts everything into the folder; its stamp comes last, and a folder without it is nobody's.
@@ -90,17 +87,8 @@ func (r *recovery) all(root *os.Root) error {
 	if err := r.keys(); err != nil {
 		return err
 	}
-	r.vault = newVault(r.dir, r.out.Line, r.n, r.secret.Box(purpose))
-	man, err := r.vault.readManifest(r.out.Name)
-	if err != nil {
-		return err
-	}
-	for _, step := range []func() error{
-		func() error { return r.store(man) },
-		r.files,
-		func() error { return r.log(man.Leaves) },
-		func() error { return r.rewind(filepath.Join(r.n.Data, "store"), r.at) },
-	} {
+	r.newest = r.vault(r.point.newest.Line)
+	for _, step := range []func() error{r.weigh, r.store, r.files, r.log, r.sync} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -112,95 +100,113 @@ func (r *recovery) all(root *os.Root) error {
 	if err := writeFile(root, markName, strings.NewReader(string(mark)+"\n"), 0o600); err != nil {
 		return err
 	}
-	if err := r.sync(); err != nil {
-		return err
-	}
-	stamp, err := r.vault.all(filesDir + stampName)
+	stamp, err := r.newest.all(filesDir + stampName)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(writeFile(root, stampName, bytes.NewReader(stamp), 0o600), syncFolders(root, []string{"."})); err != nil {
+	if err := errors.Join(syncFolders(root, []string{"."}), writeFile(root, stampName, bytes.NewReader(stamp), 0o600), syncFolders(root, []string{"."})); err != nil {
 		return err
 	}
 	return region.CheckStamp(r.n.Data, r.n.Region, r.n.Name)
 }
 
+func (r *recovery) vault(line string) *vault {
+	return newVault(r.from.Dir, line, r.n, r.secret.Box(purpose))
+}
+
 // keys restores the account keys, and the secret under which all else is sealed.
 func (r *recovery) keys() error {
-	f, err := os.Open(filepath.Join(r.dir, keysFile))
+	in, err := openKeys(r.n.Root, r.from.Dir)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	head, clear, err := parseKeysHead(f)
-	if err != nil {
+	defer in.Close()
+	if err := r.n.Root.RestoreCopy(r.n.Data, in); err != nil {
 		return err
 	}
-	period, err := r.n.Root.Period(head.Period)
-	if err != nil {
-		return err
-	}
-	in, err := period.OpenFrom(keysUse, f, clear)
-	if err == nil {
-		err = r.n.Root.RestoreCopy(r.n.Data, in)
-	}
-	if err == nil {
-		r.secret, err = r.n.Root.Open(r.n.Data)
+	r.secret, err = r.n.Root.Open(r.n.Data)
+	return err
+}
+
+const newestDir = tempMark + "newest" // in a data folder: the newest state of the store, while a restore of a time needs its tables
+
+// weigh finds how much there is to read.
+func (r *recovery) weigh() error {
+	t, err := tailOf(r.vault(r.point.set.Line), r.point.set, r.point.ends, false)
+	r.total = t.bytes
+	for _, folder := range []string{"log", "files"} {
+		names, lerr := r.newest.list(folder)
+		err = errors.Join(err, lerr)
+		for _, name := range names {
+			r.total += r.newest.sizeOf(name)
+		}
 	}
 	return err
 }
 
-// store writes the base of the set, its segments, and those of later.
-func (r *recovery) store(man manifest) error {
-	for name, size := range man.Files {
-		if err := r.file(name, name, size); err != nil {
-			return err
-		}
+// store writes the store as it was, with the region's tables of the newest state.
+func (r *recovery) store() error {
+	t, err := tailOf(r.vault(r.point.set.Line), r.point.set, r.point.ends, false)
+	if err == nil {
+		err = r.put(t, "")
 	}
-	names, err := r.vault.list("store/segments")
-	if err != nil {
+	dir, newest := filepath.Join(r.n.Data, "store"), ""
+	switch {
+	case err != nil:
 		return err
-	}
-	newest, found := uint32(0), 0
-	for n := range man.Segments {
-		newest = max(newest, n)
-	}
-	for _, name := range names {
-		var number uint32
-		if n, _ := fmt.Sscanf(name, "store/segments/%08x.seg", &number); n != 1 {
-			return domicile.E("restore", domicile.Invalid, name+" does not belong there")
+	case r.from.At.IsZero():
+	case r.point.same:
+		newest = dir
+	default:
+		newest = filepath.Join(r.n.Data, newestDir, "store")
+		if t, err = tailOf(r.newest, r.point.newest, r.point.stops, true); err == nil {
+			r.total += t.bytes
+			err = r.put(t, newestDir)
 		}
-		size, listed := man.Segments[number]
-		if !listed && number <= newest {
-			continue // of before the set, and gone then
-		}
-		if listed {
-			found++
-		}
-		if err := r.file(name, name, size); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	if found != len(man.Segments) {
-		return domicile.E("restore", domicile.Invalid, fmt.Sprintf("%d of the set's %d segments are missing", len(man.Segments)-found, len(man.Segments)))
+	last, err := r.from.Rewind(dir, newest, r.from.At)
+	if last.Before(r.out.Made) {
+		last = r.out.Made // all that is in the base
+	}
+	r.out.State = last
+	return errors.Join(err, os.RemoveAll(filepath.Join(r.n.Data, newestDir)))
+}
+
+// put writes the files of a tail below a folder of the data folder.
+func (r *recovery) put(t tail, below string) error {
+	for name, size := range t.man.Files {
+		if err := r.file(t.v, name, filepath.Join(below, name), size); err != nil {
+			return err
+		}
+	}
+	for _, name := range t.names {
+		if err := r.file(t.v, name, filepath.Join(below, name), t.least[name]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// files writes the files of the data folder.
+// files writes the files of the data folder, as they were last.
 func (r *recovery) files() error {
-	names, err := r.vault.list(strings.TrimSuffix(filesDir, "/"))
+	names, err := r.newest.list(strings.TrimSuffix(filesDir, "/"))
 	for _, name := range names {
 		if err == nil && name != filesDir+stampName {
-			err = r.file(name, strings.TrimPrefix(name, filesDir), 0)
+			err = r.file(r.newest, name, strings.TrimPrefix(name, filesDir), 0)
 		}
 	}
 	return err
 }
 
-// file opens a file of the vault into one of the data folder, of at least so many bytes.
-func (r *recovery) file(name, to string, least int64) error {
-	in, err := r.vault.open(name)
+// file opens a file of a vault into one of the data folder, of at least so many bytes.
+func (r *recovery) file(v *vault, name, to string, least int64) error {
+	if err := r.ctx.Err(); err != nil {
+		return domicile.E("restore", domicile.Unavailable, "interrupted; the folder is empty again")
+	}
+	in, err := v.open(name)
 	if err != nil {
 		return err
 	}
@@ -220,54 +226,15 @@ func (r *recovery) file(name, to string, least int64) error {
 	if err == nil && n < least {
 		err = domicile.E("restore", domicile.Invalid, fmt.Sprintf("%s has %d of %d bytes", name, n, least))
 	}
+	r.read(v.sizeOf(name))
 	return errors.Join(err, out.Sync(), out.Close())
 }
 
-// log makes the audit log anew of its leaves.
-func (r *recovery) log(least uint64) error {
-	names, err := r.vault.list("log")
-	if err != nil {
-		return err
+// read tells that so many bytes were read.
+func (r *recovery) read(n int64) {
+	if r.done += n; r.from.Progress != nil {
+		r.from.Progress(min(r.done, r.total), r.total)
 	}
-	var in *reader
-	defer func() {
-		if in != nil {
-			in.Close()
-		}
-	}()
-	next := func() (raw, private []byte, err error) {
-		for {
-			if in != nil {
-				if raw, private, err = (&leafReader{in}).next(); raw != nil || err != nil {
-					return raw, private, err
-				}
-				in.Close()
-				in = nil
-			}
-			if len(names) == 0 {
-				return nil, nil, nil
-			}
-			if logFirst(names[0]) != r.out.Leaves {
-				return nil, nil, domicile.E("restore", domicile.Invalid, fmt.Sprintf("leaf %d is missing", r.out.Leaves))
-			}
-			if in, err = r.vault.open(names[0]); err != nil {
-				return nil, nil, err
-			}
-			names = names[1:]
-		}
-	}
-	counted := func() ([]byte, []byte, error) {
-		raw, private, err := next()
-		if raw != nil {
-			r.out.Leaves++
-		}
-		return raw, private, err
-	}
-	err = audit.Rebuild(audit.Config{Dir: filepath.Join(r.n.Data, auditDir), Origin: r.n.Signer.Name(), Signer: r.n.Signer, Sealer: r.secret.Box("audit")}, counted)
-	if err == nil && r.out.Leaves < least {
-		err = domicile.E("restore", domicile.Invalid, fmt.Sprintf("%d of %d leaves of the log are there", r.out.Leaves, least))
-	}
-	return err
 }
 
 // sync makes the folders' names durable.

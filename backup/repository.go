@@ -2,7 +2,6 @@ package backup
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +21,9 @@ const (
 	aboutFile   = "repository.json"
 	setDir      = "sets"
 	stampLayout = "20060102T150405.000Z" // UTC; in the names of lines and sets
-	defaultKeep = 90 * 24 * time.Hour
+
+	// DefaultKeep is how long a period goes on after its month, and for how long back any time of a repository is kept, unless something else is said.
+	DefaultKeep = 90 * 24 * time.Hour
 )
 
 // About is what a repository says of itself in the clear.
@@ -34,7 +34,7 @@ type About struct {
 	Made   time.Time       `json:"made"`
 }
 
-// Set is a point from which a restore can begin: every time from it on, until the next line, can be restored.
+// Set is a point from which a restore can begin: which times can be restored from it on, Points says.
 type Set struct {
 	Line string    `json:"line"`
 	Name string    `json:"name"`
@@ -118,7 +118,7 @@ func Sets(dir string) (all []Set, err error) {
 }
 
 func newVault(dir, line string, n Node, box *keys.Box) *vault {
-	return &vault{dir: filepath.Join(dir, lineDir, line), box: box, ends: map[string]end{}, step: run,
+	return &vault{dir: filepath.Join(dir, lineDir, line), box: box, ends: map[string]end{}, step: run, count: &counters{},
 		bind: "domicile backup v1\x00" + string(n.Region) + "\x00" + string(n.Name) + "\x00" + line}
 }
 
@@ -170,35 +170,4 @@ func parseKeysHead(in io.Reader) (head keysHead, clear []byte, err error) {
 		return head, nil, bad
 	}
 	return head, clear, nil
-}
-
-// logFirst is the index of the first leaf in a file of leaves.
-func logFirst(name string) uint64 {
-	n, _ := strconv.ParseUint(strings.TrimPrefix(name, "log/"), 16, 64)
-	return n
-}
-
-// leafReader parts a file of leaves. A leaf that was cut off is not there.
-type leafReader struct{ in io.Reader }
-
-// next returns nil at the end.
-func (r *leafReader) next() (raw, private []byte, err error) {
-	for _, part := range []*[]byte{&raw, &private} {
-		var head [4]byte
-		_, err := io.ReadFull(r.in, head[:])
-		if err == nil {
-			n := binary.BigEndian.Uint32(head[:])
-			if n > 1<<20 {
-				return nil, nil, domicile.E("read backup", domicile.Invalid, "a leaf that cannot be")
-			}
-			*part = make([]byte, n)
-			_, err = io.ReadFull(r.in, *part)
-		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return nil, nil, nil
-		} else if err != nil {
-			return nil, nil, err
-		}
-	}
-	return raw, private, nil
 }

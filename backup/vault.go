@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"domicile"
 	"domicile/keys"
@@ -31,7 +32,12 @@ type vault struct {
 	ends map[string]end                           // of the files that this process has extended
 	own  bool                                     // nobody else writes here
 	step func(name string, do func() error) error // does it; a test has it fail, before or after
+
+	count *counters // of what was written
 }
+
+// counters count bytes since a mirror was opened.
+type counters struct{ plain, sealed atomic.Int64 }
 
 // end is how far a file goes.
 type end struct{ plain, sealed int64 }
@@ -64,6 +70,8 @@ func (v *vault) seal(name string, at int64, in io.Reader, out *os.File) (n end, 
 			return n, err
 		}
 		n.plain, n.sealed = n.plain+int64(got), n.sealed+int64(len(frame))
+		v.count.plain.Add(int64(got))
+		v.count.sealed.Add(int64(len(frame)))
 		if unsynced += len(frame); unsynced >= syncEvery {
 			if err := out.Sync(); err != nil {
 				return n, err
@@ -180,10 +188,11 @@ func (v *vault) put(name string, in io.Reader) error {
 // remove forgets a file.
 func (v *vault) remove(name string) error {
 	delete(v.ends, name)
-	if err := os.Remove(v.path(name)); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	err := v.step("remove "+name, func() error { return os.Remove(v.path(name)) })
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // pieces reads a file's pieces in order.

@@ -106,6 +106,9 @@ func (c *checker) defaults() {
 	if n.Backup.Dir != "" && n.Backup.Keep == "" {
 		n.Backup.Keep = "2160h"
 	}
+	if n.Backup.Dir != "" && n.Backup.WarnBehind == "" {
+		n.Backup.WarnBehind = "15m"
+	}
 	for _, l := range n.limits() {
 		if *l.field == 0 {
 			*l.field = l.usual
@@ -337,7 +340,7 @@ func (c *checker) region() {
 func (c *checker) backup(b Backup) {
 	n := c.node
 	if b.Dir == "" {
-		if b.Every != "" || b.Keep != "" {
+		if b != (Backup{}) {
 			c.problem("backup.dir", "is needed: the folder of the repository; without it there is no backup")
 		}
 		return
@@ -355,6 +358,17 @@ func (c *checker) backup(b Backup) {
 	}
 	if d, err := time.ParseDuration(b.Keep); err != nil || d < time.Second || d < 24*time.Hour && !n.Lab {
 		c.problem("backup.keep", `must be a duration of a day at least, such as "2160h"`)
+	}
+	if d, err := time.ParseDuration(b.WarnBehind); err != nil || d < time.Second || d < time.Minute && !n.Lab {
+		c.problem("backup.warn_behind", `must be a duration of a minute at least, such as "15m"`)
+	}
+	for _, f := range []struct {
+		key string
+		n   int64
+	}{{"backup.keep_daily", b.KeepDaily}, {"backup.keep_weekly", b.KeepWeekly}} {
+		if f.n < 0 || f.n > 10_000 {
+			c.problem(f.key, "must be from 0 to 10000")
+		}
 	}
 }
 

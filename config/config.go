@@ -172,8 +172,16 @@ type Backup struct {
 	// Every is how often a set is made from which a restore begins, a Go duration of a minute at least: between two sets all that changes is
 	// copied, too, so that more sets make a restore faster and not newer. Default "24h".
 	Every string `toml:"every,omitempty"`
-	// Keep is for how long back the mail of a time can be restored, a Go duration of a day at least. Default "2160h", 90 days.
+	// Keep is for how long back the mail of any time can be restored, a Go duration of a day at least. Default "2160h", 90 days.
 	Keep string `toml:"keep,omitempty"`
+	// KeepDaily keeps, from before Keep too, the newest set of each of so many days that have one, 10000 at most: the mail as it was when that set
+	// was made, and no time between. Days of Keep count. Default 0, none.
+	KeepDaily int64 `toml:"keep_daily,omitempty"`
+	// KeepWeekly is the same for weeks (ISO 8601, UTC). Default 0, none.
+	KeepWeekly int64 `toml:"keep_weekly,omitempty"`
+	// WarnBehind is how old what the repository has may be before "mailnode health", /readyz and domicile_backup_behind say so, a Go duration of a
+	// minute at least. Mail goes on all the same. Default "15m".
+	WarnBehind string `toml:"warn_behind,omitempty"`
 }
 
 // Has reports whether the node has a role.

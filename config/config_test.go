@@ -179,6 +179,8 @@ func TestProblems(t *testing.T) {
 		{"backups in the data folder", "[admin]", "[backup]\ndir = \"data/backup\"\n[admin]", "FILE:29: backup.dir: must lie outside data, and not around it"},
 		{"backups all the time", "[admin]", "[backup]\ndir = \"backup\"\nevery = \"1s\"\nkeep = \"1h\"\n[admin]",
 			"FILE:30: backup.every: must be a duration of a minute at least, such as \"24h\"\nFILE:31: backup.keep: must be a duration of a day at least, such as \"2160h\""},
+		{"backups kept oddly", "[admin]", "[backup]\ndir = \"backup\"\nkeep_daily = -1\nkeep_weekly = 10001\nwarn_behind = \"1s\"\n[admin]",
+			"FILE:30: backup.keep_daily: must be from 0 to 10000\nFILE:31: backup.keep_weekly: must be from 0 to 10000\nFILE:32: backup.warn_behind: must be a duration of a minute at least, such as \"15m\""},
 		{"backups nowhere", "[admin]", "[backup]\nevery = \"1h\"\n[admin]", "FILE:28: backup.dir: is needed: the folder of the repository; without it there is no backup"},
 		{"quick cool-down", "[admin]", "[residence]\ncool_down = \"5s\"\n[admin]", "FILE:29: residence.cool_down: must be an hour or more; only a lab may be quicker"},
 		{"a wrong clock", `data = "data"`, "data = \"data\"\nclock_offset = \"5h\"", "FILE:5: clock_offset: is for labs only: remove it, and set the machine's clock"},

@@ -21,6 +21,13 @@ var fieldsSource string
 // Template returns a node.toml with the values of n and the documentation of every key. A key that n leaves empty, and a table in
 // which it leaves all empty, are comments.
 func Template(n *Node) []byte {
+	w := readDocs()
+	w.table("", reflect.ValueOf(*n), false)
+	return w.out.Bytes()
+}
+
+// readDocs reads the declarations and their comments.
+func readDocs() *templateWriter {
 	file, err := parser.ParseFile(token.NewFileSet(), "config.go", fieldsSource, parser.ParseComments)
 	if err != nil {
 		panic(err) // it was compiled into this program
@@ -36,8 +43,7 @@ func Template(n *Node) []byte {
 			w.docs[s.Name.Name], w.words[s.Name.Name] = t, g.Doc.Text()
 		}
 	}
-	w.table("", reflect.ValueOf(*n), false)
-	return w.out.Bytes()
+	return w
 }
 
 type templateWriter struct {

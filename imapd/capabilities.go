@@ -47,7 +47,7 @@ func (d *door) capabilities() string {
 		caps += " STARTTLS"
 	}
 	if d.mayLogin() {
-		return caps + " AUTH=PLAIN"
+		return caps + d.mechanisms()
 	}
 	return caps + " LOGINDISABLED"
 }

@@ -1,6 +1,6 @@
 // Package imapd is the front on which customers read their mail: IMAP4rev1 and IMAP4rev2, from the home region, at any node.
 //
-//	check := &login.Checker{Accounts: st, Address: placement.ParseAddress, Password: keys.CheckPassword}
+//	check := &login.Checker{Accounts: st, Address: placement.ParseAddress, Kept: keys.NewPasswords(names), Tries: tries}
 //	home, err := imapd.NewHome(imapd.HomeConfig{Region: "eu-ireland", Store: st, Guard: guard, TLS: conf,
 //		Check: check, Log: log}) // on the node that holds the store
 //	home.Register(node)                                                        // sessions that other nodes hand over

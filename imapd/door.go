@@ -2,18 +2,14 @@ package imapd
 
 import (
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"io"
 	"net"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
-	"domicile"
 	"domicile/imapd/wire"
-	"domicile/login"
 	"domicile/region"
 )
 
@@ -108,7 +104,7 @@ func (d *door) answer(cmd *wire.Command) step {
 	switch cmd.Name {
 	case "CAPABILITY", "NOOP", "LOGOUT", "STARTTLS":
 		if err := cmd.End(); err != nil {
-			return d.bad(cmd, err)
+			return d.bad(cmd.Tag, err)
 		}
 	}
 	switch cmd.Name {
@@ -123,7 +119,7 @@ func (d *door) answer(cmd *wire.Command) step {
 		return endHere
 	case "ID":
 		if err := readID(cmd); err != nil {
-			return d.bad(cmd, err)
+			return d.bad(cmd.Tag, err)
 		}
 		d.conn.Raw(whoWeAre).Line()
 		return d.ok(cmd, "ID completed")
@@ -135,14 +131,14 @@ func (d *door) answer(cmd *wire.Command) step {
 		cmd.SP()
 		password := cmd.Astring()
 		if err := cmd.End(); err != nil {
-			return d.bad(cmd, err)
+			return d.bad(cmd.Tag, err)
 		}
-		return d.login(cmd.Tag, name, password)
+		return d.loginCommand(cmd.Tag, name, password)
 	case "AUTHENTICATE":
 		return d.authenticate(cmd)
 	}
 	cmd.Fail("Not a command for somebody who is not logged in")
-	return d.bad(cmd, cmd.Err())
+	return d.bad(cmd.Tag, cmd.Err())
 }
 
 func (d *door) ok(cmd *wire.Command, text string) step {
@@ -156,12 +152,12 @@ func (d *door) no(tag, text string) step {
 }
 
 // bad refuses a command. A few of them end the connection: who speaks another protocol must not find one that runs.
-func (d *door) bad(cmd *wire.Command, why error) step {
+func (d *door) bad(tag string, why error) step {
 	if d.stray++; d.stray > maxStray {
 		d.conn.Raw("* BYE Not IMAP").Line()
 		return endHere
 	}
-	d.conn.Raw(cmd.Tag).Raw(" BAD ").Raw(why.Error()).Line()
+	d.conn.Raw(tag).Raw(" BAD ").Raw(why.Error()).Line()
 	return goOn
 }
 
@@ -171,7 +167,7 @@ func (d *door) startTLS(cmd *wire.Command) step {
 	switch {
 	case !d.mayUpgrade():
 		cmd.Fail("STARTTLS is not offered here")
-		return d.bad(cmd, cmd.Err())
+		return d.bad(cmd.Tag, cmd.Err())
 	case d.conn.Buffered() > 0:
 		d.conn.Raw("* BYE [CLIENTBUG] Nothing may follow STARTTLS before its answer").Line()
 		return endHere
@@ -189,78 +185,6 @@ func (d *door) within(c net.Conn) {
 	d.net = tls.Server(c, d.srv.cfg.TLS)
 	d.conn.Reset(d.net)
 	d.secure, d.stray, d.wrong = true, 0, 0
-}
-
-// authenticate: PLAIN (RFC 4616), with or without an initial response (RFC 4959).
-func (d *door) authenticate(cmd *wire.Command) step {
-	cmd.SP()
-	mechanism := cmd.Atom()
-	response, given := "", cmd.More()
-	if given {
-		cmd.SP()
-		response = cmd.Base64()
-	}
-	if err := cmd.End(); err != nil {
-		return d.bad(cmd, err)
-	}
-	switch {
-	case !d.mayLogin():
-		return d.no(cmd.Tag, answerNoTLS)
-	case !strings.EqualFold(mechanism, "PLAIN"):
-		return d.no(cmd.Tag, "No such mechanism; PLAIN is offered")
-	}
-	if !given {
-		if d.conn.Continue("") != nil {
-			return endHere
-		}
-		var err error
-		if response, err = d.conn.ReadLine(maxSASL); err != nil {
-			d.end(err)
-			return endHere
-		}
-	}
-	if response == "*" {
-		cmd.Fail("AUTHENTICATE cancelled")
-		return d.bad(cmd, cmd.Err())
-	}
-	raw, err := base64.StdEncoding.DecodeString(response)
-	parts := strings.Split(string(raw), "\x00")
-	if err != nil || len(parts) != 3 || parts[1] == "" {
-		cmd.Fail("The response is malformed")
-		return d.bad(cmd, cmd.Err())
-	}
-	if parts[0] != "" && parts[0] != parts[1] {
-		return d.no(cmd.Tag, "[AUTHORIZATIONFAILED] Nobody acts for another here")
-	}
-	return d.login(cmd.Tag, parts[1], parts[2])
-}
-
-const answerNoTLS = "[PRIVACYREQUIRED] TLS comes first"
-
-// login checks who it is, at home, and hands the connection on.
-func (d *door) login(tag, name, password string) step {
-	if !d.mayLogin() {
-		return d.no(tag, answerNoTLS)
-	}
-	began := time.Now()
-	onward, err := d.srv.login(d, tag, name, password)
-	d.srv.counted(err)
-	if err == nil {
-		onward()
-		return handOn
-	}
-	if domicile.KindOf(err) == domicile.NotExist {
-		d.srv.fails.Wait(d.srv.ctx, login.Network(d.net.RemoteAddr()), began)
-		if d.srv.slow != nil {
-			d.srv.slow(d.net, began)
-		}
-		if d.wrong++; d.wrong >= maxFails {
-			d.conn.Raw("* BYE [AUTHENTICATIONFAILED] Too many failed logins").Line()
-			d.no(tag, loginAnswer(err))
-			return endHere
-		}
-	}
-	return d.no(tag, loginAnswer(err))
 }
 
 // drain ends the connection before its next command, at once if it is idle; of a relayed session the home does it.

@@ -32,8 +32,7 @@ func (s *script) LocalAddr() net.Addr  { return &net.TCPAddr{IP: net.IPv4(127, 0
 // tried is a front that notes the logins it is asked for, and lets nobody in.
 func tried(t testing.TB) (*Server, *[]string) {
 	var logins []string
-	srv := newServer(Config{Region: "us-east", Hostname: "front", Lab: true, Check: &login.Checker{Address: func(s string) (domicile.Address, error) { return domicile.Address(s), nil },
-		Password: func(_, pw string) (bool, error) { logins[len(logins)-1] += " " + pw; return false, nil }},
+	srv := newServer(Config{Region: "us-east", Hostname: "front", Lab: true, Check: &login.Checker{Address: anyAddress, Kept: noting{&logins}, Tries: login.NewGuesses(login.FirstDelay, anyAddress)},
 		Resolve: func(_ context.Context, a domicile.Address) (placement.Location, error) {
 			logins = append(logins, string(a))
 			return placement.Location{}, domicile.E("resolve", domicile.NotExist, "")
@@ -41,6 +40,20 @@ func tried(t testing.TB) (*Server, *[]string) {
 	srv.cancel() // no delays
 	return srv, &logins
 }
+
+func anyAddress(s string) (domicile.Address, error) { return domicile.Address(s), nil }
+
+// noting notes the passwords that it is asked for.
+type noting struct{ logins *[]string }
+
+func (n noting) Check(_, pw string) (bool, error) {
+	(*n.logins)[len(*n.logins)-1] += " " + pw
+	return false, nil
+}
+func (noting) CheckApp(string, string) bool                             { return false }
+func (noting) Salt(string) ([]byte, int)                                { return []byte("salt"), 4096 }
+func (noting) Verifier(string, string) (string, error)                  { return "", nil }
+func (noting) Proof(string, []byte, int, string, []byte) ([]byte, bool) { return nil, false }
 
 // The forms in which a client may log in, and those that are no login.
 func TestLoginForms(t *testing.T) {
@@ -120,8 +133,8 @@ func TestDoor(t *testing.T) {
 	srv, _ := tried(t)
 	got := talk(srv, "a CAPABILITY\r\nb ID (\"name\" \"x\" \"version\" NIL)\r\nc ID NIL\r\nd ID {1+}\r\nx\r\ne NOOP\r\nf NOOP x\r\ng IDLE\r\nh LOGOUT\r\ni NOOP\r\n")
 	want := strings.Join([]string{
-		"* OK [CAPABILITY " + shown + " AUTH=PLAIN] front ready",
-		"* CAPABILITY " + shown + " AUTH=PLAIN", "a OK CAPABILITY completed",
+		"* OK [CAPABILITY " + shown + " AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN] front ready",
+		"* CAPABILITY " + shown + " AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN", "a OK CAPABILITY completed",
 		`* ID ("name" "domicile")`, "b OK ID completed", `* ID ("name" "domicile")`, "c OK ID completed",
 		`d BAD "(" is missing`, "e OK NOOP completed", "f BAD More than the command takes",
 		"g BAD Not a command for somebody who is not logged in", "* BYE Logging out", "h OK LOGOUT completed", "",

@@ -28,14 +28,14 @@ func (s *session) fetchSet(cmd *wire.Command, uid bool) (string, error) {
 	if q.modSeq {
 		s.condstore()
 	}
-	if q.partial != nil { // of the set, before CHANGEDSINCE takes its part of that
-		picked = s.view.present(picked)
-		picked = picked.cut(q.partial.of(picked.count()))
-	}
 	if q.changedSince != nil {
 		if picked, err = s.changedOf(set, picked, q); err != nil {
 			return "", err
 		}
+	}
+	if q.partial != nil {
+		picked = s.view.present(picked)
+		picked = picked.cut(q.partial.of(picked.count()))
 	}
 	f := fetcher{s: s, q: &q}
 	if err := f.all(picked); err != nil {

@@ -46,6 +46,9 @@ type HomeConfig struct {
 	// PerAccount is how many sessions one account may have at once; 0 = DefaultPerAccount.
 	PerAccount int
 
+	// HostOf names the host at which a region's customers are at home, as Config.HostOf does; nil = none has one.
+	HostOf func(domicile.Region) string
+
 	// Count, if not nil, is told how each login on a connection passed through unread ended, as Config.Count is.
 	Count func(result string)
 }
@@ -88,7 +91,7 @@ func NewHome(cfg HomeConfig) (*Home, error) {
 	if cfg.PerAccount == 0 {
 		cfg.PerAccount = DefaultPerAccount
 	}
-	if cfg.Region == "" || cfg.Store == nil || cfg.Guard == nil || cfg.Check == nil || cfg.Log == nil || !sizeFits(cfg.MaxSize) || cfg.PerAccount < 0 {
+	if cfg.Region == "" || cfg.Store == nil || cfg.Guard == nil || cfg.Check == nil || cfg.Check.Tries == nil || cfg.Log == nil || !sizeFits(cfg.MaxSize) || cfg.PerAccount < 0 {
 		return nil, domicile.E("imap home", domicile.Invalid, "needs a region, store, guard, a check of logins, a log, a size below 4 GiB, and sessions for each account")
 	}
 	if r := cfg.Store.Region(); r != cfg.Region {
@@ -107,7 +110,7 @@ func newHome(cfg HomeConfig) *Home {
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.attach, h.permit, h.refuse = h.underPermit, cfg.Guard.Permit, cfg.Guard.Refuse
 	h.passed = newServer(Config{Region: cfg.Region, Hostname: cfg.Hostname, Guard: cfg.Guard, MaxSize: cfg.MaxSize, Home: h, Resolve: h.resolve,
-		Check: cfg.Check, Log: cfg.Log, Count: cfg.Count})
+		Check: cfg.Check, Log: cfg.Log, HostOf: cfg.HostOf, Count: cfg.Count})
 	h.passed.slow = h.slow
 	return h
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -96,7 +95,7 @@ func newWorldIn(t testing.TB, lab bool) *world {
 	}
 	w := &world{t: t, store: st}
 	log := slog.New(faultCounter{slog.DiscardHandler, &w.faults})
-	check := &login.Checker{Accounts: st, Address: placement.ParseAddress, Password: plainPassword}
+	check := &login.Checker{Accounts: st, Address: placement.ParseAddress, Kept: plainKept{}, Tries: login.NewGuesses(time.Millisecond, placement.ParseAddress)}
 	w.home = newHome(HomeConfig{Region: "eu-ireland", Store: st, MaxSize: 1 << 20, PerAccount: DefaultPerAccount, Check: check, Log: log})
 	w.home.attach = func(_ net.Conn, id domicile.AccountID) error {
 		if id == "a-us" {
@@ -115,18 +114,22 @@ func newWorldIn(t testing.TB, lab bool) *world {
 	return w
 }
 
-// plainPassword is a check for passwords that are their own hash.
-func plainPassword(phc, pw string) (bool, error) {
-	if phc == "" {
-		return false, errors.New("no password")
-	}
-	return phc == pw, nil
+// plainKept keeps passwords as they are, behind "". A proof fits that is "proof of" the verifier.
+type plainKept struct{}
+
+func (plainKept) Check(kept, password string) (bool, error) { return kept == ""+password, nil }
+func (plainKept) CheckApp(kept, password string) bool       { return kept == "app "+password }
+func (plainKept) Salt(name string) ([]byte, int)            { return []byte("salt of " + name), 4096 }
+func (plainKept) Verifier(_, password string) (string, error) {
+	return "verifier of " + password, nil
+}
+func (plainKept) Proof(kept string, _ []byte, _ int, exchange string, proof []byte) ([]byte, bool) {
+	return []byte("signature"), kept != "" && string(proof) == "proof of "+kept
 }
 
 // front puts a server before the world's home; clients dial it from now on.
 func (w *world) front(cfg Config) *Server {
 	srv := newServer(cfg)
-	srv.fails = login.NewFails(time.Millisecond, 0)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		w.t.Fatal(err)

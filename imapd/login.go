@@ -18,27 +18,35 @@ const (
 	sessionIMAPS = "imaps" // TLS to the home, unread
 )
 
-// login verifies who it is, at home and before any byte of a mailbox can leave, and returns what carries the session on.
+// verified is a login that home has verified. One of both is called: onward carries the session on, drop ends it there.
+type verified struct {
+	onward    func()
+	drop      func() error
+	signature []byte // what proves the home to a client that sent a proof
+}
+
+// login verifies who it is, at home and before any byte of a mailbox can leave.
 // NotExist for whatever is wrong with name or password, wherever that is found out; Refused; Unavailable.
-func (s *Server) login(d *door, tag, name, password string) (onward func(), err error) {
-	loc, err := s.resolve(name)
+func (s *Server) login(d *door, tag string, c login.Credential) (*verified, error) {
+	loc, err := s.resolve(c.Name)
 	switch {
 	case domicile.KindOf(err) == domicile.NotExist:
-		_, err := s.nobody.Account(s.ctx, name, password) // the same work as for an account that rests here
-		return nil, err
+		return nil, s.cfg.Check.Nobody(s.ctx, d.from(), c) // the same work as for an account that rests here
 	case err != nil:
 		return nil, domicile.E("login", domicile.Unavailable, "it cannot be known now where the account rests")
 	case loc.Home == s.cfg.Region && s.cfg.Home != nil:
-		return s.here(d, tag, name, password)
+		return s.here(d, tag, c)
+	case login.Bound(c): // to TLS that ends here: it is meant for an account that is at home here
+		return nil, s.cfg.Check.Nobody(s.ctx, d.from(), c)
 	}
-	onward, err = s.away(d, tag, region.Credential{Name: name, Password: password}, loc)
-	if now, moved := s.movedOn(name, loc, err); moved {
+	v, err := s.away(d, tag, c, loc)
+	if now, moved := s.movedOn(c.Name, loc, err); moved {
 		if now.Home == s.cfg.Region && s.cfg.Home != nil {
-			return s.here(d, tag, name, password)
+			return s.here(d, tag, c)
 		}
-		return s.away(d, tag, region.Credential{Name: name, Password: password}, now)
+		return s.away(d, tag, c, now)
 	}
-	return onward, err
+	return v, err
 }
 
 // movedOn asks anew where an account rests whose remembered home does not know it, or not now: it may have moved meanwhile.
@@ -69,9 +77,9 @@ func (s *Server) resolve(name string) (placement.Location, error) {
 }
 
 // here logs in to an account of this node.
-func (s *Server) here(d *door, tag, name, password string) (func(), error) {
+func (s *Server) here(d *door, tag string, c login.Credential) (*verified, error) {
 	h := s.cfg.Home
-	a, err := h.check.Account(s.ctx, name, password)
+	a, signature, err := h.check.Verify(s.ctx, d.from(), c)
 	if err != nil {
 		return nil, err
 	}
@@ -86,13 +94,17 @@ func (s *Server) here(d *door, tag, name, password string) (func(), error) {
 		s.cfg.Log.Warn("a session was refused", "account", string(a.ID), "reason", string(domicile.ReasonOf(err)))
 		return nil, err
 	}
-	return func() { h.serve(d.conn, a.ID, tag, s.cfg.MaxSize) }, nil
+	return &verified{signature: signature,
+		onward: func() { h.serve(d.conn, a.ID, tag, s.cfg.MaxSize) },
+		drop:   func() error { h.exit(a.ID); return nil }}, nil
 }
 
 // away hands the login to the account's home, and the connection after it.
-func (s *Server) away(d *door, tag string, c region.Credential, loc placement.Location) (func(), error) {
+func (s *Server) away(d *door, tag string, c login.Credential, loc placement.Location) (*verified, error) {
+	v := &verified{}
+	cred := region.Credential(c)
 	t, err := s.cfg.Network.OpenSession(s.ctx, loc.Home, sessionIMAP, region.SessionRequest{
-		Client: login.Network(d.net.RemoteAddr()), Login: &c, Tag: tag})
+		Client: login.Network(d.net.RemoteAddr()), Login: &cred, Tag: tag, Verified: func(b []byte) { v.signature = b }})
 	if err != nil {
 		return nil, s.fromHome(err, c.Name, loc.Home)
 	}
@@ -100,12 +112,14 @@ func (s *Server) away(d *door, tag string, c region.Credential, loc placement.Lo
 		t.Close()
 		return nil, err
 	}
-	return func() {
+	v.drop = t.Close
+	v.onward = func() {
 		if !d.relayed(t) {
 			go t.Drain()
 		}
 		t.Join(ahead{d.net, d.conn})
-	}, nil
+	}
+	return v, nil
 }
 
 // fromHome is what the client is told of how its home answered, or did not.

@@ -31,7 +31,11 @@ func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 		return domicile.E(op, domicile.Invalid, "a login and its tag are needed")
 	}
 	began := time.Now()
-	a, err := h.check.Account(ctx, s.Login.Name, s.Login.Password)
+	cred := login.Credential(*s.Login)
+	if err := h.guesses.Take(cred); err != nil {
+		return err
+	}
+	a, signature, err := h.check.Verify(ctx, login.From{Service: login.IMAP, Network: string(s.From.Region) + "/" + s.Client}, cred)
 	if domicile.KindOf(err) == domicile.NotExist {
 		h.guesses.Wait(h.ctx, s.From.Region, s.Client, began)
 	}
@@ -47,6 +51,7 @@ func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 	if err := h.enter(a.ID); err != nil {
 		return err
 	}
+	s.Signature = signature
 	c, err := h.accept(ctx, s, a)
 	if err != nil {
 		h.exit(a.ID)

@@ -51,8 +51,6 @@ type Network interface {
 // tunnel to the home of their account.
 type Server struct {
 	cfg    Config
-	nobody login.Checker // does the work of a check for names that rest nowhere
-	fails  *login.Fails
 	relay  func(ctx context.Context, client net.Conn, tunnel *region.Conn, a domicile.AccountID, home domicile.Region) error // Guard.Relay
 	slow   func(c net.Conn, began time.Time)                                                                                 // a further delay of wrong logins; nil = none
 	ctx    context.Context                                                                                                   // ends when all is to stop
@@ -70,7 +68,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxSize == 0 {
 		cfg.MaxSize = DefaultMaxSize
 	}
-	if cfg.Region == "" || cfg.Guard == nil || cfg.Check == nil || cfg.Log == nil || cfg.Resolve == nil || !sizeFits(cfg.MaxSize) {
+	if cfg.Region == "" || cfg.Guard == nil || cfg.Check == nil || cfg.Check.Tries == nil || cfg.Log == nil || cfg.Resolve == nil || !sizeFits(cfg.MaxSize) {
 		return nil, domicile.E("imap front", domicile.Invalid, "needs a region, guard, directory, a check of logins, a log, and a size below 4 GiB")
 	}
 	if cfg.Implicit && cfg.TLS == nil || cfg.Home == nil && cfg.Network == nil {
@@ -80,10 +78,7 @@ func New(cfg Config) (*Server, error) {
 }
 
 func newServer(cfg Config) *Server {
-	nobody := *cfg.Check
-	nobody.Accounts = nil
-	s := &Server{cfg: cfg, nobody: nobody,
-		fails: login.NewFails(login.FirstDelay, 0), relay: cfg.Guard.Relay, doors: map[*door]struct{}{}}
+	s := &Server{cfg: cfg, relay: cfg.Guard.Relay, doors: map[*door]struct{}{}}
 	s.left = sync.NewCond(&s.mu)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s

@@ -48,6 +48,7 @@ type Mailbox struct {
 	SpecialUse  string // attribute of RFC 6154, or ""
 	Subscribed  bool
 	UIDValidity uint32 // 0 = it knows no UIDs
+	Apart       bool   // it goes into a mailbox of its own, though the account has one for its special use
 	Items       []Item
 	Notes       []string // what of it cannot be kept
 	Err         error    // it cannot be read at all: then Items is empty

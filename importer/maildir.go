@@ -16,7 +16,7 @@ import (
 
 // Maildir is a folder of messages in files, with folders below it: those of Maildir++ (".Sent.2024"), those of
 // plain folders ("Sent/2024"), or both. What Dovecot keeps beside the messages is read too: dovecot-uidlist, dovecot-keywords and
-// subscriptions. Folders are not followed out of the root by links.
+// subscriptions; and what a restore of one account does (Sidecar). Folders are not followed out of the root by links.
 type Maildir struct {
 	path string
 	root *os.Root
@@ -105,6 +105,10 @@ func (s *Maildir) mailbox(ctx context.Context, dir, name string, subscribed bool
 	words := s.keywords(dir)
 	uids, validity := s.uidList(dir)
 	m.UIDValidity = validity
+	side, has := s.sidecar(dir)
+	if has {
+		side.apply(&m)
+	}
 	for _, sub := range []string{"new", "cur"} {
 		if ctx.Err() != nil {
 			return m // whoever walks ends too
@@ -122,7 +126,11 @@ func (s *Maildir) mailbox(ctx context.Context, dir, name string, subscribed bool
 			if err != nil {
 				continue // delivered elsewhere, or renamed, just now
 			}
-			m.Items = append(m.Items, fileItem(name, sub, info, uids, words))
+			item := fileItem(name, sub, info, uids, words)
+			if base, _ := splitName(e.Name()); has {
+				side.item(&item, base)
+			}
+			m.Items = append(m.Items, item)
 		}
 	}
 	slices.SortStableFunc(m.Items, compareItems)

@@ -66,6 +66,16 @@ func (r *Root) RestoreCopy(dir string, rd io.Reader) error {
 	return domicile.W(op, err)
 }
 
+// ReadCopy reads what Ring.CopyTo wrote to its end, and returns the secret of the folder that it is of, which opens what is sealed under that and no account, and
+// how many accounts it has. Nothing is written.
+func (r *Root) ReadCopy(rd io.Reader) (s *Secret, accounts int, err error) {
+	secret, list, err := parseCopy(rd)
+	if err != nil {
+		return nil, 0, domicile.W("read a copy of the account keys", err)
+	}
+	return r.secret(secret, ""), len(list), nil
+}
+
 // parseCopy reads what CopyTo wrote.
 func parseCopy(rd io.Reader) (secret []byte, list map[domicile.AccountID][]byte, err error) {
 	bad := domicile.E("read a copy of account keys", domicile.Invalid, "it is cut or damaged, or of a newer release")

@@ -55,6 +55,8 @@
 // A first release had no region.secret, hung all from the root key, and kept a file for each account in keys/: the line
 // "domicile-account-key-v1" and a sealed record. Such a folder is brought to this form when it is opened.
 //
+// What is kept of passwords (Passwords) is described in docs/FORMATS.md.
+//
 // The key for digests of names is 64 hex digits, a newline; a gossip keyring is lines of base64, 32 bytes each, the first
 // of which encrypts. Both are shared by all regions of a cluster.
 //

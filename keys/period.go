@@ -98,7 +98,7 @@ func (r *Root) periodNames() (list []string, err error) {
 	return list, domicile.W("list periods", err)
 }
 
-// PeriodFor destroys the keys of periods that have ended, and returns that of this month, making it where there is none:
+// PeriodFor destroys the keys of periods that have ended, but for that of a repository, and returns that of this month, making it where there is none:
 // it ends keep after the month does. Who makes a backup asks for it.
 func (r *Root) PeriodFor(now time.Time, keep time.Duration) (*Period, error) {
 	list, err := r.Periods()
@@ -110,6 +110,7 @@ func (r *Root) PeriodFor(now time.Time, keep time.Duration) (*Period, error) {
 	var current *Period
 	for _, p := range list {
 		switch {
+		case strings.HasPrefix(p.Name, repositoryPrefix): // goes when another takes its place
 		case !now.Before(p.Ends):
 			if err := r.DestroyPeriod(p.Name); err != nil {
 				return nil, err

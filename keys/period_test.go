@@ -258,3 +258,36 @@ func TestForgetCopy(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRepositoryPeriodStays: who makes a backup of another kind ends no key of a repository, however old: only another in its place does.
+func TestRepositoryPeriodStays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "root.key")
+	if err := CreateRoot(path); err != nil {
+		t.Fatal(err)
+	}
+	r, err := LoadRoot(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	then := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	p, err := r.RepositoryPeriod(then, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.PeriodFor(then.AddDate(1, 0, 0), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Period(p.Name); err != nil {
+		t.Errorf("the key of the repository is gone: %v", err)
+	}
+	next, err := r.RepositoryPeriod(then.AddDate(1, 0, 0), time.Hour)
+	if err == nil {
+		err = r.DestroyRepositoryPeriods(next.Name)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Period(p.Name); domicile.KindOf(err) != domicile.NotExist {
+		t.Errorf("the key of before is still there: %v", err)
+	}
+}

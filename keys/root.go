@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"path/filepath"
 	"strings"
 
@@ -57,6 +58,9 @@ func LoadRoot(path string) (*Root, error) {
 	}
 	return &Root{key: key, path: path}, nil
 }
+
+// ID tells this root key from another: 16 hex digits, from which nothing of the key can be found.
+func (r *Root) ID() string { return hex.EncodeToString(derive(r.key, "id")[:8]) }
 
 // wraps is the folder of the keys that are destroyed in time: it lies beside the root key as that was named, so that a root key
 // that is a link into a folder in memory does not take them there.

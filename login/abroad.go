@@ -19,11 +19,14 @@ const (
 // Handed delays wrong logins that other nodes hand over, by the region and by the client's network there. The delays are half of
 // those of the fronts, which honest nodes wait for in any case: so they do not show there, and a node that does not wait must.
 // Safe for concurrent use.
-type Handed struct{ clients, regions *Fails }
+type Handed struct {
+	clients, regions *Fails
+	proofs           proofs
+}
 
 // NewHanded makes one without failures.
 func NewHanded() *Handed {
-	return &Handed{NewFails(handedDelay, 0), NewFails(handedDelay, regionFree)}
+	return &Handed{clients: NewFails(handedDelay, 0), regions: NewFails(handedDelay, regionFree), proofs: proofs{began: time.Now()}}
 }
 
 // Wait counts a wrong login of a client's network in a region, and returns when both delays are over, or ctx ends. Whoever verifies holds

@@ -25,8 +25,9 @@ type Fails struct {
 }
 
 type failures struct {
-	n    int
-	last time.Time
+	n     int
+	last  time.Time
+	tried time.Time // see may
 }
 
 // NewFails makes a counter whose first delay is step; after free failures each one doubles it, up to eight
@@ -38,12 +39,32 @@ func NewFails(step time.Duration, free int) *Fails {
 // Wait counts a failure of a source and returns when its answer is due, counted from when the login began, or when ctx ends.
 func (f *Fails) Wait(ctx context.Context, source string, began time.Time) {
 	now := time.Now()
-	t := time.NewTimer(f.count(source, now) - now.Sub(began))
+	wait(ctx, f.count(source, now)-now.Sub(began))
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 	case <-ctx.Done():
 	}
+}
+
+// may says whether a source that has failed often may try again: one try after each rest.
+func (f *Fails) may(source string, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v, known := f.seen[source]
+	if !known || v.n < nameLimit || now.Sub(v.last) > memory {
+		return true
+	}
+	if now.Sub(v.tried) < nameRest {
+		return false
+	}
+	v.tried = now
+	f.seen[source] = v
+	return true
 }
 
 func (f *Fails) count(source string, now time.Time) time.Duration {

@@ -33,10 +33,12 @@ const (
 	frameHead      = 5        // bytes of a frame's kind and length
 )
 
-// Credential is what a client logs in with.
+// Credential is what a client logs in with: a password, or the proof of one (SCRAM, RFC 5802) over what was said at the front.
 type Credential struct {
 	Name     string `json:"name"`
 	Password string `json:"password"`
+	Exchange string `json:"exchange,omitempty"`
+	Proof    []byte `json:"proof,omitempty"`
 }
 
 // SessionRequest is what a front tells the home of a client's connection.
@@ -44,6 +46,9 @@ type SessionRequest struct {
 	Client string      `json:"client"`          // the client's network, to count failed logins by; never written down
 	Login  *Credential `json:"login,omitempty"` // to be verified at home; nil: the connection is passed through unread
 	Tag    string      `json:"tag,omitempty"`   // of IMAP: the tag of the login, which the home answers
+
+	// Verified, if not nil, is told what proves the home to a client that sent a proof, before OpenSession returns.
+	Verified func(signature []byte) `json:"-"`
 
 	// LoggedIn is called, of a connection passed through, when the home says who logged in: before any byte behind that is
 	// read from the tunnel. An error cuts it. Not used with Login.
@@ -54,6 +59,9 @@ type SessionRequest struct {
 type Session struct {
 	SessionRequest
 	From Peer // whose node the front is: by its certificate
+
+	// Signature is set before Accept, of a client that sent a proof: what proves the home to it.
+	Signature []byte
 
 	node    *Node
 	to      standingKey
@@ -119,6 +127,9 @@ func (n *Node) OpenSession(ctx context.Context, to domicile.Region, front string
 		o := &opening{node: n, op: op, to: to, addr: addr, front: front, header: header, leave: leave}
 		t, begun, err := o.run(ctx)
 		if err == nil {
+			if r.Verified != nil {
+				r.Verified(o.taken.Signature)
+			}
 			c := &Conn{raw: t, guard: n.cfg.Guard, left: sessionLogin, to: k}
 			if r.LoggedIn != nil {
 				t.onLogin = func(a domicile.AccountID) error { return r.LoggedIn(c, a) }
@@ -143,6 +154,12 @@ type opening struct {
 	front  string
 	header []byte
 	leave  func()
+	taken  sessionTaken // once run has returned a tunnel
+}
+
+// sessionTaken is the home's answer to a session that it takes.
+type sessionTaken struct {
+	Signature []byte `json:"signature,omitempty"`
 }
 
 // run returns the tunnel. begun: something was sent, so that no other node is tried.
@@ -206,7 +223,7 @@ func (o *opening) answer(res *http.Response, t *tunnel) error {
 	if err := json.Unmarshal(raw, &e); err != nil || (e.Error == nil) == (e.Reply == nil) {
 		return gone(o.op, domicile.Unavailable, err)
 	}
-	return decodeAnswer(o.op, e, nil)
+	return decodeAnswer(o.op, e, &o.taken)
 }
 
 // serveSession answers one session. Every status other than 200 says that nothing was done.
@@ -307,7 +324,11 @@ func (s *Session) Accept(p *Permit) (*Conn, error) {
 		}
 		s.leave()
 	}
-	if err := s.answer(envelope{Reply: json.RawMessage("{}")}); err != nil {
+	reply, err := json.Marshal(sessionTaken{s.Signature})
+	if err == nil {
+		err = s.answer(envelope{Reply: reply})
+	}
+	if err != nil {
 		p.Close()
 		return nil, domicile.W(op, err)
 	}

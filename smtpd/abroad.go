@@ -54,23 +54,28 @@ func (s *Server) movedOn(name string, was placement.Location, err error) (now pl
 }
 
 // away hands login and connection to the account's home: the latter once the client has been told that it is logged in.
-func (s *submitSession) away(c region.Credential, loc placement.Location) error {
-	srv := s.srv
+func (s *submitSession) away(c login.Credential, loc placement.Location) (signature []byte, err error) {
+	srv, cred := s.srv, region.Credential(c)
 	t, err := srv.open(srv.ctx, loc.Home, sessionSubmission, region.SessionRequest{
-		Client: login.Network(s.gate.RemoteAddr()), Login: &c, Tag: s.gate.protocol("ESMTP")})
+		Client: login.Network(s.gate.RemoteAddr()), Login: &cred, Tag: s.gate.protocol("ESMTP"),
+		Verified: func(b []byte) { signature = b }})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := srv.relay(srv.ctx, s.gate, t, loc.Account, loc.Home); err != nil {
 		t.Close()
-		return err
+		return nil, err
 	}
-	s.gate.replied = append(s.gate.replied, func(sent error) {
-		if sent != nil || !srv.join(s.gate, t) {
-			t.Close()
-		}
-	})
-	return nil
+	s.abandon = t.Close
+	s.onward = func() {
+		s.abandon = nil
+		s.gate.replied = append(s.gate.replied, func(sent error) {
+			if sent != nil || !srv.join(s.gate, t) {
+				t.Close()
+			}
+		})
+	}
+	return signature, nil
 }
 
 // join takes the connection from go-smtp and carries bytes between it and the tunnel; false if the front closes down.
@@ -132,7 +137,11 @@ func (s *Server) serveSession(ctx context.Context, in *region.Session) error {
 		return domicile.E(op, domicile.Invalid, "a login and the protocol are needed")
 	}
 	began := time.Now()
-	a, err := s.cfg.Check.Account(ctx, in.Login.Name, in.Login.Password)
+	cred := login.Credential(*in.Login)
+	if err := s.guesses.Take(cred); err != nil {
+		return err
+	}
+	a, signature, err := s.cfg.Check.Verify(ctx, login.From{Service: login.SMTP, Network: string(in.From.Region) + "/" + in.Client}, cred)
 	if domicile.KindOf(err) == domicile.NotExist {
 		s.guesses.Wait(s.ctx, in.From.Region, in.Client, began)
 	}
@@ -146,6 +155,7 @@ func (s *Server) serveSession(ctx context.Context, in *region.Session) error {
 	if err != nil {
 		return err
 	}
+	in.Signature = signature
 	c, err := in.Accept(p)
 	if err != nil {
 		p.Close()

@@ -2,6 +2,8 @@ package smtpd
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"net"
 	"time"
 
@@ -31,9 +33,11 @@ var (
 	errLoginRefused  = reply(535, smtp.EnhancedCode{5, 7, 13}, "The account is suspended")
 	errLoginNow      = reply(454, smtp.EnhancedCode{4, 7, 0}, "Not now; try again later")
 	errLoginWithin   = reply(503, smtp.EnhancedCode{5, 5, 1}, "AUTH stands before MAIL")
-	errMechanism     = reply(504, smtp.EnhancedCode{5, 5, 4}, "PLAIN and LOGIN are offered")
+	errMechanism     = reply(504, smtp.EnhancedCode{5, 5, 4}, "The mechanism is not offered; EHLO says which are")
+	errMalformed     = reply(501, smtp.EnhancedCode{5, 5, 2}, "The response is malformed, or was made for another connection")
 	errNotOneself    = reply(535, smtp.EnhancedCode{5, 7, 8}, "An account can act for itself alone")
 	errLoginMissing  = reply(530, smtp.EnhancedCode{5, 7, 0}, "Log in first")
+	errCancelled     = reply(421, smtp.EnhancedCode{4, 7, 0}, "The login before was cancelled; connect again")
 	errTooManyLogins = reply(421, smtp.EnhancedCode{4, 7, 0}, "Too many failed logins")
 )
 
@@ -51,67 +55,110 @@ func (s *submitSession) AuthMechanisms() []string {
 	if !s.srv.mayLogin(s.gate) {
 		return nil
 	}
-	return []string{sasl.Plain, sasl.Login}
+	return s.options().Mechanisms()
+}
+
+// options are those of a login on this connection. A login is bound to TLS where it ends at a node that has the accounts of the region
+// whose host the client asked for.
+func (s *submitSession) options() login.Options {
+	o := login.Options{Salt: s.srv.cfg.Check.Salt, Verify: s.verify}
+	if c, ok := s.gate.Conn.(*tls.Conn); ok && s.srv.cfg.Home != nil && s.srv.cfg.HostOf != nil {
+		o.Binding = login.Binding(c, s.srv.cfg.HostOf(s.srv.cfg.Region))
+	}
+	return o
 }
 
 // Auth begins a login.
 func (s *submitSession) Auth(mechanism string) (sasl.Server, error) {
-	if s.mail {
+	switch {
+	case s.mail:
 		return nil, errLoginWithin
+	case s.onward != nil: // verified, and cancelled by the client: the connection may be under a permit already
+		s.gate.finish = true
+		return nil, errCancelled
 	}
-	switch mechanism {
-	case sasl.Plain:
-		return sasl.NewPlainServer(func(identity, name, password string) error {
-			if identity != "" && identity != name {
-				return errNotOneself
-			}
-			return s.login(name, password)
-		}), nil
-	case sasl.Login:
-		return &loginServer{login: s.login}, nil
+	x, err := s.options().Begin(mechanism)
+	if err != nil {
+		return nil, errMechanism
 	}
-	return nil, errMechanism
+	return &exchange{s, x}, nil
 }
 
-// login checks a password at the account's home, and before anything is taken puts the connection under a permit. Unknown and wrong
-// look alike, in words and in time.
-func (s *submitSession) login(name, password string) error {
-	began := time.Now()
-	c := region.Credential{Name: name, Password: password}
-	loc, err := s.srv.locate(name)
+// exchange gives the steps of a login the answers of SMTP, and has the session begin behind the last.
+type exchange struct {
+	s *submitSession
+	x *login.Exchange
+}
+
+// Next takes the client's answer to the last challenge.
+func (e *exchange) Next(response []byte) (challenge []byte, done bool, err error) {
+	challenge, done, err = e.x.Next(response)
+	var no *smtp.SMTPError
 	switch {
-	case err == nil:
-		err = s.at(c, loc)
-		if now, moved := s.srv.movedOn(name, loc, err); moved {
-			loc, err = now, s.at(c, now)
-		}
-	case domicile.KindOf(err) == domicile.NotExist:
-		_, err = s.srv.nobody.Account(s.srv.ctx, name, password) // the same work as for an account that rests here
+	case err == nil && done:
+		e.s.onward()
+		return nil, true, nil
+	case err == nil, errors.As(err, &no):
+		return challenge, false, err
+	case errors.Is(err, login.ErrOther):
+		return nil, false, errNotOneself
+	}
+	return nil, false, errMalformed
+}
+
+// verify checks a credential at the account's home, and before anything is taken puts the connection under a permit. Unknown and wrong
+// look alike, in words and in time.
+func (s *submitSession) verify(c login.Credential) (signature []byte, err error) {
+	began := time.Now()
+	network := login.Network(s.gate.RemoteAddr())
+	var loc placement.Location
+	if err = s.srv.cfg.Check.Tries.May(network, c.Name); err == nil {
+		loc, signature, err = s.atHome(c)
 	}
 	if s.srv.cfg.Login != nil {
 		s.srv.cfg.Login(loginResult(err))
 	}
 	if err == nil {
-		return nil
+		s.srv.cfg.Check.Tries.Right(network, c.Name)
+		return signature, nil
 	}
 	if domicile.KindOf(err) == domicile.NotExist {
-		s.srv.fails.Wait(s.srv.ctx, login.Network(s.gate.RemoteAddr()), began)
+		s.srv.cfg.Check.Tries.Wait(s.srv.ctx, network, c.Name, began)
 		if s.fails++; s.fails >= maxFails {
 			s.gate.finish = true
-			return errTooManyLogins
+			return nil, errTooManyLogins
 		}
 	}
-	return s.srv.loginAnswer(err, loc.Home)
+	return nil, s.srv.loginAnswer(err, loc.Home)
+}
+
+// atHome verifies at home, wherever that is.
+func (s *submitSession) atHome(c login.Credential) (loc placement.Location, signature []byte, err error) {
+	loc, err = s.srv.locate(c.Name)
+	switch {
+	case err == nil:
+		signature, err = s.at(c, loc)
+		if now, moved := s.srv.movedOn(c.Name, loc, err); moved {
+			loc = now
+			signature, err = s.at(c, now)
+		}
+	case domicile.KindOf(err) == domicile.NotExist:
+		err = s.srv.cfg.Check.Nobody(s.srv.ctx, s.from(), c) // the same work as for an account that rests here
+	}
+	return loc, signature, err
+}
+
+func (s *submitSession) from() login.From {
+	return login.From{Service: login.SMTP, Network: login.Network(s.gate.RemoteAddr())}
 }
 
 // at logs in at the account's home: here, or through a tunnel.
-func (s *submitSession) at(c region.Credential, loc placement.Location) error {
+func (s *submitSession) at(c login.Credential, loc placement.Location) (signature []byte, err error) {
 	switch srv := s.srv; {
 	case srv.isHome(loc):
-		return s.here(c.Name, c.Password)
-	case srv.open == nil:
-		_, err := srv.nobody.Account(srv.ctx, c.Name, c.Password)
-		return err
+		return s.here(c)
+	case srv.open == nil || login.Bound(c): // bound to TLS that ends here: it is meant for an account that is at home here
+		return nil, srv.cfg.Check.Nobody(srv.ctx, s.from(), c)
 	}
 	return s.away(c, loc)
 }
@@ -134,20 +181,20 @@ func loginResult(err error) string {
 }
 
 // here logs in to an account of this node.
-func (s *submitSession) here(name, password string) error {
-	a, err := s.srv.cfg.Check.Account(s.srv.ctx, name, password)
+func (s *submitSession) here(c login.Credential) (signature []byte, err error) {
+	a, signature, err := s.srv.cfg.Check.Verify(s.srv.ctx, s.from(), c)
 	if err == nil {
 		err = login.MayServe(a)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.srv.attach(s.gate, a); err != nil {
 		s.srv.cfg.Log.Warn("a session was refused", "account", string(a.ID), "reason", string(domicile.ReasonOf(err)))
-		return err
+		return nil, err
 	}
-	s.account = a
-	return nil
+	s.onward = func() { s.account = a }
+	return signature, nil
 }
 
 // underPermit puts a connection under a stream permit for the account, so that the session is on record.
@@ -165,26 +212,6 @@ func (s *Server) underPermit(c net.Conn, a store.Account) error {
 		return err
 	}
 	return nil
-}
-
-// loginServer is the mechanism LOGIN, which no RFC describes and old programs use: name and password, each asked for.
-type loginServer struct {
-	login func(name, password string) error
-	name  string
-	asked int
-}
-
-// Next takes the client's answer to the last challenge.
-func (l *loginServer) Next(response []byte) (challenge []byte, done bool, err error) {
-	if response == nil && l.asked == 0 {
-		l.asked = 1
-		return []byte("Username:"), false, nil
-	}
-	if l.asked < 2 { // the name, asked for or sent with AUTH
-		l.name, l.asked = string(response), 2
-		return []byte("Password:"), false, nil
-	}
-	return nil, true, l.login(l.name, string(response))
 }
 
 // checkNow reads the account again: it may have been suspended, or moved, since it logged in.

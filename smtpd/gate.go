@@ -303,8 +303,11 @@ func (g *gate) flush() error {
 // more says whether another line will follow this one at once: of the same answer, or of the answer to a command that is here already. go-smtp ends
 // no connection behind a 250.
 func (g *gate) more(line []byte) bool {
+	if !bytes.HasPrefix(line, []byte("250 ")) {
+		return bytes.HasPrefix(line, []byte("250-"))
+	}
 	next, _ := g.br.Peek(g.br.Buffered())
-	return bytes.HasPrefix(line, []byte("250-")) || bytes.HasPrefix(line, []byte("250 ")) && bytes.IndexByte(next, '\n') >= 0
+	return bytes.IndexByte(next, '\n') >= 0
 }
 
 // Write passes go-smtp's answers, a line at a time as it flushes them.

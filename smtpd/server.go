@@ -72,9 +72,7 @@ type Server struct {
 	moved   func(domicile.Address) // has the next question about an address asked anew; nil = no answer is remembered
 	now     func() time.Time
 	tarpit  time.Duration
-	fails   *login.Fails
 	attach  func(net.Conn, store.Account) error // underPermit
-	nobody  login.Checker                       // does the work of a check for names that rest nowhere
 	open    func(ctx context.Context, to domicile.Region, front string, r region.SessionRequest) (*region.Conn, error)
 	relay   func(ctx context.Context, client net.Conn, tunnel *region.Conn, a domicile.AccountID, home domicile.Region) error
 
@@ -110,7 +108,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Home == nil && (cfg.Guard == nil || cfg.Node == nil) {
 		return nil, domicile.E("smtp front", domicile.Invalid, "a node without a store needs a guard and a node to send mail home")
 	}
-	if cfg.Door == Submission && (cfg.Check == nil || cfg.Guard == nil || cfg.Home != nil && cfg.Queue == nil) {
+	if cfg.Door == Submission && (cfg.Check == nil || cfg.Check.Tries == nil || cfg.Guard == nil || cfg.Home != nil && cfg.Queue == nil) {
 		return nil, domicile.E("smtp front", domicile.Invalid, "submission needs a check of logins, a guard, and where accounts rest a queue")
 	}
 	s := newServer(cfg, cfg.Directory.Resolve)
@@ -122,14 +120,10 @@ func newServer(cfg Config, resolve func(context.Context, domicile.Address) (plac
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, route: route{cfg: cfg, other: border{cfg}}, resolve: resolve, now: cfg.Now, tarpit: tarpitStep, patience: fanPatience, fails: login.NewFails(login.FirstDelay, 0),
+	s := &Server{cfg: cfg, route: route{cfg: cfg, other: border{cfg}}, resolve: resolve, now: cfg.Now, tarpit: tarpitStep, patience: fanPatience,
 		guesses: login.NewHanded(), tunnels: map[*region.Conn]net.Conn{}, gates: map[*gate]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.attach = s.underPermit
-	if cfg.Check != nil {
-		s.nobody = *cfg.Check
-		s.nobody.Accounts = nil
-	}
 	if cfg.Node != nil && cfg.Guard != nil {
 		s.open, s.relay = cfg.Node.OpenSession, cfg.Guard.Relay
 	}

@@ -18,8 +18,18 @@ import (
 type submitSession struct {
 	session
 	account store.Account // ID "" before the login
+	onward  func()        // what follows the login that was verified; nil = none was
+	abandon func() error  // ends it at home where it was verified and does not follow; nil = nothing to end
 	fails   int
 	to      []domicile.Address
+}
+
+// Logout is called when the connection ends.
+func (s *submitSession) Logout() error {
+	if s.abandon != nil {
+		return s.abandon()
+	}
+	return nil
 }
 
 // Reset begins anew.

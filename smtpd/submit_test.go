@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"io"
@@ -42,11 +43,8 @@ func newOffice(t *testing.T, lab bool) *office {
 	}
 	o.srv = o.door(Submission, ireland, o.home)
 	o.srv.cfg.Queue, o.srv.cfg.Lab = o.open(), lab
-	o.srv.cfg.Check = &login.Checker{Accounts: o.store, Address: placement.ParseAddress,
-		Password: func(phc, password string) (bool, error) { return phc == "hash of "+password, nil }}
-	o.srv.nobody = login.Checker{Address: o.srv.cfg.Check.Address, Password: o.srv.cfg.Check.Password}
+	o.srv.cfg.Check = &login.Checker{Accounts: o.store, Address: placement.ParseAddress, Kept: plainKept{}, Tries: login.NewGuesses(time.Microsecond, placement.ParseAddress)}
 	o.srv.cfg.Login = func(result string) { o.logins <- result }
-	o.srv.fails = login.NewFails(time.Microsecond, 0)
 	o.srv.attach = func(net.Conn, store.Account) error { return nil }
 	o.addr = o.serve(o.srv)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -118,16 +116,16 @@ func TestSubmissionAuthWithinTLSOnly(t *testing.T) {
 	c.do("AUTH PLAIN "+plain("ann@example.com", "secret-ann"), "538 5.7.11")
 	c.do("MAIL FROM:<ann@example.com>", "530 5.7.0")
 	c = c.startTLS(o.conf)
-	if got := c.do("EHLO client.example", "250"); strings.Contains(got, "STARTTLS") || !strings.Contains(got, "AUTH PLAIN LOGIN") {
+	if got := c.do("EHLO client.example", "250"); strings.Contains(got, "STARTTLS") || !strings.Contains(got, "AUTH SCRAM-SHA-256 PLAIN LOGIN") {
 		t.Errorf("behind STARTTLS: %q", got)
 	}
 	c.do("AUTH PLAIN "+plain("ann@example.com", "secret-ann"), "235 2.0.0")
 	c = o.within()
-	if got := c.do("EHLO client.example", "250"); strings.Contains(got, "STARTTLS") || !strings.Contains(got, "AUTH PLAIN LOGIN") {
+	if got := c.do("EHLO client.example", "250"); strings.Contains(got, "STARTTLS") || !strings.Contains(got, "AUTH SCRAM-SHA-256 PLAIN LOGIN") {
 		t.Errorf("within TLS: %q", got)
 	}
 	c = dial(t, newOffice(t, true).addr)
-	if got := c.do("EHLO client.example", "250"); !strings.Contains(got, "AUTH PLAIN LOGIN") {
+	if got := c.do("EHLO client.example", "250"); !strings.Contains(got, "AUTH SCRAM-SHA-256 PLAIN LOGIN") {
 		t.Errorf("a lab on loopback: %q", got)
 	}
 	c = dial(t, o.here) // port 25
@@ -499,4 +497,85 @@ func FuzzSubmittedHeader(f *testing.F) {
 			t.Fatalf("%d Bcc", n)
 		}
 	})
+}
+
+// plainKept keeps passwords as they are, behind "hash of ". A proof fits that is "proof of" the verifier.
+type plainKept struct{}
+
+func (plainKept) Check(kept, password string) (bool, error) { return kept == "hash of "+password, nil }
+func (plainKept) CheckApp(kept, password string) bool       { return kept == "app "+password }
+func (plainKept) Salt(name string) ([]byte, int)            { return []byte("salt of " + name), 4096 }
+func (plainKept) Verifier(_, password string) (string, error) {
+	return "verifier of " + password, nil
+}
+func (plainKept) Proof(kept string, _ []byte, _ int, exchange string, proof []byte) ([]byte, bool) {
+	return []byte("signature"), kept != "" && string(proof) == "proof of "+kept
+}
+
+// scramProof runs the first step of SCRAM, and returns what a client says that has the proof which plainKept takes.
+func scramProof(t *testing.T, c *client, name, proof string) string {
+	t.Helper()
+	first := c.do("AUTH SCRAM-SHA-256 "+b64("n,,n="+name+",r=abc"), "334 ")
+	challenge, err := base64.StdEncoding.DecodeString(strings.TrimSpace(strings.TrimPrefix(first, "334 ")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce, _, _ := strings.Cut(string(challenge), ",")
+	return b64("c=biws," + nonce + ",p=" + b64(proof))
+}
+
+// By SCRAM a client is logged in once it has seen the server's signature; one that does not like it is not, and must connect again.
+func TestSubmissionScram(t *testing.T) {
+	o := newOffice(t, false)
+	if err := o.store.UpdateAccount(t.Context(), "a-ann", func(a *store.Account) error { a.Scram = "ann's"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	c := o.within()
+	c.do(scramProof(t, c, "ann@example.com", "proof of ann's"), "334 "+b64("v="+b64("signature")))
+	c.do("", "235 2.0.0")
+	c.do("MAIL FROM:<ann@example.com>", "250")
+
+	c = o.within()
+	c.do(scramProof(t, c, "ann@example.com", "proof of ann's"), "334 "+b64("v="+b64("signature")))
+	c.do("*", "501")
+	c.do("MAIL FROM:<ann@example.com>", "530 5.7.0")
+	c.do("AUTH PLAIN "+plain("ann@example.com", "secret-ann"), "421 4.7.0")
+	c.want("CLOSED")
+
+	for _, name := range []string{"ann@example.com", "bob@example.com", "nobody@example.com", "no address"} { // wrong, without a verifier, unknown
+		c = o.within()
+		c.do(scramProof(t, c, name, "proof of"), "535 5.7.8 No such account, or the wrong password")
+	}
+	c = o.within()
+	c.do("AUTH SCRAM-SHA-256 "+b64("n,,n=ann"), "501 5.5.2")
+	c.do("AUTH SCRAM-SHA-256-PLUS", "504 5.5.4")
+	c.do("AUTH SCRAM-SHA-256 "+b64("n,a=bob@example.com,n=ann@example.com,r=abc"), "535 5.7.8 An account can act for itself alone")
+}
+
+// A name at which many guess is tried from where it has logged in; who comes from elsewhere must try again, whether it exists or not.
+func TestSubmissionOfGuessedNames(t *testing.T) {
+	o := newOffice(t, false)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	tries := o.srv.cfg.Check.Tries
+	o.login("ann")
+	for _, name := range []string{"ann@example.com", "bob@example.com", "nobody@example.com"} {
+		for range 200 {
+			tries.Wait(ended, "192.0.2.1", name, time.Now())
+		}
+	}
+	o.login("ann")
+	for _, name := range []string{"bob@example.com", "nobody@example.com"} {
+		got := ""
+		for range 20 { // somebody else takes the one try of some seconds, and this machine may be slower than that
+			c := o.within()
+			tries.May("192.0.2.1", name)
+			if got = c.do("AUTH PLAIN "+plain(name, "secret-eve"), ""); strings.HasPrefix(got, "454 4.7.0") {
+				break
+			}
+		}
+		if !strings.HasPrefix(got, "454 4.7.0") {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
 }

@@ -34,6 +34,7 @@ type Account struct {
 	Class     string // "standard" or "e2e"
 	Recipient string // public key of an e2e account
 	Password  string // PHC string of argon2id; "" = no password login
+	Scram     string `json:",omitempty"` // verifier of the same password for SCRAM-SHA-256; "" = there is none yet
 	State     AccountState
 	Abroad    Abroad
 	Epoch     uint64 // of ownership, from 1; it never goes down
@@ -43,4 +44,20 @@ type Account struct {
 	// TokenKey makes the tokens of its deliveries. It stays with the account for life, so that a retry is known behind a move;
 	// nil = the home region derives it.
 	TokenKey []byte `json:",omitempty"`
+
+	AppPasswords []AppPassword `json:",omitempty"` // at most MaxAppPasswords, the oldest first
+}
+
+// MaxAppPasswords bounds those of one account.
+const MaxAppPasswords = 32
+
+// AppPassword lets one device or program in, until it is taken away.
+type AppPassword struct {
+	ID    string
+	Label string // what its owner calls it
+	Scope string `json:",omitempty"` // "imap" or "smtp", to which alone it is good; "" = both
+	Kept  string // its hash
+	Scram string // its verifier for SCRAM-SHA-256
+	Made  string // day, 2006-01-02
+	Used  string `json:",omitempty"` // the last day; "" = never
 }

@@ -19,7 +19,7 @@ files = sorted(glob.glob(folder + "/out-*"))
 
 def session(s, auth, batch):
     s.ehlo()
-    assert "starttls" not in s.esmtp_features and s.esmtp_features["auth"].split() == ["PLAIN", "LOGIN"], s.esmtp_features
+    assert "starttls" not in s.esmtp_features and s.esmtp_features["auth"].split() == ["SCRAM-SHA-256", "PLAIN", "LOGIN"], s.esmtp_features
     try:
         s.mail(address)
         assert s.mail(address)[0] == 530

@@ -22,6 +22,7 @@ import (
 var mayImport = map[string][]string{
 	"domicile":     {},
 	"message":      {},
+	"man":          {},
 	"config":       {"domicile"},
 	"keys":         {"domicile"},
 	"audit":        {"domicile"},
@@ -38,11 +39,11 @@ var mayImport = map[string][]string{
 	"smtpd":        {"domicile", "message", "store", "placement", "region", "login"},
 	"imapd":        {"domicile", "message", "store", "placement", "region", "login"},
 	"admin":        {"domicile", "keys", "store", "residence", "placement", "audit", "region", "disclosure", "move"},
-	"lab":          {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "store/search", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "metrics"},
-	"cmd/mailctl":  {"domicile", "config", "keys", "audit", "residence", "store", "placement", "region", "disclosure", "backup", "move", "admin", "lab", "importer"},
-	"cmd/mailnode": {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "store/search", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
+	"lab":          {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "store/search", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "metrics", "man"},
+	"cmd/mailctl":  {"domicile", "config", "keys", "audit", "residence", "store", "placement", "region", "disclosure", "backup", "move", "admin", "lab", "importer", "man"},
+	"cmd/mailnode": {"domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "store/search", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "lab", "metrics", "man"},
 	"importer":     {"domicile", "store"},
-	"tests":        {"importer", "domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "store/search", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "lab", "metrics"},
+	"tests":        {"importer", "domicile", "message", "config", "keys", "audit", "residence", "placement", "store", "store/search", "region", "disclosure", "backup", "move", "login", "smtpd", "imapd", "admin", "lab", "metrics", "man"},
 }
 
 // whyNot gives the reason of the edges that somebody is most likely to want one day.
@@ -89,8 +90,10 @@ var ownerOf = map[string][]string{
 	"github.com/go-jose/go-jose/v4":             {"disclosure"},
 	"filippo.io/age":                            {"disclosure", "lab"}, // the lab opens a production as the authority would
 	"github.com/hanwen/go-fuse/v2":              {"tests"},
-	"github.com/spf13/cobra":                    {"cmd/mailctl", "cmd/mailnode"},
+	"github.com/spf13/cobra":                    {"cmd/mailctl", "cmd/mailnode", "man"}, // man writes pages of its commands
+	"github.com/spf13/pflag":                    {"man"},
 	"github.com/prometheus":                     {"metrics"},
+	"github.com/xdg-go/scram":                   {"tests"}, // another library's client of SCRAM
 }
 
 // pkg is what "go list -json" says of a package.

@@ -3,14 +3,17 @@ package tests
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"domicile/lab"
+	"github.com/emersion/go-imap/v2"
+
 	"domicile/tests/harness"
 	"domicile/tests/scan"
 )
@@ -208,12 +211,26 @@ func TestRepository(t *testing.T) {
 	if said, code := serveAlone(t, c, "no such words", func() { t.Error("it did not end") }); code != 1 || !strings.Contains(said, "log_rolled_back") {
 		t.Errorf("a repository that is behind what was cosigned: exit %d\n%s", code, said)
 	}
-	// A restore begins with the newest line that has a set.
-	if got := r.restore(r.dir, "--at", between.UTC().Format(time.RFC3339Nano)); got.Code != 1 || got.Get("code") != "not_exist" {
-		t.Errorf("a time of before the newest line: %s", got)
-	}
 	r.restored(r.dir)
 	whole("markerearly", "markerlate", "markerlast")
+	// A time of the first line, now two lines ago: the mail of then, and all that was promised in all of them.
+	r.upToDate()
+	r.verified(r.dir, true)
+	c.Halt(t, ieNode)
+	r.restored(r.dir, "--at", between.UTC().Format(time.RFC3339Nano))
+	whole("markerearly")
+	if got := c.Ctl(t, ireland, "operator", nil, "account", "where", "carol@example.com"); got.Code != 4 || !strings.Contains(got.Get("error"), "the registrar names this region") {
+		t.Errorf("a name that was given after that time is forgotten: %s", got)
+	}
+}
+
+// verified looks through a repository without restoring it.
+func (r *repository) verified(dir string, valid bool) {
+	r.t.Helper()
+	got := r.c.Run(r.t, nil, "backup", "verify", dir, "--config", r.conf, "--output", "json")
+	if want := map[bool]int{true: 0, false: 1}[valid]; got.Code != want || got.Get("valid") != fmt.Sprint(valid) {
+		r.t.Errorf("verify: %s", got)
+	}
 }
 
 // TestRepositoryAt: the mail as it was at a time, with all promises of later.
@@ -227,12 +244,22 @@ func TestRepositoryAt(t *testing.T) {
 	r.deliver("bob", "markerone")
 	r.create()
 	r.deliver("bob", "markertwo")
+	bob := login(t, c.Node(ieNode).IMAP, "bob@example.com", r.passwords["bob"])
+	flags := []imap.Flag{imap.FlagSeen, imap.FlagFlagged}
+	for i := range 30 { // more than letters of Maildir could tell apart
+		flags = append(flags, imap.Flag(fmt.Sprintf("$word%02d", i)))
+	}
+	lay(t, bob, "Projects/Two", flags, time.Date(2019, 3, 4, 5, 6, 7, 0, time.FixedZone("", 3600)), letter("kept", "as it was"))
+	lay(t, bob, "Drafts", []imap.Flag{imap.FlagDraft}, time.Date(2020, 3, 4, 5, 6, 7, 0, time.UTC), letter("draft", "unsent"))
+	then := shape(t, bob)
 	time.Sleep(20 * time.Millisecond)
 	at := time.Now()
 	time.Sleep(20 * time.Millisecond)
 	r.deliver("bob", "markerthree")
 	r.upToDate()
-	one(r, at)
+	lay(t, bob, "Projects/Two", nil, time.Now(), letter("later", "later"))
+	one(r, at, then)
+	damaged(r)
 	r.erase("ann")
 	id := approvedFor(t, c, ireland, mover, "US")
 	harness.Eventually(t, time.Minute, "the move", func() bool { return string(moveOf(t, c, ireland, id).State) == "erased" })
@@ -250,15 +277,73 @@ func TestRepositoryAt(t *testing.T) {
 	r.deliver("bob", "markerfour")
 	r.inbox("bob", "markerone", "markertwo", "markerfour")
 
+	pruned(r, at)
 	backupsAbroad(t, r)
 }
 
+// damaged finds a byte that was altered in a copy of the repository, without restoring it.
+func damaged(r *repository) {
+	r.t.Helper()
+	r.verified(r.dir, true)
+	for i, pattern := range []string{"account.keys", "lines/*/store/base/*/*", "lines/*/store/segments/*", "lines/*/log/*", "lines/*/sets/*"} {
+		bad := r.copyTo(fmt.Sprintf("bad%d", i))
+		files, err := filepath.Glob(filepath.Join(bad, filepath.FromSlash(pattern)))
+		if err != nil || len(files) == 0 {
+			r.t.Fatalf("%s: %v, %v", pattern, files, err)
+		}
+		raw, err := os.ReadFile(files[0])
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		raw[len(raw)/2] ^= 1
+		if err := os.WriteFile(files[0], raw, 0o600); err != nil {
+			r.t.Fatal(err)
+		}
+		if pattern == "account.keys" { // nothing can be looked at
+			if got := r.c.Run(r.t, nil, "backup", "verify", bad, "--config", r.conf, "--output", "json"); got.Code == 0 {
+				r.t.Errorf("verify with damaged keys: %s", got)
+			}
+			continue
+		}
+		r.verified(bad, false)
+	}
+}
+
+// pruned removes what is older than the newest set; a time of before is refused then, and the nearest is named and can be restored.
+func pruned(r *repository, before time.Time) {
+	r.t.Helper()
+	made := r.create()
+	r.upToDate()
+	dry := r.c.Ctl(r.t, ireland, "operator", nil, "backup", "prune", "--keep-within", "0s", "--dry-run")
+	if dry.Code != 0 || !strings.Contains(string(dry.Out), `"removed":[{`) {
+		r.t.Errorf("a dry run: %s", dry)
+	}
+	if got := r.c.Ctl(r.t, ireland, "operator", nil, "backup", "prune", "--keep-within", "0s"); got.Code != 0 || got.Get("bytes") == "0" {
+		r.t.Errorf("prune: %s", got)
+	}
+	if got := r.c.Ctl(r.t, ireland, "auditor", nil, "backup", "prune"); got.Code != 3 || got.Get("refused") != "wrong_role" {
+		r.t.Errorf("prune as an auditor: %s", got)
+	}
+	to := filepath.Join(r.c.Root, "pruned")
+	restore := func(at time.Time) harness.Result {
+		return r.c.Run(r.t, nil, "backup", "restore", r.dir, "--config", r.conf, "--at", at.UTC().Format(time.RFC3339Nano), "--account", "bob@example.com", "--to", to, "--output", "json")
+	}
+	nearest := made.UTC().Format("2006-01-02T15:04:05.000Z")
+	if got := restore(before); got.Code != 1 || got.Get("code") != "not_exist" || !strings.Contains(got.Get("error"), nearest) {
+		r.t.Errorf("a time that is no longer kept: %s, want the nearest named: %s", got, nearest)
+	}
+	if got := restore(made); got.Code != 0 {
+		r.t.Errorf("the set that is kept: %s", got)
+	}
+	r.verified(r.dir, true)
+}
+
 // one writes the mail of one account as of a time while the node runs, and brings it in again.
-func one(r *repository, at time.Time) {
+func one(r *repository, at time.Time, then map[string][]string) {
 	r.t.Helper()
 	to := filepath.Join(r.c.Root, "bob")
 	got := r.c.Run(r.t, nil, "backup", "restore", r.dir, "--config", r.conf, "--at", at.UTC().Format(time.RFC3339Nano), "--account", "bob@example.com", "--to", to, "--output", "json")
-	if got.Code != 0 || got.Get("messages") != "2" {
+	if got.Code != 0 || got.Get("messages") != "4" {
 		r.t.Fatalf("restore of one account: %s", got)
 	}
 	if left, err := os.ReadDir(to); err != nil || len(left) != 1 {
@@ -267,9 +352,11 @@ func one(r *repository, at time.Time) {
 	if got := r.c.Ctl(r.t, ireland, "operator", nil, "account", "import", "bob@example.com", "--from", "maildir:"+to); got.Code != 0 {
 		r.t.Fatalf("import: %s", got)
 	}
-	list, err := lab.ReadMail(r.t.Context(), r.c.Home(ireland).IMAP, "bob@example.com", r.passwords["bob"], "Restored/INBOX")
-	if err != nil || len(list) != 2 || !bytes.Contains(list[1], []byte("markertwo")) {
-		r.t.Errorf("what was brought in: %d messages, %v", len(list), err)
+	now := shape(r.t, login(r.t, r.c.Node(ieNode).IMAP, "bob@example.com", r.passwords["bob"]))
+	for name, want := range then {
+		if got := now["Restored."+name]; fmt.Sprint(got) != fmt.Sprint(want) {
+			r.t.Errorf("%s was brought in as\n%q, want\n%q", name, got, want)
+		}
 	}
 }
 
@@ -282,6 +369,50 @@ func backupsAbroad(t *testing.T, r *repository) {
 		t.Errorf("in the US: %s", got)
 	}
 	r.c.Launch(t, usNode)
+}
+
+// TestRepositoryBehind: a repository that is out of reach for longer than the configuration lets pass shows in health, metrics and backup ls, and no longer once it is back.
+func TestRepositoryBehind(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t, "warn_behind = '2s'")
+	r.account("bob")
+	r.upToDate()
+	health := func() string {
+		t.Helper()
+		out, err := exec.Command(harness.Program(t, "mailnode"), "health", "--config", r.conf).CombinedOutput()
+		if err != nil {
+			t.Errorf("health: %v %s", err, out)
+		}
+		return string(out)
+	}
+	shown := func(want string) bool {
+		_, text := get(t, r.c.Node(ieNode).HTTP, "/metrics")
+		return strings.Contains(text, "domicile_backup_behind "+want+"\n")
+	}
+	if said := health(); strings.Contains(said, "warning") || !shown("0") {
+		t.Errorf("a repository that is up to date: %s", said)
+	}
+	away := r.dir + ".away"
+	if err := errors.Join(os.Rename(r.dir, away), os.WriteFile(r.dir, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	r.deliver("bob", "markerone")
+	harness.Eventually(t, time.Minute, "a warning", func() bool {
+		return strings.Contains(health(), "warning: the backup repository is behind") && shown("1")
+	})
+	got := r.c.Ctl(t, ireland, "auditor", nil, "backup", "ls")
+	if got.Get("behind") != "true" || got.Get("failed") == "" {
+		t.Errorf("ls: %s", got)
+	}
+	if got := r.c.Ctl(t, ireland, "operator", nil, "backup", "create"); got.Code != 1 {
+		t.Errorf("create: %s", got)
+	}
+	if err := errors.Join(os.Remove(r.dir), os.Rename(away, r.dir)); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, time.Minute, "the warning to go", func() bool { return !strings.Contains(health(), "warning") && shown("0") })
+	r.upToDate()
+	r.verified(r.dir, true)
 }
 
 // TestRepositoryUnderKills: a node that is killed again and again while mail comes in and sets are made loses from its repository nothing that was there when it

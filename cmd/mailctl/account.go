@@ -12,7 +12,7 @@ import (
 
 func (a *app) accountCommand() *cobra.Command {
 	group := &cobra.Command{Use: "account", Short: "Accounts of a region", Example: "  mailctl account create anna@example.com --residence IE --password-stdin"}
-	group.AddCommand(a.accountCreate(), a.accountList(), a.accountShow(), a.accountWhere(), a.accountPassword(), a.accountQuota(), a.accountAbroad(), a.accountExport(), a.accountImport(),
+	group.AddCommand(a.accountCreate(), a.accountList(), a.accountShow(), a.accountWhere(), a.accountPassword(), a.accountAppPassword(), a.accountQuota(), a.accountAbroad(), a.accountExport(), a.accountImport(),
 		a.accountRemove(), a.accountExpunged(), a.accountUndelete(), a.accountPurge(),
 		a.accountAct("suspend", "End logins; mail is still accepted", "suspended", (*admin.Client).SuspendAccount),
 		a.accountAct("resume", "Allow logins again", "resumed", (*admin.Client).ResumeAccount))

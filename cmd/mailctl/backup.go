@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -17,13 +18,14 @@ import (
 func (a *app) backupCommand() *cobra.Command {
 	group := &cobra.Command{Use: "backup", Short: "Sealed copies of a storing node: of one that runs, and of one that is stopped",
 		Long: `A node with [backup] in its configuration copies all that it holds into a repository, a folder, as it changes: create has it make a set
-there now, from which a restore can begin, and ls shows the sets. With --to, create copies the data folder of a stopped node into one sealed file,
+there now, from which a restore can begin, ls shows the sets and the times that can be restored, prune removes what is no longer kept, and verify
+reads all of it. With --to, create copies the data folder of a stopped node into one sealed file,
 on the node's machine, as the node's user, without any network. restore puts either back, in its own region only.`,
 		Example: `  mailctl backup create
   mailctl backup ls
   mailctl backup restore /mnt/backup --config /etc/domicile/node.toml
   mailctl backup create --config /etc/domicile/node.toml --to monday.backup`}
-	group.AddCommand(a.backupCreate(), a.backupList(), a.backupRestore(), a.backupShow())
+	group.AddCommand(a.backupCreate(), a.backupList(), a.backupPrune(), a.backupVerify(), a.backupRestore(), a.backupShow())
 	return group
 }
 
@@ -51,7 +53,8 @@ func (a *app) backupCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create [--config node.toml --to F]",
 		Short: "Have a running node make a set, or copy a stopped one into a sealed file",
-		Long: `Without --to: have the running node make a set in its repository now. It needs the role operator, and is a leaf of the log.
+		Long: `Without --to: have the running node make a set in its repository now, and wait for it; interrupted, the node goes on, and ls shows how far it is.
+If the node ends meanwhile, say it again: what was copied is not copied again. It needs the role operator, and is a leaf of the log.
 
 With --to: copy the data folder of a stopped node, sealed under the key of this month's period, which lies in the folder wraps beside the root key and
 not in the file. The first backup of a month begins a period, and says until when its backups can be read; each destroys the keys of the
@@ -97,7 +100,9 @@ func createBackup(n backup.Node, to string, a *app) (info backup.Info, err error
 		return info, domicile.W(op, err)
 	}
 	defer os.Remove(f.Name())
-	info, err = backup.Create(n, f, a.now)
+	m := a.meter("backup create")
+	defer m.end()
+	info, err = backup.Create(n, io.MultiWriter(f, &metered{m: m, total: folderSize(n.Data)}), a.now)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), to)
 	}
@@ -121,11 +126,11 @@ func (a *app) backupRestore() *cobra.Command {
 		Use:   "restore F --config node.toml [--at TIME] [--account ADDR --to DIR]",
 		Short: "Put a backup into the empty data folder of the same node, in the same region",
 		Long: `Restore a backup: F is a file of backup create --to, or the folder of a repository, of which the newest state is taken, up to the last second before
-the node was lost. With --at it is the mail as it was at that time; the log, and what the region has promised others (names, residences, moves, orders, spent tokens, erased
+the node was lost. With --at it is the mail as it was at that time, one of the points that ls and show list, to the millisecond; the log, and what the region has promised others (names, residences, moves, orders, spent tokens, erased
 accounts) are never taken back.
 
-With --account the mail of one account is written into a folder, below Restored/, as mailctl account import --from maildir:DIR takes it; the data
-folder stays as it is, and its node may run.
+With --account the mail of one account is written into a folder, below Restored/, with all that the account had of it: flags, keywords, dates,
+UIDs, subscriptions and special uses. mailctl account import --from maildir:DIR brings that in; the data folder stays as it is, and its node may run.
 
 In another region, and at another node, it is refused (wrong_region); if that one's own log is here, the
 refusal is a leaf in it, with a receipt. The node then serves nothing until all who cosign its log have said that they
@@ -159,7 +164,9 @@ know no newer one, and gives every mailbox a new UIDVALIDITY, so that mail progr
 				return &domicile.Error{Op: "backup restore", Kind: domicile.Invalid, Err: err}
 			}
 			defer f.Close()
-			info, err := backup.Restore(n, f)
+			m := a.meter("backup restore")
+			info, err := backup.Restore(n, io.TeeReader(f, &metered{m: m, total: sizeOf(f)}))
+			m.end()
 			if domicile.ReasonOf(err) == domicile.WrongRegion {
 				return a.refusedBackup(n, info, err)
 			}
@@ -174,6 +181,14 @@ know no newer one, and gives every mailbox a new UIDVALIDITY, so that mail progr
 	cmd.Flags().StringVar(&to, "to", "", "new or empty `folder` for the mail of --account")
 	cmd.Flags().StringVar(&when, "at", "", "the mail as it was at this `time`, such as 2026-11-26T08:30:00Z; needs a repository")
 	return cmd
+}
+
+// sizeOf is how long a file is, 0 if nobody knows.
+func sizeOf(f *os.File) int64 {
+	if info, err := f.Stat(); err == nil {
+		return info.Size()
+	}
+	return 0
 }
 
 // refusedBackup puts the refusal on the record of the node at which it was tried, where it has one.

@@ -71,8 +71,9 @@ func (a *app) accountPurge() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "purge ADDR --yes",
-		Short: "Remove for good what could be undeleted",
-		Long: `Remove for good what the owner expunged and account undelete could bring back, as where somebody has a right to have it erased. Mail that
+		Short: "Remove for good what could be undeleted: an operator asks, a legal officer completes it",
+		Long: `Remove for good what the owner expunged and account undelete could bring back, as where somebody has a right to have it erased. It takes
+two persons: said by an operator, this asks for it (state asked); said then by a legal officer, it is done (state purged). Mail that
 is in a mailbox stays. A copy of the data folder or a backup from before has it until its own end (docs/OPERATING.md, "Erasure").`,
 		Example: "  mailctl account purge anna@example.com --yes", Args: args("ADDR"),
 		RunE: func(cmd *cobra.Command, addr []string) error {
@@ -91,7 +92,8 @@ is in a mailbox stays. A copy of the data folder or a backup from before has it 
 			return a.show(v, func(t *table) {
 				t.field("address", v.Address)
 				t.field("account", v.Account)
-				t.field("removed", fmt.Sprintf("%d messages, %d bytes", v.Messages, v.Bytes))
+				t.field("state", v.State)
+				t.field("messages", fmt.Sprintf("%d, %d bytes", v.Messages, v.Bytes))
 				if v.Leaf != nil {
 					t.field("leaf", *v.Leaf)
 				}

@@ -87,7 +87,11 @@ func (j *importJob) plan(boxes []importer.Mailbox, has []admin.ImportMailbox) {
 		}
 		b := &importBox{Mailbox: m}
 		to, mapped := j.mapped(m.Name)
-		if own, ok := uses[m.SpecialUse]; ok && !mapped && m.SpecialUse != "" {
+		switch own, ok := uses[m.SpecialUse]; {
+		case !ok:
+		case m.Apart:
+			b.SpecialUse = "" // the account's own has it
+		case !mapped:
 			to = own
 			delete(uses, m.SpecialUse)
 		}

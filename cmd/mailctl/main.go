@@ -75,7 +75,7 @@ are by --identity or DOMICILE_IDENTITY. Exit codes: 0 done, 1 failed, 2 the word
 		return nil
 	}
 	root.AddCommand(a.accountCommand(), a.residenceCommand(), a.moveCommand(), a.orderCommand(), a.bundleCommand(), a.authorityCommand(), a.tokenCommand(),
-		a.receiptCommand(), a.auditCommand(), a.queueCommand(), a.catalogCommand(), a.regionCommand(), a.nodeCommand(), a.caCommand(), a.keysCommand(), a.backupCommand(), a.fsckCommand(), a.labCommand(), a.versionCommand())
+		a.receiptCommand(), a.auditCommand(), a.queueCommand(), a.catalogCommand(), a.regionCommand(), a.nodeCommand(), a.caCommand(), a.keysCommand(), a.backupCommand(), a.fsckCommand(), a.labCommand(), a.manCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
 		strictGroup(c)
 	}

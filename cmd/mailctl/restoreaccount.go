@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"domicile"
 	"domicile/backup"
+	"domicile/importer"
 	"domicile/keys"
 	"domicile/placement"
 	"domicile/store"
@@ -43,7 +45,9 @@ func (a *app) restoreAccount(cmd *cobra.Command, n backup.Node, w accountWords) 
 	}
 	n.Data = filepath.Join(w.to, ".data")
 	defer os.RemoveAll(n.Data)
-	if _, err := backup.RestoreFrom(n, w.from, then, bolt.Rewind); err != nil {
+	m := a.meter("backup restore")
+	_, err = backup.RestoreFrom(cmd.Context(), n, backup.Recovery{Dir: w.from, At: then, Rewind: bolt.Rewind, Progress: m.at})
+	if m.end(); err != nil {
 		return err
 	}
 	count, err := writeAccount(cmd.Context(), n, address, w.to)
@@ -56,7 +60,7 @@ func (a *app) restoreAccount(cmd *cobra.Command, n backup.Node, w accountWords) 
 	})
 }
 
-// writeAccount writes the account's mailboxes below to, as plain folders of Maildirs.
+// writeAccount writes the account's mailboxes below to, as plain folders of Maildirs with an importer.Sidecar each.
 func writeAccount(ctx context.Context, n backup.Node, address domicile.Address, to string) (count int, err error) {
 	secret, err := n.Root.Open(n.Data)
 	if err != nil {
@@ -79,24 +83,38 @@ func writeAccount(ctx context.Context, n backup.Node, address domicile.Address, 
 	boxes, err := s.Mailboxes(ctx, acct.ID)
 	for _, b := range boxes {
 		if err != nil {
-			return count, err
+			break
 		}
-		var msgs []store.Message
-		if msgs, err = s.Messages(ctx, acct.ID, b.ID); err != nil {
-			return count, err
-		}
-		dir := filepath.Join(to, "Restored", maildirName(b.Name), "cur")
-		if err = os.MkdirAll(dir, 0o700); err != nil {
-			return count, err
-		}
-		for _, m := range msgs {
-			if err = writeRestored(ctx, s, acct.ID, m, dir); err != nil {
-				return count, err
-			}
-			count++
-		}
+		var n int
+		n, err = writeMailbox(ctx, s, acct.ID, b, filepath.Join(to, "Restored", maildirName(b.Name)))
+		count += n
 	}
 	return count, err
+}
+
+// writeMailbox writes a mailbox as a Maildir, with what names of files cannot say beside it.
+func writeMailbox(ctx context.Context, s *bolt.Store, id domicile.AccountID, b store.Mailbox, dir string) (count int, err error) {
+	msgs, err := s.Messages(ctx, id, b.ID)
+	if err != nil {
+		return 0, err
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "cur"), 0o700); err != nil {
+		return 0, err
+	}
+	side := importer.Sidecar{Format: 1, SpecialUse: b.SpecialUse, Subscribed: b.Subscribed, UIDValidity: b.UIDValidity, MailboxID: b.ID, Messages: map[string]importer.SidecarMessage{}}
+	for _, m := range msgs {
+		base, err := writeRestored(ctx, s, id, m, filepath.Join(dir, "cur"))
+		if err != nil {
+			return count, err
+		}
+		side.Messages[base] = importer.SidecarMessage{UID: uint32(m.UID), ID: m.ID, Flags: m.Flags, Internal: m.Internal, Saved: m.Saved}
+		count++
+	}
+	raw, err := json.Marshal(side)
+	if err != nil {
+		return count, err
+	}
+	return count, writeFile(filepath.Join(dir, importer.SidecarFile), append(raw, '\n'), 0o600)
 }
 
 // maildirName makes a path of a mailbox name that account import reads back: "&" begins an encoding there, and a dot a level.
@@ -110,10 +128,10 @@ func maildirName(name string) string {
 	return filepath.Join(levels...)
 }
 
-func writeRestored(ctx context.Context, s *bolt.Store, id domicile.AccountID, m store.Message, dir string) error {
+func writeRestored(ctx context.Context, s *bolt.Store, id domicile.AccountID, m store.Message, dir string) (base string, err error) {
 	body, err := s.Body(ctx, id, m.ID)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer body.Close()
 	flags := ""
@@ -122,11 +140,12 @@ func writeRestored(ctx context.Context, s *bolt.Store, id domicile.AccountID, m 
 			flags += f.letter
 		}
 	}
-	path := filepath.Join(dir, fmt.Sprintf("%d.%s:2,%s", m.UID, m.ID, flags))
+	base = fmt.Sprintf("%d.%s", m.UID, m.ID)
+	path := filepath.Join(dir, base+":2,"+flags)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		return "", err
 	}
 	_, err = io.Copy(f, body)
-	return errors.Join(err, f.Close(), os.Chtimes(path, m.Internal, m.Internal))
+	return base, errors.Join(err, f.Close(), os.Chtimes(path, m.Internal, m.Internal))
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"domicile"
-	"domicile/admin"
 	"domicile/backup"
 	"domicile/store/bolt"
 )
@@ -39,7 +38,7 @@ func (n *node) openMirror() error {
 	if err != nil {
 		return err
 	}
-	m, err := backup.OpenMirror(backup.MirrorConfig{
+	m, err := backup.OpenMirror(backup.MirrorConfig{Retention: backup.Retention{Within: keep, Daily: int(n.cfg.Backup.KeepDaily), Weekly: int(n.cfg.Backup.KeepWeekly)},
 		Node: backup.Node{Data: n.cfg.Data, Region: n.region(), Name: domicile.Node(n.cfg.Name), Root: n.root, Signer: n.signer, Keep: keep},
 		Dir:  n.cfg.Backup.Dir, Box: n.secret.Box("backup"), Ring: n.ring, Log: n.audit, Store: mirroredStore{n.bolt}, Others: n.cosigner.CopyTo,
 		Now: n.cfg.Now, Errs: n.log})
@@ -108,36 +107,4 @@ func (n *node) keepBackup(ctx context.Context) {
 			n.log.Info("the backup repository is up to date again")
 		}
 	}
-}
-
-// backups shows the repository to operators.
-type backups struct{ n *node }
-
-func (b backups) mirror() (*backup.Mirror, error) {
-	if m := b.n.mirror.Load(); m != nil {
-		return m, nil
-	}
-	return nil, domicile.E("backup", domicile.Unavailable, "the repository cannot be opened; the node's log says why")
-}
-
-func (b backups) Make(ctx context.Context, operator string) (admin.BackupSet, error) {
-	m, err := b.mirror()
-	if err != nil {
-		return admin.BackupSet{}, err
-	}
-	set, err := m.Make(context.WithoutCancel(ctx), map[string]string{"operator": operator})
-	return admin.BackupSet(set), err
-}
-
-func (b backups) State() (admin.BackupState, error) {
-	m, err := b.mirror()
-	if err != nil {
-		return admin.BackupState{}, err
-	}
-	s, err := m.State()
-	out := admin.BackupState{Repository: s.Repository, Copied: s.Copied, Failed: s.Failed, Sets: []admin.BackupSet{}}
-	for _, set := range s.Sets {
-		out.Sets = append(out.Sets, admin.BackupSet(set))
-	}
-	return out, err
 }

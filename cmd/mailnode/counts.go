@@ -23,6 +23,7 @@ type counts struct {
 	reply    func(front, command string, code int)
 	delivery func(error)
 	login    func(front, result string)
+	check    func(how string)
 	queue    func(smtpd.Outcome)
 }
 
@@ -32,6 +33,7 @@ func newCounts() *counts {
 	reply := s.Counter("domicile_smtp_replies_total", "Answers to recipients (RCPT) and to messages (DATA), by front and code.", "front", "command", "code")
 	delivery := s.Counter("domicile_deliveries_total", "Messages brought to this node's store, by what came of it.", "outcome")
 	login := s.Counter("domicile_logins_total", "Logins of mail clients, by front and how they ended.", "front", "result")
+	check := s.Counter("domicile_login_checks_total", "Logins checked at this node, by how: cached, hashed (argon2id), app, proved (SCRAM), busy (not at all).", "how")
 	queue := s.Counter("domicile_queue_outcomes_total", "What became of recipients of queued messages, and of notices to their senders.", "outcome")
 	return &counts{
 		set:      s,
@@ -39,6 +41,7 @@ func newCounts() *counts {
 		reply:    func(front, command string, code int) { reply(front, strings.ToLower(command), strconv.Itoa(code)) },
 		delivery: func(err error) { delivery(outcome(err)) },
 		login:    func(front, result string) { login(front, result) },
+		check:    func(how string) { check(how) },
 		queue:    func(o smtpd.Outcome) { queue(string(o)) },
 	}
 }
@@ -88,6 +91,7 @@ func (n *node) measure() {
 		n.measureQueue()
 		n.measureCosigners()
 		n.measureMoves()
+		n.measureBackup()
 	}
 }
 
@@ -113,6 +117,13 @@ func (n *node) measureStore() {
 	s.Total("domicile_store_compacted_bytes_total", "Bytes that compaction moved.", func(is metrics.Sample) { is(float64(read().Moved)) })
 	s.Total("domicile_store_flushes_total", "Groups of changes that reached the disk, with one flush each.", func(is metrics.Sample) { is(float64(read().Flushes)) })
 	s.Total("domicile_store_acts_total", "Changes in these groups.", func(is metrics.Sample) { is(float64(read().Acts)) })
+	s.Gauge("domicile_store_index_remade", "1 if the last start found the index file damaged and made it anew.", func(is metrics.Sample) {
+		remade := 0.0
+		if read().Remade != nil {
+			remade = 1
+		}
+		is(remade)
+	})
 	s.Total("domicile_store_index_errors_total", "Commits of the index file that failed.", func(is metrics.Sample) { is(float64(read().ApplyErrors)) })
 }
 

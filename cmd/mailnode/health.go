@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,11 +23,13 @@ const (
 	checkTime  = 2 * time.Second
 )
 
-// health is what /readyz answers. Not names what keeps the node from serving, by words of troubles.
+// health is what /readyz answers. Not names what keeps the node from serving, by words of troubles; Warn what an operator should look at although it
+// serves: "backup" if the repository is behind for longer than the configuration says.
 type health struct {
 	Ready bool     `json:"ready"`
 	Node  string   `json:"node"`
 	Not   []string `json:"not,omitempty"`
+	Warn  []string `json:"warn,omitempty"`
 }
 
 // troubles names what keeps the node from serving: starting, draining, network, log, journal, store, disk. The words are all
@@ -89,7 +92,9 @@ func (n *node) healthHandler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "alive\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		h := health{Node: n.cfg.Name, Not: n.troubles()}
-		h.Ready = len(h.Not) == 0
+		if h.Ready = len(h.Not) == 0; n.backupBehind() {
+			h.Warn = []string{"backup"}
+		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
 		if !h.Ready {
@@ -108,7 +113,8 @@ func healthCommand() *cobra.Command {
 		Use:   "health --config node.toml",
 		Short: "Ask a running node on this machine whether it serves",
 		Long: `Ask the node of this configuration, at its http.listen, whether it serves. Exit 0 if it does; 1, and what keeps it from
-serving, if it does not. For container health checks, and for start scripts with --wait.`,
+serving, if it does not. What should be looked at although it serves, such as a backup repository that is behind (warn_behind), is told as a
+warning on the standard error. For container health checks, and for start scripts with --wait.`,
 		Example: "  mailnode health --config eu-ireland-1/node.toml\n  mailnode health --config /etc/domicile/node.toml --wait 1m",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -122,8 +128,12 @@ serving, if it does not. For container health checks, and for start scripts with
 			if wait < 0 || wait > time.Hour {
 				return fmt.Errorf("--wait must be from 0 to 1h: %w", errUsage)
 			}
-			if err := waitHealthy(cmd.Context(), cfg.HTTP.Listen, wait); err != nil {
+			warn, err := waitHealthy(cmd.Context(), cfg.HTTP.Listen, wait)
+			if err != nil {
 				return err
+			}
+			for _, w := range warn {
+				fmt.Fprintln(cmd.ErrOrStderr(), "mailnode: warning:", cmp.Or(warnings[w], w))
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), cfg.Name, "serves")
 			return err
@@ -135,32 +145,36 @@ serving, if it does not. For container health checks, and for start scripts with
 }
 
 // waitHealthy asks a node until it serves, for so long, once at least.
-func waitHealthy(ctx context.Context, addr string, wait time.Duration) error {
+func waitHealthy(ctx context.Context, addr string, wait time.Duration) (warn []string, err error) {
 	for deadline := time.Now().Add(wait); ; {
-		err := healthy(ctx, addr)
+		warn, err = healthy(ctx, addr)
 		if err == nil || time.Now().After(deadline) {
-			return err
+			return warn, err
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return nil, err
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
 
-// healthy asks a node once.
-func healthy(ctx context.Context, addr string) error {
+// warnings is what the words of a warning mean.
+var warnings = map[string]string{"backup": "the backup repository is behind; mailctl backup ls and the node's log say why"}
+
+// healthy asks a node once, and returns its warnings.
+func healthy(ctx context.Context, addr string) ([]string, error) {
+	const op = "ask for a node's health"
 	status, body, err := region.Probe(ctx, addr, "/readyz")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var h health
 	if err := json.Unmarshal(body, &h); err != nil {
-		return domicile.E("ask for a node's health", domicile.Other, "what answers at "+addr+" is no node")
+		return nil, domicile.E(op, domicile.Other, "what answers at "+addr+" is no node")
 	}
 	if status != http.StatusOK || !h.Ready {
-		return domicile.E("ask for a node's health", domicile.Unavailable, "it does not serve: "+strings.Join(h.Not, ", ")+"; its log has the reasons")
+		return nil, domicile.E(op, domicile.Unavailable, "it does not serve: "+strings.Join(h.Not, ", ")+"; its log has the reasons")
 	}
-	return nil
+	return h.Warn, nil
 }

@@ -34,7 +34,7 @@ func TestReadyNamesWhatIsNot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{cfg: cfg, log: slog.New(slog.DiscardHandler), failed: make(chan error, 8), counts: newCounts()}
+	n := &node{cfg: cfg, log: slog.New(slog.DiscardHandler), failed: make(chan error, 8), counts: newCounts(), began: time.Now()}
 	defer n.closeAll()
 	if err := n.build(); err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestReadyNamesWhatIsNot(t *testing.T) {
 	expect("starting")
 	n.at.Store(&at)
 	expect()
-	if err := healthy(t.Context(), at.HTTP); err != nil {
+	if _, err := healthy(t.Context(), at.HTTP); err != nil {
 		t.Error(err)
 	}
 	n.orders.Close()
@@ -65,7 +65,7 @@ func TestReadyNamesWhatIsNot(t *testing.T) {
 	expect("log", "journal", "store")
 	n.draining.Store(true)
 	expect("draining", "log", "journal", "store")
-	if err := healthy(t.Context(), at.HTTP); domicile.KindOf(err) != domicile.Unavailable || !strings.Contains(err.Error(), "draining, log, journal, store") {
+	if _, err := healthy(t.Context(), at.HTTP); domicile.KindOf(err) != domicile.Unavailable || !strings.Contains(err.Error(), "draining, log, journal, store") {
 		t.Errorf("%v", err)
 	}
 	if status, body, err := region.Probe(t.Context(), at.HTTP, "/healthz"); err != nil || status != 200 || string(body) != "alive\n" {

@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\n%s%w", err, cmd.UsageString(), errUsage)
 	})
-	root.AddCommand(serveCommand(), healthCommand(), initCommand(), checkCommand(), demoCommand(), versionCommand())
+	root.AddCommand(serveCommand(), healthCommand(), initCommand(), checkCommand(), demoCommand(), manCommand(), versionCommand())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK

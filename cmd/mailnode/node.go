@@ -20,6 +20,7 @@ import (
 	"domicile/disclosure"
 	"domicile/imapd"
 	"domicile/keys"
+	"domicile/login"
 	"domicile/move"
 	"domicile/placement"
 	"domicile/region"
@@ -47,6 +48,8 @@ type node struct {
 	journal   *region.Journal
 	guard     *region.Guard
 	directory *placement.Directory
+	passwords *keys.Passwords
+	logins    *login.Checker
 
 	// Nil on a node that holds no store.
 	store      store.Store
@@ -68,6 +71,7 @@ type node struct {
 	net    *region.Node
 	fronts []front
 
+	began    time.Time      // when it was started
 	closers  []func() error // in the order in which the parts were made
 	stop     context.CancelFunc
 	work     sync.WaitGroup
@@ -83,6 +87,9 @@ type front interface {
 	Serve(net.Listener) error
 	Shutdown(context.Context) error
 }
+
+// hostOf names the host of a region's customers, "" if the catalog has none.
+func (n *node) hostOf(r domicile.Region) string { return n.catalog.Load().HostOf(r) }
 
 // opened remembers how to close a part.
 func (n *node) opened(close func() error) { n.closers = append(n.closers, close) }
@@ -109,7 +116,7 @@ func (n *node) build() error {
 	}
 	steps := []func() error{n.buildNetwork, n.buildCosigner}
 	if !n.cfg.Witness() {
-		steps = []func() error{n.buildBorder, n.recordFirst, n.buildNetwork, n.buildCosigner, n.buildStore, n.buildDirectory, n.buildQueue, n.buildCases, n.settleRestored, n.buildBackup}
+		steps = []func() error{n.buildBorder, n.recordFirst, n.recordRoot, n.buildNetwork, n.buildCosigner, n.buildLogins, n.buildStore, n.buildDirectory, n.buildQueue, n.buildCases, n.settleRestored, n.buildBackup}
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -249,6 +256,7 @@ func (n *node) buildStore() error {
 		}
 	}
 	n.store, n.bolt, n.storeStats = s, s, s.Stats
+	n.logins.Accounts, n.logins.Update = s, s.UpdateAccount
 	n.home = smtpd.NewHome(s, n.cfg.SMTP.MaxSize, n.log)
 	n.home.Count = n.counts.delivery
 	n.home.Register(n.net)
@@ -258,7 +266,7 @@ func (n *node) buildStore() error {
 // buildReading makes what serves the sessions of this node's accounts, whichever front they come in by.
 func (n *node) buildReading() (err error) {
 	n.reading, err = imapd.NewHome(imapd.HomeConfig{Region: n.region(), Hostname: n.cfg.IMAPS.Hostname, Store: n.store, Guard: n.guard, TLS: n.frontTLS(), MaxSize: n.cfg.IMAP.MaxSize,
-		PerAccount: int(n.cfg.Limits.PerAccount), Check: n.check(), Log: n.log, Count: func(result string) { n.counts.login("imaps", result) }})
+		PerAccount: int(n.cfg.Limits.PerAccount), Check: n.logins, Log: n.log, HostOf: n.hostOf, Count: func(result string) { n.counts.login("imaps", result) }})
 	if err != nil {
 		return err
 	}

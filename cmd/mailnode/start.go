@@ -11,10 +11,6 @@ import (
 	"domicile/admin"
 	"domicile/config"
 	"domicile/imapd"
-	"domicile/keys"
-	"domicile/login"
-	"domicile/placement"
-	"domicile/region"
 	"domicile/smtpd"
 )
 
@@ -53,7 +49,7 @@ func (n *node) start(ctx context.Context) (ready, error) {
 	if err = n.startIMAP(&at); err != nil {
 		return at, err
 	}
-	at.Admin, err = n.startAdmin()
+	at.Admin, err = n.startAdmin(background)
 	return at, err
 }
 
@@ -89,24 +85,10 @@ func (n *node) startSMTP(at *ready) error {
 func (n *node) smtpServer(name string, door smtpd.Door, conf config.Front) (*smtpd.Server, error) {
 	return smtpd.New(smtpd.Config{Door: door, Region: n.region(), Hostname: conf.Hostname, MaxSize: conf.MaxSize, Lab: n.cfg.Lab,
 		Directory: n.directory, Guard: n.guard, Node: n.net, Home: n.home, TLS: n.frontTLS(), Log: n.log, Now: n.cfg.Now,
-		Check: n.check(), Queue: n.queue,
+		Check: n.logins, Queue: n.queue,
 		Login:  func(result string) { n.counts.login(name, result) },
-		HostOf: func(r domicile.Region) string { return n.catalog.Load().HostOf(r) },
+		HostOf: n.hostOf,
 		Count:  func(command string, code int) { n.counts.reply(name, command, code) }})
-}
-
-// check is the check of names and passwords. A failure is in the region's journal before it is answered; one that cannot be written
-// down is answered all the same, as it lets nobody in.
-func (n *node) check() *login.Checker {
-	return &login.Checker{Accounts: n.store, Address: placement.ParseAddress, Password: keys.CheckPassword, Failed: func(ctx context.Context, id domicile.AccountID) {
-		c := placement.Crossing{Class: domicile.ClientSession, Kind: placement.Stream, Party: placement.ToClient, Account: id, Ceiling: placement.Ceiling(domicile.ClientSession, placement.Stream)}
-		if id != "" {
-			c.Home = n.region()
-		}
-		if err := n.guard.Refuse(ctx, region.Request{Crossing: c}, domicile.LoginFailed, "house/password", "unknown name or wrong password"); domicile.KindOf(err) != domicile.Refused {
-			n.log.Error("a failed login is not on record", "error", err)
-		}
-	}}
 }
 
 // startIMAP opens the IMAP fronts, in the clear and within TLS by the node's certificate: one server each, before one home.
@@ -121,7 +103,7 @@ func (n *node) startIMAP(at *ready) error {
 			continue
 		}
 		s, err := imapd.New(imapd.Config{Region: n.region(), Hostname: f.conf.Hostname, Lab: n.cfg.Lab, Home: n.reading, Guard: n.guard, TLS: n.frontTLS(),
-			Implicit: f.tls, MaxSize: f.conf.MaxSize, Check: n.check(), Log: n.log,
+			Implicit: f.tls, MaxSize: f.conf.MaxSize, Check: n.logins, Log: n.log,
 			Resolve: n.directory.Resolve, Moved: n.directory.Moved, Network: n.net,
 			HostOf:   func(r domicile.Region) string { return n.catalog.Load().HostOf(r) },
 			RegionOf: func(host string) (domicile.Region, bool) { return n.catalog.Load().RegionOfHost(host) },
@@ -137,16 +119,16 @@ func (n *node) startIMAP(at *ready) error {
 	return nil
 }
 
-func (n *node) startAdmin() (string, error) {
+func (n *node) startAdmin(background context.Context) (string, error) {
 	if n.cfg.Admin.Listen == "" {
 		return "", nil
 	}
 	var made admin.Backups
 	if n.cfg.Backup.Dir != "" {
-		made = backups{n}
+		made = &backups{n: n, ctx: background}
 	}
 	s, err := admin.New(admin.Config{Region: n.region(), Backups: made, Node: domicile.Node(n.cfg.Name), Network: n.net, Catalog: n.catalog.Load, Store: n.store,
-		Directory: n.directory, Residence: n.residence, Moves: n.moves, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Queue: operatorsQueue{n.queue}, Hash: keys.HashPassword, Log: n.log, Now: n.cfg.Now, Clock: n.clock, Undelete: n.cfg.KeepExpunged()})
+		Directory: n.directory, Residence: n.residence, Moves: n.moves, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Queue: operatorsQueue{n.queue}, Passwords: n.passwords, Log: n.log, Now: n.cfg.Now, Clock: n.clock, Undelete: n.cfg.KeepExpunged()})
 	if err != nil {
 		return "", err
 	}

@@ -11,26 +11,27 @@ import (
 	"domicile"
 )
 
-// How far Bodies reads ahead of who it yields to: so many bodies, of each its first piece.
+// How far Bodies reads ahead of who it yields to: so many runs of so many bodies, of each its first piece.
 const (
-	readAhead   = 32
+	readRun     = 8
+	readRuns    = 4
 	readWorkers = 4
 )
 
-// Bodies opens bodies, and reads the first piece of each, beside who reads them.
+// Bodies opens bodies in runs, each from one snapshot, and reads the first piece of each body, beside who reads them.
 func (s *Store) Bodies(ctx context.Context, acct domicile.AccountID, ids []domicile.MessageID) iter.Seq2[io.Reader, error] {
 	return func(yield func(io.Reader, error) bool) {
-		a := &ahead{s: s, ctx: ctx, acct: acct, ids: ids, room: make(chan struct{}, readAhead), stop: make(chan struct{})}
+		runs := (len(ids) + readRun - 1) / readRun
+		a := &ahead{s: s, ctx: ctx, acct: acct, ids: ids, room: make(chan struct{}, readRuns), stop: make(chan struct{})}
 		for i := range a.opened {
-			a.opened[i] = make(chan openedBody, 1)
+			a.opened[i] = make(chan []openedBody, 1)
 		}
-		for range min(readWorkers, runtime.GOMAXPROCS(0), len(ids)) {
+		for range min(readWorkers, runtime.GOMAXPROCS(0), runs) {
 			a.workers.Go(a.read)
 		}
 		defer a.end()
-		for i := range ids {
-			b := <-a.opened[i%readAhead]
-			goOn := b.yield(yield)
+		for i := range runs {
+			goOn := yieldAll(<-a.opened[i%readRuns], yield)
 			if <-a.room; !goOn {
 				return
 			}
@@ -38,7 +39,7 @@ func (s *Store) Bodies(ctx context.Context, acct domicile.AccountID, ids []domic
 	}
 }
 
-// ahead is one run of Bodies.
+// ahead is one call of Bodies.
 type ahead struct {
 	s       *Store
 	ctx     context.Context
@@ -46,46 +47,85 @@ type ahead struct {
 	ids     []domicile.MessageID
 	workers sync.WaitGroup
 	stop    chan struct{}
-	next    atomic.Int64 // of ids to be opened
+	next    atomic.Int64 // of the runs to be opened
 
-	room   chan struct{} // holds one for each body that is opened, or being opened, and not yielded
-	opened [readAhead]chan openedBody
+	room   chan struct{} // holds one for each run that is opened, or being opened, and not yielded
+	opened [readRuns]chan []openedBody
 }
 
 type openedBody struct {
-	r   *bodyReader
+	r   *bodyReader // nil if there is an error
 	err error
 }
 
-func (b openedBody) yield(to func(io.Reader, error) bool) bool {
-	if b.err != nil {
-		return to(nil, b.err)
+// yieldAll yields a run, and closes it however far that came.
+func yieldAll(run []openedBody, yield func(io.Reader, error) bool) (goOn bool) {
+	defer closeAll(run)
+	for _, b := range run {
+		if b.r == nil {
+			goOn = yield(nil, b.err)
+		} else {
+			goOn = yield(b.r, nil)
+		}
+		if !goOn {
+			return false
+		}
 	}
-	defer b.r.Close()
-	return to(b.r, nil)
+	return true
 }
 
-// read opens bodies until there are no more.
+func closeAll(run []openedBody) {
+	for _, b := range run {
+		if b.r != nil {
+			b.r.Close()
+		}
+	}
+}
+
+// read opens runs until there are no more.
 func (a *ahead) read() {
 	for {
 		select {
-		case a.room <- struct{}{}: // before the number is taken, so that who is waited for has room
+		case a.room <- struct{}{}: // before the number is taken, so that the run that is waited for has room
 		case <-a.stop:
 			return
 		}
 		i := int(a.next.Add(1)) - 1
-		if i >= len(a.ids) {
+		from := i * readRun
+		if from >= len(a.ids) {
 			<-a.room
 			return
 		}
-		var b openedBody
-		if err := a.ctx.Err(); err != nil {
-			b.err = domicile.W(opBody, unavailable(err))
-		} else if b.r, b.err = a.s.body(a.acct, a.ids[i]); b.err == nil {
-			b.r.fill() // an error comes again when it is read
-		}
-		a.opened[i%readAhead] <- b
+		a.opened[i%readRuns] <- a.open(a.ids[from:min(from+readRun, len(a.ids))])
 	}
+}
+
+func (a *ahead) open(ids []domicile.MessageID) []openedBody {
+	run := make([]openedBody, len(ids))
+	err := a.ctx.Err()
+	if err != nil {
+		err = unavailable(err)
+	} else {
+		err = a.s.view(func(tx *txn) error {
+			acct, err := a.s.served(tx, a.acct)
+			if err != nil {
+				return err
+			}
+			for i, id := range ids {
+				run[i] = a.s.openIn(acct, id)
+			}
+			return nil
+		})
+	}
+	for i, b := range run {
+		switch {
+		case b.r != nil:
+			b.r.fill() // an error comes again when it is read
+		case b.err == nil:
+			run[i].err = domicile.W(opBody, err)
+		}
+	}
+	return run
 }
 
 // end closes what nobody got.
@@ -94,10 +134,8 @@ func (a *ahead) end() {
 	a.workers.Wait()
 	for _, c := range a.opened {
 		select {
-		case b := <-c:
-			if b.r != nil {
-				b.r.Close()
-			}
+		case run := <-c:
+			closeAll(run)
 		default:
 		}
 	}

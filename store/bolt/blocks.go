@@ -50,6 +50,25 @@ func (a account) blocks(unfinished bool) (all []blockInfo, err error) {
 	return all, err
 }
 
+// SearchBytes is what the search index of an account takes in the log.
+func (s *Store) SearchBytes(acct domicile.AccountID) (n int64, err error) {
+	err = s.view(func(tx *txn) error {
+		a, err := s.served(tx, acct)
+		if err != nil {
+			return err
+		}
+		return a.b.sub(bBlocks).ForEachBucket(func(name []byte) error {
+			return a.block(readNumber(name)).ForEach(func(k, v []byte) error {
+				if len(k) == 4 && len(v) == placeBytes {
+					n += segment.Bytes(int(readPlace(v).Length))
+				}
+				return nil
+			})
+		})
+	})
+	return n, domicile.W("measure the search index", err)
+}
+
 // dropBlock removes a block, finished or not.
 func (a account) dropBlock(n uint64) error {
 	b := a.block(n)
@@ -121,6 +140,7 @@ func (s *Store) readSection(acct domicile.AccountID, n uint64, section uint32) (
 	if b, ok := s.sections.get(acct, owner); ok {
 		return b, nil
 	}
+	age := s.sections.age()
 	payload, err := s.readFrame(nil, acct, segment.Place{}, func(a account) (segment.Place, error) {
 		raw := a.block(n).Get(sectionKey(section))
 		if len(raw) != placeBytes {
@@ -133,7 +153,7 @@ func (s *Store) readSection(acct domicile.AccountID, n uint64, section uint32) (
 	}
 	b, err := s.openPiece(acct, owner, payload, sectionPlace(acct, owner))
 	if err == nil {
-		s.sections.put(acct, owner, b)
+		s.sections.put(age, acct, owner, b)
 	}
 	return b, err
 }

@@ -320,7 +320,6 @@ func (r *bodyReader) piece() (b []byte, err error) {
 	if r.n == len(r.rec.chunks) {
 		return r.end.text, nil
 	}
-	d := r.rec.chunks[r.n]
 	var at segment.Place
 	if r.at != nil {
 		at = r.at[r.n]
@@ -328,7 +327,12 @@ func (r *bodyReader) piece() (b []byte, err error) {
 	if r.room == nil {
 		r.room = rooms.Get().(*room)
 	}
-	r.room.frame, err = r.s.readFrame(r.room.frame, r.acct, at, func(a account) (segment.Place, error) {
+	return r.s.readChunk(r.room, r.acct, r.rec.chunks[r.n], at)
+}
+
+// readChunk reads a chunk into the room, at first where it was.
+func (s *Store) readChunk(in *room, acct domicile.AccountID, d digest, at segment.Place) (text []byte, err error) {
+	in.frame, err = s.readFrame(in.frame, acct, at, func(a account) (segment.Place, error) {
 		c, ok, err := a.chunk(d)
 		if err == nil && !ok {
 			err = errGone
@@ -336,9 +340,9 @@ func (r *bodyReader) piece() (b []byte, err error) {
 		return c.place, err
 	})
 	if err == nil {
-		r.room.text, err = r.s.openChunk(r.room.text, r.acct, d, r.room.frame)
+		in.text, err = s.openChunk(in.text, acct, d, in.frame)
 	}
-	return r.room.text, err
+	return in.text, err
 }
 
 var errGone = domicile.E("body", domicile.NotExist, "the message was expunged meanwhile")

@@ -65,8 +65,7 @@ type Store struct {
 
 	closed sync.Once
 
-	// parsing is held while a message is in memory whole that was too large to be parsed as it came.
-	parsing sync.Mutex
+	memory memory // of messages that are read whole
 
 	// upkeep serialises what runs beside the acts of callers: bases, compaction, checks.
 	upkeep  sync.Mutex
@@ -76,6 +75,8 @@ type Store struct {
 
 	tally tally
 	aside bool // the old index is, while Open makes a new one
+
+	remade error // why Open made the index anew
 }
 
 var _ store.Store = (*Store)(nil)
@@ -113,7 +114,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.step == nil {
 		cfg.step = func(_ string, do func() error) error { return do() }
 	}
-	s, began := &Store{cfg: cfg, stuck: map[uint32]bool{}}, time.Now()
+	s, began := &Store{cfg: cfg, stuck: map[uint32]bool{}, memory: newMemory(wholeRoom)}, time.Now()
 	if err := s.open(); err != nil {
 		return nil, domicile.W(op, errors.Join(err, s.putBack()))
 	}
@@ -187,9 +188,7 @@ func (s *Store) openIndex() (*bbolt.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
-	// A killed process may have left a commit that can be read but is not on disk yet. bbolt would take it for durable and
-	// write over pages that the one before it still needs.
-	if err := errors.Join(db.Sync(), syncDir(s.cfg.Dir)); err != nil {
+	if err := errors.Join(s.renewMeta(db), syncDir(s.cfg.Dir)); err != nil {
 		db.Close()
 		return nil, err
 	}

@@ -76,7 +76,9 @@ func (s *Store) sealPiece(acct domicile.AccountID, owner string, data, associate
 	if len(packed) > len(data) || len(data) > maxChunk { // the directory of a large search block is not unpacked in one go
 		packed = append(append(packed[:0], plain), data...)
 	}
-	r.frame = packed
+	if cap(packed) <= 2*maxChunk { // not the directory of a large search block
+		r.frame = packed
+	}
 	sealed, err := s.cfg.Sealer.SealRecord(acct, packed, associated)
 	if err != nil {
 		return nil, err

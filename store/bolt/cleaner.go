@@ -18,7 +18,8 @@ type cleaner struct {
 	done chan struct{}
 }
 
-// When the cleaner acts, with segments of the usual size. A segment is compacted when less than half of it is alive, at moveRate bytes a second at most.
+// When the cleaner acts, with segments of the usual size. A segment is compacted when less than three quarters of it are alive, at moveRate bytes a
+// second at most: of a log of deliveries alone a third is changes and old search blocks, which would never go at half.
 const (
 	cleanEvery = 20 * time.Second
 	baseLeast  = 32 << 20 // bytes of log behind the last base
@@ -145,7 +146,7 @@ func (s *Store) compactable(base uint64, all bool) (numbers []uint32, err error)
 			if s.pins.pinned(info.Number) || s.retained(info.Number) || s.stuck[info.Number] && !all {
 				continue
 			}
-			if live*2 < info.Size || all && live < info.Size*9/10 {
+			if live*4 < info.Size*3 || all && live < info.Size*9/10 {
 				numbers = append(numbers, info.Number)
 			}
 		}

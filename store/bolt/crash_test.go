@@ -242,7 +242,7 @@ func TestCrashInCreateAccount(t *testing.T) {
 
 // A new store whose making was cut short at any step opens as a new store.
 func TestCrashInFirstOpen(t *testing.T) {
-	steps := slices.Concat([]string{"put index", "sync folder", "create segment", "sync segment", "sync folder"}, aGroup)
+	steps := slices.Concat([]string{"put index", "renew meta", "sync folder", "create segment", "sync segment", "sync folder"}, aGroup)
 	for i := range steps {
 		for _, after := range []bool{false, true} {
 			d := &disk{}

@@ -72,6 +72,9 @@
 // them to the log, flushes it once, shows the result to readers, and only then answers. What is pending goes to bbolt when there are some thousand keys of it or a second has
 // passed; until then readers see it over bbolt. Opening replays the log from where bbolt has come to. It is the same code that writes the same keys and values, so that it may run twice.
 //
+// What a process that ended may have left in the page cache alone, because it was killed or because its flush failed, Open writes anew where it is and
+// flushes, before anything rests on it: the last group of the log, and bbolt's meta pages. All before these is on the disk.
+//
 // An act on many messages runs alone, and is written in parts, each in a group of its own; readers see it, and replay does it, when the frame behind the last part
 // is durable. A crash before leaves parts that nothing names. Until bbolt has it the act rests in memory, at some KiB for a message.
 //
@@ -86,9 +89,13 @@
 // Segments do not change but at their end, so that the durable bytes of all of them (Segments) and a base (WithBase) are the store as it was when they were listed. Retain has
 // compaction wait for who copies. Rewind makes such a copy ready for Open, as it is or as it was at a time.
 //
+// # Memory
+//
+// Searches, the indexer and summaries read messages whole, wholeRoom bytes of them at once in all. Whoever waits for room gives up with its context.
+//
 // # Space
 //
 // When the log behind the base has grown past the index, a new base is written, from a snapshot, beside everything else. A segment behind the base
-// of which less than half is named is compacted: its frames that are named are written anew at the end of the log, at a bounded rate, and when that is durable
+// of which less than three quarters are named is compacted: its frames that are named are written anew at the end of the log, at a bounded rate, and when that is durable
 // the file goes. bbolt gives no page back: when more than half of its file is free, a new one is made from a base and takes its place. Chunks of a message that is still coming in keep their segment.
 package bolt

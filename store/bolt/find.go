@@ -68,8 +68,8 @@ func (f *finder) look() (again bool) {
 		err := f.block(b.n)
 		if domicile.KindOf(err) == domicile.NotExist {
 			again = true
-		} else {
-			f.slow(err)
+		} else if f.slow(err); damage(err) {
+			f.s.indexer.isHurt(f.acct)
 		}
 	}
 	return again

@@ -10,6 +10,7 @@ import (
 
 	"domicile"
 	"domicile/store"
+	"domicile/store/segment"
 	"domicile/store/storetest"
 )
 
@@ -107,5 +108,31 @@ func TestCheckBesideIndexer(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// The bytes of the search index are those of its frames, and none before there is one.
+func TestSearchBytes(t *testing.T) {
+	r := storetest.New(t, open)
+	newPerson(r)
+	s := r.Store.(*Store)
+	for range 10 {
+		r.MustDeliver(person, "INBOX", "Subject: a\r\n\r\nsome words\r\n")
+	}
+	if n, err := s.SearchBytes(person); n != 0 || err != nil {
+		t.Errorf("%d bytes before there is an index, %v", n, err)
+	}
+	if err := s.indexAccount(t.Context(), person, 1); err != nil {
+		t.Fatal(err)
+	}
+	want := int64(0)
+	err := s.log.Scan(0, func(f segment.Frame) error {
+		if f.Kind == frameSearch {
+			want += segment.Bytes(len(f.Payload))
+		}
+		return nil
+	})
+	if n, failed := s.SearchBytes(person); err != nil || failed != nil || n != want || n == 0 {
+		t.Errorf("%d bytes, want %d; %v, %v", n, want, err, failed)
 	}
 }

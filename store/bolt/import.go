@@ -9,6 +9,7 @@ import (
 
 	"domicile"
 	"domicile/store"
+	"domicile/store/segment"
 )
 
 // An account that comes in rests where the others do, in the state isComing, which no method of the store reads but those of this file.
@@ -47,6 +48,9 @@ func (s *Store) Import(ctx context.Context, id domicile.AccountID, p store.Part)
 	}
 	in := &importer{s: s, acct: id, part: p, have: map[domicile.MessageID]*coming{}}
 	err := in.seal()
+	if err == nil && p.Last {
+		err = in.rehearse()
+	}
 	if err == nil {
 		err = s.update(context.WithoutCancel(ctx), "", in.enter)
 	}
@@ -107,39 +111,69 @@ type importer struct {
 type coming struct {
 	chunks []digest
 	bytes  int64
+	data   []byte // those that are in no chunk
+	short  bool   // they begin with those of the last chunk of an earlier part, which is too small to stay
 	whole  bool
 }
 
 // sealedPiece is what is written of a piece: chunks, and of the last piece of a body its end.
 type sealedPiece struct {
+	short    bool // in the place of the chunk before
 	digests  []digest
 	payloads [][]byte
 	last     []byte
 }
 
-// seal checks and seals the bytes of the part. Only calls that hold s.lifecycle change what it looks at.
+// seal checks and seals the bytes of the part. Those of a body are gathered, and belong to its last piece: however small the pieces are, chunks are
+// not. Only calls that hold s.lifecycle change what it looks at.
 func (in *importer) seal() error {
 	in.pieces = map[*store.Piece]*sealedPiece{}
+	last := map[domicile.MessageID]*store.Piece{}
 	for _, i := range in.part.Items {
 		if p := i.Piece; p != nil {
-			if err := in.sealPiece(p); err != nil {
+			if err := in.gather(p); err != nil {
 				return err
 			}
+			last[p.ID], in.pieces[p] = p, &sealedPiece{}
+		}
+	}
+	for _, p := range last {
+		if err := in.sealPiece(p); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (in *importer) sealPiece(p *store.Piece) error {
+// gather takes the bytes of a piece, behind those of a chunk before that is too small to stay.
+func (in *importer) gather(p *store.Piece) error {
 	if err := in.checkPiece(p); err != nil {
 		return err
 	}
-	c, out, cutter := in.have[p.ID], &sealedPiece{}, in.s.newCutter(in.acct)
-	ends := p.Offset+int64(p.Length) == p.Size
-	rest := p.Data
+	c := in.have[p.ID]
+	if n := len(c.chunks); c.data == nil && n > 0 {
+		before, err := in.s.readChunk(&room{}, in.acct, c.chunks[n-1], segment.Place{})
+		if err != nil && !damage(err) {
+			return err
+		}
+		if err == nil && len(before) < minChunk {
+			c.chunks, c.data, c.short = c.chunks[:n-1], before, true
+		}
+	}
+	c.data = append(c.data, p.Data...)
+	c.bytes += int64(p.Length)
+	c.whole = c.bytes == p.Size
+	return nil
+}
+
+// sealPiece seals what has gathered of a body, as what is written with its last piece.
+func (in *importer) sealPiece(p *store.Piece) error {
+	c, out, cutter := in.have[p.ID], in.pieces[p], in.s.newCutter(in.acct)
+	out.short = c.short
+	rest := c.data
 	for len(rest) > 0 {
 		n, _ := cutter.cut(rest)
-		if n == len(rest) && ends {
+		if n == len(rest) && c.whole {
 			break
 		}
 		d := in.s.chunkDigest(in.acct, rest[:n])
@@ -150,12 +184,9 @@ func (in *importer) sealPiece(p *store.Piece) error {
 		out.digests, out.payloads = append(out.digests, d), append(out.payloads, payload)
 		c.chunks, rest = append(c.chunks, d), rest[n:]
 	}
-	c.bytes += int64(p.Length)
-	in.pieces[p] = out
-	if !ends {
+	if !c.whole {
 		return nil
 	}
-	c.whole = true
 	var err error
 	if out.last, err = in.s.sealLast(in.acct, p.ID, p.Size, c.chunks, rest); err != nil {
 		return unavailable(err)
@@ -191,6 +222,18 @@ func (in *importer) checkPiece(p *store.Piece) error {
 	})
 }
 
+// rehearse enters the last part where nobody sees it, and checks the whole account: that takes long, and others write meanwhile. What it looks at
+// changes only by calls that hold s.lifecycle.
+func (in *importer) rehearse() error {
+	return in.s.index.rehearse(func(tx *txn) error {
+		if err := in.enter(tx); err != nil {
+			return err
+		}
+		a, _ := in.s.arrival(tx, in.acct)
+		return a.addsUp()
+	})
+}
+
 // enter enters the part in a transaction.
 func (in *importer) enter(tx *txn) error {
 	a, _ := in.s.arrival(tx, in.acct)
@@ -204,9 +247,6 @@ func (in *importer) enter(tx *txn) error {
 	}
 	if in.part.Last {
 		a.notes.Put(kWhole, []byte{1})
-		if err := a.addsUp(); err != nil {
-			return err
-		}
 	}
 	a.notes.Put(kPosition, []byte(in.part.Next))
 	return nil
@@ -363,6 +403,10 @@ func (a arrival) importPiece(p *store.Piece, sealed *sealedPiece) error {
 			return err
 		}
 	}
+	if n := len(r.chunks); sealed.short {
+		a.dropChunk(r.chunks[n-1])
+		r.chunks = r.chunks[:n-1]
+	}
 	r.chunks = append(r.chunks, sealed.digests...)
 	if sealed.last != nil {
 		r.place = a.b.tx.frame(frameBody, sealed.last)
@@ -405,6 +449,9 @@ func (s *Store) Activate(ctx context.Context, id domicile.AccountID, fn func(*st
 			}
 			return nil
 		}
+		if err := a.addsUp(); err != nil { // here and not in the act below: it takes long, and only calls that hold s.lifecycle change it
+			return err
+		}
 		return s.openRecord(id, a.b.Get(kRecord), accountPlace(id), &rec)
 	})
 	if err != nil || active {
@@ -424,7 +471,7 @@ func (s *Store) Activate(ctx context.Context, id domicile.AccountID, fn func(*st
 		if tx.root(bAddresses).Get(key) != nil {
 			return domicile.E("account", domicile.Exist, "the address is taken")
 		}
-		if err := firstError(a.addsUp(), a.putRecord(rec)); err != nil {
+		if err := a.putRecord(rec); err != nil {
 			return err
 		}
 		tx.root(bAddresses).Put(key, []byte(id))

@@ -2,9 +2,7 @@ package bolt
 
 import (
 	"context"
-	"errors"
 	"sync"
-	"syscall"
 
 	"domicile"
 	"domicile/message"
@@ -18,9 +16,10 @@ type indexer struct {
 	wake   chan domicile.AccountID
 
 	mu    sync.Mutex
-	count map[domicile.AccountID]int // guarded by mu; of bodies that came since the account was last indexed
+	count map[domicile.AccountID]int  // guarded by mu; of bodies that came since the account was last indexed
+	hurt  map[domicile.AccountID]bool // guarded by mu; a block of the account may be damaged
 
-	working sync.Mutex // held by whoever makes blocks
+	turn chan struct{} // holds one while somebody makes blocks
 }
 
 // A block is made of 64 messages or more, in steps of a bounded size; eight blocks of one size become one.
@@ -33,7 +32,7 @@ const (
 
 func (s *Store) startIndexer() {
 	ctx, cancel := context.WithCancel(context.Background())
-	x := &indexer{cancel: cancel, done: make(chan struct{}), wake: make(chan domicile.AccountID, 64), count: map[domicile.AccountID]int{}}
+	x := &indexer{cancel: cancel, done: make(chan struct{}), wake: make(chan domicile.AccountID, 64), count: map[domicile.AccountID]int{}, hurt: map[domicile.AccountID]bool{}, turn: make(chan struct{}, 1)}
 	s.indexer = x
 	go func() {
 		defer close(x.done)
@@ -70,6 +69,25 @@ func (x *indexer) came(acct domicile.AccountID) {
 	}
 }
 
+// isHurt has an account's damaged blocks made anew. If the indexer has its hands full, it does so when it next comes to the account.
+func (x *indexer) isHurt(acct domicile.AccountID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.hurt[acct] = true
+	select {
+	case x.wake <- acct:
+	default:
+	}
+}
+
+func (x *indexer) wasHurt(acct domicile.AccountID) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	was := x.hurt[acct]
+	delete(x.hurt, acct)
+	return was
+}
+
 // indexWaiting looks at all accounts once, as after a start.
 func (s *Store) indexWaiting(ctx context.Context) {
 	var ids []domicile.AccountID
@@ -101,10 +119,24 @@ func (s *Store) indexQuietly(ctx context.Context, acct domicile.AccountID) {
 
 // indexAccount makes blocks until fewer messages than least are in none, and merges.
 func (s *Store) indexAccount(ctx context.Context, acct domicile.AccountID, least int) error {
-	s.indexer.working.Lock()
-	defer s.indexer.working.Unlock()
+	select {
+	case s.indexer.turn <- struct{}{}:
+		defer func() { <-s.indexer.turn }()
+	case <-ctx.Done():
+		return unavailable(ctx.Err())
+	}
 	if err := s.update(ctx, "", func(tx *txn) error { return s.dropUnfinished(tx, acct) }); err != nil {
 		return err
+	}
+	hurt := s.indexer.wasHurt(acct)
+	if hurt {
+		dropped, err := s.dropDamaged(ctx, acct)
+		if err != nil {
+			return err
+		}
+		if len(dropped) > 0 {
+			s.cfg.Log.Warn("store: search blocks are damaged and are made anew", "blocks", len(dropped))
+		}
 	}
 	for {
 		ids, err := s.unfound(acct, indexMost)
@@ -112,7 +144,10 @@ func (s *Store) indexAccount(ctx context.Context, acct domicile.AccountID, least
 			return err
 		}
 		if len(ids) < max(least, 1) {
-			return s.mergeBlocks(ctx, acct)
+			if err = s.mergeBlocks(ctx, acct); damage(err) && !hurt {
+				s.indexer.isHurt(acct)
+			}
+			return err
 		}
 		if err := s.indexSome(ctx, acct, ids); err != nil {
 			return err
@@ -164,9 +199,8 @@ func (s *Store) indexSome(ctx context.Context, acct domicile.AccountID, ids []do
 			b.Text(field, folded)
 			return true
 		})
-		var os syscall.Errno // a process out of files or memory is no damage: try again later
-		if domicile.KindOf(err) == domicile.Unavailable || errors.As(err, &os) && os != syscall.EIO {
-			return err
+		if err != nil && !damage(err) {
+			return err // try again later
 		}
 		if b.Size() > indexBytes {
 			ids = ids[:i+1]
@@ -205,18 +239,18 @@ func (t *texts) each(id domicile.MessageID, fn func(kind message.TextKind, folde
 	if err := t.ctx.Err(); err != nil {
 		return unavailable(err)
 	}
-	if t.raw, err = t.s.readBody(t.ctx, t.acct, id, t.raw); err != nil {
-		return err
-	}
-	for kind, text := range message.Parse(t.raw).Texts() {
-		if t.folded = message.FoldInto(t.folded, text); !fn(kind, t.folded) {
-			break
+	t.raw, err = t.s.whole(t.ctx, t.acct, id, t.raw, func(raw []byte) error {
+		for kind, text := range message.Parse(raw).Texts() {
+			if t.folded = message.FoldInto(t.folded, text); !fn(kind, t.folded) {
+				break
+			}
 		}
-	}
+		return nil
+	})
 	if cap(t.raw) > keepText {
 		t.raw, t.folded = nil, nil
 	}
-	return nil
+	return err
 }
 
 // mergeBlocks makes one of tierWidth blocks of about the same size.

@@ -22,6 +22,7 @@ import (
 const (
 	childDir   = "DOMICILE_STORE_TEST_CHILD"
 	childFirst = "DOMICILE_STORE_TEST_FIRST"
+	childMoves = "DOMICILE_STORE_TEST_MOVES" // set: it moves all messages to and fro, which is written in parts
 )
 
 func TestMain(m *testing.M) {
@@ -53,6 +54,9 @@ func child(dir string) error {
 	s, err := Open(Config{Dir: dir, Region: storetest.Region, Sealer: sealer, SegmentSize: killSegments})
 	if err != nil {
 		return err
+	}
+	if os.Getenv(childMoves) != "" {
+		return s.moveToAndFro()
 	}
 	first := 0
 	fmt.Sscan(os.Getenv(childFirst), &first)
@@ -128,6 +132,7 @@ type killed struct {
 	ids  map[int]domicile.MessageID
 	said map[domicile.MessageID][]string
 	next int
+	told func(line string) // what each line is for, if not for the above
 }
 
 // A process is killed again and again in the midst of deliveries, copies, changes of flags, expunges, compaction, new segments and bases. What it had
@@ -204,6 +209,10 @@ func (k *killed) once(t *testing.T, dir string) (acts int) {
 		if acts == 0 {
 			timer.Reset(time.Duration(20+rand.IntN(300)) * time.Millisecond)
 		}
+		if k.told != nil && !strings.HasPrefix(lines.Text(), "child") {
+			k.told(lines.Text())
+			continue
+		}
 		var i int
 		var what string
 		var id domicile.MessageID
@@ -259,4 +268,73 @@ func byID(t *testing.T, r *storetest.Rig, name string) map[domicile.MessageID]st
 		all[m.ID] = m
 	}
 	return all
+}
+
+// moveToAndFro says so of each move before it and behind it.
+func (s *Store) moveToAndFro() error {
+	ctx := context.Background()
+	for n := 0; ; n++ {
+		from, to := "INBOX", "Archive"
+		box, err := s.MailboxByName(ctx, person, from)
+		if err == nil && box.Messages == 0 {
+			from, to = to, from
+			box, err = s.MailboxByName(ctx, person, from)
+		}
+		if err != nil {
+			return err
+		}
+		list, err := s.Messages(ctx, person, box.ID)
+		if err != nil {
+			return err
+		}
+		var uids []store.UID
+		for _, m := range list {
+			uids = append(uids, m.UID)
+		}
+		fmt.Println(n, "moving", to)
+		if _, _, err := s.Move(ctx, "", person, box.ID, uids, to); err != nil {
+			return err
+		}
+		fmt.Println(n, "moved", to)
+	}
+}
+
+// A process is killed in the midst of acts that are written in parts: all of one was done or nothing, and what was acknowledged was done.
+func TestKillInParts(t *testing.T) {
+	r := storetest.New(t, func(at storetest.At) (store.Store, error) {
+		return Open(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now, SegmentSize: killSegments})
+	})
+	newPerson(r)
+	for range 100 {
+		r.MustDeliver(person, "INBOX", "x")
+	}
+	for made := 100; made < large; made += 100 {
+		if _, _, err := r.Copy(t.Context(), "", person, r.Box(person, "INBOX").ID, uidsTo(100), "INBOX"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv(childMoves, "1")
+	within := 0
+	for n := range 8 {
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		k := &killed{ids: map[int]domicile.MessageID{}, said: map[domicile.MessageID][]string{}}
+		var what, to string
+		k.told = func(line string) { fmt.Sscan(line, new(int), &what, &to) }
+		k.once(t, r.At.Dir)
+		if n%3 == 2 {
+			os.Remove(filepath.Join(r.At.Dir, indexFile))
+		}
+		r.Reopen()
+		r.Check()
+		archived := wasMoved(t, r)
+		if what == "moved" && archived != (to == "Archive") {
+			t.Fatalf("they were moved to %s, and are not there", to)
+		}
+		if what == "moving" {
+			within++
+		}
+	}
+	t.Logf("%d of 8 kills came within a move", within)
 }

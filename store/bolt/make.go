@@ -166,7 +166,7 @@ func (s *Store) putBase(lsn uint64, b *bbolt.Bucket) error {
 	if err := os.RemoveAll(temp); err != nil {
 		return err
 	}
-	if err := errors.Join(os.MkdirAll(s.path(baseDir), 0o700), syncDir(s.cfg.Dir)); err != nil {
+	if err := segment.MakeDir(s.path(baseDir), s.cfg.step); err != nil {
 		return err
 	}
 	log, err := segment.Open(segment.Config{Dir: temp, Step: s.cfg.step})

@@ -1,11 +1,12 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"slices"
 
 	"domicile"
+	"domicile/store"
 	"domicile/store/segment"
 )
 
@@ -51,26 +52,49 @@ func (s *Store) WithBase(fn func(lsn uint64, dir string, segments []Segment) err
 }
 
 // EraseKeyless erases the accounts that have no key, and returns how many: in a store that was restored, those that were erased after its
-// backup was made. Call it before the store is served.
+// backup was made. An account that has another key than it had then, since it moved away and came back, is taken out as well, its key left: what it has
+// now is in the backup's newest state. Call it before the store is served; cut off, it may be called again.
 func (s *Store) EraseKeyless(ctx context.Context) (n int, err error) {
 	const op = "erase accounts without a key"
-	var ids []domicile.AccountID
+	ids := map[domicile.AccountID][]byte{} // with its record
 	err = s.view(func(tx *txn) error {
 		return tx.root(bAccounts).ForEachBucket(func(name []byte) error {
 			id := domicile.AccountID(name)
-			_, err := s.cfg.Sealer.SealRecord(id, nil, nil)
-			if domicile.KindOf(err) == domicile.NotExist {
-				ids, err = append(ids, id), nil
-			}
-			return err
+			ids[id] = bytes.Clone(s.accountIn(tx, id).b.Get(kRecord))
+			return nil
 		})
 	})
-	if err != nil {
-		return 0, domicile.W(op, err)
+	for id, record := range ids {
+		if err != nil {
+			break
+		}
+		_, kerr := s.cfg.Sealer.SealRecord(id, nil, nil)
+		switch {
+		case domicile.KindOf(kerr) == domicile.NotExist:
+			n++
+			err = errors.Join(s.update(ctx, id, func(tx *txn) error { s.accountIn(tx, id).markErased(); return nil }), s.finishErasure(ctx, id))
+		case kerr != nil:
+			err = kerr
+		case record != nil && s.openRecord(id, record, accountPlace(id), &store.Account{}) != nil: // which the backup's own seals say is not damaged
+			n++
+			err = s.takeOut(ctx, id)
+		}
 	}
-	slices.Sort(ids)
-	for _, id := range slices.Compact(ids) {
-		err = errors.Join(err, s.update(ctx, id, func(tx *txn) error { s.accountIn(tx, id).markErased(); return nil }), s.finishErasure(ctx, id))
+	return n, domicile.W(op, err)
+}
+
+// takeOut removes an account's entries. There is no mark by which an opening would go on: that would destroy the key.
+func (s *Store) takeOut(ctx context.Context, id domicile.AccountID) (err error) {
+	for done := false; err == nil && !done; {
+		err = s.update(ctx, "", func(tx *txn) (err error) {
+			a := s.accountIn(tx, id)
+			if string(a.b.Get(kState)) != string(isErased) {
+				a.markErased()
+				tx.root(bErasing).Delete([]byte(id))
+			}
+			done, err = a.eraseSome()
+			return err
+		})
 	}
-	return len(ids), domicile.W(op, err)
+	return err
 }

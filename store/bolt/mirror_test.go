@@ -69,6 +69,66 @@ func bodies(t *testing.T, r *storetest.Rig, s store.Store, acct domicile.Account
 	return all
 }
 
+// otherKey is a sealer under which an account has another key than it had: it came back from another region.
+type otherKey struct {
+	store.Sealer
+	id   domicile.AccountID
+	kept bool
+}
+
+func (k *otherKey) OpenRecord(id domicile.AccountID, sealed, associated []byte) ([]byte, error) {
+	if id == k.id {
+		return nil, domicile.E("test sealer", domicile.Invalid, "it does not open")
+	}
+	return k.Sealer.OpenRecord(id, sealed, associated)
+}
+
+func (k *otherKey) DestroyAccountKey(id domicile.AccountID) error {
+	k.kept = k.kept && id != k.id
+	return k.Sealer.DestroyAccountKey(id)
+}
+
+// TestCameBack: an account that got another key since is not there in a store that was restored, and keeps that key; the others are.
+func TestCameBack(t *testing.T) {
+	small := func(at storetest.At) (store.Store, error) {
+		return Open(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now})
+	}
+	r := storetest.New(t, small)
+	ann, bob := r.Person("ann"), r.Person("bob")
+	r.MustDeliver(ann, "INBOX", "Subject: a\r\n\r\n")
+	r.MustDeliver(bob, "INBOX", "Subject: b\r\n\r\n")
+	dir := filepath.Join(t.TempDir(), "copy")
+	mirrored(t, r.Store.(*Store), dir)
+	if _, err := Rewind(dir, "", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	other := &otherKey{r.At.Sealer, bob, true}
+	for range 2 {
+		c, err := Open(Config{Dir: dir, Region: r.At.Region, Sealer: other, Now: r.At.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.EraseKeyless(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := bodies(t, r, c, ann); len(got) != 1 {
+			t.Errorf("ann has %d messages", len(got))
+		}
+		if _, err := c.Account(t.Context(), bob); domicile.KindOf(err) != domicile.NotExist {
+			t.Errorf("bob: %v", err)
+		}
+		if err := c.Check(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !other.kept {
+		t.Error("the key that it has now is destroyed")
+	}
+}
+
 // TestRewind: a copy of a store in use is the store at a time: what came later is gone, but for the region's tables; accounts erased later are erased again,
 // though the copy has them.
 func TestRewind(t *testing.T) {
@@ -90,6 +150,9 @@ func TestRewind(t *testing.T) {
 		}
 	}
 	put("early")
+	if err := table.Put("gone", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
 	for i := range 5 {
 		r.MustDeliver(ann, "INBOX", fmt.Sprintf("Subject: early %d\r\n\r\n%s\r\n", i, noise(uint64(i), 3000)))
 	}
@@ -115,10 +178,10 @@ func TestRewind(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(dir, segmentsDir), os.DirFS(filepath.Join(whole, segmentsDir))); err != nil {
 		t.Fatal(err)
 	}
-	openCopy := func(dir string, at time.Time) *Store {
+	openCopy := func(dir, newest string, at time.Time) *Store {
 		t.Helper()
-		if err := Rewind(dir, at); err != nil {
-			t.Fatal(err)
+		if last, err := Rewind(dir, newest, at); err != nil || !at.IsZero() && last.After(at) {
+			t.Fatal(last, err)
 		}
 		c, err := Open(Config{Dir: dir, Region: r.At.Region, Sealer: r.At.Sealer, Now: r.At.Now})
 		if err != nil {
@@ -140,15 +203,43 @@ func TestRewind(t *testing.T) {
 	if err := os.Truncate(filepath.Join(gapped, segmentsDir, filepath.Base(all[len(all)-2].Path)), all[len(all)-2].Size/2); err != nil {
 		t.Fatal(err)
 	}
-	if err := Rewind(gapped, time.Time{}); domicile.KindOf(err) != domicile.Invalid {
+	if _, err := Rewind(gapped, "", time.Time{}); domicile.KindOf(err) != domicile.Invalid {
 		t.Errorf("a segment that lacks its end: %v", err)
 	}
 
-	now := openCopy(whole, time.Time{})
+	// The tables of another folder of later, as of another line of a repository.
+	put("late")
+	if err := table.Put("later", []byte("still later")); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := table.CompareAndSwap("gone", []byte("x"), nil); !gone || err != nil {
+		t.Fatal(gone, err)
+	}
+	other, later := filepath.Join(t.TempDir(), "other"), filepath.Join(t.TempDir(), "later")
+	if err := os.CopyFS(other, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	mirrored(t, s, later)
+	abroad := openCopy(other, later, between)
+	if n, err := abroad.EraseKeyless(t.Context()); n != 1 || err != nil {
+		t.Errorf("erased %d, %v", n, err)
+	}
+	if got := bodies(t, r, abroad, ann); len(got) != 5 {
+		t.Errorf("of then, with the tables of later: %d messages", len(got))
+	}
+	if all, err := abroad.Table("names"); err != nil {
+		t.Error(err)
+	} else if v, ok, err := all.Get("later"); string(v) != "still later" || !ok || err != nil {
+		t.Errorf("a table's entry of later: %q, %v, %v", v, ok, err)
+	} else if _, ok, err := all.Get("gone"); ok || err != nil {
+		t.Errorf("an entry that was deleted later is there: %v", err)
+	}
+
+	now := openCopy(whole, "", time.Time{})
 	if got, want := bodies(t, r, now, ann), bodies(t, r, s, ann); fmt.Sprint(got) != fmt.Sprint(want) || len(got) != 10 {
 		t.Errorf("the whole: %d messages, want %d", len(got), len(want))
 	}
-	then := openCopy(dir, between)
+	then := openCopy(dir, dir, between)
 	if n, err := then.EraseKeyless(t.Context()); n != 1 || err != nil {
 		t.Errorf("erased %d, %v", n, err)
 	}
@@ -167,7 +258,7 @@ func TestRewind(t *testing.T) {
 	if v, ok, err := tables.Get("k"); string(v) != "late" || !ok || err != nil {
 		t.Errorf("the region's table was taken back: %q, %v, %v", v, ok, err)
 	}
-	if err := Rewind(dir, between); domicile.KindOf(err) != domicile.Invalid {
+	if _, err := Rewind(dir, dir, between); domicile.KindOf(err) != domicile.Invalid {
 		t.Errorf("once more: %v", err)
 	}
 }

@@ -25,6 +25,7 @@ func guarded(fn func() error) (err error) {
 // remakeIndex makes the index anew from base and log, and keeps the file that is damaged.
 func (s *Store) remakeIndex(why error) (*bbolt.DB, error) {
 	s.cfg.Log.Error("store: the index is damaged and is made anew from the log", "error", why)
+	s.remade = why
 	path := s.path(indexFile)
 	if err := os.Rename(path, path+".damaged"); err != nil {
 		return nil, err

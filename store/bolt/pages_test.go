@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	bbolt "go.etcd.io/bbolt"
 
 	"domicile/store"
 	"domicile/store/storetest"
@@ -49,10 +52,11 @@ func TestDamagedPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	page, anew := os.Getpagesize(), 0
-	for n := 2; n < min(12, len(index)/page); n++ {
+	for k := range 2 * (min(12, len(index)/page) - 2) { // of zeroes, and of 0xff, which says that four billion pages follow
+		n, fill := 2+k/2, []byte{0, 0xff}[k%2]
 		dir := copyOf(t, clean)
 		bad := bytes.Clone(index)
-		copy(bad[n*page:], make([]byte, page))
+		copy(bad[n*page:], bytes.Repeat([]byte{fill}, page))
 		if err := os.WriteFile(filepath.Join(dir, indexFile), bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -71,6 +75,9 @@ func TestDamagedPages(t *testing.T) {
 				t.Errorf("page %d: %v", n, err)
 			}
 		}
+		checked := make(chan error, 1)
+		go func() { checked <- s.Check(t.Context()) }()
+		within(t, checked, fmt.Sprintf("page %d of %x: a check that does not end", n, fill))
 		s.Mailboxes(t.Context(), person)
 		s.Accounts(t.Context())
 		s.Compact(t.Context())
@@ -80,5 +87,48 @@ func TestDamagedPages(t *testing.T) {
 	}
 	if anew == 0 {
 		t.Error("no index was made anew")
+	}
+}
+
+// A page that says that four billion others follow it does not keep a check busy: the one that bbolt's own check would believe is its list of free pages.
+func TestCheckEnds(t *testing.T) {
+	s, err := still(Config{Dir: t.TempDir(), Region: storetest.Region, Sealer: storetest.NewSealer("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.flushIndex() // and nothing else comes
+	at := int64(0)
+	err = s.index.db.View(func(tx *bbolt.Tx) error {
+		for id := 0; at == 0; id++ {
+			p, err := tx.Page(id)
+			if err != nil || p == nil {
+				return fmt.Errorf("no list of free pages: %w", err)
+			}
+			if p.Type == "freelist" {
+				at = int64(id * tx.DB().Info().PageSize)
+			}
+		}
+		return nil
+	})
+	f, err2 := os.OpenFile(s.path(indexFile), os.O_RDWR, 0)
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	defer f.Close()
+	header := make([]byte, 16)
+	if _, err := f.ReadAt(header, at); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(bytes.Repeat([]byte{0xff}, 4), at+12); err != nil {
+		t.Fatal(err)
+	}
+	checked := make(chan error, 1)
+	go func() { checked <- s.Check(t.Context()) }()
+	if err := within(t, checked, "it does not end"); err == nil || !strings.Contains(err.Error(), "its header is damaged") {
+		t.Error(err)
+	}
+	if _, err := f.WriteAt(header, at); err != nil {
+		t.Error(err)
 	}
 }

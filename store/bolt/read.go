@@ -124,17 +124,26 @@ func (s *Store) Body(_ context.Context, acct domicile.AccountID, id domicile.Mes
 }
 
 func (s *Store) body(acct domicile.AccountID, id domicile.MessageID) (*bodyReader, error) {
-	r := &bodyReader{s: s, acct: acct, id: id, pin: pin{all: &s.pins}}
+	var b openedBody
 	err := s.view(func(tx *txn) error {
 		a, err := s.served(tx, acct)
 		if err == nil {
-			err = r.open(a)
+			b = s.openIn(a, id)
 		}
 		return err
 	})
 	if err != nil {
-		r.Close()
 		return nil, domicile.W(opBody, err)
 	}
-	return r, nil
+	return b.r, b.err
+}
+
+// openIn opens a body as a snapshot has it.
+func (s *Store) openIn(a account, id domicile.MessageID) openedBody {
+	r := &bodyReader{s: s, acct: a.id, id: id, pin: pin{all: &s.pins}}
+	if err := r.open(a); err != nil {
+		r.Close()
+		return openedBody{err: domicile.W(opBody, err)}
+	}
+	return openedBody{r: r}
 }

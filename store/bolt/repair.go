@@ -11,7 +11,7 @@ import (
 )
 
 // Repair makes anew what the index says twice, from the records that say it first: counters, names, addresses, the list of changes, counts of
-// references and of used and living bytes, the order of tokens. It returns what it mended, in words that name ids alone. What
+// references and of used and living bytes, the order of tokens, search blocks. It returns what it mended, in words that name ids alone. What
 // nothing else says, a record or body that does not open, it leaves to Check. Each account is one act; mail may go on beside it, and a
 // second Repair finds nothing.
 func (s *Store) Repair(ctx context.Context) (mended []string, err error) {
@@ -25,6 +25,9 @@ func (s *Store) Repair(ctx context.Context) (mended []string, err error) {
 	for i, id := range ids {
 		if err == nil {
 			err = s.mend(ctx, &mended, func(r *repairer) error { return r.account(id) })
+		}
+		if err == nil {
+			err = s.mendBlocks(ctx, &mended, id)
 		}
 		p.at(int64(i))
 	}
@@ -52,6 +55,23 @@ func (s *Store) mend(ctx context.Context, mended *[]string, do func(*repairer) e
 	})
 	if err == nil {
 		*mended = append(*mended, r.said...)
+	}
+	return err
+}
+
+// mendBlocks has the damaged search blocks of an account made anew.
+func (s *Store) mendBlocks(ctx context.Context, mended *[]string, id domicile.AccountID) error {
+	s.indexer.turn <- struct{}{}
+	dropped, err := s.dropDamaged(ctx, id)
+	<-s.indexer.turn
+	for _, n := range dropped {
+		*mended = append(*mended, fmt.Sprintf("account %s: search block %d, which is damaged", id, n))
+	}
+	if err == nil && len(dropped) > 0 {
+		err = s.indexAccount(ctx, id, indexLeast)
+	}
+	if kind := domicile.KindOf(err); kind == domicile.NotExist || kind == domicile.Unavailable && ctx.Err() == nil {
+		return nil // gone, or on its way to another region
 	}
 	return err
 }

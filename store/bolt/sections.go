@@ -11,6 +11,7 @@ type sections struct {
 	mu         sync.Mutex
 	young, old map[sectionID][]byte // guarded by mu
 	bytes      int                  // guarded by mu; of young
+	clears     int                  // guarded by mu
 }
 
 type sectionID struct {
@@ -33,10 +34,20 @@ func (c *sections) get(acct domicile.AccountID, owner string) ([]byte, bool) {
 	return b, ok
 }
 
-func (c *sections) put(acct domicile.AccountID, owner string, b []byte) {
+// age is to be asked for before a section is read that is put.
+func (c *sections) age() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.add(sectionID{acct, owner}, b)
+	return c.clears
+}
+
+// put keeps a section, unless clear came since it was read: its account may have been erased.
+func (c *sections) put(age int, acct domicile.AccountID, owner string, b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if age == c.clears {
+		c.add(sectionID{acct, owner}, b)
+	}
 }
 
 func (c *sections) add(id sectionID, b []byte) {
@@ -50,5 +61,5 @@ func (c *sections) add(id sectionID, b []byte) {
 func (c *sections) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.young, c.old, c.bytes = nil, nil, 0
+	c.young, c.old, c.bytes, c.clears = nil, nil, 0, c.clears+1
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // shrinkLeast is how much of bbolt's file is free, and more than half of it, before a new one takes its place: bbolt never gives a page back.
-const shrinkLeast = 64 << 20
+const shrinkLeast = 8 << 20
 
 const shrunk = ".shrunk"
 

@@ -22,6 +22,8 @@ type Stats struct {
 	Acts        int64     // changes in them
 	ApplyErrors int64     // commits of bbolt that failed; those that did nothing are tried again
 
+	// Remade is why Open found the index of no use and made it anew; nil if it was sound. The disk loses or alters what was flushed.
+	Remade error
 	// Broken is why nothing changes any more until the store is opened anew; nil while it is sound.
 	Broken error
 	// Waiting is why the last change was refused, or bbolt takes nothing, as on a full disk. It goes away by itself when there is room.
@@ -66,7 +68,8 @@ func (t *tally) errors() (broken, refused error) {
 // Stats tells how the store fares. It reads one number for each segment and no mail.
 func (s *Store) Stats() Stats {
 	t := &s.tally
-	st := Stats{Incoming: t.incoming.Load(), Damaged: int64(s.log.Damaged()), Moved: t.moved.Load(), Flushes: t.flushes.Load(), Acts: t.acts.Load(), ApplyErrors: t.applyErrors.Load()}
+	st := Stats{Incoming: t.incoming.Load(), Damaged: int64(s.log.Damaged()), Moved: t.moved.Load(), Flushes: t.flushes.Load(), Acts: t.acts.Load(), ApplyErrors: t.applyErrors.Load(),
+		Remade: s.remade}
 	for _, i := range s.log.List() {
 		st.Segments++
 		st.SegmentBytes += i.Size

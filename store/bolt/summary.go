@@ -19,8 +19,11 @@ func summaryPlace(acct domicile.AccountID, id domicile.MessageID) []byte {
 
 // summarize seals the summary of a message that comes in.
 func (s *Store) summarize(acct domicile.AccountID, id domicile.MessageID, raw []byte) ([]byte, error) {
-	plain := message.Parse(raw).Summarize().AppendBinary(make([]byte, 0, 1<<10))
-	return s.cfg.Sealer.SealRecord(acct, plain, summaryPlace(acct, id))
+	return s.sealSummary(acct, id, message.Parse(raw).Summarize())
+}
+
+func (s *Store) sealSummary(acct domicile.AccountID, id domicile.MessageID, sum *message.Summary) ([]byte, error) {
+	return s.cfg.Sealer.SealRecord(acct, sum.AppendBinary(make([]byte, 0, 1<<10)), summaryPlace(acct, id))
 }
 
 func (s *Store) openSummary(acct domicile.AccountID, id domicile.MessageID, sealed []byte) (*message.Summary, error) {
@@ -34,14 +37,14 @@ func (s *Store) openSummary(acct domicile.AccountID, id domicile.MessageID, seal
 // maxList bounds what Listing and MessagesAfter copy out at once.
 const maxList = 1000
 
-// Listing opens records and summaries outside of the snapshot. A summary that is not there, or does not open, is made anew from the message.
+// Listing opens records and summaries outside of the snapshot. A summary that is not there, or does not open, is made anew from the message, and kept.
 func (s *Store) Listing(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) ([]store.Listed, error) {
 	const op = "list messages"
 	messages, summaries, err := s.part(acct, mbox, after, limit, true)
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	out := make([]store.Listed, len(messages))
+	out, made := make([]store.Listed, len(messages)), []store.Listed(nil)
 	for i, e := range messages {
 		r, err := s.openMessage(acct, mbox, readUID(e.key), e.value)
 		if err != nil {
@@ -55,10 +58,16 @@ func (s *Store) Listing(ctx context.Context, acct domicile.AccountID, mbox domic
 			out[i].Summary, _ = s.openSummary(acct, r.ID, summaries[0].value)
 		}
 		if out[i].Summary == nil {
-			if out[i].Summary, err = s.makeSummary(ctx, acct, r); err != nil {
+			if out[i].Summary, err = s.makeSummary(ctx, acct, r.ID); err != nil {
 				return nil, domicile.W(op, err)
 			}
+			if out[i].Summary != nil {
+				made = append(made, out[i])
+			}
 		}
+	}
+	if len(made) > 0 {
+		s.keepSummaries(ctx, acct, mbox, made)
 	}
 	return out, nil
 }
@@ -103,31 +112,40 @@ func (s *Store) part(acct domicile.AccountID, mbox domicile.MailboxID, after sto
 }
 
 // makeSummary reads the message: nil if its bytes are damaged or gone.
-func (s *Store) makeSummary(ctx context.Context, acct domicile.AccountID, r messageRecord) (*message.Summary, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, unavailable(err)
-	}
-	s.parsing.Lock() // one large message in memory at a time
-	defer s.parsing.Unlock()
-	raw, err := s.readBody(ctx, acct, r.ID, nil)
-	if err != nil {
-		if domicile.KindOf(err) == domicile.Unavailable {
-			return nil, err
-		}
+func (s *Store) makeSummary(ctx context.Context, acct domicile.AccountID, id domicile.MessageID) (out *message.Summary, err error) {
+	_, err = s.whole(ctx, acct, id, nil, func(raw []byte) error {
+		out = message.Parse(raw).Summarize()
+		return nil
+	})
+	if err != nil && domicile.KindOf(err) != domicile.Unavailable {
 		s.cfg.Log.Warn("store: a message does not open and is listed without its summary: run fsck", "error", err)
-		return nil, nil
+		err = nil
 	}
-	return message.Parse(raw).Summarize(), nil
+	return out, err
 }
 
-// readBody reads a body into buf, or into more room if that is not enough.
-func (s *Store) readBody(ctx context.Context, acct domicile.AccountID, id domicile.MessageID, buf []byte) ([]byte, error) {
-	r, err := s.Body(ctx, acct, id)
-	if err != nil {
-		return nil, err
+// keepSummaries keeps those that had to be made anew. Where that cannot be done, they are made anew again.
+func (s *Store) keepSummaries(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, made []store.Listed) {
+	sealed := make([][]byte, len(made))
+	for i, l := range made {
+		var err error
+		if sealed[i], err = s.sealSummary(acct, l.ID, l.Summary); err != nil {
+			return
+		}
 	}
-	defer r.Close()
-	w := bytes.NewBuffer(buf[:0])
-	_, err = w.ReadFrom(r)
-	return w.Bytes(), err
+	err := s.update(ctx, "", func(tx *txn) error {
+		m, err := s.mailboxByID(tx, acct, mbox)
+		if err != nil {
+			return err
+		}
+		for i, l := range made {
+			if id, _, err := splitMessage(m.b.sub(bMessages).Get(uidKey(l.UID))); err == nil && string(id) == string(l.ID) { // else it is gone
+				m.b.sub(bSummaries).Put(uidKey(l.UID), sealed[i])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.cfg.Log.Debug("store: summaries that were made anew are not kept", "error", err)
+	}
 }

@@ -16,12 +16,14 @@ import (
 
 // Formats 1 and 2 had nested buckets in bbolt and one sealed file for each body. upgrade writes all of it in this format beside them:
 // segments, then a base, then an index made from that, which takes the place of the old one. Until then a crash
-// leaves the old store as it was. The new index holds the number of this format where the old releases look for it, so that they refuse.
+// leaves the old store as it was. A body that is damaged stays so, and ends nothing. The new index holds the number of this format where the old releases look for it, so that they refuse.
 
 // The folders of the old formats.
 const (
 	oldBodies  = "bodies"
 	oldStaging = "staging"
+
+	damagedBodies = "bodies.damaged" // files of them that did not open
 )
 
 func (s *Store) upgrade(db *bbolt.DB) (*bbolt.DB, error) {
@@ -222,6 +224,9 @@ func (u *upgrader) body(acct domicile.AccountID, id domicile.MessageID, v []byte
 		}
 	}
 	have, err := u.pieces(acct, id, files, !missing, &r)
+	if bad, ok := errors.AsType[*badBody](err); ok && damage(bad.error) {
+		have, err = 0, u.lose(acct, id, files, missing, &r, bad)
+	}
 	if err != nil {
 		return err
 	}
@@ -233,18 +238,51 @@ func (u *upgrader) body(acct domicile.AccountID, id domicile.MessageID, v []byte
 	return errors.Join(err, u.put(to.sub(bBodies), []byte(id), r.encode()))
 }
 
-// pieces reads files one after another and writes what is in them.
+// badBody is the error of a body's file that does not open.
+type badBody struct{ error }
+
+// lose brings a damaged body over as one: its message is there, and reading it fails. Its files are kept, in damagedBodies. One that comes in
+// has no bytes yet.
+func (u *upgrader) lose(acct domicile.AccountID, id domicile.MessageID, files []string, missing bool, r *bodyRecord, why error) (err error) {
+	u.s.cfg.Log.Error("store: a body is damaged: all other mail is brought over, and its file is kept", "folder", damagedBodies, "account", acct, "message", id, "error", why)
+	for _, d := range r.chunks {
+		c := u.chunks[d]
+		if c.refs--; c.refs > 0 {
+			u.chunks[d] = c
+			continue
+		}
+		delete(u.chunks, d)
+		u.live[c.place.Segment] -= segment.Bytes(int(c.place.Length))
+	}
+	if r.chunks = nil; !missing {
+		r.place, err = u.frame(frameBody, appendString(appendString(nil, string(acct)), string(id)))
+	}
+	to := u.s.path(damagedBodies)
+	err = errors.Join(err, os.MkdirAll(to, 0o700))
+	for _, name := range files {
+		if e := os.Link(u.oldFile(acct, name), filepath.Join(to, string(acct)+"."+name)); !errors.Is(e, os.ErrExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	return errors.Join(err, syncDir(to))
+}
+
+func (u *upgrader) oldFile(acct domicile.AccountID, name string) string {
+	return filepath.Join(u.s.path(oldBodies), name[1:3], string(acct)+"."+name)
+}
+
+// pieces reads files one after another and writes what is in them. One that is missing ends the upgrade: the folder may not be mounted.
 func (u *upgrader) pieces(acct domicile.AccountID, id domicile.MessageID, files []string, whole bool, r *bodyRecord) (have int64, err error) {
 	var readers []io.Reader
 	for _, name := range files {
-		f, err := os.Open(filepath.Join(u.s.path(oldBodies), name[1:3], string(acct)+"."+name))
+		f, err := os.Open(u.oldFile(acct, name))
 		if err != nil {
 			return 0, err
 		}
 		defer f.Close()
 		in, err := u.s.cfg.Sealer.OpenFrom(acct, f, place("body", string(acct), name))
 		if err != nil {
-			return 0, err
+			return 0, &badBody{err}
 		}
 		readers = append(readers, in)
 	}
@@ -267,7 +305,7 @@ func (u *upgrader) pieces(acct domicile.AccountID, id domicile.MessageID, files 
 			break
 		}
 		if err != nil {
-			return 0, err
+			return 0, &badBody{err}
 		}
 	}
 	if !whole {
@@ -277,7 +315,7 @@ func (u *upgrader) pieces(acct domicile.AccountID, id domicile.MessageID, files 
 		return have, err
 	}
 	if have != r.size {
-		return 0, fmt.Errorf("the body of message %s is not as long as the index says: run the fsck of the release before", id)
+		return 0, &badBody{fmt.Errorf("%d bytes, the index says %d", have, r.size)}
 	}
 	payload, err := u.s.sealLast(acct, id, r.size, r.chunks, piece)
 	if err == nil {

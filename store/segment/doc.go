@@ -31,5 +31,6 @@
 //
 // The end of the newest file may hold a group that was not flushed, in any part and order. Open cuts it off: from the first frame that does
 // not check, unless a later one, or the caller, says that it was durable. That one was damaged, then: it is skipped, counted and reported,
-// and the rest is served. What Open keeps it flushes, since a killed process may have left it in the page cache alone.
+// and the rest is served. What Open keeps it flushes, since a killed process may have left it in the page cache alone; the last group, of
+// which no later frame tells that it was flushed, it writes anew before, since after a flush that failed the system takes such pages for written.
 package segment

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"domicile"
 )
@@ -75,7 +76,7 @@ func Open(cfg Config) (*Log, error) {
 	}
 	l := &Log{cfg: cfg, next: cfg.Durable + 1}
 	l.files.dir = cfg.Dir
-	if err := makeDir(cfg.Dir, cfg.Step); err != nil {
+	if err := MakeDir(cfg.Dir, cfg.Step); err != nil {
 		return nil, err
 	}
 	if err := l.load(); err != nil {
@@ -85,11 +86,15 @@ func Open(cfg Config) (*Log, error) {
 	return l, nil
 }
 
-// makeDir makes a folder whose name is durable. Its parent is there.
-func makeDir(dir string, step func(string, func() error) error) error {
+// MakeDir makes a folder whose name is durable. Its parent is there. One that has nothing in it is made anew: the flush of its name may have
+// failed, after which no other flush would keep the name.
+func MakeDir(dir string, step func(string, func() error) error) error {
 	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, os.ErrExist) {
-		return nil
+		if syscall.Rmdir(dir) != nil { // something is in it, or it is a link to where it is
+			return nil
+		}
+		err = os.Mkdir(dir, 0o700)
 	}
 	if err == nil {
 		err = step("sync folder", func() error { return syncDir(filepath.Dir(dir)) })
@@ -174,7 +179,7 @@ func (l *Log) inspect(s *Info) error {
 // resume finds the end of the newest file, cuts off what was not flushed, and goes on behind it.
 func (l *Log) resume() error {
 	last := &l.segments[len(l.segments)-1]
-	end, lsn, err := l.scanFile(*last, true, func(Frame) error { return nil })
+	found, err := l.scanFile(*last, true, func(Frame) error { return nil })
 	if err != nil {
 		return err
 	}
@@ -182,17 +187,29 @@ func (l *Log) resume() error {
 	if err != nil {
 		return err
 	}
-	if end < last.Size {
-		l.cfg.Log.Info("segments: cut off what was never acknowledged", "segment", name(last.Number), "bytes", last.Size-end)
-		err = f.Truncate(end)
+	if found.end < last.Size {
+		l.cfg.Log.Info("segments: cut off what was never acknowledged", "segment", name(last.Number), "bytes", last.Size-found.end)
+		err = f.Truncate(found.end)
+	}
+	if err == nil {
+		err = l.rewrite(f, found)
 	}
 	if err := errors.Join(err, f.Sync(), syncDir(l.cfg.Dir)); err != nil {
 		f.Close()
 		return err
 	}
-	last.Size = end
-	l.active, l.number, l.kept, l.next = f, last.Number, end, lsn+1
+	last.Size = found.end
+	l.active, l.number, l.kept, l.next = f, last.Number, found.end, found.last+1
 	return nil
+}
+
+// rewrite writes the last group anew where it is. If its flush failed, in a process that ended since, the system may hold its pages for
+// written though they are not on the disk: they can be read, and no flush would take them there.
+func (l *Log) rewrite(f *os.File, found walked) error {
+	return l.cfg.Step("rewrite group", func() error {
+		_, err := f.WriteAt(found.group, found.end-int64(len(found.group)))
+		return err
+	})
 }
 
 // begin starts a new file.

@@ -42,7 +42,7 @@ func TestRoundTrip(t *testing.T) {
 func TestSteps(t *testing.T) {
 	d := &disk{}
 	l := open(t, Config{Dir: t.TempDir(), Size: 500, Step: d.step})
-	if want := []string{"create segment", "sync segment", "sync folder"}; !slices.Equal(d.seen, want) {
+	if want := []string{"sync folder", "create segment", "sync segment", "sync folder"}; !slices.Equal(d.seen, want) {
 		t.Fatalf("steps %v, want %v", d.seen, want)
 	}
 	d.seen = nil
@@ -305,5 +305,49 @@ func TestOpenFiles(t *testing.T) {
 	all, err := os.ReadDir("/proc/self/fd")
 	if err == nil && len(all) > maxOpen+50 {
 		t.Errorf("%d descriptors are open", len(all))
+	}
+}
+
+// After a flush that failed the next opening writes anew what it keeps and cannot know to be on the disk, and nothing else: the last group, or
+// the header of a file that has none.
+func TestRewritten(t *testing.T) {
+	for _, c := range []struct {
+		groups []int
+		from   uint64 // LSN of the first frame that is written anew; 0 = the file's header
+	}{{nil, 0}, {[]int{3}, 1}, {[]int{2, 4}, 3}, {[]int{1, 1, 1}, 3}} {
+		dir := t.TempDir()
+		l := open(t, Config{Dir: dir})
+		for _, n := range c.groups {
+			group(t, l, n)
+		}
+		no(t, l.Close())
+		path := l.Path(1)
+		whole, err := os.ReadFile(path)
+		no(t, err)
+		at := 0
+		if c.from > 0 {
+			_, starts := written(t, l, 1)
+			at = starts[c.from-1]
+		}
+		lost := 0
+		open(t, Config{Dir: dir, Step: func(name string, do func() error) error {
+			if name != "rewrite group" {
+				return do()
+			}
+			no(t, os.WriteFile(path, make([]byte, len(whole)), 0o600)) // what is not written anew shows as zeroes
+			err := do()
+			now, readErr := os.ReadFile(path)
+			no(t, errors.Join(err, readErr))
+			for lost < len(now) && now[lost] == 0 {
+				lost++
+			}
+			if !bytes.Equal(now[at:], whole[at:]) || lost < at {
+				t.Errorf("groups %v: bytes from %d on are written anew, want those from %d", c.groups, lost, at)
+			}
+			return nil
+		}})
+		if lost == len(whole) || lost > at {
+			t.Errorf("groups %v: written anew from %d, want from %d", c.groups, lost, at)
+		}
 	}
 }

@@ -39,7 +39,7 @@ func (l *Log) Scan(after uint64, fn func(Frame) error) error {
 		if i+1 < len(all) && all[i+1].First <= after+1 {
 			continue
 		}
-		_, _, err := l.scanFile(s, false, func(f Frame) error {
+		_, err := l.scanFile(s, false, func(f Frame) error {
 			if f.LSN <= after {
 				return nil
 			}
@@ -56,32 +56,38 @@ func (l *Log) Scan(after uint64, fn func(Frame) error) error {
 func (l *Log) ScanOne(number uint32, fn func(Frame) error) error {
 	for _, s := range l.List() {
 		if s.Number == number {
-			_, _, err := l.scanFile(s, false, fn)
+			_, err := l.scanFile(s, false, fn)
 			return err
 		}
 	}
 	return domicile.E("scan segment", domicile.NotExist, "no such segment")
 }
 
-// scanFile reads a file and walks it to its end, or with tail to where bytes begin that were not flushed, and returns the LSN before that.
-func (l *Log) scanFile(s Info, tail bool, fn func(Frame) error) (end int64, last uint64, err error) {
-	last = s.First - 1
-	if s.Size <= fileHeader {
-		return s.Size, last, nil
-	}
+// walked is how far a scan of a file came.
+type walked struct {
+	end   int64
+	last  uint64 // LSN before that
+	group []byte // the bytes that end there and of which no frame tells that they were flushed: the last group, or the file's header
+}
+
+// scanFile reads a file and walks it to its end, or with tail to where bytes begin that were not flushed.
+func (l *Log) scanFile(s Info, tail bool, fn func(Frame) error) (walked, error) {
 	b, err := l.readFile(s)
 	if err != nil {
-		return 0, 0, err
+		return walked{}, err
 	}
-	at := fileHeader
+	at, last := min(fileHeader, len(b)), s.First-1
+	begins, durable := 0, ^uint64(0) // of the group
 	for at < len(b) {
 		h, whole, err := parseFrame(b[at:])
 		if err == nil && whole {
 			place := Place{s.Number, uint32(at + header), h.length}
 			if err := fn(Frame{h.kind, h.lsn, place, b[at+header : at+header+int(h.length)]}); err != nil {
-				return 0, 0, err
+				return walked{}, err
 			}
-			last = h.lsn
+			if last = h.lsn; h.durable != durable {
+				begins, durable = at, h.durable
+			}
 			at += header + int(h.length)
 			continue
 		}
@@ -98,7 +104,7 @@ func (l *Log) scanFile(s Info, tail bool, fn func(Frame) error) (end int64, last
 			last = max(last, l.cfg.Durable) // they may have been many
 		}
 	}
-	return int64(at), last, nil
+	return walked{int64(at), last, b[begins:at]}, nil
 }
 
 func (l *Log) readFile(s Info) ([]byte, error) {

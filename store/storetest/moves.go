@@ -102,7 +102,7 @@ func (r *Rig) furnished() domicile.AccountID {
 	r.T.Helper()
 	id := domicile.AccountID("a-furnished")
 	r.no(r.CreateAccount(ctx, "create", store.Account{ID: id, Address: "ann@example.com", Residence: "IE", Class: "e2e", Recipient: "age1key",
-		Password: "$argon2id$x", Epoch: 4, Quota: 1 << 30, TokenKey: []byte("token key")}))
+		Password: "$argon2id$x", Scram: "SCRAM-SHA-256$x", AppPasswords: []store.AppPassword{{ID: "p-1", Label: "phone", Scope: "imap", Kept: "$sha256$x", Scram: "SCRAM-SHA-256$y", Made: "2026-01-31", Used: "2026-02-01"}}, Epoch: 4, Quota: 1 << 30, TokenKey: []byte("token key")}))
 	_, err := r.CreateMailbox(ctx, "box", id, "Work/Über/2026", "")
 	r.no(err)
 	r.no(r.Subscribe(ctx, "", id, "Work/Über/2026", true))

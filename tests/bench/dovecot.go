@@ -31,7 +31,9 @@ const dovecotConf = `base_dir = %[1]s/run
 log_path = %[1]s/dovecot.log
 protocols = imap lmtp
 listen = 127.0.0.1
-ssl = no
+ssl = yes
+ssl_cert = <%[1]s/cert.pem
+ssl_key = <%[1]s/certkey.pem
 disable_plaintext_auth = no
 default_vsz_limit = 0
 default_process_limit = 1000
@@ -61,7 +63,9 @@ service imap-login {
     port = %[5]d
   }
   inet_listener imaps {
-    port = 0
+    address = 127.0.0.1
+    port = %[7]d
+    ssl = yes
   }
 }
 service imap {
@@ -126,11 +130,16 @@ func newDovecot(dir, program, name, format, settings string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+	imaps, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	s.imaps = fmt.Sprint("127.0.0.1:", imaps)
 	s.imap, s.lmtp, s.flush = fmt.Sprint("127.0.0.1:", imap), fmt.Sprint("127.0.0.1:", lmtp), fmt.Sprint("127.0.0.2:", imap)
 	if err := writeKeys(dir); err != nil {
 		return nil, err
 	}
-	conf := fmt.Sprintf(dovecotConf, dir, format, uid, gid, imap, lmtp)
+	conf := fmt.Sprintf(dovecotConf, dir, format, uid, gid, imap, lmtp, imaps)
 	if settings != "" {
 		conf += fmt.Sprintf(settings, dir)
 	}

@@ -14,7 +14,6 @@ import (
 	"domicile/lab"
 	"domicile/placement"
 	"domicile/store"
-	"domicile/store/bolt"
 )
 
 const homeRegion = domicile.Region("eu-ireland")
@@ -32,27 +31,20 @@ func newOurs(ctx context.Context, dir, mailnode string, accounts int) (s *server
 	}
 	n := l.Home(homeRegion)
 	data := l.Path(n.Data)
-	s = &server{name: "domicile", dir: dir, mail: filepath.Join(data, "store"), imap: n.IMAP, lmtp: n.LMTP, flush: n.IMAP,
+	s = &server{name: "domicile", dir: dir, mail: filepath.Join(data, "store"), imap: n.IMAP, imaps: n.IMAPS, lmtp: n.LMTP, flush: n.IMAP,
+		root: filepath.Join(l.Dir, string(homeRegion), "root.key"), data: data,
 		command: []string{mailnode, "serve", "--config", l.Path(n.Config)}}
 	if err := errors.Join(s.start(ctx), s.stop()); err != nil { // it makes and stamps its data folder
 		return nil, 0, err
 	}
-	made, err = makeAccounts(ctx, l, data, accounts)
+	made, err = makeAccounts(ctx, l, s, accounts)
 	return s, made, err
 }
 
 // makeAccounts makes accounts in the data folder of a node that does not run: without residence and leaves, as no operator could, but
 // a hundred thousand of them in minutes. All have one password.
-func makeAccounts(ctx context.Context, l *lab.Lab, data string, accounts int) (each time.Duration, err error) {
-	secret, err := keys.LoadSecret(filepath.Join(l.Dir, string(homeRegion), "root.key"), data)
-	if err != nil {
-		return 0, err
-	}
-	ring, err := keys.OpenRing(secret, filepath.Join(data, "keys"))
-	if err != nil {
-		return 0, err
-	}
-	s, err := bolt.Open(bolt.Config{Dir: filepath.Join(data, "store"), Region: homeRegion, Sealer: ring})
+func makeAccounts(ctx context.Context, l *lab.Lab, node *server, accounts int) (each time.Duration, err error) {
+	s, err := openStore(node.root, node.data)
 	if err != nil {
 		return 0, err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // inTurn fills the big mailbox of every server, and then runs every row at every server in turn, round after round.
@@ -15,7 +16,7 @@ func (b *bench) inTurn() error {
 	if err != nil {
 		return err
 	}
-	rows := append(writes(b.most), reads(b.most)...)
+	rows := append(writes(b.most), reads(b.most, b.accounts)...)
 	speed, cpu, written := newTable("speed", b.servers), newTable("the server's CPU for an operation", b.servers), newTable("bytes written for an operation", b.servers)
 	for range b.rounds {
 		err := b.all(func(s *server) error {
@@ -46,33 +47,58 @@ func (b *bench) fill(s *server, used *table) error {
 	if err != nil {
 		return err
 	}
+	rest := 2 * time.Second // for what the answers do not wait for
+	if s.data != "" {
+		rest = 25 * time.Second // it tidies up every 20 s
+	}
+	time.Sleep(rest)
 	if err := s.stop(); err != nil { // so that nothing is only in memory
 		return err
 	}
-	if err := s.start(b.ctx); err != nil {
+	after, err := bytesOnDisk(s.mail)
+	if err != nil {
 		return err
 	}
-	after, err := bytesOnDisk(s.mail)
-	used.add(row{name: "bytes on disk for a byte of mail", lower: true, aim: "0.6"}, s, float64(after-before)/float64(r.Bytes))
-	return err
+	each := func(name, aim string, n int64) {
+		used.add(row{name: name + " for a byte of mail", lower: true, aim: aim}, s, float64(n)/float64(r.Bytes))
+	}
+	each("bytes on disk", "", after-before)
+	if s.data != "" {
+		index, err := searchBytes(b.ctx, s)
+		if err != nil {
+			return err
+		}
+		each("without the search index", "0.6", after-before-index)
+		each("of the search index", "", index)
+	}
+	return s.start(b.ctx)
 }
 
+// tooLong is after how many loads' time a row is not run again for a server: a slow peer would take most of the run.
+const tooLong = 4
+
 func (b *bench) measure(s *server, r row, speed, cpu, written *table) error {
+	if b.long[r.name+"\x00"+s.name] || s.at(r.door) == "" {
+		return nil
+	}
 	if r.cold {
 		syscall.Sync()
 		if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
 			return nil // only root can: the row stays empty
 		}
 	}
+	var got result
+	var err error
 	if r.warm {
-		if _, err := b.load(s, r.door, append(slices.Clone(r.args), "-n", "1")...); err != nil {
-			return err
-		}
+		got, err = b.load(s, r.door, append(slices.Clone(r.args), "-n", "1")...)
 	}
-	got, err := b.load(s, r.door, r.args...)
+	if err == nil && got.Seconds < tooLong*b.most.Seconds() {
+		got, err = b.load(s, r.door, r.args...)
+	}
 	if err != nil {
 		return err
 	}
+	b.long[r.name+"\x00"+s.name] = got.Seconds >= tooLong*b.most.Seconds()
 	speed.add(r, s, r.value(got))
 	if r.unit == "/s" {
 		each := r

@@ -31,15 +31,17 @@ const (
 	doorIMAP door = iota
 	doorLMTP
 	doorFlushed // IMAP, where STORE is flushed before its answer
+	doorTLS     // IMAP within TLS
 )
 
 func (s *server) at(d door) string {
-	return map[door]string{doorIMAP: s.imap, doorLMTP: s.lmtp, doorFlushed: s.flush}[d]
+	return map[door]string{doorIMAP: s.imap, doorLMTP: s.lmtp, doorFlushed: s.flush, doorTLS: s.imaps}[d]
 }
 
 // result is what mailbench prints, as far as it is of use here.
 type result struct {
 	Ops     int     `json:"ops"`
+	Seconds float64 `json:"seconds"`
 	Bytes   int64   `json:"bytes"`
 	PerSec  float64 `json:"per_sec"`
 	CPU     float64 `json:"server_cpu_ms_per_op"`
@@ -78,12 +80,15 @@ func writes(most time.Duration) (out []row) {
 }
 
 // reads are the rows that read the big mailbox, and those of connections.
-func reads(most time.Duration) []row {
+func reads(most time.Duration, accounts int) []row {
 	big := func(name, unit string, value func(result) float64, aim string, command ...string) row {
 		return row{name: name, unit: unit, args: append(command, "-user", bigUser, "-n", "1000", "-most", most.String()), value: value, aim: aim, lower: unit == "ms", warm: true}
 	}
 	search := func(name, aim string, query ...string) row {
 		return big("SEARCH "+name, "ms", latency, aim, append([]string{"search"}, query...)...)
+	}
+	login := func(name, aim string, d door, args ...string) row {
+		return row{name: name, unit: "/s", value: perSecond, aim: aim, door: d, args: append([]string{"login", "-conns", "16", "-n", "1000000", "-most", most.String()}, args...)}
 	}
 	bodies := func(r result) float64 { return r.Extra.MB }
 	cold := big("all bodies, cold", "MB/s", bodies, "1 x sealed", "fetch-bodies")
@@ -98,10 +103,12 @@ func reads(most time.Duration) []row {
 		search("TEXT, no hit", "", "-key", "text", "-query", "qqxqqxqq"),
 		search("TEXT, all hit", "", "-key", "text", "-query", "mailbench"),
 		search("TEXT, two characters", "", "-key", "text", "-query", "zz"),
-		search("TEXT, CJK, no hit", "", "-key", "none", "-query", "CHARSET UTF-8 TEXT \"\u6cd5\u5f8b\""),
+		search("TEXT, CJK, 1 % hits", "", "-key", "none", "-query", "CHARSET UTF-8 TEXT \"\u610f\u898b\""),
+		search("TEXT, CJK, no hit", "", "-key", "none", "-query", "CHARSET UTF-8 TEXT \"\u96fb\u8a71\""),
 		search("SUBJECT, 2 % hits", "10 ms", "-key", "subject"),
-		{name: "login + SELECT + logout, 16", unit: "/s", value: perSecond, aim: "2 x",
-			args: []string{"login", "-users", strconv.Itoa(loaded), "-conns", "16", "-n", "1000000", "-most", most.String()}},
+		login("login + SELECT + logout, 16", "2 x", doorIMAP, "-users", strconv.Itoa(loaded)),
+		login("login + SELECT + logout, 16, TLS", "2 x", doorTLS, "-users", strconv.Itoa(loaded), "-tls"),
+		login("login + logout, 16, each another user", "", doorIMAP, "-users", strconv.Itoa(max(accounts, loaded)), "-no-select"),
 		{name: "memory of an idle connection", unit: "KiB", lower: true, value: func(r result) float64 { return r.Extra.PSS }, aim: "20 KiB", args: idle},
 		{name: "notice in IDLE after the OK", unit: "ms", lower: true, value: func(r result) float64 { return r.Extra.AfterOK.P50 }, aim: "1 ms", args: idle},
 	}

@@ -19,8 +19,11 @@ type server struct {
 	dir   string // everything that it keeps
 	mail  string // the mail itself, of which the bytes are counted
 	imap  string
+	imaps string // within TLS
 	lmtp  string
 	flush string // an IMAP address where STORE is flushed before its answer, "" if there is none
+
+	root, data string // of domicile alone: its root key and its data folder
 
 	command []string // starts it in the foreground
 	cmd     *exec.Cmd

@@ -518,6 +518,9 @@ func check(dir, nameless string, g *given, claims []claim, loseFirst bool) error
 		if err != nil {
 			return fmt.Errorf("open, index lost %v: %w", lose, err)
 		}
+		if err := l.store.Stats().Remade; err != nil {
+			return errors.Join(fmt.Errorf("opened, index lost %v: it was not lost but damaged: %w", lose, err), l.close())
+		}
 		if err := errors.Join(l.holdsAll(claims, byKind), l.close()); err != nil {
 			return fmt.Errorf("opened, index lost %v: %w", lose, err)
 		}

@@ -144,7 +144,7 @@ func (l *life) submit(ctx context.Context, name string, i int, say func(claim)) 
 func (l *life) front(ctx context.Context, fn func(addr string) error) error {
 	srv, err := smtpd.New(smtpd.Config{Door: smtpd.Submission, Region: home, Hostname: "mx.example.com", Lab: true, Directory: l.directory, Guard: l.guard, Node: l.net,
 		Home: l.home, Queue: l.queue, Log: l.log, Check: &login.Checker{Accounts: l.store, Address: placement.ParseAddress,
-			Password: func(phc, password string) (bool, error) { return phc == password, nil }}}) // what a check costs is no matter of disks
+			Kept: plainKept{keys.NewPasswords(nil)}, Tries: login.NewGuesses(login.FirstDelay, placement.ParseAddress)}})
 	if err != nil {
 		return err
 	}
@@ -159,6 +159,11 @@ func (l *life) front(ctx context.Context, fn func(addr string) error) error {
 	defer cancel()
 	return errors.Join(err, srv.Shutdown(ctx), <-ended)
 }
+
+// plainKept keeps passwords as they are: what a check costs is no matter of disks.
+type plainKept struct{ *keys.Passwords }
+
+func (plainKept) Check(kept, password string) (bool, error) { return kept == password, nil }
 
 // send has the queue deliver all that is in it.
 func (l *life) send(ctx context.Context, say func(claim)) error {

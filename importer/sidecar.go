@@ -1,0 +1,60 @@
+package importer
+
+import (
+	"encoding/json"
+	"time"
+
+	"domicile"
+	"domicile/store"
+)
+
+// SidecarFile lies in a folder of a Maildir that a restore wrote, and says what names of files cannot.
+const SidecarFile = "domicile-mailbox.json"
+
+// Sidecar is its content.
+type Sidecar struct {
+	Format      int                       `json:"format"` // 1
+	SpecialUse  string                    `json:"special_use,omitempty"`
+	Subscribed  bool                      `json:"subscribed"`
+	UIDValidity uint32                    `json:"uid_validity"`
+	MailboxID   domicile.MailboxID        `json:"mailbox_id"`
+	Messages    map[string]SidecarMessage `json:"messages"` // by the unique names of files
+}
+
+// SidecarMessage is what it says of a message. ID and Saved are for people: an import gives new ones.
+type SidecarMessage struct {
+	UID      uint32             `json:"uid"`
+	ID       domicile.MessageID `json:"id"`
+	Flags    []string           `json:"flags,omitempty"` // keywords too
+	Internal time.Time          `json:"internal_date"`
+	Saved    time.Time          `json:"saved"`
+}
+
+// sidecar reads a folder's, if it has one.
+func (s *Maildir) sidecar(dir string) (c Sidecar, ok bool) {
+	raw := s.small(dir, SidecarFile)
+	if raw == nil || json.Unmarshal(raw, &c) != nil || c.Format != 1 {
+		return Sidecar{}, false
+	}
+	if use, err := store.SpecialUse(c.SpecialUse); err != nil {
+		c.SpecialUse = ""
+	} else {
+		c.SpecialUse = use
+	}
+	return c, true
+}
+
+// apply has a mailbox be as the sidecar says.
+func (c Sidecar) apply(m *Mailbox) {
+	m.SpecialUse, m.Subscribed, m.UIDValidity, m.Apart = c.SpecialUse, c.Subscribed, c.UIDValidity, true
+}
+
+// item has a message be as the sidecar says.
+func (c Sidecar) item(i *Item, base string) {
+	if said, ok := c.Messages[base]; ok {
+		i.UID, i.Flags = said.UID, keepFlags(said.Flags)
+		if !said.Internal.IsZero() {
+			i.Date = said.Internal
+		}
+	}
+}

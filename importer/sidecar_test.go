@@ -1,0 +1,34 @@
+package importer
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestSidecar: what a restore wrote beside the messages of a mailbox is how they come in; what cannot be is left out.
+func TestSidecar(t *testing.T) {
+	s := openMaildir(t, map[string]string{
+		"Restored/Drafts/cur/7.m1:2,D": "Subject: one\r\n\r\n",
+		"Restored/Drafts/cur/9.m2:2,S": "Subject: two\r\n\r\n",
+		"Restored/Drafts/cur/8.m3:2,S": "Subject: nobody knows it\r\n\r\n",
+		"Restored/Drafts/" + SidecarFile: `{"format":1,"special_use":"\\drafts","subscribed":false,"uid_validity":77,"messages":{
+			"7.m1":{"uid":9,"flags":["\\Draft","$a","$b","no such ( flag"],"internal_date":"2019-03-04T05:06:07+01:00"},"9.m2":{"uid":7}}}`,
+		"Other/cur/1.m:2,":     "Subject: x\r\n\r\n",
+		"Other/" + SidecarFile: `{"format":2,"special_use":"\\Sent"}`,
+	})
+	boxes, bodies := readBoxes(t, s)
+	b := boxes["Restored/Drafts"]
+	if b.SpecialUse != "\\Drafts" || b.Subscribed || b.UIDValidity != 77 || !b.Apart || len(b.Items) != 3 {
+		t.Fatalf("%+v", b)
+	}
+	if got := bodies["Restored/Drafts"]; got[0] != "Subject: two\r\n\r\n" || b.Items[0].UID != 7 || b.Items[1].UID != 9 || b.Items[2].UID != 0 {
+		t.Errorf("order: %q, %+v", got, b.Items)
+	}
+	if got := b.Items[1]; !slices.Equal(got.Flags, []string{"\\Draft", "$a", "$b"}) || !got.Date.Equal(time.Date(2019, 3, 4, 4, 6, 7, 0, time.UTC)) {
+		t.Errorf("%+v", got)
+	}
+	if o := boxes["Other"]; o.SpecialUse != "" || o.Apart {
+		t.Errorf("of another format: %+v", o)
+	}
+}
