@@ -171,6 +171,9 @@ func (h *Home) leave(s *session) {
 	if s.deflate {
 		h.deflate.Add(-1)
 	}
+	if s.watching {
+		h.hubs.leave(s)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.sessions, s)

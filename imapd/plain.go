@@ -12,6 +12,7 @@ var plainVerbs = map[string]verb{
 	"LOGOUT":         {run: (*session).logout, tells: noUpdates},
 	"ID":             {run: (*session).id},
 	"ENABLE":         {run: (*session).enable},
+	"NOTIFY":         {run: (*session).setNotify},
 	"NAMESPACE":      {run: (*session).namespace},
 	"COMPRESS":       {run: (*session).compress, tells: noUpdates},
 	"GETQUOTA":       {run: (*session).getQuota},
