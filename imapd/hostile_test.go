@@ -82,6 +82,9 @@ func TestHostileClientsWithKeywords(t *testing.T) {
 		if n := strings.Count(flags, long); n != maxKeywords {
 			t.Errorf("session %d is told %d keywords", i, n)
 		}
+		if got := d.do("e FETCH 1 BODY[HEADER]", "e OK"); !strings.Contains(got, "Subject: x") { // it has no room for \\Seen
+			t.Errorf("%q", got)
+		}
 		if got := d.do(fmt.Sprintf("e FETCH %d FLAGS", messages), "e OK"); strings.Count(got, long) != store.MaxFlags {
 			t.Errorf("of the last message: %q", got)
 		}
