@@ -23,7 +23,8 @@ type session struct {
 	home    *Home
 	acct    domicile.AccountID
 	conn    *wire.Conn
-	maxSize int64        // bytes of an appended message
+	maxSize int64 // bytes of an appended message
+	memory  allowance
 	ending  time.Time    // when Home.End was told first; guarded by Home.mu
 	stray   int          // commands in a row that were BAD
 	nudges  atomic.Int64 // to push what changed, that were not followed yet
