@@ -68,6 +68,7 @@ type Home struct {
 	permit  func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
 	refuse  func(ctx context.Context, r region.Request, reason domicile.Reason, rule, detail string) error // Guard.Refuse
 	attach  func(net.Conn, domicile.AccountID) error                                                       // underPermit
+	detach  func(net.Conn) error                                                                           // offPermit
 	passed  *Server                                                                                        // speaks with clients passed through, until they are logged in
 
 	ctx    context.Context // ends when all is to stop
@@ -114,7 +115,7 @@ func newHome(cfg HomeConfig) *Home {
 		places: map[domicile.AccountID]*place{}}
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
-	h.attach, h.permit, h.refuse = h.underPermit, cfg.Guard.Permit, cfg.Guard.Refuse
+	h.attach, h.detach, h.permit, h.refuse = h.underPermit, offPermit, cfg.Guard.Permit, cfg.Guard.Refuse
 	h.passed = newServer(Config{Region: cfg.Region, Hostname: cfg.Hostname, Guard: cfg.Guard, MaxSize: cfg.MaxSize, Home: h, Resolve: h.resolve,
 		Check: cfg.Check, Log: cfg.Log, HostOf: cfg.HostOf, Count: cfg.Count})
 	h.passed.slow = h.slow
@@ -146,14 +147,16 @@ func (h *Home) exit(id domicile.AccountID) {
 	}
 }
 
-// serve runs the session of an account that has logged in on c and entered, and answers the login with tag. It returns, with the
-// connection closed, when the session has ended.
-func (h *Home) serve(c *wire.Conn, id domicile.AccountID, tag string, maxSize int64) {
+// serve runs the session of an account that has logged in on c and entered, and answers the login with tag. It returns when the session
+// has ended: with the connection closed, or, if it has a door to go back to, with the tag of the UNAUTHENTICATE that is to be answered there.
+func (h *Home) serve(c *wire.Conn, id domicile.AccountID, tag string, maxSize int64, hasDoor bool) (unauthenticated string) {
 	defer h.exit(id)
 	s := h.take(c, id, maxSize)
 	defer h.leave(s)
+	s.hasDoor = hasDoor
 	s.greet(tag)
 	s.serve()
+	return s.unauthenticated
 }
 
 // take begins a session.
@@ -175,9 +178,14 @@ func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session
 }
 
 func (h *Home) leave(s *session) {
-	s.conn.Close()
+	if s.unauthenticated == "" {
+		s.conn.Close()
+	}
 	if s.deflate {
 		h.deflate.Add(-1)
+	}
+	if s.watching {
+		h.hubs.leave(s)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

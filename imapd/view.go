@@ -112,6 +112,13 @@ func (s *session) tellUpdates(gone bool) {
 	if len(v.gone) == 0 {
 		v.knows = v.seq
 	}
+	if !s.wants(messageNew) { // by NOTIFY: but for what the client itself expunged
+		v.told = nil
+		if gone {
+			s.tellGone()
+		}
+		return
+	}
 	var news []store.UID
 	if !v.removed {
 		m, err := s.changes(v.mailbox.ID, v.seq, func(p *store.Page) {
@@ -143,12 +150,13 @@ func (s *session) tellUpdates(gone bool) {
 		s.tellGone()
 	}
 	s.tellNew(news)
+	s.tellItems(news)
 }
 
 // tellFlags tells of a message that changed, if the client has it and does not know.
 func (s *session) tellFlags(m store.Message) {
 	i := s.view.find(m.UID)
-	if i < 0 || s.view.told[m.UID] == m.ModSeq {
+	if i < 0 || s.view.told[m.UID] == m.ModSeq || !s.wants(flagChange) {
 		return
 	}
 	s.conn.Raw("* ").Num(int64(i + 1)).Raw(" FETCH (UID ").Num(int64(m.UID)).Raw(" ")
