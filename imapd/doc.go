@@ -35,7 +35,7 @@
 // the end, acts, and writes untagged lines; whatever was wrong with an argument is told once, as BAD. capabilities.go is the one place that says what is offered.
 //
 // The selected mailbox is a view (view.go): its UIDs, 4 bytes a message, and a modification sequence. Flags and sizes are read from the store when
-// they are asked for. What others change is read by store.Store.Since when the client may be told, and during IDLE on the store's hints, of
+// they are asked for. What others change is read by store.Store.Changes when the client may be told, and during IDLE on the store's hints, of
 // which an account has one watch however many of its sessions idle (hub.go).
 //
 // What is bounded, what is offered by which RFC, and what is left out and why is in docs/IMAP.md.
