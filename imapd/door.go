@@ -24,14 +24,13 @@ const (
 // door speaks IMAP with a client until it is logged in: greeting, CAPABILITY, ID, NOOP, LOGOUT, STARTTLS, LOGIN and AUTHENTICATE, the
 // same on every node. What comes behind the login it hands on, with the bytes that the client has sent already.
 type door struct {
-	srv     *Server
-	net     net.Conn
-	conn    *wire.Conn
-	secure  bool // within TLS
-	began   time.Time
-	stray   int
-	wrong   int
-	session *session // of this node's home, once handed over
+	srv    *Server
+	net    net.Conn
+	conn   *wire.Conn
+	secure bool // within TLS
+	began  time.Time
+	stray  int
+	wrong  int
 
 	mu       sync.Mutex
 	draining bool         // guarded by mu

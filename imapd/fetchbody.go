@@ -15,6 +15,7 @@ import (
 
 const (
 	streamAt    = 256 << 10      // bytes of a single section from where on it is sent as it is read, and not held
+	firstRead   = 32 << 10       // bytes of it that are read before anything is sent
 	previewFrom = 256 << 10      // bytes of a message that its preview is made of
 	maxHeld     = readMemory / 4 // bytes of a message that is held to be taken apart
 	pieceAhead  = 256 << 10      // bytes, at most, that the store holds of a body while it reads ahead,
@@ -186,13 +187,21 @@ func ended(body io.Reader) error {
 // errCut ends a connection on which a literal could not be finished.
 var errCut = errors.New("a literal could not be finished")
 
-// stream sends n bytes of a stored message from an offset on, as they are read. start is called before the first of them.
+// stream sends n bytes of a stored message from an offset on, as they are read. start is called before the first of them, when some could be read:
+// damage that shows later ends the connection.
 func (s *session) stream(m *store.Message, body io.Reader, from, n int64, start func()) error {
 	if _, err := io.CopyN(io.Discard, body, from); err != nil {
 		return err
 	}
+	first := make([]byte, min(n, firstRead))
+	if _, err := io.ReadFull(body, first); err != nil {
+		return err
+	}
 	start()
-	_, err := io.CopyN(s.conn, body, n)
+	_, err := s.conn.Write(first)
+	if err == nil {
+		_, err = io.CopyN(s.conn, body, n-int64(len(first)))
+	}
 	if err == nil && from+n == m.Size {
 		err = ended(body)
 	}

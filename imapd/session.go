@@ -100,6 +100,9 @@ func (s *session) answer(cmd *wire.Command) (err error) {
 	if err == nil || isTold(err) {
 		if known && v.tells != noUpdates {
 			s.tellUpdates(v.tells == allUpdates)
+			if err == nil && done == "" {
+				done = s.behind()
+			}
 		}
 	}
 	if err := s.tagged(tag, cmd.Name, done, err); err != nil {

@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"slices"
+	"strconv"
 
 	"domicile"
 	"domicile/store"
@@ -16,6 +17,7 @@ type view struct {
 	uids     []store.UID                // ascending; those in gone too, until the client is told
 	gone     []store.UID                // ascending: expunged, and the client does not know
 	seq      store.ModSeq               // all changes up to here are in
+	knows    store.ModSeq               // as long as there are some in gone: up to where the client was told all
 	told     map[store.UID]store.ModSeq // messages of which the client knows a change after seq already
 	keywords []string                   // those of the mailbox that the client was told of
 	recent   spans                      // UIDs that have \Recent in this session
@@ -92,6 +94,9 @@ func (s *session) tellUpdates(gone bool) {
 	v := s.view
 	if v == nil {
 		return
+	}
+	if len(v.gone) == 0 {
+		v.knows = v.seq
 	}
 	var news []store.UID
 	if !v.removed {
@@ -178,6 +183,15 @@ func (s *session) tellGone() {
 	}
 	v.uids = slices.DeleteFunc(v.uids, v.isGone)
 	v.gone = nil
+}
+
+// behind is a code that keeps a client from believing that it knows all because it was told of a later change: expunged messages
+// wait until their numbers may go. "" if none do.
+func (s *session) behind() string {
+	if !s.enabled.qresync || s.view == nil || len(s.view.gone) == 0 {
+		return ""
+	}
+	return "[HIGHESTMODSEQ " + strconv.FormatUint(uint64(s.view.knows), 10) + "] Messages are gone, which is told later"
 }
 
 // tellNew tells how many messages there are, if these are new.
