@@ -121,7 +121,7 @@ func (s *session) tellUpdates(gone bool) {
 	}
 	var news []store.UID
 	if !v.removed {
-		m, err := s.changes(v.mailbox.ID, v.seq, func(p *store.Page) {
+		m, err := s.changes(v.mailbox.ID, v.seq, func(p *store.Changes) {
 			if lost := merged(vanishedOf(p)); len(lost) > 0 {
 				v.lose(lost)
 				news = slices.DeleteFunc(news, func(uid store.UID) bool { return lost.has(uint32(uid)) })

@@ -131,7 +131,7 @@ func atRest(t *testing.T, c *harness.Cluster, r domicile.Region) string {
 		t.Fatal(err)
 	}
 	for _, b := range boxes {
-		changes, err := s.Since(t.Context(), a.ID, b.ID, 0)
+		changes, err := s.Changes(t.Context(), a.ID, b.ID, 1, "", store.MaxPage)
 		if err != nil {
 			t.Fatal(err)
 		}
