@@ -75,10 +75,16 @@ type Home struct {
 	cancel context.CancelFunc
 
 	mu       sync.Mutex
-	sessions map[*session]struct{}      // guarded by mu
-	places   map[domicile.AccountID]int // guarded by mu: sessions of an account, those that begin included
-	draining bool                       // guarded by mu
-	left     *sync.Cond                 // a session left sessions
+	sessions map[*session]struct{}         // guarded by mu
+	places   map[domicile.AccountID]*place // guarded by mu
+	draining bool                          // guarded by mu
+	left     *sync.Cond                    // a session left sessions
+}
+
+// place is what the sessions of one account share.
+type place struct {
+	sessions int                 // guarded by Home.mu; those that begin included
+	memory   *semaphore.Weighted // of accountMemory
 }
 
 // NewHome checks cfg. Shutdown ends what it starts.
@@ -106,7 +112,7 @@ func sizeFits(n int64) bool { return n > 0 && n <= math.MaxUint32 }
 func newHome(cfg HomeConfig) *Home {
 	h := &Home{cfg: cfg, check: cfg.Check,
 		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), waiting: semaphore.NewWeighted(waitingMemory), sessions: map[*session]struct{}{},
-		places: map[domicile.AccountID]int{}}
+		places: map[domicile.AccountID]*place{}}
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.attach, h.detach, h.permit, h.refuse = h.underPermit, offPermit, cfg.Guard.Permit, cfg.Guard.Refuse
@@ -120,17 +126,23 @@ func newHome(cfg HomeConfig) *Home {
 func (h *Home) enter(id domicile.AccountID) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.places[id] >= h.cfg.PerAccount {
+	p := h.places[id]
+	if p == nil {
+		p = &place{memory: semaphore.NewWeighted(accountMemory)}
+		h.places[id] = p
+	}
+	if p.sessions >= h.cfg.PerAccount {
 		return domicile.E("login", domicile.TooLarge, "the account has too many sessions")
 	}
-	h.places[id]++
+	p.sessions++
 	return nil
 }
 
 func (h *Home) exit(id domicile.AccountID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.places[id]--; h.places[id] == 0 {
+	p := h.places[id]
+	if p.sessions--; p.sessions == 0 {
 		delete(h.places, id)
 	}
 }
@@ -153,6 +165,7 @@ func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session
 	c.Limit(wire.After, time.Time{})
 	h.mu.Lock()
 	h.sessions[s] = struct{}{}
+	s.memory = allowance{h, h.places[id].memory}
 	if h.draining {
 		c.Drain()
 	}
