@@ -100,6 +100,9 @@ func (s *session) answer(cmd *wire.Command) (err error) {
 	if err == nil || isTold(err) {
 		if known && v.tells != noUpdates {
 			s.tellUpdates(v.tells == allUpdates)
+			if v.tells == withoutGone && err == nil && done == "" && s.view != nil && len(s.view.gone) > 0 {
+				done = "[EXPUNGEISSUED] " + cmd.Name + " completed" // RFC 9051 7.1: a NOOP will tell which
+			}
 		}
 	}
 	if err := s.tagged(tag, cmd.Name, done, err); err != nil {
