@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // benchmarked is a client of a mailbox of n messages of size bytes of text that compresses as mail does.
@@ -74,4 +76,32 @@ func BenchmarkStore(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		c.answered(b, fmt.Sprintf("c STORE %d %cFLAGS (\\Flagged)", i/2%100+1, "+-"[i%2]), "c OK")
 	}
+}
+
+// BenchmarkNotice measures from a delivery's acknowledgement to its notice in IDLE.
+func BenchmarkNotice(b *testing.B) {
+	w := newWorld(b)
+	c := w.login()
+	c.do("b SELECT INBOX", "b OK")
+	c.send("c IDLE\r\n")
+	c.want("+ idling")
+	came := make(chan time.Time, 1)
+	go func() {
+		for {
+			if line := c.line(); line == "CLOSED" {
+				return
+			} else if line[len(line)-6:] == "EXISTS" {
+				came <- time.Now()
+			}
+		}
+	}()
+	var all []time.Duration
+	for b.Loop() {
+		w.put("INBOX", "Subject: x\r\n\r\n")
+		done := time.Now()
+		all = append(all, (<-came).Sub(done))
+	}
+	slices.Sort(all)
+	b.ReportMetric(float64(all[len(all)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(all[len(all)*99/100].Microseconds()), "p99-µs")
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// fetched makes a mailbox of some messages and asks for items of the first.
+// fetchOne asks for items of the first message, and returns them as they came.
 func fetchOne(c *client, what string) string {
 	c.t.Helper()
 	got := strings.TrimSuffix(c.do("f FETCH 1 "+what, "f OK"), "\r\n")

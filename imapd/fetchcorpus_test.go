@@ -46,7 +46,7 @@ func (c *client) exact(command string) string {
 	}
 }
 
-// partOf is a part of a message and its number.
+// numbered is a part of a message and its number.
 type numbered struct {
 	path string
 	part *message.Part

@@ -137,12 +137,26 @@ func TestFetchDamaged(t *testing.T) {
 		t.Errorf("%d faults were logged", w.faults.Load())
 	}
 	c.do("d FETCH 1:3 (UID FLAGS ENVELOPE)", "d OK")
+	// A large one is sent as it is read: what is found damaged then ends the connection, within the literal.
+	large := w.put("INBOX", "Subject: large\r\n\r\n"+strings.Repeat("0123456789", 40_000))
+	broken.id = large.ID
+	c.do("e NOOP", "e OK")
+	if got := c.do("f FETCH 4 BODY[]", "f NO [CORRUPTION]"); got != "" {
+		t.Errorf("%.100q", got)
+	}
+	broken.behind = 100_000
+	c.send("g FETCH 4 BODY[]\r\n")
+	all, _ := io.ReadAll(c.r)
+	if !strings.HasPrefix(string(all), fmt.Sprintf("* 4 FETCH (BODY[] {%d}\r\nSubject: large", large.Size)) || len(all) > 101_000 || strings.Contains(string(all), "g NO") {
+		t.Errorf("%d bytes: %.100q … %.100q", len(all), all, all[max(0, len(all)-100):])
+	}
 }
 
 // damaged is a store in which one message is damaged on disk.
 type damaged struct {
 	store.Store
-	id domicile.MessageID
+	id     domicile.MessageID
+	behind int64 // bytes that can be read
 }
 
 func (d *damaged) Bodies(ctx context.Context, acct domicile.AccountID, ids []domicile.MessageID) iter.Seq2[io.Reader, error] {
@@ -150,7 +164,7 @@ func (d *damaged) Bodies(ctx context.Context, acct domicile.AccountID, ids []dom
 		i := 0
 		for r, err := range d.Store.Bodies(ctx, acct, ids) {
 			if ids[i] == d.id {
-				r = iotest.ErrReader(errors.New("damaged"))
+				r = io.MultiReader(io.LimitReader(r, d.behind), iotest.ErrReader(errors.New("damaged")))
 			}
 			if i++; !yield(r, err) {
 				return
