@@ -44,7 +44,7 @@ func (s *session) capabilities() string {
 
 // shown is what a client learns before its login, for what the front serves itself, and for what most programs look for and
 // do not ask about again.
-const shown = "IMAP4rev1 LITERAL- SASL-IR ID ENABLE IDLE LOGIN-REFERRALS"
+const shown = "IMAP4rev1 IMAP4rev2 LITERAL- SASL-IR ID ENABLE IDLE LOGIN-REFERRALS"
 
 func (d *door) capabilities() string {
 	caps := shown

@@ -9,8 +9,9 @@ import (
 )
 
 // Each file of testdata is a conversation with a fresh account: "C: " is a line sent, `C" ` a Go string of raw bytes, "C* n " n bytes
-// that repeat a Go string, "S: " a line of the answer (a trailing … stands for any rest), "S>: " one behind any others, "PUT n" delivers n messages
-// "Subject: 1" and so on, "ABSENT name" wants no such mailbox. An S of CLOSED is the end of the connection.
+// that repeat a Go string, "S: " a line of the answer (… stands for anything), "S>: " one behind any others, "PUT n" delivers n messages
+// "Subject: 1" and so on, PUT" the one that a Go string is, "ABSENT name" wants no such mailbox. An S of CLOSED is the end of the connection.
+// "AS name" goes on in the session of that name, which begins there with a login, if the name is new; the first one has none.
 func TestDialogues(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.txt")
 	if len(files) < 5 {
@@ -25,6 +26,7 @@ func TestDialogues(t *testing.T) {
 			}
 			w := newWorld(t)
 			c := w.dial()
+			sessions := map[string]*client{"": c}
 			for n, line := range strings.Split(string(text), "\n") {
 				what, rest, _ := strings.Cut(line, " ")
 				switch what {
@@ -45,18 +47,17 @@ func TestDialogues(t *testing.T) {
 					}
 					c.send(strings.Repeat(raw, n/len(raw)+1)[:n])
 				case "S:":
-					got := c.line()
-					if prefix, open := strings.CutSuffix(rest, "…"); got != rest && !(open && strings.HasPrefix(got, prefix)) {
+					if got := c.line(); !fits(got, rest) {
 						t.Fatalf("line %d: got %q, want %q", n+1, got, rest)
 					}
 				case "S>:":
-					got, prefix := "", strings.TrimSuffix(rest, "…")
+					got := ""
 					for range 100 {
-						if got = c.line(); strings.HasPrefix(got, prefix) {
+						if got = c.line(); fits(got, rest) {
 							break
 						}
 					}
-					if !strings.HasPrefix(got, prefix) {
+					if !fits(got, rest) {
 						t.Fatalf("line %d: got %q, want %q", n+1, got, rest)
 					}
 				case "PUT":
@@ -64,6 +65,17 @@ func TestDialogues(t *testing.T) {
 					for i := range count {
 						w.put("INBOX", "Subject: "+strconv.Itoa(i+1)+"\r\n\r\nbody "+strconv.Itoa(i+1)+"\r\n")
 					}
+				case `PUT"`:
+					raw, err := strconv.Unquote(rest)
+					if err != nil {
+						t.Fatalf("line %d: %v", n+1, err)
+					}
+					w.put("INBOX", raw)
+				case "AS":
+					if sessions[rest] == nil {
+						sessions[rest] = w.login()
+					}
+					c = sessions[rest]
 				case "ABSENT":
 					if w.mailboxExists(rest) {
 						t.Fatalf("line %d: %s exists", n+1, rest)
@@ -75,4 +87,21 @@ func TestDialogues(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fits reports whether a line is the one that is wanted, in which … stands for anything.
+func fits(line, want string) bool {
+	parts := strings.Split(want, "…")
+	line, ok := strings.CutPrefix(line, parts[0])
+	for _, p := range parts[1:] {
+		i := strings.Index(line, p)
+		if p == "" { // the end
+			return ok
+		}
+		if i < 0 {
+			return false
+		}
+		line = line[i+len(p):]
+	}
+	return ok && line == ""
 }

@@ -151,7 +151,7 @@ func (f *fetcher) index(m *row) {
 	c, q := f.s.conn, f.q
 	c.Raw("* ").Num(int64(m.index + 1)).Raw(" FETCH (")
 	f.some = false
-	if f.item(q.uid, "UID ") {
+	if f.item(q.uid || m.now && f.s.enabled.condstore, "UID ") { // RFC 7162 3.2.4
 		c.Num(int64(m.UID))
 	}
 	if f.item(q.flags || m.now, "") {

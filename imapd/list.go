@@ -25,7 +25,7 @@ type listing struct {
 
 	onlySubscribed bool
 	onlySpecialUse bool
-	recursive      bool // also what has subscribed mailboxes below it
+	recursive      bool // also what has mailboxes below it that are selected
 
 	subscribed bool // show \Subscribed
 	status     []string
@@ -163,7 +163,7 @@ func (s *session) tellList(q *listing) error {
 	if slices.Contains(q.status, "HIGHESTMODSEQ") {
 		s.condstore()
 	}
-	for _, n := range tree(all) {
+	for _, n := range tree(all, q.wants) {
 		if !q.selects(n) || !q.fits(n.Name) {
 			continue
 		}
@@ -181,12 +181,14 @@ func (s *session) tellList(q *listing) error {
 	return nil
 }
 
+// wants reports whether a mailbox meets all that selects by itself.
+func (q *listing) wants(m store.Mailbox) bool {
+	return (!q.onlySubscribed || m.Subscribed) && (!q.onlySpecialUse || m.SpecialUse != "")
+}
+
 // selects reports whether a mailbox is of those that are asked for, whatever its name.
 func (q *listing) selects(n *node) bool {
-	if q.onlySpecialUse && n.SpecialUse == "" {
-		return false
-	}
-	if !q.onlySubscribed || n.Subscribed || q.recursive && n.below {
+	if q.wants(n.Mailbox) || q.recursive && n.below {
 		return true
 	}
 	// LSUB shows a name that is not subscribed in one case: a "%" that ends there hides what is subscribed below it (RFC 3501 6.3.9).

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
+	"golang.org/x/text/unicode/norm"
 
 	"domicile"
 	"domicile/imapd/wire"
@@ -56,7 +57,19 @@ func (s *session) create(cmd *wire.Command) (string, error) {
 	if err != nil {
 		return "", failure(err)
 	}
+	if s.enabled.rev2 && !norm.NFC.IsNormalString(name) {
+		s.tellName(name, canonical)
+	}
 	return "[MAILBOXID (" + string(m.ID) + ")] CREATE completed", nil // RFC 8474 4.1
+}
+
+// tellName lists a mailbox, with the name that the client wrote where that is kept in another form (RFC 9051 6.3.9.7).
+func (s *session) tellName(written, kept string) {
+	c := s.conn.Raw(`* LIST () "/" `).Mailbox(kept)
+	if !norm.NFC.IsNormalString(written) {
+		c.Raw(` ("OLDNAME" (`).Mailbox(written).Raw("))")
+	}
+	c.Line()
 }
 
 func specialUse(uses []string) (string, error) {

@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"domicile/imapd/wire"
+	"domicile/store"
 )
 
 // quotaRoot is the one root that an account has (RFC 9208 3.2): its quota holds for all mailboxes together.
@@ -21,22 +22,22 @@ func (s *session) getQuota(cmd *wire.Command) (string, error) {
 	return "", err
 }
 
-// getQuotaRoot is GETQUOTAROOT (RFC 9208 4.3).
+// getQuotaRoot is GETQUOTAROOT. The mailbox need not exist (RFC 9208 4.1.3).
 func (s *session) getQuotaRoot(cmd *wire.Command) (string, error) {
 	cmd.SP()
 	name := cmd.Mailbox()
 	if err := cmd.End(); err != nil {
 		return "", err
 	}
-	m, err := s.mailbox(name)
+	name, err := store.MailboxName(name)
 	if err != nil {
-		return "", err
+		return "", failure(err)
 	}
 	a, err := s.store().Account(s.ctx(), s.acct)
 	if err != nil {
 		return "", failure(err)
 	}
-	s.conn.Raw("* QUOTAROOT ").Mailbox(m.Name)
+	s.conn.Raw("* QUOTAROOT ").Mailbox(name)
 	if a.Quota > 0 {
 		s.conn.Raw(" ").Str(quotaRoot)
 	}

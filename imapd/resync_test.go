@@ -18,9 +18,9 @@ func TestCondstore(t *testing.T) {
 	// 3.1.3: the first UNCHANGEDSINCE turns it on, and is told where the mailbox stands.
 	c.says(`c UID STORE 1:2 (UNCHANGEDSINCE 2) +FLAGS.SILENT (\Flagged)`, "c OK [MODIFIED 2] ", "* OK [HIGHESTMODSEQ 5] Modification sequences are told", "* 1 FETCH (UID 1 MODSEQ (6))")
 	c.says(`d STORE 1:3 (UNCHANGEDSINCE 4) +FLAGS (work)`, "d OK [MODIFIED 1] ", `* FLAGS (\Answered \Flagged \Deleted \Seen \Draft work)`,
-		`* 2 FETCH (FLAGS (\Recent work) MODSEQ (7))`, `* 3 FETCH (FLAGS (\Recent work) MODSEQ (7))`)
+		`* 2 FETCH (UID 2 FLAGS (\Recent work) MODSEQ (7))`, `* 3 FETCH (UID 3 FLAGS (\Recent work) MODSEQ (7))`)
 	c.says(`e STORE 1:* (UNCHANGEDSINCE 0) FLAGS ()`, "e OK [MODIFIED 1:4] ")
-	c.says(`f STORE 1 (UNCHANGEDSINCE 6) -FLAGS (\Flagged)`, "f OK STORE completed", `* 1 FETCH (FLAGS (\Recent) MODSEQ (8))`)
+	c.says(`f STORE 1 (UNCHANGEDSINCE 6) -FLAGS (\Flagged)`, "f OK STORE completed", `* 1 FETCH (UID 1 FLAGS (\Recent) MODSEQ (8))`)
 	d.says("c NOOP", "c OK", `* FLAGS (\Answered \Flagged \Deleted \Seen \Draft work)`, `* 2 FETCH (UID 2 FLAGS (work) MODSEQ (7))`, `* 3 FETCH (UID 3 FLAGS (work) MODSEQ (7))`, `* 1 FETCH (UID 1 FLAGS () MODSEQ (8))`)
 	// A change by somebody else makes a conditional STORE fail, and is told.
 	d.do(`d STORE 4 +FLAGS.SILENT (\Answered)`, "d OK")
@@ -31,7 +31,7 @@ func TestCondstore(t *testing.T) {
 	c.says("j FETCH 1:* FLAGS (CHANGEDSINCE 9)", "j OK")
 	c.says("k FETCH 1 MODSEQ", "k OK", "* 1 FETCH (MODSEQ (8))")
 	// \Seen that FETCH sets.
-	c.says("l FETCH 2 BODY[TEXT]", "l OK", `* 2 FETCH (FLAGS (\Recent \Seen work) MODSEQ (10) BODY[TEXT] {0}`, ")")
+	c.says("l FETCH 2 BODY[TEXT]", "l OK", `* 2 FETCH (UID 2 FLAGS (\Recent \Seen work) MODSEQ (10) BODY[TEXT] {0}`, ")")
 	c.says("m NOOP", "m OK")
 }
 

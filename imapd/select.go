@@ -54,6 +54,9 @@ func (s *session) open(cmd *wire.Command, readOnly bool) (string, error) {
 	}
 	s.view = v
 	s.tellSelected(unseen)
+	if s.enabled.rev2 {
+		s.tellName(name, v.mailbox.Name)
+	}
 	if err := s.tellResync(params.resync); err != nil {
 		s.view = nil
 		return "", err
@@ -137,9 +140,6 @@ func (s *session) tellSelected(unseen int) {
 	c.Raw("* OK [PERMANENTFLAGS ").Flags(permanent).Raw("] Permanent flags").Line()
 	c.Raw("* OK [HIGHESTMODSEQ ").Unum(uint64(v.seq)).Raw("] Highest modification sequence").Line()
 	c.Raw("* OK [MAILBOXID (").Raw(string(v.mailbox.ID)).Raw(")] Mailbox id").Line()
-	if s.enabled.rev2 {
-		c.Raw(`* LIST () "/" `).Mailbox(v.mailbox.Name).Line()
-	}
 }
 
 // tellResync tells a client that knew the mailbox what happened since.

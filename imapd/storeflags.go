@@ -193,7 +193,7 @@ func (s *session) tellStored(r storeRequest, m store.Message) {
 		return
 	}
 	c := s.conn.Raw("* ").Num(int64(i + 1)).Raw(" FETCH (")
-	if r.uid || r.silent {
+	if r.uid || r.silent || s.enabled.condstore { // RFC 7162 3.2.4
 		c.Raw("UID ").Num(int64(m.UID)).Raw(" ")
 	}
 	switch {

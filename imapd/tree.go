@@ -13,11 +13,11 @@ type node struct {
 	store.Mailbox
 	exists   bool
 	children bool
-	below    bool // one of the mailboxes below it is subscribed
+	below    bool // one of the mailboxes below it is wanted
 }
 
-// tree returns the nodes of an account's mailboxes, INBOX, then the others by name.
-func tree(all []store.Mailbox) []*node {
+// tree returns the nodes of an account's mailboxes, INBOX, then the others by name. wants says which mailboxes a LIST selects.
+func tree(all []store.Mailbox, wants func(store.Mailbox) bool) []*node {
 	byName := make(map[string]*node, len(all))
 	nodes := make([]*node, 0, len(all))
 	add := func(n *node) {
@@ -28,6 +28,7 @@ func tree(all []store.Mailbox) []*node {
 		add(&node{Mailbox: m, exists: true})
 	}
 	for _, m := range all {
+		wanted := wants(m)
 		for name := m.Name; ; {
 			i := strings.LastIndexByte(name, '/')
 			if i < 0 {
@@ -39,10 +40,10 @@ func tree(all []store.Mailbox) []*node {
 				up = &node{Mailbox: store.Mailbox{Name: name}}
 				add(up)
 			}
-			if up.children && (up.below || !m.Subscribed) {
+			if up.children && (up.below || !wanted) {
 				break // this was noted already, for all levels above, too
 			}
-			up.children, up.below = true, up.below || m.Subscribed
+			up.children, up.below = true, up.below || wanted
 		}
 	}
 	slices.SortFunc(nodes, compareNodes)

@@ -207,11 +207,14 @@ func (s *session) tellGone() {
 	v.gone = nil
 }
 
-// behind is a code that keeps a client from believing that it knows all because it was told of a later change: expunged messages
-// wait until their numbers may go. "" if none do.
+// behind tells a client that expunged messages wait until their numbers may go, "" if none do. A client that follows modification sequences
+// is kept from believing that it knows all because it was told of a later change; others learn that a NOOP would tell (RFC 5530 3).
 func (s *session) behind() string {
-	if !s.enabled.qresync || s.view == nil || len(s.view.gone) == 0 {
+	switch {
+	case s.view == nil || len(s.view.gone) == 0:
 		return ""
+	case !s.enabled.qresync:
+		return "[EXPUNGEISSUED] Messages are gone, which is told later"
 	}
 	return "[HIGHESTMODSEQ " + strconv.FormatUint(uint64(s.view.knows), 10) + "] Messages are gone, which is told later"
 }

@@ -59,6 +59,41 @@ with imaplib.IMAP4_SSL("localhost", int(imaps), ssl_context=tls, timeout=30) as 
     assert b"RFC822.SIZE %d" % len(mail(files[2])) in flags, flags
     ok(c.close())
 
+# What imaplib knows besides: ENABLE, NAMESPACE, SORT, THREAD, QUOTA, UNSELECT, and IDLE said by hand.
+with imaplib.IMAP4_SSL("localhost", int(imaps), ssl_context=tls, timeout=60) as c:
+    ok(c.login(address, password))
+    ok(c.create('"Entw&APw-rfe"'))
+    # Behind ENABLE imaplib would put "UTF8 (" into the message instead of before it.
+    ok(c.append('"Entw&APw-rfe"', None, None, "Subject: Gr\u00fc\u00dfe\r\n\r\n".encode()))
+    ok(c.enable("UTF8=ACCEPT"))
+    assert c.utf8_enabled
+    assert any("Entw\u00fcrfe".encode() in line for line in ok(c.list()))
+    ok(c.select('"Entw\u00fcrfe"'))
+    assert ok(c.search(None, 'SUBJECT "gr\u00fc\u00dfe"')) == [b"1"]
+    assert ok(c.sort("REVERSE DATE", "UTF-8", "ALL")) == [b"1"]
+    assert ok(c.uid("SORT", "(SUBJECT)", "UTF-8", "ALL")) == [b"1"]
+    assert ok(c.thread("REFERENCES", "UTF-8", "ALL")) == [b"(1)"]
+    assert ok(c.uid("THREAD", "ORDEREDSUBJECT", "UTF-8", "ALL")) == [b"(1)"]
+    assert ok(c.namespace()) == [b'(("" "/")) NIL NIL']
+    roots, _ = ok(c.getquotaroot("INBOX"))
+    assert roots[0].startswith(b'"INBOX"'), roots
+    ok(c.check())
+    tag = c._new_tag()
+    c.send(tag + b" IDLE\r\n")
+    assert c.readline().startswith(b"+ ")
+    with imaplib.IMAP4_SSL("localhost", int(imaps), ssl_context=tls, timeout=60) as d:
+        ok(d.login(address, password))
+        ok(d.append('"Entw&APw-rfe"', None, None, b"Subject: second\r\n\r\n"))
+    assert c.readline() == b"* 2 EXISTS\r\n"
+    assert c.readline().endswith(b" RECENT\r\n")
+    c.send(b"DONE\r\n")
+    assert c.readline().startswith(tag + b" OK")
+    ok(c.store("1:2", "+FLAGS", r"(\Deleted)"))
+    assert ok(c.expunge()) == [b"2", b"1"]
+    ok(c.unselect())
+    ok(c.rename('"Entw\u00fcrfe"', '"Fertig"'))
+    ok(c.delete('"Fertig"'))
+
 # Read everything over STARTTLS, with SASL, in pieces and whole.
 with imaplib.IMAP4("localhost", int(imap), timeout=30) as c:
     assert "STARTTLS" in c.capabilities
