@@ -22,7 +22,7 @@ func (s *session) uidMove(cmd *wire.Command) (string, error) {
 	return s.transfer(cmd, true, s.moveSome)
 }
 
-// transferCost is what a message costs while it is copied, in bytes of memory: what Home.memory is asked for.
+// transferCost is what a message costs while it is copied, in bytes of memory: what the account's share is asked for.
 const transferCost = 512
 
 // transfer reads the arguments of COPY and MOVE and does it.
@@ -42,11 +42,11 @@ func (s *session) transfer(cmd *wire.Command, uid bool, act func([]store.UID, st
 	if err != nil || len(uids) == 0 {
 		return "", err
 	}
-	cost := min(int64(len(uids))*transferCost, readMemory)
-	if s.home.memory.Acquire(s.ctx(), cost) != nil {
+	cost := min(int64(len(uids))*transferCost, accountMemory)
+	if s.memory.Acquire(s.ctx(), cost) != nil {
 		return "", no(imap.ResponseCodeUnavailable, "Closing down")
 	}
-	defer s.home.memory.Release(cost)
+	defer s.memory.Release(cost)
 	return act(uids, to)
 }
 
