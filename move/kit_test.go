@@ -175,10 +175,11 @@ type world struct {
 	digester  *placement.Digester
 	sides     map[domicile.Region]*side
 
-	mu   sync.Mutex
-	now  time.Time
-	cut  func(from, to domicile.Region, method string) bool // before the call
-	lost func(from, to domicile.Region, method string) bool // its answer
+	mu     sync.Mutex
+	now    time.Time
+	cut    func(from, to domicile.Region, method string) bool // before the call
+	lost   func(from, to domicile.Region, method string) bool // its answer
+	before func(method string)                                // each call reaches the other side; set before any runs
 }
 
 func (w *world) clock() time.Time {
@@ -429,6 +430,9 @@ func (l link) call(ctx context.Context, to domicile.Region, method string, in an
 		if r, _, err := me.machine().rows.get("out/" + in.Move); err != nil || r.Leaves[HandedOver] >= me.cosigned.Load() {
 			l.w.t.Errorf("%s learns of a handover whose leaf %d it has not cosigned: %v", to, r.Leaves[HandedOver], err)
 		}
+	}
+	if l.w.before != nil {
+		l.w.before(method)
 	}
 	other.calls.RLock()
 	defer other.calls.RUnlock()

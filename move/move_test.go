@@ -55,6 +55,41 @@ func (w *world) arrived(want string, epoch uint64) {
 	}
 }
 
+// Parts that arrived without the source's knowing, as by a call that was given up and was carried out late, are not sent again: the source goes on from where the import stands,
+// whatever it has read ahead.
+func TestMovePartsCameLate(t *testing.T) {
+	w := newWorld(t)
+	id := w.settle(true)
+	from, to := w.sides[ie], w.sides[us]
+	want := from.portrait()
+	sent := 0
+	w.before = func(method string) {
+		if method != methodPart {
+			return
+		}
+		if sent++; sent > 1 {
+			return
+		}
+		p := store.Part{}
+		for range 2 { // of three
+			var err error
+			if p, err = from.store.Export(ctx, ann, p.Next, store.MaxPart); err == nil {
+				err = to.store.Import(ctx, ann, p)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	from.run()
+	to.run()
+	w.until("the erasure", func() bool { return from.state(id) == Erased && to.state(id) == Erased })
+	w.arrived(want, 2)
+	if sent != 2 {
+		t.Errorf("%d parts were sent", sent)
+	}
+}
+
 func TestMove(t *testing.T) {
 	w := newWorld(t)
 	id := w.settle(true)

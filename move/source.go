@@ -218,10 +218,8 @@ func (m *Machine) copy(ctx context.Context, r row) error {
 			return err
 		}
 	}
-	for !at.Whole {
-		if at, err = m.sendPart(ctx, r, at.At); err != nil {
-			return err
-		}
+	if err := m.sendParts(ctx, r, at); err != nil {
+		return err
 	}
 	var p prepared
 	if err := m.ask(ctx, r, methodPrepare, head{wireVersion, r.ID}, &p); err != nil {
@@ -266,21 +264,59 @@ func (m *Machine) sendResidence(ctx context.Context, r row) error {
 	return m.send(ctx, r, methodResidence, head{wireVersion, r.ID}, body, nil)
 }
 
-// sendPart sends what follows a position. The answer says where the import stands then, whatever this part did to it.
-func (m *Machine) sendPart(ctx context.Context, r row, after store.Position) (standing, error) {
-	var at standing
-	p, err := m.cfg.Store.Export(ctx, r.Account, after, store.MaxPart)
-	if err != nil {
+// sendParts sends all parts from where the import stands, and reads the next while one is on its way.
+func (m *Machine) sendParts(ctx context.Context, r row, at standing) error {
+	ctx, cancel := context.WithCancel(ctx)
+	next := m.export(ctx, r.Account, at.At)
+	defer func() { cancel(); <-next }() // nothing is read behind the return
+	for !at.Whole {
+		p, ok := <-next
+		if !ok || p.err == nil && p.After != at.At { // the import is not where it was thought to be
+			next = m.export(ctx, r.Account, at.At)
+			continue
+		}
+		if p.err == nil && !p.Last {
+			next = m.export(ctx, r.Account, p.Next)
+		}
+		err := p.err
+		if err == nil {
+			at, err = m.sendPart(ctx, r, p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exported is a part and its items as they cross.
+type exported struct {
+	store.Part
+	body []byte
+	err  error
+}
+
+// export reads what follows a position. The channel gives it once, and is closed.
+func (m *Machine) export(ctx context.Context, id domicile.AccountID, after store.Position) <-chan exported {
+	out := make(chan exported, 1)
+	go func() {
+		defer close(out)
+		p, err := m.cfg.Store.Export(ctx, id, after, store.MaxPart)
+		var body []byte
+		if err == nil {
+			body, err = encodeItems(p.Items)
+		}
+		out <- exported{p, body, err}
+	}()
+	return out
+}
+
+// sendPart sends a part. The answer says where the import stands then, whatever this part did to it.
+func (m *Machine) sendPart(ctx context.Context, r row, p exported) (at standing, err error) {
+	if err := m.send(ctx, r, methodPart, partHead{head{wireVersion, r.ID}, p.After, p.Next, p.Last}, p.body, &at); err != nil {
 		return at, err
 	}
-	body, err := encodeItems(p.Items)
-	if err != nil {
-		return at, err
-	}
-	if err := m.send(ctx, r, methodPart, partHead{head{wireVersion, r.ID}, p.After, p.Next, p.Last}, body, &at); err != nil {
-		return at, err
-	}
-	return at, m.advance(ctx, r, func(r row) error { return m.progress(r, p, after == "") })
+	return at, m.advance(ctx, r, func(r row) error { return m.progress(r, p.Part, p.After == "") })
 }
 
 // progress notes how far a move has come, for whoever watches.

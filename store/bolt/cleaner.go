@@ -18,8 +18,8 @@ type cleaner struct {
 	done chan struct{}
 }
 
-// When the cleaner acts, with segments of the usual size. A segment is compacted when less than three quarters of it are alive, at moveRate bytes a
-// second at most: of a log of deliveries alone a third is changes and old search blocks, which would never go at half.
+// When the cleaner acts, with segments of the usual size. A segment is compacted when less than 85 % of it are alive, at moveRate bytes a
+// second at most: of a log of deliveries alone a fifth is changes and old search blocks, which would never go at three quarters.
 const (
 	cleanEvery = 20 * time.Second
 	baseLeast  = 32 << 20 // bytes of log behind the last base
@@ -75,8 +75,8 @@ func (s *Store) clean(stop <-chan struct{}, all bool) error {
 		return err
 	}
 	base, err := s.rebase(all)
-	if err == nil && base > 0 && s.bloated() {
-		err = s.shrink(base)
+	if err == nil && s.bloated() {
+		err = s.shrink()
 	}
 	if err != nil {
 		return err
@@ -146,7 +146,7 @@ func (s *Store) compactable(base uint64, all bool) (numbers []uint32, err error)
 			if s.pins.pinned(info.Number) || s.retained(info.Number) || s.stuck[info.Number] && !all {
 				continue
 			}
-			if live*4 < info.Size*3 || all && live < info.Size*9/10 {
+			if live*20 < info.Size*17 || all && live < info.Size*9/10 {
 				numbers = append(numbers, info.Number)
 			}
 		}

@@ -7,7 +7,7 @@
 // # The folder
 //
 //	segments/NNNNNNNN.seg   the log, see package store/segment: bodies, and what each act changed in the index
-//	base/LSN/               the whole index as it was at an LSN, in a log of its own
+//	base/LSN/               the index as it was at an LSN, without summaries, in a log of its own
 //	index.db                the index, one bbolt file, at most some seconds behind the log; index.db.new or .shrunk while it is made
 //
 // Segments and a base are enough to make the index anew. Account keys are not here: the Sealer keeps them in a file of its own,
@@ -47,7 +47,7 @@
 //	            r                      mailboxRecord, JSON: name, special use, subscription
 //	            c                      UIDVALIDITY 4, UIDNEXT 4, HIGHESTMODSEQ 8, messages 4, unseen 4, size 8 (plain)
 //	    g       <uid 4>                message id (plain) behind its length, and messageRecord: id, flags, dates, size, ModSeq
-//	    e       <uid 4>                its message.Summary; bound to the message alone; may be absent
+//	    e       <uid 4>                its message.Summary, see packSummary; bound to the message alone; may be absent
 //	            f                      of what vanished and is forgotten the greatest ModSeq 8, first and last UID 4 each; then how many runs are in "c" 4 (plain); absent while none is
 //	    c       <modseq 8><uid 4>      0: a message that is there; 1: it vanished, and so did as many UIDs behind it as follow, a uvarint, 0 if absent (plain)
 //	  b         <message>              references 4, size 8, place 12, digests of its chunks (plain)
@@ -96,6 +96,6 @@
 // # Space
 //
 // When the log behind the base has grown past the index, a new base is written, from a snapshot, beside everything else. A segment behind the base
-// of which less than three quarters are named is compacted: its frames that are named are written anew at the end of the log, at a bounded rate, and when that is durable
-// the file goes. bbolt gives no page back: when more than half of its file is free, a new one is made from a base and takes its place. Chunks of a message that is still coming in keep their segment.
+// of which less than 85 % are named is compacted: its frames that are named are written anew at the end of the log, at a bounded rate, and when that is durable
+// the file goes. bbolt gives no page back: when more than half of its file is free, a copy takes its place. Chunks of a message that is still coming in keep their segment.
 package bolt

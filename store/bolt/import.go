@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"domicile"
 	"domicile/store"
@@ -137,12 +140,12 @@ func (in *importer) seal() error {
 			last[p.ID], in.pieces[p] = p, &sealedPiece{}
 		}
 	}
+	var work errgroup.Group
+	work.SetLimit(runtime.GOMAXPROCS(0))
 	for _, p := range last {
-		if err := in.sealPiece(p); err != nil {
-			return err
-		}
+		work.Go(func() error { return in.sealPiece(p) })
 	}
-	return nil
+	return work.Wait()
 }
 
 // gather takes the bytes of a piece, behind those of a chunk before that is too small to stay.
@@ -166,7 +169,7 @@ func (in *importer) gather(p *store.Piece) error {
 	return nil
 }
 
-// sealPiece seals what has gathered of a body, as what is written with its last piece.
+// sealPiece seals what has gathered of a body, as what is written with its last piece. It runs beside that of other bodies.
 func (in *importer) sealPiece(p *store.Piece) error {
 	c, out, cutter := in.have[p.ID], in.pieces[p], in.s.newCutter(in.acct)
 	out.short = c.short

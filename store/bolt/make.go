@@ -123,7 +123,8 @@ func (l *loader) abandon() {
 	}
 }
 
-// A base is the whole index as it was at an LSN, in a log of its own: base/<LSN>. Older changes in the segments are not needed to make the index anew.
+// A base is the index as it was at an LSN, in a log of its own: base/<LSN>. Older changes in the segments are not needed to make the index anew.
+// Summaries are not in it, which would be most of it: they are made anew from the messages, when somebody wants them.
 
 func (s *Store) basePath(lsn uint64) string {
 	return filepath.Join(s.path(baseDir), fmt.Sprintf("%016x", lsn))
@@ -199,10 +200,13 @@ func fillBase(log *segment.Log, b *bbolt.Bucket) error {
 		return err
 	}
 	err := b.ForEach(func(k, v []byte) error {
-		n++
 		if v == nil {
 			return errDamaged
 		}
+		if ofSummary(k) {
+			return nil
+		}
+		n++
 		frame = appendEntry(frame, before, string(k), v)
 		before = string(k)
 		if len(frame) >= baseFrame {

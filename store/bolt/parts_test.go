@@ -229,10 +229,7 @@ func TestLargeActs(t *testing.T) {
 	compact(t, s)
 	want := seen(t, s)
 	s.upkeep.Lock()
-	base, err := s.rebase(true)
-	if err == nil {
-		err = s.shrink(base)
-	}
+	err := s.shrink()
 	s.upkeep.Unlock()
 	if err != nil {
 		t.Fatal(err)

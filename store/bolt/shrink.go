@@ -21,15 +21,20 @@ func (s *Store) bloated() bool {
 	return free > s.scaled(shrinkLeast) && free > fileSize(s.path(indexFile))/2
 }
 
-// shrink makes a new index file from a base, brings it up to the log, and puts it in the place of the old one. Acts of callers go on beside
+// shrink makes a new index file from a snapshot of the old one, brings it up to the log, and puts it in its place. Acts of callers go on beside
 // it; only the last part, what came while the rest was done, has bbolt wait. A crash leaves the old one.
-func (s *Store) shrink(base uint64) error {
-	temp := s.path(indexFile) + shrunk
-	db, err := fillIndex(temp, base, func(put func(k, v []byte) error) error { return readBase(s.basePath(base), put) })
+func (s *Store) shrink() error {
+	db, lsn, err := s.copyIndex()
 	if err != nil {
 		return err
 	}
-	at, err := s.catchUp(db, base, s.index.has())
+	return s.replaceIndex(db, lsn)
+}
+
+// replaceIndex puts a copy of the index as it was at an LSN in its place.
+func (s *Store) replaceIndex(db *bbolt.DB, lsn uint64) error {
+	temp := s.path(indexFile) + shrunk
+	at, err := s.catchUp(db, lsn, s.index.has())
 	if err == nil {
 		err = s.index.swap(func(applied uint64) (*bbolt.DB, error) {
 			_, err := s.catchUp(db, at, applied)
@@ -46,6 +51,19 @@ func (s *Store) shrink(base uint64) error {
 	}
 	s.cfg.Log.Info("store: the index has a new file, without what was free in the old one", "bytes", fileSize(s.path(indexFile)))
 	return nil
+}
+
+// copyIndex makes a bbolt file of what bbolt has now.
+func (s *Store) copyIndex() (db *bbolt.DB, lsn uint64, err error) {
+	tx, lsn, err := s.index.whole()
+	if err != nil {
+		return nil, 0, err
+	}
+	defer tx.Rollback()
+	db, err = fillIndex(s.path(indexFile)+shrunk, lsn, func(put func(k, v []byte) error) error {
+		return guarded(func() error { return tx.Bucket(bKeys).ForEach(put) })
+	})
+	return db, lsn, err
 }
 
 func fileSize(path string) int64 {

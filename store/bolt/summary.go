@@ -17,13 +17,28 @@ func summaryPlace(acct domicile.AccountID, id domicile.MessageID) []byte {
 	return place("summary", string(acct), string(id))
 }
 
+// ofSummary says whether a key of the index is one of a summary: a/<account>/m/<mailbox>/e <uid>.
+func ofSummary(key []byte) bool {
+	for _, want := range [][]byte{bAccounts, nil, bMailboxes, nil, bSummaries} {
+		if len(key) == 0 || len(key) < 1+int(key[0]) {
+			return false
+		}
+		name := key[1 : 1+int(key[0])]
+		if want != nil && !bytes.Equal(name, want) {
+			return false
+		}
+		key = key[1+len(name):]
+	}
+	return len(key) > 0 && key[0] == 0
+}
+
 // summarize seals the summary of a message that comes in.
 func (s *Store) summarize(acct domicile.AccountID, id domicile.MessageID, raw []byte) ([]byte, error) {
 	return s.sealSummary(acct, id, message.Parse(raw).Summarize())
 }
 
 func (s *Store) sealSummary(acct domicile.AccountID, id domicile.MessageID, sum *message.Summary) ([]byte, error) {
-	return s.cfg.Sealer.SealRecord(acct, sum.AppendBinary(make([]byte, 0, 1<<10)), summaryPlace(acct, id))
+	return s.cfg.Sealer.SealRecord(acct, packSummary(sum), summaryPlace(acct, id))
 }
 
 func (s *Store) openSummary(acct domicile.AccountID, id domicile.MessageID, sealed []byte) (*message.Summary, error) {
@@ -31,7 +46,7 @@ func (s *Store) openSummary(acct domicile.AccountID, id domicile.MessageID, seal
 	if err != nil {
 		return nil, err
 	}
-	return message.ParseSummary(plain)
+	return unpackSummary(plain)
 }
 
 // Listing opens records and summaries outside of the snapshot. A summary that is not there, or does not open, is made anew from the message, and kept.
