@@ -12,7 +12,8 @@ import (
 	"domicile/store"
 )
 
-// snapshotInfo describes what was preserved: a list of all messages of the account at that moment, in sealed parts.
+// snapshotInfo describes what was preserved: a list of all messages of the account at that moment, in sealed parts. One that its owner moved while
+// the list was made may stand under both mailboxes, and one that came meanwhile may be among them (store.WholeAccount).
 type snapshotInfo struct {
 	At    time.Time `json:"at"`
 	Items int64     `json:"items"`

@@ -37,7 +37,7 @@ func (s *session) uidExpunge(cmd *wire.Command) (string, error) {
 
 // actPage is how many messages one act removes or moves: others wait for their own acts no longer than for that. EXPUNGE need not be all or
 // nothing, and MOVE may be done message by message (RFC 6851 3.3).
-const actPage = 1000
+const actPage = store.MaxPage
 
 // remove expunges those of some messages that have \Deleted. What was done before an error is done.
 func (s *session) remove(mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {

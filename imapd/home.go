@@ -61,6 +61,7 @@ type Home struct {
 	guesses *login.Handed       // wrong logins that other nodes hand over
 	memory  *semaphore.Weighted // of readMemory
 	waiting *semaphore.Weighted // of waitingMemory
+	long    *semaphore.Weighted // of longMemory
 	deflate atomic.Int64        // connections that compress
 	hubs    hubs
 	recents recents
@@ -85,6 +86,7 @@ type Home struct {
 type place struct {
 	sessions int                 // guarded by Home.mu; those that begin included
 	memory   *semaphore.Weighted // of accountMemory
+	long     *semaphore.Weighted // of accountLong
 }
 
 // NewHome checks cfg. Shutdown ends what it starts.
@@ -111,7 +113,7 @@ func sizeFits(n int64) bool { return n > 0 && n <= math.MaxUint32 }
 
 func newHome(cfg HomeConfig) *Home {
 	h := &Home{cfg: cfg, check: cfg.Check,
-		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), waiting: semaphore.NewWeighted(waitingMemory), sessions: map[*session]struct{}{},
+		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), waiting: semaphore.NewWeighted(waitingMemory), long: semaphore.NewWeighted(longMemory), sessions: map[*session]struct{}{},
 		places: map[domicile.AccountID]*place{}}
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
@@ -128,7 +130,7 @@ func (h *Home) enter(id domicile.AccountID) error {
 	defer h.mu.Unlock()
 	p := h.places[id]
 	if p == nil {
-		p = &place{memory: semaphore.NewWeighted(accountMemory)}
+		p = &place{memory: semaphore.NewWeighted(accountMemory), long: semaphore.NewWeighted(accountLong)}
 		h.places[id] = p
 	}
 	if p.sessions >= h.cfg.PerAccount {
@@ -165,7 +167,8 @@ func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session
 	c.Limit(wire.After, time.Time{})
 	h.mu.Lock()
 	h.sessions[s] = struct{}{}
-	s.memory = allowance{h, h.places[id].memory}
+	p := h.places[id]
+	s.memory, c.Long = allowance{p.memory, h.memory}, allowance{p.long, h.long}
 	if h.draining {
 		c.Drain()
 	}
@@ -181,6 +184,8 @@ func (h *Home) leave(s *session) {
 	if s.unauthenticated == "" {
 		s.conn.Close()
 	}
+	s.conn.Free()
+	s.conn.Long = nil
 	if s.deflate {
 		h.deflate.Add(-1)
 	}

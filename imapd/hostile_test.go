@@ -140,3 +140,42 @@ func TestHostileClientsWithManySections(t *testing.T) {
 		t.Errorf("%d bytes were taken to decode %d", bytes, size)
 	}
 }
+
+// Clients of one account that send long commands slowly hold no more than its part, and others may send theirs.
+func TestHostileClientsWithLongCommands(t *testing.T) {
+	w := newWorld(t)
+	if err := w.store.CreateAccount(t.Context(), "", store.Account{ID: "a-bob", Address: "bob@example.com", Residence: "IE", Password: "pw"}); err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("x", 200<<10)
+	left := func(n int64) bool {
+		ok := w.home.long.TryAcquire(n)
+		if ok {
+			w.home.long.Release(n)
+		}
+		return ok
+	}
+	var open []*client
+	for range 16 {
+		c := w.login()
+		c.send("a NOOP " + long)
+		open = append(open, c)
+	}
+	waitFor(t, func() bool { return !left(longMemory - accountLong + 1) })
+	c := w.login()
+	c.send("a NOOP " + long)
+	c.want("* BYE [LIMIT]")
+	w.login().do("b NOOP", "b OK")
+	b := w.dial()
+	b.do("a LOGIN bob@example.com pw", "a OK")
+	b.do("b NOOP "+long, "b BAD")
+	b.do("c NOOP", "c OK")
+	open[0].send("\r\n") // one that ends makes room, as one does that goes away
+	open[0].want("a BAD")
+	open[0].do("b NOOP", "b OK")
+	w.login().do("c NOOP "+long, "c BAD")
+	for _, c := range open {
+		c.Close()
+	}
+	waitFor(t, func() bool { return left(longMemory) })
+}

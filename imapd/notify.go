@@ -15,7 +15,7 @@ import (
 const (
 	maxWatched      = 1000 // mailboxes of an account of which others than the selected one are watched
 	maxNotifyGroups = 100
-	maxNotifyNames  = 1000 // of one group
+	maxNotifyNames  = 1000 // of all groups together: each changed mailbox is held against all of them
 )
 
 // event is what a client can be told of (RFC 5465 5), some of them together.
@@ -148,7 +148,7 @@ func readNotify(cmd *wire.Command) (n *notify, status bool, err error) {
 		}
 		cmd.SP()
 	}
-	unknown := false
+	unknown, names := false, 0
 	for first := true; cmd.Err() == nil && (first || cmd.More()); first = false {
 		if !first {
 			cmd.SP()
@@ -157,8 +157,9 @@ func readNotify(cmd *wire.Command) (n *notify, status bool, err error) {
 		if g.isSelected() && n.ofSelected() != nil {
 			cmd.Fail("One group is about the selected mailbox")
 		}
-		if n.groups = append(n.groups, g); len(n.groups) > maxNotifyGroups {
-			cmd.Fail("Too many groups")
+		names += len(g.names)
+		if n.groups = append(n.groups, g); len(n.groups) > maxNotifyGroups || names > maxNotifyNames {
+			cmd.Fail("Too many groups, or names in them")
 		}
 	}
 	if err := cmd.End(); err != nil {

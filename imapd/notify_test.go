@@ -141,6 +141,20 @@ func TestNotifyOverflow(t *testing.T) {
 	c.do("e NOTIFY SET (SELECTED (MessageNew MessageExpunge))", "e OK") // which needs to remember nothing
 }
 
+// A client cannot have each change held against more than so many names.
+func TestNotifyIsBounded(t *testing.T) {
+	c := newWorld(t).login()
+	names := func(n int) string {
+		return "(MAILBOXES (a" + strings.Repeat(" a", n-1) + ") NONE)"
+	}
+	half := names(maxNotifyNames / 2)
+	c.do("b NOTIFY SET "+half+" "+half, "b OK")
+	c.do("c NOTIFY SET "+half+" "+half+" "+names(1), "c BAD")
+	c.do("d NOTIFY SET "+names(maxNotifyNames+1), "d BAD")
+	c.do("e NOTIFY SET (PERSONAL NONE)"+strings.Repeat(" (PERSONAL NONE)", maxNotifyGroups-1), "e OK")
+	c.do("f NOTIFY SET (PERSONAL NONE)"+strings.Repeat(" (PERSONAL NONE)", maxNotifyGroups), "f BAD")
+}
+
 // Pushes race with commands, deliveries and clients that leave, by whatever way.
 func TestNotifyRaces(t *testing.T) {
 	w, _ := filled(t, 1)

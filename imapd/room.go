@@ -10,17 +10,20 @@ import (
 // clients of one account must not keep it from all others.
 const accountMemory = readMemory / 2
 
-// allowance is what a session may hold of readMemory. Both sizes are taken in the same order by all, and nobody who holds some waits for more.
-type allowance struct {
-	home *Home
-	own  *semaphore.Weighted // of accountMemory
-}
+// longMemory bounds the long commands of all sessions together, accountLong those of an account: a client may send one slowly.
+const (
+	longMemory  = 256 << 20
+	accountLong = 64 << 20
+)
+
+// allowance is what a session may hold of memory that all share. Both sizes are taken in the same order by all, and nobody who holds some waits for more.
+type allowance struct{ own, all *semaphore.Weighted }
 
 func (a allowance) Acquire(ctx context.Context, n int64) error {
 	if err := a.own.Acquire(ctx, n); err != nil {
 		return err
 	}
-	err := a.home.memory.Acquire(ctx, n)
+	err := a.all.Acquire(ctx, n)
 	if err != nil {
 		a.own.Release(n)
 	}
@@ -31,7 +34,7 @@ func (a allowance) TryAcquire(n int64) bool {
 	if !a.own.TryAcquire(n) {
 		return false
 	}
-	if !a.home.memory.TryAcquire(n) {
+	if !a.all.TryAcquire(n) {
 		a.own.Release(n)
 		return false
 	}
@@ -39,7 +42,7 @@ func (a allowance) TryAcquire(n int64) bool {
 }
 
 func (a allowance) Release(n int64) {
-	a.home.memory.Release(n)
+	a.all.Release(n)
 	a.own.Release(n)
 }
 

@@ -22,6 +22,7 @@ func FuzzSession(f *testing.F) {
 	f.Add("APPEND INBOX (\\Seen) {5+}\nhello {2+}\nhi\nSELECT INBOX\nMOVE 1:2 Trash\nCOPY * Archive\nSEARCH RETURN (SAVE) ALL\nFETCH $ UID\nAPPEND INBOX {3}\nabc", uint8(200))
 	f.Add("ENABLE IMAP4rev2 UTF8=ACCEPT\nEXAMINE INBOX\nSORT (ARRIVAL REVERSE SUBJECT) UTF-8 ALL\nTHREAD REFERENCES UTF-8 ALL\nUID SEARCH RETURN (COUNT PARTIAL 1:2) TEXT \"x\" UID 1:*\nSTORE 1 FLAGS ()", uint8(90))
 	f.Add("GETQUOTAROOT INBOX\nID NIL\nNAMESPACE\nSTATUS INBOX (UIDNEXT RECENT MAILBOXID)\nCAPABILITY\nXYZZY \"{3+}\nLOGOUT", uint8(20))
+	f.Add("NOTIFY SET STATUS (SELECTED (MessageNew (UID BODY[]) MessageExpunge FlagChange)) (MAILBOXES (Sent {1+}\nx) NONE) (SUBTREE a (MailboxName))\nSELECT INBOX\nAPPEND INBOX {3+}\nabc\nIDLE\nDONE\nCREATE a/b\nRENAME a x\nNOTIFY NONE\nEXPUNGE\nNOOP", uint8(60))
 	w := newWorld(f)
 	f.Fuzz(func(t *testing.T, text string, size uint8) {
 		if lines := strings.SplitAfter(text, "\n"); len(lines) < 60 && len(text) < 20_000 {
@@ -118,6 +119,9 @@ ID ("a" NIL)
 NAMESPACE
 CAPABILITY
 IDLE
+NOTIFY SET STATUS (SELECTED-DELAYED (MessageNew (UID BODY[TEXT]) MessageExpunge FlagChange)) (SUBSCRIBED (MailboxName)) (SUBTREE (a x) (MessageNew MessageExpunge SubscriptionChange))
+NOTIFY SET (PERSONAL (MailboxName SubscriptionChange))
+NOTIFY NONE
 ENABLE CONDSTORE
 ENABLE QRESYNC
 ENABLE IMAP4rev2

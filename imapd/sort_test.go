@@ -122,6 +122,8 @@ func TestSortWithoutRoom(t *testing.T) {
 	c.do("c SORT (SUBJECT) UTF-8 ALL", "c NO [LIMIT]")
 	c.do("d THREAD REFERENCES UTF-8 ALL", "d NO [LIMIT]")
 	w.home.memory = semaphore.NewWeighted(roomStep)
+	c = w.login()
+	c.do("b SELECT INBOX", "b OK")
 	for range 3 {
 		c.do("e SORT (SUBJECT) UTF-8 ALL", "e OK")
 		c.do("f THREAD REFERENCES UTF-8 ALL", "f OK")

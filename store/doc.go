@@ -21,6 +21,9 @@
 // things (Mailboxes, Messages, Changes) reads them from one snapshot. What may be large is read in parts, each
 // from a snapshot of its own: how they make a whole stands with each method.
 //
+// While an act on many messages lasts, the acts of all accounts may wait, and a driver may hold all of it in memory. Who need not have one act, as IMAP's STORE,
+// EXPUNGE and MOVE, names MaxPage UIDs in each.
+//
 // The acts and readings of one account are linearizable: each takes effect at one moment between
 // its call and its return, so whoever reads after a change was acknowledged sees it. An act that
 // ended Unknown takes effect at one moment after its call, or never; not later than the next

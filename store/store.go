@@ -80,7 +80,8 @@ type Store interface {
 	Copy(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (from []UID, made []Message, err error)
 	// Move is Copy and expunge as one act (RFC 6851).
 	Move(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (from []UID, made []Message, err error)
-	// Expunge removes the messages with \Deleted, of uids if not nil, and leaves tombstones. It returns their UIDs, ascending.
+	// Expunge removes the messages with \Deleted, of uids if not nil, and leaves tombstones. It returns their UIDs, ascending. With nil it is one act
+	// on the whole mailbox, however large.
 	Expunge(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID) ([]UID, error)
 
 	// Expunged returns the messages of the account whose last copy was expunged, that Undelete can bring back: the oldest first. How long a

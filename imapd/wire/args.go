@@ -174,6 +174,10 @@ func (c *Command) literal() string {
 		return ""
 	}
 	c.text += int(l.Size)
+	if err := c.conn.hold(c.text); err != nil {
+		c.kill(err)
+		return ""
+	}
 	b := make([]byte, l.Size)
 	if _, err := io.ReadFull(l, b); err != nil && c.err == nil {
 		c.err = err

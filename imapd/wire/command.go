@@ -167,6 +167,7 @@ func (c *Command) finish() error {
 	if c.dead != nil {
 		return c.dead
 	}
+	c.conn.Free()
 	*c = Command{}
 	return nil
 }

@@ -37,6 +37,18 @@ const (
 	keptRoom  = 512             // of the output, while a connection idles
 )
 
+// A command whose text is longer than longText takes longCost of what Conn.Long has: its text, twice while it grows, and what is made of it.
+const (
+	longText = 64 << 10
+	longCost = 4 << 20
+)
+
+// Room is memory that connections share. It is asked for without waiting.
+type Room interface {
+	TryAcquire(n int64) bool
+	Release(n int64)
+}
+
 // Bye is why a connection has to end: the text of its BYE.
 type Bye string
 
@@ -48,6 +60,8 @@ var ErrDraining = errors.New("closing down")
 // Conn is one connection with a client.
 type Conn struct {
 	Writer
+	Long   Room // for long commands; nil = they are not bounded together
+	long   bool // the command has its part of it
 	net    net.Conn
 	br     *bufio.Reader
 	limits Limits
@@ -177,11 +191,33 @@ func (c *Conn) line(limit int) (string, error) {
 			c.br.Discard(len(piece))
 			return text, nil
 		}
+		if err := c.hold(c.cmd.text + len(all)); err != nil {
+			return "", err
+		}
 		all = append(all, piece...)
 		c.br.Discard(len(piece))
 		if end >= 0 {
 			return trimEnd(all), nil
 		}
+	}
+}
+
+// hold takes room for a command of n bytes of text, if it is a long one.
+func (c *Conn) hold(n int) error {
+	if n <= longText || c.long || c.Long == nil {
+		return nil
+	}
+	if c.long = c.Long.TryAcquire(longCost); !c.long {
+		return Bye("[LIMIT] Too many long commands at once")
+	}
+	return nil
+}
+
+// Free gives back what the last command took of Long. For the end of a connection, where no Next follows.
+func (c *Conn) Free() {
+	if c.long {
+		c.Long.Release(longCost)
+		c.long = false
 	}
 }
 

@@ -136,10 +136,15 @@ func (b bucket) count() (n int) {
 	return n
 }
 
-// frame adds a frame to the log, durable with the job. In a rehearsal it adds none.
+// frame adds a frame to the log, durable with the job. In a rehearsal it adds none. Among the parts of an act there can be none: those who
+// read the log would not find the parts together.
 func (tx *txn) frame(kind byte, payload []byte) segment.Place {
-	if tx.w.group == nil {
+	switch p := tx.w.parts; {
+	case tx.w.group == nil:
 		return segment.Place{Segment: 1, Length: uint32(len(payload))}
+	case p != nil && p.first > 0:
+		p.err = errFrameInParts
+		return segment.Place{}
 	}
 	place, _ := tx.w.group.Add(kind, payload)
 	return place

@@ -20,6 +20,9 @@ const (
 // errAlone ends a job that is to run alone.
 var errAlone = domicile.E("store", domicile.Conflict, "the act is large and runs alone")
 
+// errFrameInParts ends an act that adds bytes of its own to the log behind its first part.
+var errFrameInParts = domicile.E("store", domicile.TooLarge, "an act in parts has bytes of a body among them")
+
 // many says that the job is about to touch so many messages, before it does.
 func (tx *txn) many(messages int) error {
 	if messages > manyAtOnce && tx.w.parts == nil {

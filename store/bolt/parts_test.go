@@ -245,3 +245,37 @@ func TestLargeActs(t *testing.T) {
 	r.Check()
 	same("left", len(r.List(person, "INBOX"))+len(r.List(person, "Archive")), 0, nil)
 }
+
+// An act that would put bytes of a body among its parts, where a reading of the log would lose it, is not done.
+func TestNoFrameInParts(t *testing.T) {
+	r, _ := largeRig(t)
+	s := r.Store.(*Store)
+	box, before := s.inboxOf(person), r.Box(person, "INBOX")
+	err := s.update(t.Context(), person, func(tx *txn) error {
+		if err := tx.many(large); err != nil {
+			return err
+		}
+		m, err := s.mailboxByID(tx, person, box)
+		if err != nil {
+			return err
+		}
+		records, err := m.all()
+		if err == nil {
+			_, err = m.addCopies(m, records)
+		}
+		if tx.w.parts.first == 0 {
+			t.Error("the act has no parts yet")
+		}
+		tx.frame(frameBody, []byte("bytes"))
+		m.save()
+		return err
+	})
+	if domicile.KindOf(err) != domicile.Unavailable {
+		t.Errorf("%v", err)
+	}
+	if after := r.Box(person, "INBOX"); after != before {
+		t.Errorf("%+v, was %+v", after, before)
+	}
+	r.MustDeliver(person, "INBOX", "the next act is taken")
+	r.Reopen()
+}

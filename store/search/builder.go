@@ -113,9 +113,6 @@ func (v *vocabulary) add(word []byte) {
 	v.log = append(v.log, n)
 }
 
-// Len returns how many documents the Builder has.
-func (b *Builder) Len() int { return len(b.docs) }
-
 // Size returns about how many bytes of memory the Builder has taken, so that its owner can finish it in time.
 func (b *Builder) Size() int {
 	size := 32 * len(b.docs)

@@ -288,6 +288,29 @@ func (c *Cluster) Strays(t testing.TB) (strays []string) {
 	return strays
 }
 
+// Memory returns how many bytes of memory a running node holds, and the most since the last call. Linux only.
+func (c *Cluster) Memory(t testing.TB, name domicile.Node) (now, most int64) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.running[name]
+	if p == nil {
+		t.Fatalf("%s does not run", name)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		fmt.Sscanf(line, "VmRSS: %d kB", &now)
+		fmt.Sscanf(line, "VmHWM: %d kB", &most)
+	}
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.PID()), []byte("5"), 0); err != nil || now == 0 {
+		t.Fatal(now, err)
+	}
+	return now << 10, most << 10
+}
+
 func (c *Cluster) take(t testing.TB, name domicile.Node) *lab.Process {
 	t.Helper()
 	c.mu.Lock()
