@@ -8,7 +8,7 @@ import (
 // quotaRoot is the one root that an account has (RFC 9208 3.2): its quota holds for all mailboxes together.
 const quotaRoot = "account"
 
-// getQuota is GETQUOTA (RFC 9208 4.2).
+// getQuota is GETQUOTA (RFC 9208 4.1.1).
 func (s *session) getQuota(cmd *wire.Command) (string, error) {
 	cmd.SP()
 	root := cmd.Astring()
@@ -22,7 +22,7 @@ func (s *session) getQuota(cmd *wire.Command) (string, error) {
 	return "", err
 }
 
-// getQuotaRoot is GETQUOTAROOT. The mailbox need not exist (RFC 9208 4.1.3).
+// getQuotaRoot is GETQUOTAROOT. The mailbox need not exist (RFC 9208 4.1.2).
 func (s *session) getQuotaRoot(cmd *wire.Command) (string, error) {
 	cmd.SP()
 	name := cmd.Mailbox()
@@ -60,7 +60,7 @@ func (s *session) tellQuota(ask bool) (has bool, err error) {
 	return true, nil
 }
 
-// setQuota is SETQUOTA (RFC 9208 4.1): a quota is the operator's to set.
+// setQuota is SETQUOTA (RFC 9208 4.1.3): a quota is the operator's to set.
 func (s *session) setQuota(cmd *wire.Command) (string, error) {
 	cmd.SP()
 	cmd.Astring()

@@ -48,6 +48,23 @@ func TestCurlAtEveryDoor(t *testing.T) {
 		if got := do("/INBOX?SUBJECT%20%22letter%203%22"); strings.TrimSpace(got) != "* SEARCH 3" {
 			t.Errorf("%s: SEARCH: %q", door[0], got)
 		}
+		_, text, _ := bytes.Cut(stored[1], []byte("\r\n\r\n"))
+		if got := do("/INBOX;UID=2;SECTION=TEXT"); got != string(text) {
+			t.Errorf("%s: the text of 2 is %.300q, want %.300q", door[0], got, text)
+		}
+		for command, want := range map[string]string{
+			"FETCH 1:* (UID FLAGS)":                 "* 5 FETCH (UID 5 FLAGS (",
+			"STATUS INBOX (MESSAGES UIDNEXT)":       `* STATUS "INBOX" (MESSAGES 5 UIDNEXT 6)`,
+			`LIST "" (INBOX) RETURN (SUBSCRIBED)`:   `* LIST (\HasNoChildren \Subscribed) "/" "INBOX"`,
+			"UID SEARCH RETURN (MIN MAX COUNT) 2:4": "UID MIN 2 MAX 4 COUNT 3",
+			"SORT (REVERSE SUBJECT) UTF-8 2:3":      "* SORT 3 2",
+			"GETQUOTAROOT INBOX":                    `* QUOTAROOT "INBOX"`,
+			"UID STORE 1 +FLAGS (\\Flagged)":        "* 1 FETCH (UID 1 FLAGS (",
+		} {
+			if got := do("/INBOX", "-X", command); !strings.Contains(got, want) {
+				t.Errorf("%s: %s: %q, want %q", door[0], command, got, want)
+			}
+		}
 		box := "up" + strconv.Itoa(i)
 		do("", "-X", "CREATE "+box)
 		file := filepath.Join(p.dir, "upload")
@@ -84,6 +101,23 @@ func TestCurlAbroad(t *testing.T) {
 		}
 		if got := do("/INBOX;MAILINDEX=[1-5]"); got != string(bytes.Join(stored, nil)) {
 			t.Errorf("%s: INBOX is %.3000q, want %.3000q", door[0], got, bytes.Join(stored, nil))
+		}
+		_, text, _ := bytes.Cut(stored[1], []byte("\r\n\r\n"))
+		if got := do("/INBOX;UID=2;SECTION=TEXT"); got != string(text) {
+			t.Errorf("%s: the text of 2 is %.300q, want %.300q", door[0], got, text)
+		}
+		for command, want := range map[string]string{
+			"FETCH 1:* (UID FLAGS)":                 "* 5 FETCH (UID 5 FLAGS (",
+			"STATUS INBOX (MESSAGES UIDNEXT)":       `* STATUS "INBOX" (MESSAGES 5 UIDNEXT 6)`,
+			`LIST "" (INBOX) RETURN (SUBSCRIBED)`:   `* LIST (\HasNoChildren \Subscribed) "/" "INBOX"`,
+			"UID SEARCH RETURN (MIN MAX COUNT) 2:4": "UID MIN 2 MAX 4 COUNT 3",
+			"SORT (REVERSE SUBJECT) UTF-8 2:3":      "* SORT 3 2",
+			"GETQUOTAROOT INBOX":                    `* QUOTAROOT "INBOX"`,
+			"UID STORE 1 +FLAGS (\\Flagged)":        "* 1 FETCH (UID 1 FLAGS (",
+		} {
+			if got := do("/INBOX", "-X", command); !strings.Contains(got, want) {
+				t.Errorf("%s: %s: %q, want %q", door[0], command, got, want)
+			}
 		}
 		box := "up" + strconv.Itoa(i)
 		do("", "-X", "CREATE "+box)
