@@ -161,22 +161,15 @@ func refusal(op string, a disclosure.Answer) error {
 func (s *Server) writeExport(ctx context.Context, w io.Writer, a store.Account, leaf uint64) error {
 	out := tar.NewWriter(w)
 	m := ExportManifest{Version: 1, Address: a.Address, Region: s.cfg.Region, Time: s.cfg.Now().UTC(), Messages: []ExportedItem{}, Leaf: leaf}
-	boxes, err := s.cfg.Store.Mailboxes(ctx, a.ID)
-	if err != nil {
-		return err
-	}
-	for _, b := range boxes {
-		msgs, err := s.cfg.Store.Messages(ctx, a.ID, b.ID)
+	for msg, err := range store.WholeAccount(ctx, s.cfg.Store, a.ID) {
 		if err != nil {
 			return err
 		}
-		for _, msg := range msgs {
-			item, err := s.writeMessage(ctx, out, a, b, msg)
-			if err != nil {
-				return err
-			}
-			m.Messages = append(m.Messages, item)
+		item, err := s.writeMessage(ctx, out, a, msg)
+		if err != nil {
+			return err
 		}
+		m.Messages = append(m.Messages, item)
 	}
 	raw, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -189,8 +182,8 @@ func (s *Server) writeExport(ctx context.Context, w io.Writer, a store.Account, 
 	return errors.Join(err, out.Close())
 }
 
-func (s *Server) writeMessage(ctx context.Context, out *tar.Writer, a store.Account, b store.Mailbox, msg store.Message) (ExportedItem, error) {
-	item := ExportedItem{File: folderName(b.Name) + "/cur/" + fileName(msg), Mailbox: b.Name, UID: msg.UID, ID: msg.ID, Flags: msg.Flags,
+func (s *Server) writeMessage(ctx context.Context, out *tar.Writer, a store.Account, msg store.Filed) (ExportedItem, error) {
+	item := ExportedItem{File: folderName(msg.Mailbox.Name) + "/cur/" + fileName(msg.Message), Mailbox: msg.Mailbox.Name, UID: msg.UID, ID: msg.ID, Flags: msg.Flags,
 		Time: msg.Internal, Bytes: msg.Size}
 	body, err := s.cfg.Store.Body(ctx, a.ID, msg.ID)
 	if err != nil {

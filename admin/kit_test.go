@@ -337,8 +337,13 @@ func (s *fakeStore) Mailboxes(_ context.Context, id domicile.AccountID) ([]store
 	return s.boxes[id], nil
 }
 
-func (s *fakeStore) Messages(_ context.Context, _ domicile.AccountID, b domicile.MailboxID) ([]store.Message, error) {
-	return s.messages[b], nil
+func (s *fakeStore) Messages(_ context.Context, _ domicile.AccountID, b domicile.MailboxID, after store.UID, limit int) (part []store.Message, err error) {
+	for _, m := range s.messages[b] {
+		if m.UID > after && len(part) < limit {
+			part = append(part, m)
+		}
+	}
+	return part, nil
 }
 
 func (s *fakeStore) Body(ctx context.Context, _ domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error) {

@@ -390,8 +390,13 @@ func (s *fakeStore) Mailboxes(context.Context, domicile.AccountID) ([]store.Mail
 	return s.boxes, nil
 }
 
-func (s *fakeStore) Messages(_ context.Context, _ domicile.AccountID, id domicile.MailboxID) ([]store.Message, error) {
-	return s.list[id], nil
+func (s *fakeStore) Messages(_ context.Context, _ domicile.AccountID, id domicile.MailboxID, after store.UID, limit int) (part []store.Message, err error) {
+	for _, m := range s.list[id] {
+		if m.UID > after && len(part) < limit {
+			part = append(part, m)
+		}
+	}
+	return part, nil
 }
 
 func (s *fakeStore) Body(_ context.Context, _ domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error) {

@@ -67,10 +67,6 @@ func (e *Engine) preserve(ctx context.Context, c *caseRecord) error {
 func (e *Engine) snapshot(ctx context.Context, c *caseRecord) (snapshotInfo, error) {
 	const op = "preserve an account"
 	info := snapshotInfo{At: e.cfg.Now().UTC()}
-	boxes, err := e.cfg.Store.Mailboxes(ctx, c.Account)
-	if err != nil {
-		return info, domicile.W(op, err)
-	}
 	var part bytes.Buffer
 	lines := 0
 	flush := func() error {
@@ -83,22 +79,19 @@ func (e *Engine) snapshot(ctx context.Context, c *caseRecord) (snapshotInfo, err
 		part.Reset()
 		return err
 	}
-	for _, b := range boxes {
-		list, err := e.cfg.Store.Messages(ctx, c.Account, b.ID)
+	for m, err := range store.WholeAccount(ctx, e.cfg.Store, c.Account) {
 		if err != nil {
 			return info, domicile.W(op, err)
 		}
-		for _, m := range list {
-			line, err := json.Marshal(snapItem{Mailbox: b.Name, UID: m.UID, ID: m.ID, Internal: m.Internal.Unix(), Size: m.Size})
-			if err != nil {
-				return info, domicile.W(op, err)
-			}
-			part.Write(append(line, '\n'))
-			info.Items++
-			if lines++; lines == partItems {
-				if err := flush(); err != nil {
-					return info, err
-				}
+		line, err := json.Marshal(snapItem{Mailbox: m.Mailbox.Name, UID: m.UID, ID: m.ID, Internal: m.Internal.Unix(), Size: m.Size})
+		if err != nil {
+			return info, domicile.W(op, err)
+		}
+		part.Write(append(line, '\n'))
+		info.Items++
+		if lines++; lines == partItems {
+			if err := flush(); err != nil {
+				return info, err
 			}
 		}
 	}

@@ -61,7 +61,7 @@ func (d *door) authenticate(cmd *wire.Command) step {
 		}
 	}
 	next := a.steps(x, response)
-	if a.found != nil && next != handOn { // verified, and then not wanted: the connection is under a permit already
+	if a.found != nil { // verified, and then not wanted: the connection is under a permit already
 		a.found.drop()
 		return endHere
 	}
@@ -72,7 +72,7 @@ func (d *door) authenticate(cmd *wire.Command) step {
 type attempt struct {
 	d     *door
 	tag   string
-	found *verified // once home has verified it
+	found *verified // once home has verified it, until it goes onward
 	err   error     // of verify
 }
 
@@ -83,8 +83,7 @@ func (a *attempt) steps(x *login.Exchange, response []byte) step {
 		challenge, done, err := x.Next(response)
 		switch {
 		case err == nil && done:
-			a.found.onward()
-			return handOn
+			return a.onward()
 		case a.err != nil:
 			return d.failed(a.tag, a.err)
 		case errors.Is(err, login.ErrOther):
@@ -147,8 +146,14 @@ func (d *door) loginCommand(tag, name, password string) step {
 	if _, err := a.verify(login.Credential{Name: name, Password: password}); err != nil {
 		return d.failed(tag, err)
 	}
-	a.found.onward()
-	return handOn
+	return a.onward()
+}
+
+// onward carries a verified session on, to its end.
+func (a *attempt) onward() step {
+	found := a.found
+	a.found = nil
+	return found.onward()
 }
 
 // failed answers a login that was not verified. A few wrong ones end the connection.

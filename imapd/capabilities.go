@@ -14,6 +14,8 @@ var offered = []string{
 	"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "CREATE-SPECIAL-USE", "STATUS=SIZE",
 	// select.go, view.go, fetchitems.go, storeflags.go, expunge.go, copy.go, idle.go
 	"IMAP4rev2", "SASL-IR", "UNSELECT", "UIDPLUS", "MOVE", "IDLE", "CONDSTORE", "QRESYNC", "BINARY", "OBJECTID", "SAVEDATE", "PREVIEW",
+	// notify.go, notifytell.go
+	"NOTIFY",
 	// search.go, sort.go, thread.go
 	"ESEARCH", "SEARCHRES", "PARTIAL", "WITHIN", "SORT", "SORT=DISPLAY", "ESORT", "THREAD=REFERENCES", "THREAD=ORDEREDSUBJECT",
 }
@@ -33,6 +35,9 @@ func (s *session) capabilities() string {
 	caps := strings.Join(offered, " ") + " APPENDLIMIT=" + strconv.FormatInt(s.maxSize, 10)
 	if s.mayCompress() {
 		caps += " COMPRESS=DEFLATE"
+	}
+	if s.mayUnauthenticate() {
+		caps += " UNAUTHENTICATE"
 	}
 	return caps
 }

@@ -1,11 +1,14 @@
 package imapd
 
 import (
+	"context"
 	"fmt"
+	"math"
 	"regexp"
 	"strings"
 	"testing"
 
+	"domicile"
 	"domicile/store"
 )
 
@@ -126,5 +129,65 @@ func TestCopyMoveExpunge(t *testing.T) {
 	c.says("x CLOSE", "x OK CLOSE completed")
 	if got := c.do("y SELECT INBOX", "y OK"); !strings.HasPrefix(got, "* 1 EXISTS") {
 		t.Errorf("%q", got)
+	}
+}
+
+// actCounter notes the largest act on messages, and fails the third MOVE if told.
+type actCounter struct {
+	store.Store
+	most, moves int
+	failing     bool
+}
+
+func (a *actCounter) Expunge(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) ([]store.UID, error) {
+	if a.most = max(a.most, len(uids)); uids == nil {
+		a.most = math.MaxInt
+	}
+	return a.Store.Expunge(ctx, tok, acct, mbox, uids)
+}
+
+func (a *actCounter) Move(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) ([]store.UID, []store.Message, error) {
+	a.most = max(a.most, len(uids))
+	if a.moves++; a.failing && a.moves == 3 {
+		return nil, nil, domicile.E("move", domicile.Unavailable, "the disk is full")
+	}
+	return a.Store.Move(ctx, tok, acct, mbox, uids, to)
+}
+
+// MOVE, EXPUNGE and CLOSE of many messages are acts of a bounded size. Of a MOVE that fails midway the client learns what went.
+func TestManyInPages(t *testing.T) {
+	w := newWorld(t)
+	acts := &actCounter{Store: w.store, failing: true}
+	w.home.cfg.Store = acts
+	const all = 2*actPage + 500
+	uids := []store.UID{w.put("INBOX", "Subject: x\r\n\r\n", store.Deleted).UID}
+	box, err := w.store.MailboxByName(t.Context(), ann, "INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(uids) < all {
+		_, made, err := w.store.Copy(t.Context(), "", ann, box.ID, uids[:min(len(uids), all-len(uids))], "INBOX")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range made {
+			uids = append(uids, m.UID)
+		}
+	}
+	c := w.login()
+	c.do("a ENABLE QRESYNC", "a OK")
+	c.do("b SELECT INBOX", "b OK")
+	got := c.do("c MOVE 1:* Archive", "c NO [")
+	if copyUID.FindStringSubmatch(got)[1] != "1:2000" || copyUID.FindStringSubmatch(got)[2] != "1:2000" || !strings.Contains(got, "* VANISHED 1:2000\r\n") {
+		t.Errorf("%q", got)
+	}
+	c.says("d UID SEARCH ALL", "d OK", "* SEARCH "+strings.Trim(fmt.Sprint(uids[2*actPage:]), "[]"))
+	c.do("e MOVE 1:* Archive", "e OK")
+	c.do("f SELECT Archive", "f OK")
+	if got := c.do("g EXPUNGE", "g OK"); got != "* VANISHED 1:2500\r\n" {
+		t.Errorf("%q", got)
+	}
+	if acts.most != actPage {
+		t.Errorf("an act has %d messages", acts.most)
 	}
 }

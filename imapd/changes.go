@@ -1,16 +1,22 @@
 package imapd
 
 import (
+	"context"
 	"slices"
 
 	"domicile"
 	"domicile/store"
 )
 
-// changes reads what changed in a mailbox after seq, part by part, and returns the mailbox as it was at the last of them.
-func (s *session) changes(mbox domicile.MailboxID, seq store.ModSeq, take func(p *store.Page)) (store.Mailbox, error) {
+// changes is changesIn of the session's account.
+func (s *session) changes(mbox domicile.MailboxID, seq store.ModSeq, take func(p *store.Changes)) (store.Mailbox, error) {
+	return changesIn(s.ctx(), s.store(), s.acct, mbox, seq, take)
+}
+
+// changesIn reads what changed in a mailbox after seq, part by part, and returns the mailbox as it was at the last of them.
+func changesIn(ctx context.Context, st store.Store, acct domicile.AccountID, mbox domicile.MailboxID, seq store.ModSeq, take func(p *store.Changes)) (store.Mailbox, error) {
 	for at := store.Position(""); ; {
-		p, err := s.store().Page(s.ctx(), s.acct, mbox, seq, at, store.MaxPage)
+		p, err := st.Changes(ctx, acct, mbox, seq, at, store.MaxPage)
 		if err != nil {
 			return store.Mailbox{}, err
 		}
@@ -24,7 +30,7 @@ func (s *session) changes(mbox domicile.MailboxID, seq store.ModSeq, take func(p
 // changedAfter returns which messages of the view changed after seq, as spans of their indexes, and which UIDs vanished.
 func (s *session) changedAfter(seq store.ModSeq) (changed, vanished spans, err error) {
 	v := s.view
-	_, err = s.changes(v.mailbox.ID, seq, func(p *store.Page) {
+	_, err = s.changes(v.mailbox.ID, seq, func(p *store.Changes) {
 		vanished = append(vanished, vanishedOf(p)...)
 		for _, m := range p.Changed {
 			if i := v.find(m.UID); i >= 0 {
@@ -35,7 +41,7 @@ func (s *session) changedAfter(seq store.ModSeq) (changed, vanished spans, err e
 	return merged(changed), merged(vanished), err
 }
 
-func vanishedOf(p *store.Page) spans {
+func vanishedOf(p *store.Changes) spans {
 	s := make(spans, len(p.Vanished))
 	for i, r := range p.Vanished {
 		s[i] = span{uint32(r.First), uint32(r.Last)}
@@ -68,7 +74,7 @@ func (s *session) tellEarlier(vanished, known spans) {
 func (s *session) newView(mbox store.Mailbox, readOnly bool) (v *view, unseen int, err error) {
 	v = &view{readOnly: readOnly, uids: make([]store.UID, 0, mbox.Messages)}
 	first := store.UID(0)
-	v.mailbox, err = s.changes(mbox.ID, 0, func(p *store.Page) {
+	v.mailbox, err = s.changes(mbox.ID, 0, func(p *store.Changes) {
 		if gone := merged(vanishedOf(p)); len(gone) > 0 {
 			v.uids = slices.DeleteFunc(v.uids, func(uid store.UID) bool { return gone.has(uint32(uid)) })
 		}

@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -21,10 +22,10 @@ func (s *session) uidMove(cmd *wire.Command) (string, error) {
 	return s.transfer(cmd, true, s.moveSome)
 }
 
-// transferCost is what a message costs while it is copied, in bytes of memory: what Home.memory is asked for.
+// transferCost is what a message costs while it is copied, in bytes of memory: what the account's share is asked for.
 const transferCost = 512
 
-// transfer reads the arguments of COPY and MOVE and does it, for all messages or none.
+// transfer reads the arguments of COPY and MOVE and does it.
 func (s *session) transfer(cmd *wire.Command, uid bool, act func([]store.UID, store.Mailbox) (string, error)) (string, error) {
 	cmd.SP()
 	set := cmd.Set(uid)
@@ -41,11 +42,11 @@ func (s *session) transfer(cmd *wire.Command, uid bool, act func([]store.UID, st
 	if err != nil || len(uids) == 0 {
 		return "", err
 	}
-	cost := min(int64(len(uids))*transferCost, readMemory)
-	if s.home.memory.Acquire(s.ctx(), cost) != nil {
+	cost := min(int64(len(uids))*transferCost, accountMemory)
+	if s.memory.Acquire(s.ctx(), cost) != nil {
 		return "", no(imap.ResponseCodeUnavailable, "Closing down")
 	}
-	defer s.home.memory.Release(cost)
+	defer s.memory.Release(cost)
 	return act(uids, to)
 }
 
@@ -62,39 +63,46 @@ func (s *session) target(name string) (store.Mailbox, error) {
 	return m, failure(err)
 }
 
-// copySome is COPY (RFC 9051 6.4.7).
+// copySome is COPY, of all messages or none (RFC 9051 6.4.7).
 func (s *session) copySome(uids []store.UID, to store.Mailbox) (string, error) {
 	from, made, err := s.store().Copy(s.ctx(), newToken(), s.acct, s.view.mailbox.ID, uids, to.Name)
 	if err != nil {
 		return "", failure(err)
 	}
-	code := copied(to, from, made)
+	code := copied(to, from, spans(nil).addAll(made))
 	if code == "" {
 		return "", nil
 	}
 	return code + " COPY completed", nil
 }
 
-// moveSome is MOVE (RFC 6851): where the messages went is told before they go (4.3).
+// moveSome is MOVE (RFC 6851): where the messages went is told before they go (4.3), and also of those that went before an error.
 func (s *session) moveSome(uids []store.UID, to store.Mailbox) (string, error) {
-	from, made, err := s.store().Move(s.ctx(), newToken(), s.acct, s.view.mailbox.ID, uids, to.Name)
-	if err != nil {
-		return "", failure(err)
+	var from []store.UID
+	var there spans
+	var failed error
+	for page := range slices.Chunk(uids, actPage) {
+		some, made, err := s.store().Move(s.ctx(), newToken(), s.acct, s.view.mailbox.ID, page, to.Name)
+		if err != nil {
+			failed = failure(err)
+			break
+		}
+		from, there = append(from, some...), there.addAll(made)
 	}
-	if code := copied(to, from, made); code != "" {
+	if code := copied(to, from, there); code != "" {
 		s.conn.Raw("* OK ").Raw(code).Raw(" Moved").Line()
 	}
-	return s.expunged(from)
+	code, err := s.expunged(from)
+	if failed != nil {
+		return "", failed
+	}
+	return code, err
 }
 
 // copied is the code COPYUID (RFC 4315), "" if nothing was copied.
-func copied(to store.Mailbox, from []store.UID, made []store.Message) string {
-	if len(from) == 0 || len(from) != len(made) {
+func copied(to store.Mailbox, from []store.UID, there spans) string {
+	if len(from) == 0 || len(from) != there.count() {
 		return ""
-	}
-	var there spans
-	for _, m := range made {
-		there = there.add(uint32(m.UID))
 	}
 	return fmt.Sprintf("[COPYUID %d %v %v]", to.UIDValidity, uidSpans(from).uidSet(), there.uidSet())
 }

@@ -32,10 +32,11 @@
 //
 // A session (session.go) is one goroutine that reads a command, runs it and answers. The table of commands (verbs.go) says of each what it
 // needs and what the client may learn before its answer; it is made of families: plain.go, mailboxes.go, messages.go, search.go. A handler reads its arguments to
-// the end, acts, and writes untagged lines; whatever was wrong with an argument is told once, as BAD. capabilities.go is the one place that says what is offered.
+// the end, acts, and writes untagged lines; whatever was wrong with an argument is told once, as BAD. capabilities.go is the one place that says what is offered. UNAUTHENTICATE
+// gives the connection back to its door, behind the end of the session's permit.
 //
 // The selected mailbox is a view (view.go): its UIDs, 4 bytes a message, and a modification sequence. Flags and sizes are read from the store when
-// they are asked for. What others change is read by store.Store.Page when the client may be told, and during IDLE on the store's hints, of
+// they are asked for. What others change is read by store.Store.Changes when the client may be told, and during IDLE, or between commands by NOTIFY (notify.go), on the store's hints, of
 // which an account has one watch however many of its sessions idle (hub.go).
 //
 // What is bounded, what is offered by which RFC, and what is left out and why is in docs/IMAP.md.

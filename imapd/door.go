@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"domicile"
 	"domicile/imapd/wire"
 	"domicile/region"
 )
@@ -21,7 +22,7 @@ const (
 	maxSASL   = 16 << 10        // bytes of a line of AUTHENTICATE
 )
 
-// door speaks IMAP with a client until it is logged in: greeting, CAPABILITY, ID, NOOP, LOGOUT, STARTTLS, LOGIN and AUTHENTICATE, the
+// door speaks IMAP with a client until it is logged in, and again once it is not any more: greeting, CAPABILITY, ID, NOOP, LOGOUT, STARTTLS, LOGIN and AUTHENTICATE, the
 // same on every node. What comes behind the login it hands on, with the bytes that the client has sent already.
 type door struct {
 	srv    *Server
@@ -184,6 +185,19 @@ func (d *door) within(c net.Conn) {
 	d.net = tls.Server(c, d.srv.cfg.TLS)
 	d.conn.Reset(d.net)
 	d.secure, d.stray, d.wrong = true, 0, 0
+}
+
+// again goes on with a client that was logged in here, and answers its UNAUTHENTICATE: nothing of the session is left by then, its permit
+// included. Wrong passwords from before still count.
+func (d *door) again(tag string) step {
+	if err := d.srv.cfg.Home.detach(d.net); err != nil {
+		d.srv.cfg.Log.Warn("the permit of a session could not be ended", "reason", string(domicile.ReasonOf(err)))
+		return endHere
+	}
+	d.began, d.stray, d.conn.UTF8 = time.Now(), 0, false
+	d.conn.Limit(wire.Before, d.began.Add(loginTime))
+	d.conn.Raw(tag).Raw(" OK [CAPABILITY ").Raw(d.capabilities()).Raw("] Not logged in any more").Line()
+	return goOn
 }
 
 // drain ends the connection before its next command, at once if it is idle; of a relayed session the home does it.

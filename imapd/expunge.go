@@ -1,8 +1,10 @@
 package imapd
 
 import (
+	"slices"
 	"strconv"
 
+	"domicile"
 	"domicile/imapd/wire"
 	"domicile/store"
 )
@@ -12,7 +14,11 @@ func (s *session) expunge(cmd *wire.Command) (string, error) {
 	if err := cmd.End(); err != nil {
 		return "", err
 	}
-	return s.expungeOf(nil)
+	uids, err := s.marked(s.view.mailbox.ID)
+	if err != nil {
+		return "", failure(err)
+	}
+	return s.expungeOf(uids)
 }
 
 // uidExpunge is UID EXPUNGE (RFC 4315 2.1).
@@ -29,12 +35,29 @@ func (s *session) uidExpunge(cmd *wire.Command) (string, error) {
 	return s.expungeOf(uids)
 }
 
+// actPage is how many messages one act removes or moves: others wait for their own acts no longer than for that. EXPUNGE need not be all or
+// nothing, and MOVE may be done message by message (RFC 6851 3.3).
+const actPage = 1000
+
+// remove expunges those of some messages that have \Deleted. What was done before an error is done.
+func (s *session) remove(mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {
+	for page := range slices.Chunk(uids, actPage) {
+		some, err := s.store().Expunge(s.ctx(), "", s.acct, mbox, page)
+		if err != nil {
+			return gone, err
+		}
+		gone = append(gone, some...)
+	}
+	return gone, nil
+}
+
 func (s *session) expungeOf(uids []store.UID) (string, error) {
-	gone, err := s.store().Expunge(s.ctx(), "", s.acct, s.view.mailbox.ID, uids)
+	gone, err := s.remove(s.view.mailbox.ID, uids)
+	code, _ := s.expunged(gone)
 	if err != nil {
 		return "", failure(err)
 	}
-	return s.expunged(gone)
+	return code, nil
 }
 
 // expunged tells of messages that this session removed, and of all else that changed. A client that follows modification sequences is told

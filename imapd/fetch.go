@@ -124,7 +124,7 @@ func (f *fetcher) markSeen(rows []row) error {
 	at := map[store.UID]*row{}
 	var uids []store.UID
 	for i := range rows {
-		if m := &rows[i]; !slices.Contains(m.Flags, store.Seen) {
+		if m := &rows[i]; !slices.Contains(m.Flags, store.Seen) && len(m.Flags) < store.MaxFlags { // one that has all that it may have is sent nevertheless
 			at[m.UID] = m
 			uids = append(uids, m.UID)
 		}

@@ -14,13 +14,16 @@ import (
 )
 
 const (
-	streamAt    = 256 << 10      // bytes of a single section from where on it is sent as it is read, and not held
-	firstRead   = 32 << 10       // bytes of it that are read before anything is sent
-	previewFrom = 256 << 10      // bytes of a message that its preview is made of
-	maxHeld     = readMemory / 4 // bytes of a message that is held to be taken apart
-	pieceAhead  = 256 << 10      // bytes, at most, that the store holds of a body while it reads ahead,
-	maxAhead    = 512 << 10      // and of all of them: what a client that does not read keeps from others
+	streamAt    = 256 << 10                      // bytes of a single section from where on it is sent as it is read, and not held
+	firstRead   = 32 << 10                       // bytes of it that are read before anything is sent
+	previewFrom = 256 << 10                      // bytes of a message that its preview is made of
+	maxHeld     = (accountMemory - maxAhead) / 2 // bytes of a message that is held to be taken apart
+	pieceAhead  = 256 << 10                      // bytes, at most, that the store holds of a body while it reads ahead,
+	maxAhead    = 512 << 10                      // and of all of them: what a client that does not read keeps from others
 )
+
+// What one message may take fits into the share of an account.
+const _ = uint(accountMemory - 2*maxHeld - maxAhead)
 
 // plan is what of a message's bytes is needed.
 type plan struct {
@@ -109,10 +112,10 @@ func (f *fetcher) add(r *run, m *row) bool {
 
 // send sends a run. The bodies come from the store in order, read ahead. Memory for them is acquired at once: sessions never wait for one another in a circle.
 func (f *fetcher) send(rows []row, r *run) error {
-	if f.s.home.memory.Acquire(f.s.ctx(), r.ahead+r.held) != nil {
+	if f.s.memory.Acquire(f.s.ctx(), r.ahead+r.held) != nil {
 		return no(imap.ResponseCodeUnavailable, "Closing down")
 	}
-	defer f.s.home.memory.Release(r.ahead + r.held)
+	defer f.s.memory.Release(r.ahead + r.held)
 	defer func() { f.room = nil }()
 	next, stop := iter.Pull2(f.s.store().Bodies(f.s.ctx(), f.s.acct, r.ids))
 	defer stop()
@@ -125,6 +128,7 @@ func (f *fetcher) send(rows []row, r *run) error {
 		if err == nil {
 			err = f.message(&rows[i], &r.plans[i], body)
 		}
+		r.plans[i].cuts = nil // what was decoded for them goes
 		if err != nil && !f.passes(err, &rows[i]) {
 			return err
 		}
@@ -222,10 +226,11 @@ func (f *fetcher) parsed(m *row, p *plan, raw []byte) (*message.Message, error) 
 	}
 	parsed := message.Parse(raw)
 	p.cuts = make([]cut, len(f.q.sections))
+	decoded := map[*message.Part][]byte{}
 	for i := range p.cuts {
 		p.cuts[i] = f.q.sections[i].cut(placesOf(parsed), m.Size)
 		if p.cuts[i].binary {
-			if err := p.cuts[i].decode(parsed); err != nil {
+			if err := p.cuts[i].decode(parsed, decoded); err != nil {
 				return nil, err
 			}
 		}

@@ -85,7 +85,7 @@ func (s *session) listed(mbox domicile.MailboxID, after store.UID, n int, summar
 	if summarized {
 		return s.store().Listing(s.ctx(), s.acct, mbox, after, n)
 	}
-	messages, err := s.store().MessagesAfter(s.ctx(), s.acct, mbox, after, n)
+	messages, err := s.store().Messages(s.ctx(), s.acct, mbox, after, n)
 	listed := make([]store.Listed, len(messages))
 	for i, m := range messages {
 		listed[i].Message = m

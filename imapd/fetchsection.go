@@ -12,8 +12,8 @@ import (
 type cut struct {
 	*section
 	from, to int64
-	part     *message.Part // of a binary section that is to be decoded
-	absent   bool          // there is no such part: NIL
+	decoded  []byte // of a binary section that is to be decoded, all of it; nil = it is not to be
+	absent   bool   // there is no such part: NIL
 }
 
 // need is up to which byte of the message the section needs it.
@@ -25,7 +25,7 @@ func (c *cut) need() int64 {
 }
 
 // plain: the section is bytes of the message as they stand.
-func (c *cut) plain() bool { return c.part == nil && c.fields == nil }
+func (c *cut) plain() bool { return c.decoded == nil && c.fields == nil }
 
 // end is where a partial range ends in n bytes.
 func (c *cut) end(n uint64) uint64 {
@@ -45,11 +45,10 @@ func (c *cut) clip(b []byte) []byte {
 }
 
 // bytes is what is sent for the section, of a message of which need bytes are there.
-func (c *cut) bytes(raw []byte, m *message.Message) []byte {
+func (c *cut) bytes(raw []byte) []byte {
 	switch {
-	case c.part != nil:
-		b, _ := m.Decoded(c.part)
-		return c.clip(b)
+	case c.decoded != nil:
+		return c.clip(c.decoded)
 	case c.fields != nil:
 		return c.clip(message.FieldsOf(raw[c.from:c.to], c.fields, c.what == "HEADER.FIELDS.NOT"))
 	case c.partial:
@@ -106,15 +105,19 @@ func (s *section) cut(find placer, size int64) cut {
 func (s *section) isWhole() bool { return len(s.path) == 0 && s.what == "" }
 
 // decode has a binary section decoded, if its encoding is one of RFC 2045 (RFC 3516 4.1). What has parts is sent as it stands: it can have no
-// other encoding than that of the message.
-func (c *cut) decode(m *message.Message) error {
+// other encoding than that of the message. ready has the parts that were decoded for other sections: one is decoded once, however often it is asked for.
+func (c *cut) decode(m *message.Message, ready map[*message.Part][]byte) error {
 	p := m.Find(c.path)
 	if c.absent || c.isWhole() || p.IsMultipart() || p.Embedded != nil || slices.Contains([]string{"7bit", "8bit", "binary"}, p.Encoding) {
 		return nil
 	}
-	if _, ok := m.Decoded(p); !ok {
+	if c.decoded = ready[p]; c.decoded != nil {
+		return nil
+	}
+	b, ok := m.Decoded(p)
+	if !ok {
 		return no(imap.ResponseCodeUnknownCTE, "A part is in an encoding that is not known")
 	}
-	c.part = p
+	c.decoded, ready[p] = b, b
 	return nil
 }

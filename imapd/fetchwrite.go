@@ -29,7 +29,7 @@ func (f *fetcher) message(m *row, p *plan, body io.Reader) (err error) {
 		f.preview(m, raw)
 	}
 	for i := range p.cuts {
-		f.section(&p.cuts[i], raw, parsed)
+		f.section(&p.cuts[i], raw)
 	}
 	f.s.conn.Raw(")").Line()
 	return nil
@@ -63,14 +63,14 @@ func (f *fetcher) summary(m *row, parsed *message.Message) {
 }
 
 // section sends one section.
-func (f *fetcher) section(p *cut, raw []byte, parsed *message.Message) {
+func (f *fetcher) section(p *cut, raw []byte) {
 	f.item(true, p.name)
 	c := f.s.conn.Raw(" ")
 	if p.absent && !p.sized {
 		c.Raw("NIL")
 		return
 	}
-	b := p.bytes(raw, parsed)
+	b := p.bytes(raw)
 	if p.sized {
 		c.Num(int64(len(b)))
 		return

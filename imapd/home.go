@@ -68,16 +68,23 @@ type Home struct {
 	permit  func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
 	refuse  func(ctx context.Context, r region.Request, reason domicile.Reason, rule, detail string) error // Guard.Refuse
 	attach  func(net.Conn, domicile.AccountID) error                                                       // underPermit
+	detach  func(net.Conn) error                                                                           // offPermit
 	passed  *Server                                                                                        // speaks with clients passed through, until they are logged in
 
 	ctx    context.Context // ends when all is to stop
 	cancel context.CancelFunc
 
 	mu       sync.Mutex
-	sessions map[*session]struct{}      // guarded by mu
-	places   map[domicile.AccountID]int // guarded by mu: sessions of an account, those that begin included
-	draining bool                       // guarded by mu
-	left     *sync.Cond                 // a session left sessions
+	sessions map[*session]struct{}         // guarded by mu
+	places   map[domicile.AccountID]*place // guarded by mu
+	draining bool                          // guarded by mu
+	left     *sync.Cond                    // a session left sessions
+}
+
+// place is what the sessions of one account share.
+type place struct {
+	sessions int                 // guarded by Home.mu; those that begin included
+	memory   *semaphore.Weighted // of accountMemory
 }
 
 // NewHome checks cfg. Shutdown ends what it starts.
@@ -105,10 +112,10 @@ func sizeFits(n int64) bool { return n > 0 && n <= math.MaxUint32 }
 func newHome(cfg HomeConfig) *Home {
 	h := &Home{cfg: cfg, check: cfg.Check,
 		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), waiting: semaphore.NewWeighted(waitingMemory), sessions: map[*session]struct{}{},
-		places: map[domicile.AccountID]int{}}
+		places: map[domicile.AccountID]*place{}}
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
-	h.attach, h.permit, h.refuse = h.underPermit, cfg.Guard.Permit, cfg.Guard.Refuse
+	h.attach, h.detach, h.permit, h.refuse = h.underPermit, offPermit, cfg.Guard.Permit, cfg.Guard.Refuse
 	h.passed = newServer(Config{Region: cfg.Region, Hostname: cfg.Hostname, Guard: cfg.Guard, MaxSize: cfg.MaxSize, Home: h, Resolve: h.resolve,
 		Check: cfg.Check, Log: cfg.Log, HostOf: cfg.HostOf, Count: cfg.Count})
 	h.passed.slow = h.slow
@@ -119,29 +126,37 @@ func newHome(cfg HomeConfig) *Home {
 func (h *Home) enter(id domicile.AccountID) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.places[id] >= h.cfg.PerAccount {
+	p := h.places[id]
+	if p == nil {
+		p = &place{memory: semaphore.NewWeighted(accountMemory)}
+		h.places[id] = p
+	}
+	if p.sessions >= h.cfg.PerAccount {
 		return domicile.E("login", domicile.TooLarge, "the account has too many sessions")
 	}
-	h.places[id]++
+	p.sessions++
 	return nil
 }
 
 func (h *Home) exit(id domicile.AccountID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.places[id]--; h.places[id] == 0 {
+	p := h.places[id]
+	if p.sessions--; p.sessions == 0 {
 		delete(h.places, id)
 	}
 }
 
-// serve runs the session of an account that has logged in on c and entered, and answers the login with tag. It returns, with the
-// connection closed, when the session has ended.
-func (h *Home) serve(c *wire.Conn, id domicile.AccountID, tag string, maxSize int64) {
+// serve runs the session of an account that has logged in on c and entered, and answers the login with tag. It returns when the session
+// has ended: with the connection closed, or, if it has a door to go back to, with the tag of the UNAUTHENTICATE that is to be answered there.
+func (h *Home) serve(c *wire.Conn, id domicile.AccountID, tag string, maxSize int64, hasDoor bool) (unauthenticated string) {
 	defer h.exit(id)
 	s := h.take(c, id, maxSize)
 	defer h.leave(s)
+	s.hasDoor = hasDoor
 	s.greet(tag)
 	s.serve()
+	return s.unauthenticated
 }
 
 // take begins a session.
@@ -150,6 +165,7 @@ func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session
 	c.Limit(wire.After, time.Time{})
 	h.mu.Lock()
 	h.sessions[s] = struct{}{}
+	s.memory = allowance{h, h.places[id].memory}
 	if h.draining {
 		c.Drain()
 	}
@@ -162,9 +178,14 @@ func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session
 }
 
 func (h *Home) leave(s *session) {
-	s.conn.Close()
+	if s.unauthenticated == "" {
+		s.conn.Close()
+	}
 	if s.deflate {
 		h.deflate.Add(-1)
+	}
+	if s.watching {
+		h.hubs.leave(s)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

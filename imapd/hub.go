@@ -6,7 +6,7 @@ import (
 	"domicile"
 )
 
-// hubs hand the store's hints on to the sessions that idle: one watch of the store for each account that has such sessions. The
+// hubs hand the store's hints on to the sessions that listen, in IDLE or by NOTIFY: one watch of the store for each account that has such sessions. The
 // zero value is ready.
 type hubs struct {
 	mu  sync.Mutex

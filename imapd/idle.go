@@ -12,19 +12,19 @@ func (s *session) idle(cmd *wire.Command) (string, error) {
 	if err := cmd.End(); err != nil {
 		return "", err
 	}
-	s.home.hubs.join(s)
-	defer s.home.hubs.leave(s)
+	if !s.watching {
+		s.home.hubs.join(s)
+		defer s.home.hubs.leave(s)
+	}
 	if err := s.conn.Continue("idling"); err != nil {
 		return "", err
 	}
-	s.tellUpdates(true)
+	s.tellAll(true)
 	if err := s.conn.Flush(); err != nil {
 		return "", err
 	}
 	s.idling = true
-	s.mu.Unlock()
-	err := s.conn.Await()
-	s.mu.Lock()
+	err := s.await()
 	s.idling = false
 	if err != nil {
 		return "", err
@@ -39,7 +39,7 @@ func (s *session) idle(cmd *wire.Command) (string, error) {
 	return "", nil
 }
 
-// nudge has a session that idles told what changed, soon and by somebody else. It never blocks; several nudges may be one.
+// nudge has a session that listens told what changed, soon and by somebody else. It never blocks; several nudges may be one.
 func (s *session) nudge() {
 	if s.nudges.Add(1) == 1 {
 		go s.push()
@@ -61,7 +61,7 @@ func (s *session) push() {
 func (s *session) pushOnce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.idling {
+	if s.missed = !s.listening; s.missed {
 		return
 	}
 	defer func() {
@@ -70,14 +70,14 @@ func (s *session) pushOnce() {
 			s.cut()
 		}
 	}()
-	s.tellUpdates(true)
+	s.tellAll(s.idling || s.tellsGone())
 	if s.conn.Flush() != nil {
 		s.cut()
 	}
 }
 
-// cut ends a session that idles.
+// cut ends a session that listens.
 func (s *session) cut() {
-	s.idling = false
+	s.listening = false
 	s.conn.Close()
 }

@@ -61,8 +61,16 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// A client that idles and does not read holds up nobody, and is cut off.
+// A client that idles, or listens by NOTIFY, and does not read holds up nobody, and is cut off.
 func TestIdleStalled(t *testing.T) {
+	stall(t, func(s *session) { s.idling = true })
+	stall(t, func(s *session) {
+		s.notify = &notify{groups: []notifyGroup{{filter: "SELECTED", events: messageEvents, fetch: &fetchItems{envelope: true}}}}
+	})
+}
+
+func stall(t *testing.T, how func(*session)) {
+	t.Helper()
 	w, c := filled(t, 1)
 	near, far := net.Pipe() // it holds nothing: who writes waits for a reader
 	defer far.Close()
@@ -72,7 +80,8 @@ func TestIdleStalled(t *testing.T) {
 		t.Fatal(err)
 	}
 	stalled.view = &view{mailbox: all, seq: 1}
-	stalled.idling = true
+	stalled.listening = true
+	how(stalled)
 	w.home.hubs.join(stalled)
 	defer w.home.hubs.leave(stalled)
 	c.send("c IDLE\r\n")
@@ -93,7 +102,7 @@ func TestIdleStalled(t *testing.T) {
 		near.SetWriteDeadline(time.Now()) // as it is when its time is over
 		time.Sleep(time.Millisecond)
 	}
-	if stalled.idling {
+	if stalled.listening {
 		t.Error("it idles on")
 	}
 	if _, err := near.Write([]byte("x")); err == nil || !strings.Contains(err.Error(), "closed") {

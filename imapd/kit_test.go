@@ -103,6 +103,7 @@ func newWorldIn(t testing.TB, lab bool) *world {
 		}
 		return nil
 	}
+	w.home.detach = func(net.Conn) error { return nil }
 	w.cfg = Config{Region: "eu-ireland", Hostname: "imap.test", Lab: lab, MaxSize: 1 << 20, Home: w.home, Resolve: w.home.resolve,
 		Check: check, Log: log}
 	w.front(w.cfg)
@@ -187,10 +188,12 @@ func (w *world) dial() *client {
 	}
 	w.t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(3 * time.Minute)) // on a busy machine
-	k := &client{w.t, c, bufio.NewReader(c)}
+	k := newClient(w.t, c)
 	k.want("* OK ")
 	return k
 }
+
+func newClient(t testing.TB, c net.Conn) *client { return &client{t, c, bufio.NewReader(c)} }
 
 // login dials and logs ann in.
 func (w *world) login() *client {

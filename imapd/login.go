@@ -18,9 +18,9 @@ const (
 	sessionIMAPS = "imaps" // TLS to the home, unread
 )
 
-// verified is a login that home has verified. One of both is called: onward carries the session on, drop ends it there.
+// verified is a login that home has verified. One of both is called: onward carries the session on to its end, drop ends it there.
 type verified struct {
-	onward    func()
+	onward    func() step // handOn, or what the door does next if the client has gone back to it
 	drop      func() error
 	signature []byte // what proves the home to a client that sent a proof
 }
@@ -95,8 +95,13 @@ func (s *Server) here(d *door, tag string, c login.Credential) (*verified, error
 		return nil, err
 	}
 	return &verified{signature: signature,
-		onward: func() { h.serve(d.conn, a.ID, tag, s.cfg.MaxSize) },
-		drop:   func() error { h.exit(a.ID); return nil }}, nil
+		onward: func() step {
+			if unauthenticated := h.serve(d.conn, a.ID, tag, s.cfg.MaxSize, s != h.passed); unauthenticated != "" {
+				return d.again(unauthenticated)
+			}
+			return handOn
+		},
+		drop: func() error { h.exit(a.ID); return nil }}, nil
 }
 
 // away hands the login to the account's home, and the connection after it.
@@ -113,11 +118,12 @@ func (s *Server) away(d *door, tag string, c login.Credential, loc placement.Loc
 		return nil, err
 	}
 	v.drop = t.Close
-	v.onward = func() {
+	v.onward = func() step {
 		if !d.relayed(t) {
 			go t.Drain()
 		}
 		t.Join(ahead{d.net, d.conn})
+		return handOn
 	}
 	return v, nil
 }
@@ -204,6 +210,15 @@ func (h *Home) underPermit(c net.Conn, id domicile.AccountID) error {
 		return err
 	}
 	return nil
+}
+
+// offPermit ends the permit of a client's connection whose session is over.
+func offPermit(c net.Conn) error {
+	front, ok := region.FrontConn(c)
+	if !ok {
+		return domicile.Refuse("session", domicile.NoPermit, "house/one-door", "the connection is not one of the region's front")
+	}
+	return front.Detach()
 }
 
 // resolve finds an account of this node: of a connection that was passed through to this region by name.

@@ -6,20 +6,22 @@ import (
 
 // plainVerbs are the commands of any state, and those that speak of the session or the account as a whole.
 var plainVerbs = map[string]verb{
-	"CAPABILITY":   {run: (*session).capability},
-	"NOOP":         {run: (*session).noop},
-	"CHECK":        {run: (*session).noop, needs: selected},
-	"LOGOUT":       {run: (*session).logout, tells: noUpdates},
-	"ID":           {run: (*session).id},
-	"ENABLE":       {run: (*session).enable},
-	"NAMESPACE":    {run: (*session).namespace},
-	"COMPRESS":     {run: (*session).compress, tells: noUpdates},
-	"GETQUOTA":     {run: (*session).getQuota},
-	"GETQUOTAROOT": {run: (*session).getQuotaRoot},
-	"SETQUOTA":     {run: (*session).setQuota},
-	"LOGIN":        {run: (*session).loggedIn},
-	"AUTHENTICATE": {run: (*session).loggedIn},
-	"STARTTLS":     {run: (*session).loggedIn},
+	"CAPABILITY":     {run: (*session).capability},
+	"NOOP":           {run: (*session).noop},
+	"CHECK":          {run: (*session).noop, needs: selected},
+	"LOGOUT":         {run: (*session).logout, tells: noUpdates},
+	"ID":             {run: (*session).id},
+	"ENABLE":         {run: (*session).enable},
+	"NOTIFY":         {run: (*session).setNotify},
+	"NAMESPACE":      {run: (*session).namespace},
+	"COMPRESS":       {run: (*session).compress, tells: noUpdates},
+	"GETQUOTA":       {run: (*session).getQuota},
+	"GETQUOTAROOT":   {run: (*session).getQuotaRoot},
+	"SETQUOTA":       {run: (*session).setQuota},
+	"UNAUTHENTICATE": {run: (*session).unauthenticate, tells: noUpdates},
+	"LOGIN":          {run: (*session).loggedIn},
+	"AUTHENTICATE":   {run: (*session).loggedIn},
+	"STARTTLS":       {run: (*session).loggedIn},
 }
 
 func (s *session) capability(cmd *wire.Command) (string, error) {
@@ -38,6 +40,25 @@ func (s *session) logout(cmd *wire.Command) (string, error) {
 	}
 	s.conn.Raw("* BYE Logging out").Line()
 	s.conn.Raw(cmd.Tag).Raw(" OK LOGOUT completed").Line()
+	return "", errOver
+}
+
+// mayUnauthenticate: the connection can go back to its door. A session from another node cannot, since the front carries bytes of which it understands
+// none. Nor can one that compresses: where a client's DEFLATE ends and its next plain bytes begin is not to be told.
+func (s *session) mayUnauthenticate() bool { return s.hasDoor && !s.deflate }
+
+// unauthenticate is UNAUTHENTICATE (RFC 8437). The door answers it, when nothing of the session is left. Where the connection cannot go on it ends with
+// BYE, which RFC 8437 3 has in the place of NO.
+func (s *session) unauthenticate(cmd *wire.Command) (string, error) {
+	if err := cmd.End(); err != nil {
+		return "", err
+	}
+	if s.mayUnauthenticate() {
+		s.unauthenticated = cmd.Tag
+		return "", errOver
+	}
+	s.conn.Raw("* BYE The next login needs another connection").Line()
+	s.conn.Raw(cmd.Tag).Raw(" OK UNAUTHENTICATE completed").Line()
 	return "", errOver
 }
 

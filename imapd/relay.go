@@ -61,7 +61,7 @@ func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 	ended := make(chan struct{})
 	defer close(ended)
 	go drainWith(conn, s, ended)
-	h.serve(conn, a.ID, s.Tag, h.cfg.MaxSize)
+	h.serve(conn, a.ID, s.Tag, h.cfg.MaxSize, false)
 	return nil
 }
 

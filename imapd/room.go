@@ -1,12 +1,56 @@
 package imapd
 
-import "golang.org/x/sync/semaphore"
+import (
+	"context"
 
-// room is memory that one command holds of what all sessions share. It never waits for more: two commands could wait for each other.
+	"golang.org/x/sync/semaphore"
+)
+
+// accountMemory is how much of readMemory one account may hold, with all its sessions. What is held while a client reads slowly is held for long: the
+// clients of one account must not keep it from all others.
+const accountMemory = readMemory / 2
+
+// allowance is what a session may hold of readMemory. Both sizes are taken in the same order by all, and nobody who holds some waits for more.
+type allowance struct {
+	home *Home
+	own  *semaphore.Weighted // of accountMemory
+}
+
+func (a allowance) Acquire(ctx context.Context, n int64) error {
+	if err := a.own.Acquire(ctx, n); err != nil {
+		return err
+	}
+	err := a.home.memory.Acquire(ctx, n)
+	if err != nil {
+		a.own.Release(n)
+	}
+	return err
+}
+
+func (a allowance) TryAcquire(n int64) bool {
+	if !a.own.TryAcquire(n) {
+		return false
+	}
+	if !a.home.memory.TryAcquire(n) {
+		a.own.Release(n)
+		return false
+	}
+	return true
+}
+
+func (a allowance) Release(n int64) {
+	a.home.memory.Release(n)
+	a.own.Release(n)
+}
+
+// room is memory that one command holds of what sessions share. It never waits for more: two commands could wait for each other.
 type room struct {
-	memory *semaphore.Weighted
-	held   int64
-	used   int64
+	memory interface {
+		TryAcquire(n int64) bool
+		Release(n int64)
+	}
+	held int64
+	used int64
 }
 
 // roomStep is how much is taken at once.

@@ -16,7 +16,7 @@ const (
 	flagSize   = 5    // bytes of a message
 )
 
-// flagIndexes keep the system flags of large mailboxes that were searched by them. They are brought up to date at each search, by what changed
+// flagIndexes keep the system flags of large mailboxes that were searched by them, or expunged. They are brought up to date at each use, by what changed
 // since: a search of a million messages for those unseen, which programs make again and again, reads no more. Those longest unused
 // give way to others. The zero value is ready.
 type flagIndexes struct {
@@ -60,7 +60,7 @@ func (x *flagIndexes) get(mbox domicile.MailboxID) *flagIndex {
 	return f
 }
 
-// keep counts what an index takes now, and drops others for it.
+// keep counts what an index takes now, and drops others for it. That of a small mailbox is not kept.
 func (x *flagIndexes) keep(mbox domicile.MailboxID, f *flagIndex, messages int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -69,6 +69,10 @@ func (x *flagIndexes) keep(mbox domicile.MailboxID, f *flagIndex, messages int) 
 	}
 	if old := x.of[mbox]; old != nil {
 		x.size -= old.size
+		delete(x.of, mbox)
+	}
+	if messages < flagLeast {
+		return
 	}
 	f.size = messages * flagSize
 	x.of[mbox] = f
@@ -91,32 +95,32 @@ func (f *flagIndex) update(ctx context.Context, st store.Store, acct domicile.Ac
 			return err
 		}
 	}
-	c, err := st.Since(ctx, acct, mbox, f.seq)
-	if err != nil {
-		return err
-	}
-	for _, m := range c.Changed {
-		i, known := slices.BinarySearch(f.uids, m.UID)
-		if !known { // behind all others, as a rule
-			f.uids, f.flags = slices.Insert(f.uids, i, m.UID), slices.Insert(f.flags, i, 0)
+	box, err := changesIn(ctx, st, acct, mbox, f.seq, func(p *store.Changes) {
+		f.drop(merged(vanishedOf(p)))
+		for _, m := range p.Changed {
+			i, known := slices.BinarySearch(f.uids, m.UID)
+			if !known { // behind all others, as a rule
+				f.uids, f.flags = slices.Insert(f.uids, i, m.UID), slices.Insert(f.flags, i, 0)
+			}
+			f.flags[i] = bitsOf(m.Flags)
 		}
-		f.flags[i] = bitsOf(m.Flags)
+	})
+	if err == nil {
+		f.seq = box.HighestModSeq
 	}
-	f.drop(c.Vanished)
-	f.seq = c.Mailbox.HighestModSeq
-	return nil
+	return err
 }
 
 // fill reads all of the mailbox, in parts; what changes meanwhile is for update.
 func (f *flagIndex) fill(ctx context.Context, st store.Store, acct domicile.AccountID, mbox domicile.MailboxID) error {
 	const newest = 1<<63 - 1
-	c, err := st.Since(ctx, acct, mbox, newest) // says how far it is, and nothing more
+	c, err := st.Changes(ctx, acct, mbox, newest, "", 1) // says how far it is, and nothing more
 	if err != nil {
 		return err
 	}
 	f.uids, f.flags = make([]store.UID, 0, c.Mailbox.Messages), make([]uint8, 0, c.Mailbox.Messages)
 	for after := store.UID(0); ; after = f.uids[len(f.uids)-1] {
-		page, err := st.MessagesAfter(ctx, acct, mbox, after, readPage)
+		page, err := st.Messages(ctx, acct, mbox, after, readPage)
 		if err != nil {
 			return err
 		}
@@ -130,34 +134,62 @@ func (f *flagIndex) fill(ctx context.Context, st store.Store, acct domicile.Acco
 	}
 }
 
-// drop takes out messages that are gone, ascending.
-func (f *flagIndex) drop(gone []store.UID) {
+// drop takes out messages that are gone.
+func (f *flagIndex) drop(gone spans) {
 	if len(gone) == 0 {
 		return
 	}
-	n := 0
-	for i, uid := range f.uids {
-		for len(gone) > 0 && gone[0] < uid {
+	first, _ := slices.BinarySearch(f.uids, store.UID(gone[0].from))
+	n := first
+	for i := first; i < len(f.uids); i++ {
+		uid := uint32(f.uids[i])
+		for len(gone) > 0 && gone[0].to < uid {
 			gone = gone[1:]
 		}
-		if len(gone) == 0 || gone[0] != uid {
-			f.uids[n], f.flags[n] = uid, f.flags[i]
+		if len(gone) == 0 || uid < gone[0].from {
+			f.uids[n], f.flags[n] = f.uids[i], f.flags[i]
 			n++
 		}
 	}
 	f.uids, f.flags = f.uids[:n], f.flags[:n]
 }
 
+// flagsNow are the flags of a mailbox as they are now, in an index that the caller unlocks.
+func (s *session) flagsNow(mbox domicile.MailboxID) (*flagIndex, error) {
+	f := s.home.flags.get(mbox)
+	f.mu.Lock()
+	if err := f.update(s.ctx(), s.store(), s.acct, mbox); err != nil {
+		f.mu.Unlock()
+		return nil, err
+	}
+	s.home.flags.keep(mbox, f, len(f.uids))
+	return f, nil
+}
+
+// marked are the messages of a mailbox that have \Deleted.
+func (s *session) marked(mbox domicile.MailboxID) (uids []store.UID, err error) {
+	f, err := s.flagsNow(mbox)
+	if err != nil {
+		return nil, err
+	}
+	defer f.mu.Unlock()
+	deleted := bitsOf([]string{store.Deleted})
+	for i, uid := range f.uids {
+		if f.flags[i]&deleted != 0 {
+			uids = append(uids, uid)
+		}
+	}
+	return uids, nil
+}
+
 // scanFlags tries messages of which nothing but system flags is needed.
 func (s *session) scanFlags(q *query, c *candidate, try func() error) error {
-	v, indexes := s.view, &s.home.flags
-	f := indexes.get(v.mailbox.ID)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.update(s.ctx(), s.store(), s.acct, v.mailbox.ID); err != nil {
+	v := s.view
+	f, err := s.flagsNow(v.mailbox.ID)
+	if err != nil {
 		return err
 	}
-	indexes.keep(v.mailbox.ID, f, len(f.uids))
+	defer f.mu.Unlock()
 	i, _ := slices.BinarySearch(f.uids, v.uids[c.index])
 	for ; i < len(f.uids); i++ {
 		for c.index < q.to && v.uids[c.index] < f.uids[i] {

@@ -46,6 +46,7 @@ type keyReader struct {
 	q       *query
 	keys    int
 	refused error
+	saved   spans // what "$" stands for, as indexes; nil = it was not asked for yet
 }
 
 func (s *session) keyReader(cmd *wire.Command) *keyReader {
@@ -153,7 +154,7 @@ func (r *keyReader) set(set imap.NumSet, depth int) test {
 	if r.stopped() {
 		return nil
 	}
-	members, err := r.s.ranges(set)
+	members, err := r.members(set)
 	if err != nil {
 		r.cmd.Fail("%s", err)
 	}
@@ -165,4 +166,19 @@ func (r *keyReader) set(set imap.NumSet, depth int) test {
 		r.q.from, r.q.to = max(r.q.from, from), min(r.q.to, to)
 	}
 	return func(c *candidate) bool { return members.has(uint32(c.index)) }
+}
+
+// members are the indexes of a set. Those of "$" are made once: a byte of a program must not take megabytes.
+func (r *keyReader) members(set imap.NumSet) (spans, error) {
+	if !imap.IsSearchRes(set) {
+		return r.s.ranges(set)
+	}
+	if r.saved == nil {
+		members, err := r.s.ranges(set)
+		if err != nil {
+			return nil, err
+		}
+		r.saved = members
+	}
+	return r.saved, nil
 }

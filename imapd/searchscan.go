@@ -89,7 +89,7 @@ func (s *session) scanStore(q *query, needs need, c *candidate, try func() error
 // page reads messages behind a UID, with summaries only if they are needed.
 func (s *session) page(needs need, after store.UID, n int) ([]store.Listed, error) {
 	if needs&summaries == 0 {
-		all, err := s.store().MessagesAfter(s.ctx(), s.acct, s.view.mailbox.ID, after, n)
+		all, err := s.store().Messages(s.ctx(), s.acct, s.view.mailbox.ID, after, n)
 		page := make([]store.Listed, len(all))
 		for i, m := range all {
 			page[i].Message = m

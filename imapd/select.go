@@ -171,10 +171,11 @@ func (s *session) closeMailbox(cmd *wire.Command) (string, error) {
 	if v.readOnly || v.removed {
 		return "", nil
 	}
-	if _, err := s.store().Expunge(s.ctx(), "", s.acct, v.mailbox.ID, nil); err != nil {
-		return "", failure(err)
+	uids, err := s.marked(v.mailbox.ID)
+	if err == nil {
+		_, err = s.remove(v.mailbox.ID, uids)
 	}
-	return "", nil
+	return "", failure(err)
 }
 
 func (s *session) unselect(cmd *wire.Command) (string, error) {

@@ -18,22 +18,30 @@ import (
 )
 
 // session is one client that is logged in, from the answer to its login on. One goroutine reads its commands and runs them one after the
-// other; while the client idles, what others change is pushed from outside.
+// other; while the client listens, what others change is pushed from outside.
 type session struct {
 	home    *Home
 	acct    domicile.AccountID
 	conn    *wire.Conn
-	maxSize int64        // bytes of an appended message
+	maxSize int64 // bytes of an appended message
+	memory  allowance
+	hasDoor bool         // the connection can go back to a door of this process
 	ending  time.Time    // when Home.End was told first; guarded by Home.mu
 	stray   int          // commands in a row that were BAD
 	nudges  atomic.Int64 // to push what changed, that were not followed yet
 
-	mu      sync.Mutex // held while a command runs, and while something is pushed; guards what follows, and the conn's Writer
-	view    *view      // the selected mailbox, or nil
-	idling  bool       // between "+ idling" and DONE: updates may be pushed
-	enabled enabled
-	deflate bool        // COMPRESS is on
-	saved   imap.UIDSet // SEARCHRES (RFC 9051 6.4.4.1)
+	mu        sync.Mutex // held while a command runs, and while something is pushed; guards what follows, and the conn's Writer
+	view      *view      // the selected mailbox, or nil
+	listening bool       // in IDLE, or between commands by NOTIFY: updates may be pushed
+	idling    bool       // it is IDLE
+	missed    bool       // something changed while nothing might be pushed
+	watching  bool       // it is in a hub because of NOTIFY
+	notify    *notify    // what NOTIFY chose; nil = none came
+	enabled   enabled
+	deflate   bool        // COMPRESS is on
+	saved     imap.UIDSet // SEARCHRES (RFC 9051 6.4.4.1)
+
+	unauthenticated string // the tag of the command by which the connection goes back to its door
 }
 
 // enabled is what the client asked for by ENABLE or by using it.
@@ -62,7 +70,11 @@ func (s *session) serve() {
 		}
 	}()
 	for {
-		cmd, err := s.conn.Next()
+		err := s.listen()
+		var cmd *wire.Command
+		if err == nil {
+			cmd, err = s.conn.Next()
+		}
 		if err == nil {
 			err = s.answer(cmd)
 		}

@@ -96,6 +96,14 @@ func uidSpans(uids []store.UID) (s spans) {
 	return s
 }
 
+// addAll adds the UIDs of messages.
+func (s spans) addAll(messages []store.Message) spans {
+	for _, m := range messages {
+		s = s.add(uint32(m.UID))
+	}
+	return s
+}
+
 // uidSet is how spans of UIDs are written.
 func (s spans) uidSet() imap.UIDSet {
 	set := make(imap.UIDSet, len(s))

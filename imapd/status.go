@@ -103,8 +103,10 @@ func (s *session) count(m store.Mailbox, items []string) (c counted, err error) 
 	if from >= m.UIDNext && !slices.Contains(items, "DELETED") && !slices.Contains(items, "DELETED-STORAGE") {
 		return c, nil
 	}
-	msgs, err := s.store().Messages(s.ctx(), s.acct, m.ID)
-	for _, msg := range msgs {
+	for msg, err := range store.AllMessages(s.ctx(), s.store(), s.acct, m.ID) {
+		if err != nil {
+			return c, failure(err)
+		}
 		if msg.UID >= from {
 			c.recent++
 		}
@@ -113,5 +115,5 @@ func (s *session) count(m store.Mailbox, items []string) (c counted, err error) 
 			c.deletedBytes += msg.Size
 		}
 	}
-	return c, failure(err)
+	return c, nil
 }

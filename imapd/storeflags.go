@@ -166,7 +166,7 @@ func (s *session) messagesNow(uids []store.UID) map[store.UID]store.Message {
 	}
 	p := &pager{v: v, left: picked, size: pageSize}
 	for from, to, ok := p.next(); ok; from, to, ok = p.next() {
-		messages, err := s.store().MessagesAfter(s.ctx(), s.acct, v.mailbox.ID, v.uids[from]-1, int(to-from)+1)
+		messages, err := s.store().Messages(s.ctx(), s.acct, v.mailbox.ID, v.uids[from]-1, int(to-from)+1)
 		if err != nil {
 			return now
 		}

@@ -3,6 +3,7 @@ package imapd
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"domicile"
 	"domicile/store"
@@ -19,7 +20,8 @@ type view struct {
 	seq      store.ModSeq               // all changes up to here are in
 	knows    store.ModSeq               // as long as there are some in gone: up to where the client was told all
 	told     map[store.UID]store.ModSeq // messages of which the client knows a change after seq already
-	keywords []string                   // those of the mailbox that the client was told of
+	keywords []string                   // those of the mailbox that the client was told of, at most maxKeywords
+	defined  map[string]struct{}        // the same, in lower case
 	recent   spans                      // UIDs that have \Recent in this session
 	removed  bool                       // the mailbox was deleted
 }
@@ -52,13 +54,25 @@ func (v *view) isGone(uid store.UID) bool {
 // isRecent reports whether a message has \Recent in this session (RFC 3501 2.3.2).
 func (v *view) isRecent(uid store.UID) bool { return v.recent.has(uint32(uid)) }
 
+// maxKeywords is how many keywords of a mailbox a client is told of as defined there. Messages may have more: a client can give each its own.
+const maxKeywords = 1000
+
 // learn notes keywords and reports whether one was new.
 func (v *view) learn(flags []string) (news bool) {
 	for _, f := range flags {
-		if f[0] != '\\' && !store.HasFlag(v.keywords, f) {
-			v.keywords = append(v.keywords, f)
-			news = true
+		if f[0] == '\\' || len(v.keywords) == maxKeywords {
+			continue
 		}
+		lower := strings.ToLower(f)
+		if _, known := v.defined[lower]; known {
+			continue
+		}
+		if v.defined == nil {
+			v.defined = map[string]struct{}{}
+		}
+		v.defined[lower] = struct{}{}
+		v.keywords = append(v.keywords, f)
+		news = true
 	}
 	return news
 }
@@ -98,9 +112,16 @@ func (s *session) tellUpdates(gone bool) {
 	if len(v.gone) == 0 {
 		v.knows = v.seq
 	}
+	if !s.wants(messageNew) { // by NOTIFY: but for what the client itself expunged
+		v.told = nil
+		if gone {
+			s.tellGone()
+		}
+		return
+	}
 	var news []store.UID
 	if !v.removed {
-		m, err := s.changes(v.mailbox.ID, v.seq, func(p *store.Page) {
+		m, err := s.changes(v.mailbox.ID, v.seq, func(p *store.Changes) {
 			if lost := merged(vanishedOf(p)); len(lost) > 0 {
 				v.lose(lost)
 				news = slices.DeleteFunc(news, func(uid store.UID) bool { return lost.has(uint32(uid)) })
@@ -129,12 +150,13 @@ func (s *session) tellUpdates(gone bool) {
 		s.tellGone()
 	}
 	s.tellNew(news)
+	s.tellItems(news)
 }
 
 // tellFlags tells of a message that changed, if the client has it and does not know.
 func (s *session) tellFlags(m store.Message) {
 	i := s.view.find(m.UID)
-	if i < 0 || s.view.told[m.UID] == m.ModSeq {
+	if i < 0 || s.view.told[m.UID] == m.ModSeq || !s.wants(flagChange) {
 		return
 	}
 	s.conn.Raw("* ").Num(int64(i + 1)).Raw(" FETCH (UID ").Num(int64(m.UID)).Raw(" ")

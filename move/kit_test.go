@@ -515,7 +515,7 @@ func (s *side) portrait() string {
 		s.w.t.Fatalf("%s: %v", s.region, err)
 	}
 	for _, box := range boxes {
-		c, err := s.store.Since(ctx, ann, box.ID, 0)
+		c, err := s.store.Changes(ctx, ann, box.ID, 1, "", store.MaxPage)
 		if err != nil {
 			s.w.t.Fatal(err)
 		}

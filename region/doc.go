@@ -7,7 +7,7 @@
 // has no exported fields and works once, for one guard; a nil, zero, spent, closed, expired or borrowed one sends no byte.
 //
 //	sealed    size and digest known before                    [Guard.Send] (a disclosure), [Node.Send] (a part of a move)
-//	stream    ceiling known before (a delivery, a session)     [Guard.Writer], [Node.Stream], [Conn.Attach]; of class relay the last alone
+//	stream    ceiling known before (a delivery, a session)     [Guard.Writer], [Node.Stream], [Conn.Attach] (to the end, or [Conn.Detach]); of class relay the last alone
 //	standing  small messages of a fixed shape, totals kept     opened by the node itself: [Node.Ask], answers of
 //	          (gossip, lookups, checkpoints, answers)          a [Handler], clients before login, operators
 //

@@ -46,20 +46,21 @@ func (l *frontListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{raw: c, guard: l.guard, left: l.preLogin, to: standingKey{domicile.ClientSession, placement.ToClient, ""}}, nil
+	return &Conn{raw: c, guard: l.guard, left: l.preLogin, preLogin: l.preLogin, to: standingKey{domicile.ClientSession, placement.ToClient, ""}}, nil
 }
 
 // Conn is a client's connection, or the tunnel of a client's session between two nodes: a net.Conn whose every Write is
-// metered. Attach spends a stream permit for the rest of its life. The raw connection cannot be had from it.
+// metered. Attach spends a stream permit for the rest of its life, or until Detach. The raw connection cannot be had from it.
 type Conn struct {
 	raw      net.Conn
 	guard    *Guard
 	to       standingKey                    // where its bytes go
 	attached func(domicile.AccountID) error // called behind Attach; nil = nothing to do
+	preLogin int64                          // of a client's connection: what left begins with
 
 	mu   sync.Mutex
 	left int64   // guarded by mu: bytes that may leave before login
-	p    *permit // guarded by mu: after Attach
+	p    *permit // guarded by mu: after Attach, until Detach
 }
 
 // Crossing describes what the session of an account that rests in home sends on this connection, for Guard.Permit.
@@ -73,7 +74,7 @@ func (c *Conn) Crossing(account domicile.AccountID, home domicile.Region) placem
 	return x
 }
 
-// Attach spends p, which then meters the connection until it is closed. A connection takes one permit in its life.
+// Attach spends p, which then meters the connection until it is closed, or detached. A connection has one permit at a time.
 func (c *Conn) Attach(p *Permit) error {
 	in, err := c.attach(p)
 	if err != nil || c.attached == nil {
@@ -95,6 +96,22 @@ func (c *Conn) attach(p *Permit) (*permit, error) {
 		c.p = in
 	}
 	return in, err
+}
+
+// Detach ends the permit that Attach spent and has that written down: the session is over, and the client stays. The connection is then
+// what it was before that login: good for as many bytes, under the standing permit, until it is attached anew, for whatever account. Of a
+// tunnel it is refused: the other end would not know. Not while a Write is under way.
+func (c *Conn) Detach() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.p == nil || c.to.party != placement.ToClient {
+		return refusePermit(domicile.NoPermit, "the connection has no permit, or is a tunnel")
+	}
+	if err := c.p.close(); err != nil { // closed all the same: nothing leaves any more
+		return err
+	}
+	c.p, c.left = nil, c.preLogin
+	return nil
 }
 
 // Write sends b, or nothing of it if that would pass what may leave: PermitExceeded. While the journal cannot be written nothing may,

@@ -260,6 +260,50 @@ func TestListenFrontMetersAndAttaches(t *testing.T) {
 	}
 }
 
+// A client's connection that is detached has no permit, until it is attached anew; each permit is in the journal with its own bytes.
+func TestDetach(t *testing.T) {
+	w := newWorld(t, "us-east", "eu-ireland")
+	n := w.unstarted("us-1", "us-east", []string{"front"}, nil)
+	l := must(n.ListenFront("127.0.0.1:0", 10))
+	client := must(net.Dial("tcp", l.Addr().String()))
+	defer client.Close()
+	c := must(l.Accept())
+	front, _ := FrontConn(c)
+	wantReason(t, front.Detach(), domicile.NoPermit)
+	for i, account := range []domicile.AccountID{"a-ann", "a-ben"} {
+		if _, err := c.Write([]byte("0123456789")); err != nil {
+			t.Fatal(err)
+		}
+		_, err := c.Write([]byte("x"))
+		wantReason(t, err, domicile.PermitExceeded)
+		p := must(n.cfg.Guard.Permit(t.Context(), Request{Crossing: front.Crossing(account, "us-east")}))
+		if err := front.Attach(p); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write(make([]byte, 100+i)); err != nil {
+			t.Fatal(err)
+		}
+		if err := front.Detach(); err != nil {
+			t.Fatal(err)
+		}
+		wantReason(t, front.Detach(), domicile.NoPermit)
+		wantReason(t, front.Attach(p), domicile.PermitSpent)
+	}
+	tunnel := &Conn{guard: n.cfg.Guard, to: standingKey{domicile.Relay, placement.ToRegion, "eu-ireland"}, p: &permit{guard: n.cfg.Guard}}
+	wantReason(t, tunnel.Detach(), domicile.NoPermit)
+	n.cfg.Guard.Close()
+	n.cfg.Guard.journal.Close()
+	sent := map[domicile.AccountID]int64{}
+	for _, r := range readJournal(t, n.cfg.Guard.journal.dir) {
+		if r.Type == recClose && r.Account != "" {
+			sent[r.Account] += r.Bytes
+		}
+	}
+	if sent["a-ann"] != 100 || sent["a-ben"] != 101 || len(sent) != 2 {
+		t.Errorf("the journal has %v", sent)
+	}
+}
+
 type wrapped struct{ net.Conn }
 
 func (w wrapped) NetConn() net.Conn { return w.Conn }

@@ -204,7 +204,7 @@ func inbox(t testing.TB, st store.Store, name string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	msgs, err := st.Messages(ctx, id, m.ID)
+	msgs, err := st.Messages(ctx, id, m.ID, 0, store.MaxPage)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,7 @@ func (w *world) clear(name string) {
 	ctx := context.Background()
 	id := domicile.AccountID("a-" + name)
 	m, _ := w.store.MailboxByName(ctx, id, "INBOX")
-	msgs, _ := w.store.Messages(ctx, id, m.ID)
+	msgs, _ := w.store.Messages(ctx, id, m.ID, 0, store.MaxPage)
 	for _, msg := range msgs {
 		w.store.StoreFlags(ctx, "", id, m.ID, []store.UID{msg.UID}, 1, []string{"\\Deleted"}, 0)
 	}

@@ -18,7 +18,8 @@
 //
 // One method call is one act within one account: all of it or nothing, and no
 // reader sees a part. Nothing spans two accounts. A method that returns several
-// things (Since, Messages, Mailboxes) reads them from one snapshot.
+// things (Mailboxes, Messages, Changes) reads them from one snapshot. What may be large is read in parts, each
+// from a snapshot of its own: how they make a whole stands with each method.
 //
 // The acts and readings of one account are linearizable: each takes effect at one moment between
 // its call and its return, so whoever reads after a change was acknowledged sees it. An act that
@@ -143,7 +144,7 @@
 // Watch gives hints, not facts: a hint says that it is worth reading again,
 // several changes may share one hint, and a hint may come when nothing of interest
 // changed. It never comes before the change can be read, and each change is followed by one: a reader
-// who reads once after Watch returned and then after each hint, by Since from the HighestModSeq that it has, ends where the writers ended.
+// who reads once after Watch returned and then after each hint, by Changes from the HighestModSeq that it has, ends where the writers ended.
 // An act that ended Unknown gives a hint if it can be read.
 // Hints carry nothing and need no order. A watch knows the account by its id alone, whether it exists or not.
 //

@@ -67,18 +67,11 @@ const (
 	InHeader              // one header field
 )
 
-// Changes is what happened in a mailbox after a ModSeq.
-type Changes struct {
-	Mailbox  Mailbox
-	Changed  []Message // new or altered, by UID
-	Vanished []UID     // expunged, ascending
-}
-
 // UIDRange is the UIDs from First to Last.
 type UIDRange struct{ First, Last UID }
 
-// Page is a part of what happened in a mailbox after a ModSeq.
-type Page struct {
+// Changes is a part of what happened in a mailbox after a ModSeq.
+type Changes struct {
 	Mailbox  Mailbox    // as it was when the part was read
 	Changed  []Message  // new or altered, by ModSeq, then by UID
 	Vanished []UIDRange // expunged, ascending; of UIDs that were none's it may have some

@@ -49,25 +49,22 @@ type Store interface {
 
 	// Incoming opens room for a message of at most limit bytes, more than 0; a Write past it fails with TooLarge, and so does Commit then.
 	Incoming(ctx context.Context, acct domicile.AccountID, limit int64) (Incoming, error)
-	// Messages returns the messages of a mailbox, by UID.
-	Messages(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID) ([]Message, error)
-	// Listing returns at most limit messages behind a UID, by UID, with their summaries. A part of a mailbox comes from one snapshot.
+	// Messages returns at most limit messages (and MaxPage) behind a UID, by UID, from one snapshot; fewer only at the end of the mailbox. Since
+	// UIDs ascend, who goes on behind the last one misses none that stays; AllMessages does that for a mailbox.
+	Messages(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after UID, limit int) ([]Message, error)
+	// Listing is Messages with their summaries, in some times its time.
 	Listing(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after UID, limit int) ([]Listed, error)
-	// MessagesAfter is Listing without the summaries, in a fraction of its time.
-	MessagesAfter(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after UID, limit int) ([]Message, error)
 	// Find returns the UIDs, ascending, of the messages of a mailbox whose text holds needle: the keys TEXT, BODY and HEADER of
 	// RFC 9051 6.4.4, as substrings of the decoded text, both folded by message.Fold. field is the name of a header
 	// field, for InHeader alone; an empty needle finds all messages that have the field. It is exact, for messages that just came too, but
 	// looks at the first message.MaxText bytes of text alone. Damaged messages are not found.
 	Find(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, in Where, field, needle string) ([]UID, error)
-	// Since returns what changed after seq, from one snapshot. A UID that came and went after seq is in Vanished. Where the mailbox has forgotten which UIDs
-	// vanished after seq (see "Numbers" in the package comment), all that are not there may be in Vanished; with 0, those that it remembers. It holds all of that in
-	// memory: who may meet large mailboxes reads by Page. TooLarge if more than 16 million UIDs vanished.
-	Since(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, seq ModSeq) (Changes, error)
-	// Page returns what changed after seq in parts of at most limit changes (and MaxPage): at is "" or the Next of the part before, of the same seq. Each part is
+	// Changes returns what changed after seq in parts of at most limit changes (and MaxPage): at is "" or the Next of the part before, of the same seq. Each part is
 	// from a snapshot of its own. What changes while they are read comes in a later one, so that whoever applies them in their order, Vanished before Changed, has
-	// the mailbox as it was at the last one, and goes on from its HighestModSeq. With seq 0, which is for who knows nothing, Vanished has what went since the first part alone.
-	Page(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, seq ModSeq, at Position, limit int) (Page, error)
+	// the mailbox as it was at the last one, and goes on from its HighestModSeq. A UID that came and went after seq is in Vanished. Where the mailbox has forgotten which UIDs
+	// vanished after seq (see "Numbers" in the package comment), the first part has in Vanished, beyond the limit, all UIDs up to those that are not there.
+	// With seq 0, which is for who knows nothing, Vanished has what went since the first part alone. A seq that is not reached yet gives the mailbox and no changes.
+	Changes(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, seq ModSeq, at Position, limit int) (Changes, error)
 	// Body opens the bytes of a message, exactly as they were committed. Holds no lock or transaction.
 	// Altered or cut bytes give an error before the end of the stream, never a short body.
 	Body(ctx context.Context, acct domicile.AccountID, id domicile.MessageID) (io.ReadCloser, error)

@@ -107,8 +107,10 @@ func readAll(t *testing.T, data, rootKey string) (string, error) {
 }
 
 func readBox(t *testing.T, s store.Store, a domicile.AccountID, b domicile.MailboxID, to io.Writer) error {
-	messages, err := s.Messages(t.Context(), a, b)
-	for _, m := range messages {
+	for m, err := range store.AllMessages(t.Context(), s, a, b) {
+		if err != nil {
+			return err
+		}
 		body, err := s.Body(t.Context(), a, m.ID)
 		if err != nil {
 			return err
@@ -119,7 +121,7 @@ func readBox(t *testing.T, s store.Store, a domicile.AccountID, b domicile.Mailb
 			return err
 		}
 	}
-	return err
+	return nil
 }
 
 // refuses starts a node with an altered copy of its node.toml, which must end with a failure before it is ready. It returns what

@@ -31,7 +31,7 @@ func installed(t *testing.T) string {
 	return filepath.Join(dest, "opt", "x")
 }
 
-var subcommand = regexp.MustCompile(`(?m)^  ([a-z]+) `)
+var subcommand = regexp.MustCompile(`(?m)^  ([a-z-]+) `)
 
 // TestInstall: everything is where PREFIX says; each command that --help tells of has a manual page, with each of its flags and its examples, and there are no others.
 func TestInstall(t *testing.T) {

@@ -296,13 +296,15 @@ func subjects(ctx context.Context, s *bolt.Store, known map[string]kept) (map[st
 	if err != nil {
 		return nil, err
 	}
-	box, err1 := s.MailboxByName(ctx, a.ID, store.Inbox)
-	list, err2 := s.Messages(ctx, a.ID, box.ID)
-	if err := errors.Join(err1, err2); err != nil {
+	box, err := s.MailboxByName(ctx, a.ID, store.Inbox)
+	if err != nil {
 		return nil, err
 	}
 	found := map[string]int{}
-	for _, m := range list {
+	for m, err := range store.AllMessages(ctx, s, a.ID, box.ID) {
+		if err != nil {
+			return nil, err
+		}
 		r, err := s.Body(ctx, a.ID, m.ID)
 		if err != nil {
 			return nil, err

@@ -94,15 +94,14 @@ func writeAccount(ctx context.Context, n backup.Node, address domicile.Address, 
 
 // writeMailbox writes a mailbox as a Maildir, with what names of files cannot say beside it.
 func writeMailbox(ctx context.Context, s *bolt.Store, id domicile.AccountID, b store.Mailbox, dir string) (count int, err error) {
-	msgs, err := s.Messages(ctx, id, b.ID)
-	if err != nil {
-		return 0, err
-	}
 	if err := os.MkdirAll(filepath.Join(dir, "cur"), 0o700); err != nil {
 		return 0, err
 	}
 	side := importer.Sidecar{Format: 1, SpecialUse: b.SpecialUse, Subscribed: b.Subscribed, UIDValidity: b.UIDValidity, MailboxID: b.ID, Messages: map[string]importer.SidecarMessage{}}
-	for _, m := range msgs {
+	for m, err := range store.AllMessages(ctx, s, id, b.ID) {
+		if err != nil {
+			return count, err
+		}
 		base, err := writeRestored(ctx, s, id, m, filepath.Join(dir, "cur"))
 		if err != nil {
 			return count, err

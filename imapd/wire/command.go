@@ -82,6 +82,8 @@ func (c *Command) take(line string) {
 		c.kill(Bye("[CLIENTBUG] A quoted string does not end on its line"))
 	case strings.ContainsAny(line, "\r\x00"):
 		c.kill(Bye("[CLIENTBUG] A line may hold neither CR nor NUL"))
+	case oddLiteral(line): // a client may think that it is one, and send its bytes
+		c.kill(Bye("[CLIENTBUG] The size of a literal is malformed"))
 	case c.text > c.conn.limits.Text:
 		c.kill(Bye("[TOOBIG] A command is too long"))
 	}
@@ -288,6 +290,17 @@ func literalAt(text string) (size int64, nonSync, ok bool) {
 		return -1, nonSync, true
 	}
 	return size, nonSync, true
+}
+
+// oddLiteral reports whether a line ends in what looks like the size of a literal and is none: "{-1+}", "{1-}", "{0x10+}". Nothing that is well-formed does.
+func oddLiteral(line string) bool {
+	line = strings.TrimRight(line, " ")
+	open := strings.LastIndexByte(line, '{')
+	if _, _, ok := literalAt(line); ok || open < 0 || !strings.HasSuffix(line, "}") {
+		return false
+	}
+	size := line[open+1 : len(line)-1]
+	return strings.ContainsAny(size, "0123456789") && strings.Trim(size, "0123456789abcdefxABCDEFX+- ") == ""
 }
 
 // quotesEnd reports whether every quoted string of a line ends on it.

@@ -57,6 +57,12 @@ func TestLiteralsOfRefusedCommands(t *testing.T) {
 		{"a X {0+}\r\n{0+}\r\n{0+}\r\n{0+}\r\n\r\n", "a X ; [TOOBIG]", "a X More than the command takes; [TOOBIG]"},
 		// The two sides could disagree on what is a literal.
 		{"a X {3+} \r\nb Y\r\n", "a X ; [CLIENTBUG]", "a X A literal is missing; [CLIENTBUG]"},
+		{"a X {-3+}\r\nb Y\r\n", "[CLIENTBUG]", "[CLIENTBUG]"},
+		{"a X ~{0x3+} \r\nb Y\r\n", "[CLIENTBUG]", "[CLIENTBUG]"},
+		{"a X {3-}\r\nb Y\r\n", "[CLIENTBUG]", "[CLIENTBUG]"},
+		{"a X {1+}\r\nz{+3}\r\nb Y\r\n", "a X ; [CLIENTBUG]", "a X [CLIENTBUG] The size of a literal is malformed; [CLIENTBUG]"},
+		{"a X \"{3\"}\r\nb Y\r\n", "a X ; b Y ; EOF", "a X More than the command takes; b Y An argument is missing; EOF"},
+		{"a X {n}\r\nb Y\r\n", "a X ; b Y ; EOF", "a X A literal is missing; b Y An argument is missing; EOF"},
 		{"a X \"{3+}\r\nb Y\r\n", "[CLIENTBUG]", "[CLIENTBUG]"},
 		{"a X y\rb Y\r\n", "[CLIENTBUG]", "[CLIENTBUG]"},
 		{"a X y\x00\r\n", "[CLIENTBUG]", "[CLIENTBUG]"},

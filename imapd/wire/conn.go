@@ -18,13 +18,14 @@ type Limits struct {
 	Literal  int64         // bytes of a literal that is an argument
 	Idle     time.Duration // between commands
 	Part     time.Duration // until the next byte of a command or a literal
+	Whole    time.Duration // that a command is waited for in all, and a second more for each KiB that came
 }
 
 // Before holds until a client is logged in, After behind that: RFC 9051 5.4 wants 30 minutes at least, and programs that name
 // every UID of a mailbox send long lines.
 var (
-	Before = Limits{Text: 8 << 10, Literals: 64, Literal: 4096, Idle: 2 * time.Minute, Part: time.Minute}
-	After  = Limits{Text: 1 << 20, Literals: 1000, Literal: 64 << 10, Idle: 35 * time.Minute, Part: time.Minute}
+	Before = Limits{Text: 8 << 10, Literals: 64, Literal: 4096, Idle: 2 * time.Minute, Part: time.Minute, Whole: 2 * time.Minute}
+	After  = Limits{Text: 1 << 20, Literals: 1000, Literal: 64 << 10, Idle: 35 * time.Minute, Part: time.Minute, Whole: 10 * time.Minute}
 )
 
 // Bounds that hold for every connection.
@@ -52,6 +53,8 @@ type Conn struct {
 	limits Limits
 	until  time.Time // no read lasts longer; zero = no such bound
 	cmd    Command
+	came   int           // bytes of the command that were waited for,
+	waited time.Duration // and how long
 
 	mu       sync.Mutex // guards what follows; never held while reading or writing
 	idle     bool       // between commands
@@ -106,6 +109,7 @@ func (c *Conn) Close() error {
 
 // Await waits until the client sends something, idle bytes of time at most, without touching the Writer. ErrDraining after Drain.
 func (c *Conn) Await() error {
+	c.came, c.waited = 0, 0
 	if c.br.Buffered() > 0 && !c.isDraining() {
 		return nil
 	}
@@ -189,7 +193,8 @@ func trimEnd(line []byte) string {
 	return string(line)
 }
 
-// more waits, within a command, until there is a byte.
+// more waits, within a command, until there is a byte. A client may send slowly, but not a byte a minute for ever: what its command holds would
+// be held as long.
 func (c *Conn) more() error {
 	if c.br.Buffered() > 0 {
 		return nil
@@ -197,10 +202,14 @@ func (c *Conn) more() error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	if err := c.deadline(c.limits.Part, false); err != nil {
+	left := c.limits.Whole + time.Duration(c.came>>10)*time.Second - c.waited
+	if err := c.deadline(min(c.limits.Part, left), false); err != nil {
 		return err
 	}
+	began := time.Now()
 	_, err := c.br.Peek(1)
+	c.waited += time.Since(began)
+	c.came += c.br.Buffered()
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}

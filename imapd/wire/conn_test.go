@@ -87,7 +87,7 @@ func (d *deadlines) SetReadDeadline(t time.Time) error { d.at = append(d.at, t);
 // Times are until the next byte; Limit's until bounds all of them.
 func TestDeadlines(t *testing.T) {
 	d := &deadlines{script: script{pieces: []string{"a X {4}\r\n", "ab", "cd\r\n"}}}
-	c := NewConn(d, Limits{Text: 100, Literals: 1, Literal: 10, Idle: time.Hour, Part: time.Minute})
+	c := NewConn(d, Limits{Text: 100, Literals: 1, Literal: 10, Idle: time.Hour, Part: time.Minute, Whole: time.Hour})
 	cmd, err := c.Next()
 	if err != nil {
 		t.Fatal(err)
@@ -179,5 +179,28 @@ func TestReadLine(t *testing.T) {
 	}
 	if _, err := c.ReadLine(10); err == nil {
 		t.Error("a line over its bound is taken")
+	}
+}
+
+// A client that sends its command byte by byte, each in time, is cut off nevertheless.
+func TestSlowCommandIsTheEnd(t *testing.T) {
+	for what, begin := range map[string]string{"a line": "a X ", "a literal": "a X {5000+}\r\n"} {
+		client, server := net.Pipe()
+		c := NewConn(server, Limits{Text: 10000, Literals: 1, Literal: 10000, Idle: time.Hour, Part: time.Hour, Whole: 50 * time.Millisecond})
+		go func() {
+			defer client.Close()
+			io.WriteString(client, begin)
+			for range 500 {
+				if _, err := io.WriteString(client, "x"); err != nil {
+					return
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		}()
+		got := told(c, func(cmd *Command) string { cmd.SP(); cmd.Astring(); return "" })
+		if !strings.HasSuffix(got, "[UNAVAILABLE]") {
+			t.Errorf("%s: %q", what, got)
+		}
+		c.Close()
 	}
 }

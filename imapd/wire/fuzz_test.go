@@ -25,7 +25,7 @@ func model(raw []byte, l Limits) (tags []string) {
 				return tags
 			}
 			total += len(text)
-			if total > l.Text || strings.ContainsAny(text, "\r\x00") || !quotesEnd(text) {
+			if total > l.Text || strings.ContainsAny(text, "\r\x00") || !quotesEnd(text) || oddLiteral(text) {
 				return tags
 			}
 			if first {

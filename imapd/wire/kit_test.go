@@ -45,7 +45,7 @@ func (s *script) SetReadDeadline(time.Time) error  { return nil }
 func (s *script) SetWriteDeadline(time.Time) error { return nil }
 
 // small are limits that a test reaches.
-var small = Limits{Text: 200, Literals: 3, Literal: 50, Idle: time.Minute, Part: time.Minute}
+var small = Limits{Text: 200, Literals: 3, Literal: 50, Idle: time.Minute, Part: time.Minute, Whole: time.Minute}
 
 func scripted(pieces ...string) (*Conn, *script) {
 	s := &script{pieces: pieces}

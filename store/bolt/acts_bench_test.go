@@ -138,12 +138,11 @@ func BenchmarkListing(b *testing.B) {
 func BenchmarkBodies(b *testing.B) {
 	ctx := context.Background()
 	s, box := benchStore(b, 10_000)
-	all, err := s.Messages(ctx, person, box.ID)
-	if err != nil {
-		b.Fatal(err)
-	}
 	size, ids := int64(0), []domicile.MessageID(nil)
-	for _, m := range all {
+	for m, err := range store.AllMessages(ctx, s, person, box.ID) {
+		if err != nil {
+			b.Fatal(err)
+		}
 		size, ids = size+m.Size, append(ids, m.ID)
 	}
 	read := func(b *testing.B, r io.Reader, err error) {

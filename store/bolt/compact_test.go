@@ -322,7 +322,7 @@ func TestCompactBesideAll(t *testing.T) {
 	wg.Go(func() {
 		box := s.inboxOf(person)
 		for i := 0; running(i); i++ {
-			all, err := s.Messages(t.Context(), person, box)
+			all, err := s.Messages(t.Context(), person, box, 0, store.MaxPage)
 			fail(err)
 			if len(all) < 6 {
 				continue
@@ -352,7 +352,7 @@ func TestCompactBesideAll(t *testing.T) {
 	wg.Go(func() {
 		for i := 0; running(i); i++ {
 			for _, box := range []string{"INBOX", "Archive"} {
-				all, err := s.Messages(t.Context(), person, r.Box(person, box).ID)
+				all, err := s.Messages(t.Context(), person, r.Box(person, box).ID, 0, store.MaxPage)
 				fail(err)
 				if len(all) == 0 {
 					continue

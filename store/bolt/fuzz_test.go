@@ -179,7 +179,7 @@ func FuzzIndex(f *testing.F) {
 		s.Accounts(ctx)
 		s.Mailboxes(ctx, person)
 		s.Listing(ctx, person, box, 0, 10)
-		s.Since(ctx, person, box, 0)
+		storetest.Since(s, person, box, 1)
 		s.Find(ctx, person, box, store.InText, "", "body")
 		s.Imported(ctx, person)
 		for p := (store.Part{}); !p.Last; {

@@ -283,12 +283,11 @@ func (s *Store) moveToAndFro() error {
 		if err != nil {
 			return err
 		}
-		list, err := s.Messages(ctx, person, box.ID)
-		if err != nil {
-			return err
-		}
 		var uids []store.UID
-		for _, m := range list {
+		for m, err := range store.AllMessages(ctx, s, person, box.ID) {
+			if err != nil {
+				return err
+			}
 			uids = append(uids, m.UID)
 		}
 		fmt.Println(n, "moving", to)

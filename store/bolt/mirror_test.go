@@ -49,7 +49,7 @@ func bodies(t *testing.T, r *storetest.Rig, s store.Store, acct domicile.Account
 		if b.Name != "INBOX" {
 			continue
 		}
-		list, err := s.Messages(t.Context(), acct, b.ID)
+		list, err := s.Messages(t.Context(), acct, b.ID, 0, store.MaxPage)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -215,7 +215,7 @@ func TestSwappedRecords(t *testing.T) {
 		messages.Put(uidKey(1), second)
 		messages.Put(uidKey(2), first)
 	})
-	if _, err := s.Messages(ctx, person, s.inboxOf(person)); err == nil {
+	if _, err := s.Messages(ctx, person, s.inboxOf(person), 0, store.MaxPage); err == nil {
 		t.Error("swapped records opened")
 	}
 }

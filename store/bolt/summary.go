@@ -49,9 +49,6 @@ func (s *Store) openSummary(acct domicile.AccountID, id domicile.MessageID, seal
 	return unpackSummary(plain)
 }
 
-// maxList bounds what Listing and MessagesAfter copy out at once.
-const maxList = 1000
-
 // Listing opens records and summaries outside of the snapshot. A summary that is not there, or does not open, is made anew from the message, and kept.
 func (s *Store) Listing(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) ([]store.Listed, error) {
 	const op = "list messages"
@@ -87,8 +84,8 @@ func (s *Store) Listing(ctx context.Context, acct domicile.AccountID, mbox domic
 	return out, nil
 }
 
-// MessagesAfter opens records outside of the snapshot.
-func (s *Store) MessagesAfter(_ context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) ([]store.Message, error) {
+// Messages opens records outside of the snapshot.
+func (s *Store) Messages(_ context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) ([]store.Message, error) {
 	const op = "list messages"
 	sealed, _, err := s.part(acct, mbox, after, limit, false)
 	if err != nil {
@@ -100,7 +97,7 @@ func (s *Store) MessagesAfter(_ context.Context, acct domicile.AccountID, mbox d
 
 // part copies out what is behind a UID.
 func (s *Store) part(acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int, summarized bool) (messages, summaries []entry, err error) {
-	limit = min(limit, maxList)
+	limit = max(1, min(limit, store.MaxPage))
 	take := func(to *[]entry) func(k, v []byte) error {
 		return func(k, v []byte) error {
 			if len(*to) >= limit {

@@ -24,9 +24,9 @@ import (
 // sample is what testdata/format-2.tar.gz holds: a folder as the release with that format left it.
 type sample struct {
 	Accounts []store.Account
-	Changes  map[string]store.Changes // by account and mailbox: all since the beginning
-	Coming   store.Arrival            // of a3, of which a part has come
-	Rest     []store.Part             // the parts of it that have not; their bytes are left out
+	Changes  map[string]storetest.Snapshot // by account and mailbox: all since the beginning
+	Coming   store.Arrival                 // of a3, of which a part has come
+	Rest     []store.Part                  // the parts of it that have not; their bytes are left out
 }
 
 func readSample(t *testing.T) (s sample) {
@@ -102,7 +102,7 @@ func wantSample(t *testing.T, s *Store) {
 		}
 		boxes += len(all)
 		for _, m := range all {
-			got, err := s.Since(ctx, a.ID, m.ID, 0)
+			got, err := storetest.Since(s, a.ID, m.ID, 1)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -46,13 +46,13 @@ func TestVanishedIsBounded(t *testing.T) {
 	}
 	exact := func(seq store.ModSeq, want []store.UID) {
 		t.Helper()
-		c, err := s.Since(t.Context(), person, box, seq)
+		c, err := storetest.Since(s, person, box, seq)
 		if err != nil || !slices.Equal(c.Vanished, want) {
 			t.Fatalf("since %d: %d UIDs vanished, want %d; %v", seq, len(c.Vanished), len(want), err)
 		}
 	}
 	exact(before.HighestModSeq, []store.UID{m.UID})
-	c, err := s.Since(t.Context(), person, box, 5)
+	c, err := storetest.Since(s, person, box, 5)
 	if err != nil || len(c.Vanished) < store.VanishedRuns+1 || c.Vanished[0] != 3 || c.Vanished[len(c.Vanished)-1] != m.UID || slices.Contains(c.Vanished, 1) {
 		t.Fatalf("of before: %d, %v", len(c.Vanished), err)
 	}

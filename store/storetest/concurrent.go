@@ -184,7 +184,7 @@ func (r *Rig) lookOn(done context.Context, acct domicile.AccountID) {
 	var last store.UID
 	gone := map[store.UID]bool{}
 	for done.Err() == nil {
-		c, err := r.Store.Since(ctx, acct, inbox.ID, seq)
+		c, err := Since(r.Store, acct, inbox.ID, seq)
 		if err != nil {
 			r.T.Error(err)
 			return

@@ -40,16 +40,16 @@ func list(r *Rig) {
 		r.same("message", all[i].Message, m)
 		r.sameSummary(acct, all[i])
 	}
-	some, err := r.MessagesAfter(ctx, acct, box.ID, 3, 4)
+	some, err := r.Messages(ctx, acct, box.ID, 3, 4)
 	r.no(err)
 	r.same("messages behind a UID", some, []store.Message{all[3].Message, all[4].Message, all[5].Message, all[6].Message})
-	some, err = r.MessagesAfter(ctx, acct, box.ID, 25, 4)
+	some, err = r.Messages(ctx, acct, box.ID, 25, 4)
 	r.no(err)
 	r.same("the last one", some, []store.Message{all[24].Message})
-	some, err = r.MessagesAfter(ctx, acct, box.ID, 1<<32-1, 4)
+	some, err = r.Messages(ctx, acct, box.ID, 1<<32-1, 4)
 	r.no(err)
 	r.same("none", len(some), 0)
-	_, err = r.MessagesAfter(ctx, acct, "bnone", 0, 4)
+	_, err = r.Messages(ctx, acct, "bnone", 0, 4)
 	r.is(domicile.NotExist, err)
 	copies, err := r.Listing(ctx, acct, r.Box(acct, "Archive").ID, 0, 100)
 	r.no(err)
@@ -146,4 +146,42 @@ func holds(body string, in store.Where, field, q string) bool {
 		}
 	}
 	return false
+}
+
+// walk reads a whole account while its owner moves messages to where the reader has been, deletes a mailbox and expunges: none that stays is missed.
+func walk(r *Rig) {
+	ann := r.Person("ann")
+	var stays []domicile.MessageID
+	for _, box := range []string{"INBOX", "Archive", "Junk", "Trash"} {
+		for range 2 {
+			stays = append(stays, r.MustDeliver(ann, box, box).ID)
+		}
+	}
+	_, err := r.CreateMailbox(ctx, "", ann, "Z", "")
+	r.no(err)
+	r.MustDeliver(ann, "Z", "goes")
+	r.MustDeliver(ann, "Sent", "goes", store.Deleted)
+	meanwhile := map[string]func() error{
+		"Archive": func() error { // from before its reader to behind it
+			_, _, err := r.Move(ctx, "", ann, r.Box(ann, "Trash").ID, []store.UID{1, 2}, "INBOX")
+			return err
+		},
+		"Junk": func() error {
+			_, err := r.Expunge(ctx, "", ann, r.Box(ann, "Sent").ID, nil)
+			r.no(err)
+			return r.DeleteMailbox(ctx, "", ann, "Z")
+		},
+	}
+	found := map[domicile.MessageID]bool{}
+	for m, err := range store.WholeAccount(ctx, r, ann) {
+		r.no(err)
+		found[m.ID] = true
+		if act := meanwhile[m.Mailbox.Name]; act != nil {
+			r.no(act())
+			delete(meanwhile, m.Mailbox.Name)
+		}
+	}
+	for _, id := range stays {
+		r.same("found", found[id], true)
+	}
 }

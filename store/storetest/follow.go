@@ -33,7 +33,7 @@ func hintAfterChange(r *Rig) {
 			case <-late:
 				r.T.Fatal("no hint came behind the change")
 			}
-			list, err := r.Messages(ctx, ann, inbox)
+			list, err := r.Messages(ctx, ann, inbox, 0, store.MaxPage)
 			r.no(err)
 			seen = len(list)
 		}
@@ -122,7 +122,7 @@ func (f *follower) follow(hint, ended <-chan struct{}) {
 
 // read takes in what changed. What it holds then must be what the mailbox's own numbers say, at each moment.
 func (f *follower) read() (ok bool) {
-	c, err := f.r.Since(ctx, f.acct, f.mbox, f.seq)
+	c, err := Since(f.r, f.acct, f.mbox, f.seq)
 	if err != nil {
 		f.r.T.Error(err)
 		return false
@@ -155,7 +155,7 @@ func (f *follower) read() (ok bool) {
 
 // arrived says whether the copy is the mailbox. Nobody changes it any more.
 func (f *follower) arrived() bool {
-	list, err := f.r.Messages(ctx, f.acct, f.mbox)
+	list, err := f.r.Messages(ctx, f.acct, f.mbox, 0, store.MaxPage)
 	if err != nil {
 		f.r.T.Error(err)
 		return true
@@ -187,7 +187,7 @@ func torn(r *Rig) {
 		})
 	}
 	for n := range 30 {
-		list, err := r.Messages(ctx, ann, boxes[n%2].ID)
+		list, err := r.Messages(ctx, ann, boxes[n%2].ID, 0, store.MaxPage)
 		r.no(err)
 		_, _, err = r.Store.Move(ctx, "", ann, boxes[n%2].ID, uidsOf(list), boxes[1-n%2].Name)
 		r.no(err)
@@ -206,8 +206,8 @@ func (r *Rig) whole(acct domicile.AccountID, boxes [2]store.Mailbox, want int) b
 		sum += int(b.Messages)
 	}
 	for _, b := range boxes {
-		list, err := r.Messages(ctx, acct, b.ID)
-		c, err2 := r.Since(ctx, acct, b.ID, 0)
+		list, err := r.Messages(ctx, acct, b.ID, 0, store.MaxPage)
+		c, err2 := Since(r, acct, b.ID, 1)
 		if err != nil || err2 != nil {
 			r.T.Error(err, err2)
 			return false

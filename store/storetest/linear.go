@@ -99,7 +99,7 @@ func randomAct(rng *rand.Rand, h *history) act {
 	a.uids = slices.Compact(a.uids)
 	a.op = store.FlagOp(rng.IntN(3))
 	a.flags = [][]string{{store.Seen}, {store.Deleted}, {store.Seen, store.Deleted}, {}}[rng.IntN(4)]
-	a.seq = store.ModSeq(rng.IntN(30))
+	a.seq = store.ModSeq(1 + rng.IntN(29))
 	if a.kind == "deliver" {
 		a.size = h.size.Add(1)
 	}
@@ -124,7 +124,7 @@ type told struct {
 	lost bool
 	from []store.UID
 	made []store.Message
-	all  store.Changes
+	all  Snapshot
 }
 
 // do does one act and writes it down, unless nothing was done.
@@ -170,9 +170,9 @@ func (h *history) call(tok store.Token, a act, out *told) (err error) {
 	case "expunge":
 		out.from, err = h.s.Expunge(ctx, tok, h.acct, box, a.uids)
 	case "since":
-		out.all, err = h.s.Since(ctx, h.acct, box, a.seq)
+		out.all, err = Since(h.s, h.acct, box, a.seq)
 	case "messages":
-		out.made, err = h.s.Messages(ctx, h.acct, box)
+		out.made, err = h.s.Messages(ctx, h.acct, box, 0, store.MaxPage)
 	}
 	return err
 }

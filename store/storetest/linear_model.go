@@ -220,7 +220,7 @@ func (b *mirror) lists(messages []store.Message, seq store.ModSeq) bool {
 }
 
 // since says whether the mailbox's numbers and both lists are of this one moment.
-func (b *mirror) since(seq store.ModSeq, c store.Changes) bool {
+func (b *mirror) since(seq store.ModSeq, c Snapshot) bool {
 	var size int64
 	var unseen uint32
 	for _, m := range b.live {

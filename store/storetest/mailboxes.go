@@ -110,7 +110,7 @@ func renameInbox(r *Rig) {
 	r.same("moved", []any{len(moved), moved[0].ID, moved[1].ID}, []any{2, first.ID, second.ID})
 	box := r.Box(ann, "INBOX")
 	r.same("INBOX", []any{box.ID, box.Messages, box.Unseen, box.Size, box.UIDNext}, []any{before.ID, 0, 0, 0, before.UIDNext})
-	c, err := r.Store.Since(ctx, ann, box.ID, before.HighestModSeq)
+	c, err := Since(r.Store, ann, box.ID, before.HighestModSeq)
 	r.no(err)
 	r.same("vanished", c.Vanished, []store.UID{first.UID, second.UID})
 	r.Box(ann, "INBOX/kept")
@@ -140,6 +140,6 @@ func deleteMailbox(r *Rig) {
 	if again.UIDValidity <= old.UIDValidity || again.ID == old.ID {
 		r.T.Fatal("a new mailbox looks like the old one")
 	}
-	_, err = r.Messages(ctx, ann, old.ID)
+	_, err = r.Messages(ctx, ann, old.ID, 0, store.MaxPage)
 	r.is(domicile.NotExist, err)
 }

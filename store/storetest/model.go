@@ -169,7 +169,7 @@ func (m *machine) compare(t *rapid.T) {
 
 func (m *machine) compareBox(t *rapid.T, p *person, box store.Mailbox) {
 	b := p.boxes[box.Name]
-	list, err := m.r.Messages(ctx, p.acct, box.ID)
+	list, err := m.r.Messages(ctx, p.acct, box.ID, 0, store.MaxPage)
 	m.no(err)
 	if len(list) != len(b.messages) || box.Messages != uint32(len(list)) || box.UIDNext != b.next {
 		t.Fatalf("%s: %+v has %d messages, want %d", box.Name, box, len(list), len(b.messages))
@@ -201,7 +201,7 @@ func (m *machine) changesAgree() {
 	m.no(m.r.Close())
 	m.r.mustOpen()
 	for name, b := range m.boxes {
-		c, err := m.r.Store.Since(ctx, m.acct, m.id(name), 0)
+		c, err := Since(m.r.Store, m.acct, m.id(name), 1)
 		m.no(err)
 		slices.SortFunc(b.vanished, func(a, b store.UID) int { return cmp.Compare(a, b) })
 		if !slices.Equal(c.Vanished, b.vanished) {

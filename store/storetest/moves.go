@@ -71,12 +71,12 @@ func portrait(s store.Store, id domicile.AccountID) (string, error) {
 		return "", err
 	}
 	for _, box := range boxes {
-		c, err := s.Since(ctx, id, box.ID, 0)
+		c, err := Since(s, id, box.ID, 1)
 		if err != nil {
 			return "", err
 		}
 		fmt.Fprintf(&b, "%+v\n  gone %v\n", box, c.Vanished)
-		half, err := s.Since(ctx, id, box.ID, box.HighestModSeq/2)
+		half, err := Since(s, id, box.ID, max(1, box.HighestModSeq/2))
 		if err != nil {
 			return "", err
 		}
@@ -295,8 +295,8 @@ func moveFrozen(r *Rig) {
 		"incoming":  func() error { _, err := r.Incoming(ctx, id, 100); return err },
 		"mailboxes": func() error { _, err := r.Mailboxes(ctx, id); return err },
 		"by name":   func() error { _, err := r.MailboxByName(ctx, id, "INBOX"); return err },
-		"messages":  func() error { _, err := r.Messages(ctx, id, inbox); return err },
-		"since":     func() error { _, err := r.Since(ctx, id, inbox, 0); return err },
+		"messages":  func() error { _, err := r.Messages(ctx, id, inbox, 0, store.MaxPage); return err },
+		"changes":   func() error { _, err := r.Changes(ctx, id, inbox, 1, "", 1); return err },
 		"body":      func() error { _, err := r.Body(ctx, id, list[0].ID); return err },
 		"bodies": func() error {
 			for _, err := range r.Bodies(ctx, id, []domicile.MessageID{list[0].ID}) {

@@ -35,7 +35,7 @@ func numberMailbox(r *Rig) {
 	r.Reopen()
 	r.same("after a restart", r.Box(ann, "Old"), before)
 	r.same("UID", r.MustDeliver(ann, "Old", "three").UID, 1000)
-	changes, err := r.Since(ctx, ann, made.ID, made.HighestModSeq)
+	changes, err := Since(r, ann, made.ID, made.HighestModSeq)
 	r.no(err)
 	r.same("changes", []any{len(changes.Changed), len(changes.Vanished)}, []any{3, 0})
 

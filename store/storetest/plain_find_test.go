@@ -21,14 +21,6 @@ func (p *plain) Listing(_ context.Context, id domicile.AccountID, mbox domicile.
 	return out, nil
 }
 
-func (p *plain) MessagesAfter(ctx context.Context, id domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) (out []store.Message, err error) {
-	list, err := p.Listing(ctx, id, mbox, after, limit)
-	for _, m := range list {
-		out = append(out, m.Message)
-	}
-	return out, err
-}
-
 func (p *plain) Find(_ context.Context, id domicile.AccountID, mbox domicile.MailboxID, in store.Where, field, needle string) (out []store.UID, err error) {
 	b, err := p.view(id, mbox)
 	if err != nil {

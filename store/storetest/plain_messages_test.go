@@ -168,42 +168,21 @@ func (p *plain) view(id domicile.AccountID, mbox domicile.MailboxID) (*box, erro
 	return d.box(mbox)
 }
 
-func (p *plain) Messages(_ context.Context, id domicile.AccountID, mbox domicile.MailboxID) ([]store.Message, error) {
+func (p *plain) Messages(_ context.Context, id domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) (out []store.Message, err error) {
 	b, err := p.view(id, mbox)
 	if err != nil {
 		return nil, err
 	}
-	return messages(b.Live), nil
-}
-
-func (p *plain) Since(_ context.Context, id domicile.AccountID, mbox domicile.MailboxID, seq store.ModSeq) (c store.Changes, err error) {
-	b, err := p.view(id, mbox)
-	if err != nil {
-		return c, err
-	}
-	c.Mailbox = b.full()
-	if p.bug == "reads two snapshots" {
-		time.Sleep(time.Millisecond)
-		if b, err = p.view(id, mbox); err != nil {
-			return c, err
-		}
-	}
 	for _, x := range b.Live {
-		if x.ModSeq > seq {
-			c.Changed = append(c.Changed, message(x))
+		if x.UID > after && len(out) < limit {
+			out = append(out, message(x))
 		}
 	}
-	for _, x := range b.Gone {
-		if x.ModSeq > seq && p.bug != "keeps no tombstones" {
-			c.Vanished = append(c.Vanished, x.UID)
-		}
-	}
-	slices.Sort(c.Vanished)
-	return c, nil
+	return out, nil
 }
 
-// Page keeps the ModSeq and the UID behind which the next part begins.
-func (p *plain) Page(_ context.Context, id domicile.AccountID, mbox domicile.MailboxID, seq store.ModSeq, at store.Position, limit int) (out store.Page, err error) {
+// Changes keeps the ModSeq and the UID behind which the next part begins.
+func (p *plain) Changes(_ context.Context, id domicile.AccountID, mbox domicile.MailboxID, seq store.ModSeq, at store.Position, limit int) (out store.Changes, err error) {
 	b, err := p.view(id, mbox)
 	if err != nil {
 		return out, err
@@ -217,6 +196,12 @@ func (p *plain) Page(_ context.Context, id domicile.AccountID, mbox domicile.Mai
 		first, uid = seq, math.MaxUint32
 	}
 	out.Mailbox = b.full()
+	if p.bug == "reads two snapshots" {
+		time.Sleep(time.Millisecond)
+		if b, err = p.view(id, mbox); err != nil {
+			return out, err
+		}
+	}
 	changes := slices.Clone(b.Live)
 	for _, x := range b.Gone {
 		if x.ModSeq > first && p.bug != "keeps no tombstones" {

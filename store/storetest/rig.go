@@ -156,8 +156,11 @@ func (r *Rig) Box(acct domicile.AccountID, name string) store.Mailbox {
 // List returns the messages of a mailbox by name.
 func (r *Rig) List(acct domicile.AccountID, name string) []store.Message {
 	r.T.Helper()
-	all, err := r.Messages(ctx, acct, r.Box(acct, name).ID)
-	r.no(err)
+	var all []store.Message
+	for m, err := range store.AllMessages(ctx, r, acct, r.Box(acct, name).ID) {
+		r.no(err)
+		all = append(all, m)
+	}
 	return all
 }
 

@@ -40,6 +40,7 @@ var suite = []struct {
 	{"ManyBodies", manyBodies, true},
 	{"Expunge", expunge, true},
 	{"List", list, false},
+	{"Walk", walk, false},
 	{"Find", find, false},
 	{"Since", since, true},
 	{"Pages", pages, true},

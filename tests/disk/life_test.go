@@ -403,7 +403,7 @@ func (l *life) expunge(ctx context.Context, name string, i int, say func(claim))
 	if err != nil {
 		return err
 	}
-	list, err := l.store.Messages(ctx, acct, box.ID)
+	list, err := l.store.Messages(ctx, acct, box.ID, 0, store.MaxPage)
 	if err != nil || len(list) < 2 {
 		return err
 	}
@@ -661,11 +661,10 @@ func (l *life) holdsMail(ctx context.Context, c claim) error {
 	if err != nil {
 		return err
 	}
-	list, err := l.store.Messages(ctx, acct, box.ID)
-	if err != nil {
-		return err
-	}
-	for _, m := range list {
+	for m, err := range store.AllMessages(ctx, l.store, acct, box.ID) {
+		if err != nil {
+			return err
+		}
 		if string(m.ID) != c.ID {
 			continue
 		}

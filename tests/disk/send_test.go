@@ -224,12 +224,11 @@ func (l *life) holdsSent(ctx context.Context, c claim) error {
 	if err != nil {
 		return err
 	}
-	list, err := l.store.Messages(ctx, acct, box.ID)
-	if err != nil {
-		return err
-	}
 	want, found := letter(c.ID, c.ID+"@example.com", c.In+"@example.com"), 0
-	for _, m := range list {
+	for m, err := range store.AllMessages(ctx, l.store, acct, box.ID) {
+		if err != nil {
+			return err
+		}
 		got, err := l.text(ctx, acct, m.ID)
 		if err != nil {
 			return err

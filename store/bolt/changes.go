@@ -8,7 +8,7 @@ import (
 	"domicile/store"
 )
 
-// reach is how far a reader by Page has come, its store.Position.
+// reach is how far a reader by Changes has come, its store.Position.
 type reach struct {
 	seq  store.ModSeq // it has all changes before this one,
 	uid  store.UID    // and of this one those of lower UIDs
@@ -24,19 +24,19 @@ func parseReach(at store.Position) (p reach, err error) {
 		_, err = fmt.Sscanf(string(at), "%d/%d/%d", &p.seq, &p.uid, &p.gone)
 	}
 	if err != nil || p.position() != at {
-		return p, domicile.E("page", domicile.Invalid, "this store wrote no such position")
+		return p, domicile.E("changes", domicile.Invalid, "this store wrote no such position")
 	}
 	return p, nil
 }
 
-// Page walks the list of changes from where the last part ended: what changes meanwhile comes at its end.
-func (s *Store) Page(_ context.Context, acct domicile.AccountID, mbox domicile.MailboxID, seq store.ModSeq, at store.Position, limit int) (store.Page, error) {
-	const op = "page changes"
+// Changes walks the list of changes from where the last part ended: what changes meanwhile comes at its end.
+func (s *Store) Changes(_ context.Context, acct domicile.AccountID, mbox domicile.MailboxID, seq store.ModSeq, at store.Position, limit int) (store.Changes, error) {
+	const op = "list changes"
 	var (
 		p   reach
 		err error
 		box sealedMailbox
-		out store.Page
+		out store.Changes
 	)
 	if at != "" {
 		if p, err = parseReach(at); err != nil {
@@ -56,7 +56,9 @@ func (s *Store) Page(_ context.Context, acct domicile.AccountID, mbox domicile.M
 			p = reach{seq: 1, gone: m.modseq}
 		}
 		box = m.copyOut()
-		sealed, out.Vanished, out.Next, err = m.page(p, max(1, min(limit, store.MaxPage)))
+		if seq < m.modseq { // else there is nothing
+			sealed, out.Vanished, out.Next, err = m.page(p, max(1, min(limit, store.MaxPage)))
+		}
 		return err
 	})
 	if err == nil {
@@ -66,7 +68,7 @@ func (s *Store) Page(_ context.Context, acct domicile.AccountID, mbox domicile.M
 		out.Changed, err = s.openMessages(acct, mbox, sealed)
 	}
 	if err != nil {
-		return store.Page{}, domicile.W(op, err)
+		return store.Changes{}, domicile.W(op, err)
 	}
 	return out, nil
 }
