@@ -168,7 +168,7 @@ func doubts(trace faultfs.Trace, of []int) (list []question) {
 	}
 	var said, unsynced, rest []int // just after a claim, just before an fsync, and anywhere
 	for _, i := range of {
-		for _, n := range points(trace[:min(len(trace), i+60)], i+1) {
+		for _, n := range points(trace[:min(len(trace), i+90)], i+1) {
 			switch {
 			case trace[n-1].Kind == faultfs.Note:
 				said = append(said, n)
