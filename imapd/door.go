@@ -59,6 +59,12 @@ func (d *door) serve() {
 			d.conn.Close()
 		}
 	}()
+	if c, within := d.net.(*tls.Conn); within { // which mechanisms the greeting offers hangs on the host that the client asked for
+		c.SetDeadline(d.began.Add(loginTime))
+		if c.Handshake() != nil {
+			return
+		}
+	}
 	d.conn.Raw("* OK [CAPABILITY ").Raw(d.capabilities()).Raw("] ").Raw(d.srv.cfg.Hostname).Raw(" ready").Line()
 	for {
 		cmd, err := d.conn.Next()
@@ -180,7 +186,7 @@ func (d *door) startTLS(cmd *wire.Command) step {
 	return goOn
 }
 
-// within goes on within TLS, with nothing remembered that was said before. The handshake happens at the first read.
+// within goes on within TLS, with nothing remembered that was said before. The handshake happens at the greeting, or behind STARTTLS at the first read.
 func (d *door) within(c net.Conn) {
 	d.net = tls.Server(c, d.srv.cfg.TLS)
 	d.conn.Reset(d.net)
