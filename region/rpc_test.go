@@ -291,6 +291,10 @@ func TestDetach(t *testing.T) {
 	}
 	tunnel := &Conn{guard: n.cfg.Guard, to: standingKey{domicile.Relay, placement.ToRegion, "eu-ireland"}, p: &permit{guard: n.cfg.Guard}}
 	wantReason(t, tunnel.Detach(), domicile.NoPermit)
+	c.Close()
+	p := must(n.cfg.Guard.Permit(t.Context(), Request{Crossing: front.Crossing("a-ann", "us-east")}))
+	wantReason(t, front.Attach(p), domicile.PermitForeign) // a login that comes too late
+	p.Close()
 	n.cfg.Guard.Close()
 	n.cfg.Guard.journal.Close()
 	sent := map[domicile.AccountID]int64{}
