@@ -19,6 +19,7 @@ const (
 	loginTime = 2 * time.Minute // in total
 	maxStray  = 3               // commands that are none, or not for now
 	maxFails  = 3               // wrong logins
+	maxLogins = 100             // right ones: each is written down, and who connects anew for each is bounded by the listener
 	maxSASL   = 16 << 10        // bytes of a line of AUTHENTICATE
 )
 
@@ -32,6 +33,7 @@ type door struct {
 	began  time.Time
 	stray  int
 	wrong  int
+	logins int // that UNAUTHENTICATE has ended
 
 	mu       sync.Mutex
 	draining bool         // guarded by mu
@@ -198,6 +200,11 @@ func (d *door) within(c net.Conn) {
 func (d *door) again(tag string) step {
 	if err := d.srv.cfg.Home.detach(d.net); err != nil {
 		d.srv.cfg.Log.Warn("the permit of a session could not be ended", "reason", string(domicile.ReasonOf(err)))
+		return endHere
+	}
+	if d.logins++; d.logins >= maxLogins {
+		d.conn.Raw("* BYE [LIMIT] The next login needs another connection").Line()
+		d.conn.Raw(tag).Raw(" OK UNAUTHENTICATE completed").Line()
 		return endHere
 	}
 	d.began, d.stray, d.conn.UTF8 = time.Now(), 0, false
