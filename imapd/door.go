@@ -19,6 +19,7 @@ const (
 	loginTime = 2 * time.Minute // in total
 	maxStray  = 3               // commands that are none, or not for now
 	maxFails  = 3               // wrong logins
+	maxLogins = 100             // right ones: each is written down, and who connects anew for each is bounded by the listener
 	maxSASL   = 16 << 10        // bytes of a line of AUTHENTICATE
 )
 
@@ -32,6 +33,7 @@ type door struct {
 	began  time.Time
 	stray  int
 	wrong  int
+	logins int // that UNAUTHENTICATE has ended
 
 	mu       sync.Mutex
 	draining bool         // guarded by mu
@@ -59,6 +61,12 @@ func (d *door) serve() {
 			d.conn.Close()
 		}
 	}()
+	if c, within := d.net.(*tls.Conn); within { // which mechanisms the greeting offers hangs on the host that the client asked for
+		c.SetDeadline(d.began.Add(loginTime))
+		if c.Handshake() != nil {
+			return
+		}
+	}
 	d.conn.Raw("* OK [CAPABILITY ").Raw(d.capabilities()).Raw("] ").Raw(d.srv.cfg.Hostname).Raw(" ready").Line()
 	for {
 		cmd, err := d.conn.Next()
@@ -180,7 +188,7 @@ func (d *door) startTLS(cmd *wire.Command) step {
 	return goOn
 }
 
-// within goes on within TLS, with nothing remembered that was said before. The handshake happens at the first read.
+// within goes on within TLS, with nothing remembered that was said before. The handshake happens at the greeting, or behind STARTTLS at the first read.
 func (d *door) within(c net.Conn) {
 	d.net = tls.Server(c, d.srv.cfg.TLS)
 	d.conn.Reset(d.net)
@@ -192,6 +200,11 @@ func (d *door) within(c net.Conn) {
 func (d *door) again(tag string) step {
 	if err := d.srv.cfg.Home.detach(d.net); err != nil {
 		d.srv.cfg.Log.Warn("the permit of a session could not be ended", "reason", string(domicile.ReasonOf(err)))
+		return endHere
+	}
+	if d.logins++; d.logins >= maxLogins {
+		d.conn.Raw("* BYE [LIMIT] The next login needs another connection").Line()
+		d.conn.Raw(tag).Raw(" OK UNAUTHENTICATE completed").Line()
 		return endHere
 	}
 	d.began, d.stray, d.conn.UTF8 = time.Now(), 0, false

@@ -32,7 +32,7 @@ func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 	}
 	began := time.Now()
 	cred := login.Credential(*s.Login)
-	if err := h.guesses.Take(cred); err != nil {
+	if err := h.check.Take(cred); err != nil {
 		return err
 	}
 	a, signature, err := h.check.Verify(ctx, login.From{Service: login.IMAP, Network: string(s.From.Region) + "/" + s.Client}, cred)

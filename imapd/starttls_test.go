@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2/imapclient"
+
+	"domicile"
 )
 
 // secure puts a front with STARTTLS before the world's home, and returns what its clients need.
@@ -123,6 +125,30 @@ func TestShutdownBeforeServe(t *testing.T) {
 		case <-done:
 		case <-time.After(5 * time.Second):
 			t.Fatal("it serves")
+		}
+	}
+}
+
+// The greeting offers what CAPABILITY does: a client that can bind its login, and sees there that it may not, has to say so, and is then
+// refused as one that somebody deceives.
+func TestGreetingOffersBinding(t *testing.T) {
+	w := newWorldIn(t, false)
+	w.cfg.TLS, w.cfg.Implicit = testTLS(), true
+	w.cfg.HostOf = func(domicile.Region) string { return "home.test" }
+	w.front(w.cfg)
+	for host, offered := range map[string]bool{"home.test": true, "other.test": false} {
+		conn, err := tls.Dial("tcp", w.addr, &tls.Config{InsecureSkipVerify: true, ServerName: host})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(3 * time.Minute))
+		c := newClient(t, conn)
+		if got := c.want("* OK "); strings.Contains(got, "AUTH=SCRAM-SHA-256-PLUS") != offered {
+			t.Errorf("%s: the greeting is %q", host, got)
+		}
+		if got := c.do("a CAPABILITY", "a OK"); strings.Contains(got, "AUTH=SCRAM-SHA-256-PLUS") != offered {
+			t.Errorf("%s: CAPABILITY is %q", host, got)
 		}
 	}
 }

@@ -43,6 +43,19 @@ func TestUnauthenticate(t *testing.T) {
 	}
 }
 
+// How often is bounded: each login is a record on the disk.
+func TestUnauthenticateOften(t *testing.T) {
+	c := newWorld(t).login()
+	for range maxLogins - 1 {
+		c.do("b UNAUTHENTICATE", "b OK")
+		c.do("c LOGIN ann@example.com pw", "c OK")
+	}
+	if got := c.do("d UNAUTHENTICATE", "d OK"); !strings.HasPrefix(got, "* BYE ") {
+		t.Errorf("%q", got)
+	}
+	c.want("CLOSED")
+}
+
 // A connection whose permit cannot be ended serves nobody else.
 func TestUnauthenticateUnrecorded(t *testing.T) {
 	w := newWorld(t)

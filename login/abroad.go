@@ -21,12 +21,11 @@ const (
 // Safe for concurrent use.
 type Handed struct {
 	clients, regions *Fails
-	proofs           proofs
 }
 
 // NewHanded makes one without failures.
 func NewHanded() *Handed {
-	return &Handed{clients: NewFails(handedDelay, 0), regions: NewFails(handedDelay, regionFree), proofs: proofs{began: time.Now()}}
+	return &Handed{clients: NewFails(handedDelay, 0), regions: NewFails(handedDelay, regionFree)}
 }
 
 // Wait counts a wrong login of a client's network in a region, and returns when both delays are over, or ctx ends. Whoever verifies holds

@@ -76,8 +76,9 @@ type Checker struct {
 
 	Count func(how string) // if not nil, told how each login was checked
 
-	right right // passwords that were right
-	line  line  // to argon2id
+	right  right  // passwords that were right
+	line   line   // to argon2id
+	proofs proofs // that other nodes handed over
 }
 
 // Verify finds who logs in, and of SCRAM what proves the server to the client. NotExist for whatever is wrong with name or credential;

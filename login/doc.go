@@ -31,7 +31,7 @@
 // bounded, and so is the wait.
 //
 // SCRAM-SHA-256 (RFC 5802, RFC 7677) hangs on the name alone until the client has proved itself: the front needs no home for its first
-// answer, and what it hands on then is one Credential, as of a password. Handed.Take holds at home that each is handed over once.
+// answer, and what it hands on then is one Credential, as of a password. Checker.Take holds at home that each is handed over once, for whichever service.
 //
 // Between nodes: Handed slows wrong logins that a front of another node hands over, MayServe and Abroad say who gets a session, and
 // who gets one through another region.

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"sync"
 	"time"
@@ -15,10 +16,13 @@ const (
 	maxProofs  = 1 << 16
 )
 
+// started is when this process began.
+var started = time.Now()
+
 // proofs has each proof taken once, so that a front that keeps one cannot log in again with it. It forgets when a process ends: what a
-// process before could have taken is therefore refused. The zero value but for began is ready; safe for concurrent use.
+// process before could have taken is therefore refused. The zero value is ready; safe for concurrent use.
 type proofs struct {
-	began time.Time // of the process
+	began time.Time // of the process; zero = started
 
 	mu   sync.Mutex
 	used map[[sha256.Size]byte]time.Time // guarded by mu: until when it must be remembered
@@ -33,7 +37,7 @@ func (p *proofs) take(c Credential, now time.Time) error {
 	if err != nil || said.bound { // who is bound to the front's channel is not at home there
 		return domicile.E("login", domicile.Invalid, "no exchange that a front may hand over")
 	}
-	if said.made.Before(p.began.Add(proofAhead)) || now.Sub(said.made) > proofLife || said.made.Sub(now) > proofAhead {
+	if said.made.Before(cmp.Or(p.began, started).Add(proofAhead)) || now.Sub(said.made) > proofLife || said.made.Sub(now) > proofAhead {
 		return domicile.E("login", domicile.Unavailable, "the exchange is too old, or from before this node's start, or the clocks differ")
 	}
 	p.mu.Lock()
@@ -59,5 +63,6 @@ func (p *proofs) take(c Credential, now time.Time) error {
 	return nil
 }
 
-// Take takes the proof in a credential that another node hands over, once. Invalid, or Unavailable; nil for a password.
-func (h *Handed) Take(c Credential) error { return h.proofs.take(c, time.Now()) }
+// Take takes the proof in a credential that another node hands over, once, for whichever service: a proof does not say for which it was made.
+// Invalid, or Unavailable; nil for a password.
+func (c *Checker) Take(cred Credential) error { return c.proofs.take(cred, time.Now()) }

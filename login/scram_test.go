@@ -334,3 +334,23 @@ func FuzzScram(f *testing.F) {
 		}
 	})
 }
+
+// A checker, which all fronts of a node share, has one memory for their proofs: one that was handed over to read with is no good to send with.
+func TestProofsAreOfAllServices(t *testing.T) {
+	check := &Checker{}
+	at := func(made time.Time) Credential {
+		n := newNonce(made)
+		return Credential{Name: "user", Exchange: "n=user,r=c,r=c" + n + ",s=c2FsdA==,i=4096,c=biws,r=c" + n, Proof: []byte("p")}
+	}
+	if err := check.Take(at(started)); domicile.KindOf(err) != domicile.Unavailable {
+		t.Errorf("what a process before may have taken: %v", err)
+	}
+	check.proofs.began = time.Now().Add(-time.Hour)
+	c := at(time.Now())
+	if err := check.Take(c); err != nil {
+		t.Fatal(err)
+	}
+	if err := check.Take(c); domicile.KindOf(err) != domicile.Invalid {
+		t.Errorf("at another service: %v", err)
+	}
+}

@@ -58,9 +58,10 @@ type Conn struct {
 	attached func(domicile.AccountID) error // called behind Attach; nil = nothing to do
 	preLogin int64                          // of a client's connection: what left begins with
 
-	mu   sync.Mutex
-	left int64   // guarded by mu: bytes that may leave before login
-	p    *permit // guarded by mu: after Attach, until Detach
+	mu     sync.Mutex
+	left   int64   // guarded by mu: bytes that may leave before login
+	p      *permit // guarded by mu: after Attach, until Detach
+	closed bool    // guarded by mu
 }
 
 // Crossing describes what the session of an account that rests in home sends on this connection, for Guard.Permit.
@@ -86,8 +87,11 @@ func (c *Conn) Attach(p *Permit) error {
 func (c *Conn) attach(p *Permit) (*permit, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.p != nil {
+	switch {
+	case c.p != nil:
 		return nil, refusePermit(domicile.PermitForeign, "the connection has a permit already")
+	case c.closed: // Close may not come again: that of TLS above passes on the first alone
+		return nil, refusePermit(domicile.PermitForeign, "the connection is closed")
 	}
 	in, err := c.guard.spend(p, placement.Stream, func(x placement.Crossing) bool {
 		return x.Class == c.Crossing(x.Account, x.Home).Class && x.Party == c.to.party && x.To == c.to.to
@@ -156,6 +160,7 @@ func (c *Conn) take(n int64) (*permit, error) {
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	p := c.p
+	c.closed = true
 	c.mu.Unlock()
 	if p != nil {
 		p.close()

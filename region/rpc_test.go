@@ -291,6 +291,10 @@ func TestDetach(t *testing.T) {
 	}
 	tunnel := &Conn{guard: n.cfg.Guard, to: standingKey{domicile.Relay, placement.ToRegion, "eu-ireland"}, p: &permit{guard: n.cfg.Guard}}
 	wantReason(t, tunnel.Detach(), domicile.NoPermit)
+	c.Close()
+	p := must(n.cfg.Guard.Permit(t.Context(), Request{Crossing: front.Crossing("a-ann", "us-east")}))
+	wantReason(t, front.Attach(p), domicile.PermitForeign) // a login that comes too late
+	p.Close()
 	n.cfg.Guard.Close()
 	n.cfg.Guard.journal.Close()
 	sent := map[domicile.AccountID]int64{}
@@ -301,6 +305,29 @@ func TestDetach(t *testing.T) {
 	}
 	if sent["a-ann"] != 100 || sent["a-ben"] != 101 || len(sent) != 2 {
 		t.Errorf("the journal has %v", sent)
+	}
+}
+
+// Where the tunnel of a session gets no permit, its client's connection has none either.
+func TestRelayIsBothOrNeither(t *testing.T) {
+	w := newWorld(t, "us-east", "eu-ireland")
+	n := w.unstarted("us-1", "us-east", []string{"front"}, nil)
+	g := n.cfg.Guard
+	l := must(n.ListenFront("127.0.0.1:0", 10))
+	client := must(net.Dial("tcp", l.Addr().String()))
+	defer client.Close()
+	c := must(l.Accept())
+	defer c.Close()
+	tunnel := &Conn{guard: g, to: standingKey{domicile.Relay, placement.ToRegion, "eu-ireland"}, p: &permit{guard: g}}
+	wantReason(t, g.Relay(t.Context(), c, tunnel, "a-ann", "eu-ireland"), domicile.PermitForeign)
+	_, err := c.Write(make([]byte, 11))
+	wantReason(t, err, domicile.PermitExceeded)
+	tunnel.p = nil
+	if err := g.Relay(t.Context(), c, tunnel, "a-ben", "eu-ireland"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write(make([]byte, 11)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -402,21 +402,30 @@ func (a tunnelAddr) Network() string { return "tunnel" }
 func (a tunnelAddr) String() string  { return string(a) }
 
 // Relay puts a client's connection at a front, and the tunnel in which its session goes on, under permits for the session of an
-// account that rests in home.
+// account that rests in home: both or neither.
 func (g *Guard) Relay(ctx context.Context, client net.Conn, tunnel *Conn, account domicile.AccountID, home domicile.Region) error {
 	front, ok := FrontConn(client)
 	if !ok {
 		return refusePermit(domicile.NoPermit, "the connection is not one of the region's front")
 	}
-	for _, c := range []*Conn{front, tunnel} {
-		p, err := g.Permit(ctx, Request{Crossing: c.Crossing(account, home)})
-		if err != nil {
-			return err
-		}
-		if err := c.Attach(p); err != nil {
-			p.Close()
-			return err
-		}
+	if err := g.attach(ctx, front, account, home); err != nil {
+		return err
+	}
+	err := g.attach(ctx, tunnel, account, home)
+	if err != nil {
+		front.Detach() // the client stays at its door; if that cannot be written down nothing leaves there any more
+	}
+	return err
+}
+
+func (g *Guard) attach(ctx context.Context, c *Conn, account domicile.AccountID, home domicile.Region) error {
+	p, err := g.Permit(ctx, Request{Crossing: c.Crossing(account, home)})
+	if err != nil {
+		return err
+	}
+	if err := c.Attach(p); err != nil {
+		p.Close()
+		return err
 	}
 	return nil
 }

@@ -138,7 +138,7 @@ func (s *Server) serveSession(ctx context.Context, in *region.Session) error {
 	}
 	began := time.Now()
 	cred := login.Credential(*in.Login)
-	if err := s.guesses.Take(cred); err != nil {
+	if err := s.cfg.Check.Take(cred); err != nil {
 		return err
 	}
 	a, signature, err := s.cfg.Check.Verify(ctx, login.From{Service: login.SMTP, Network: string(in.From.Region) + "/" + in.Client}, cred)
