@@ -138,7 +138,7 @@ func (x *index) swap(fill func(applied uint64) (*bbolt.DB, error), put func() er
 		}
 		x.mu.Unlock()
 		if old != nil {
-			err = old.Close() // when the last reader of it is done
+			go old.Close() // when the last reader of it is done, which nobody else waits for: a look at a whole account takes long
 		}
 		result <- err
 	}
