@@ -156,6 +156,42 @@ func TestPointsAcrossAGap(t *testing.T) {
 	wantKind(t, err, domicile.NotExist)
 }
 
+// TestGapBehindAnEmptySegment: a repository that was full before the first byte of a segment has a file of it without one. The times before the gap that is marked there
+// are restored.
+func TestGapBehindAnEmptySegment(t *testing.T) {
+	u := newInUse(t)
+	m := u.open()
+	u.happen(0)
+	first := u.make(m)
+	u.store.sizes = append(u.store.sizes, 0)
+	u.happen(1)
+	m.vault.step = func(name string, do func() error) error {
+		if name == "write "+segmentName(2) {
+			return errors.New("full")
+		}
+		return do()
+	}
+	for range 2 {
+		if m.Round(t.Context()) == nil {
+			t.Fatal("it is full, and nobody said so")
+		}
+		u.now = u.now.Add(2 * patience)
+	}
+	m.vault.step = run
+	u.store.sizes, u.store.first = append(u.store.sizes, 0), 2
+	u.happen(2)
+	u.make(m)
+	points, err := Points(u.repo)
+	if err != nil || len(points) != 2 {
+		t.Fatalf("%+v, %v", points, err)
+	}
+	for _, when := range []time.Time{first.Made, points[0].Until} {
+		if mail, _, err := u.at(when); err != nil || !strings.Contains(mail, "mail 0") || strings.Contains(mail, "mail 2") {
+			t.Errorf("at %s: %s, %v", when, mail, err)
+		}
+	}
+}
+
 // TestPruneKeeps: daily and weekly sets that are kept alone are restored after all else went, at whatever step a pruning was cut off before; and a dry run
 // removes nothing.
 func TestPruneKeeps(t *testing.T) {

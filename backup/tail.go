@@ -47,7 +47,7 @@ func tailOf(v *vault, set Set, ends string, behind bool) (t tail, err error) {
 		if number > mark.Segment || !listed && number <= newest {
 			continue // of before the set, and gone then; or of another
 		}
-		if t.least[name] > 0 {
+		if _, wanted := t.least[name]; wanted { // if only of no bytes: a full disk may have left it so, and a mark name it
 			found++
 		}
 		t.names = append(t.names, name)

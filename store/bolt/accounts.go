@@ -147,6 +147,7 @@ func (s *Store) Account(_ context.Context, id domicile.AccountID) (store.Account
 
 // readAccount also returns the sealed bytes, which change with every write.
 func (s *Store) readAccount(id domicile.AccountID) (a store.Account, sealed []byte, err error) {
+	age := s.accounts.age()
 	err = s.view(func(tx *txn) error {
 		acct, err := s.account(tx, id)
 		if err == nil {
@@ -161,7 +162,7 @@ func (s *Store) readAccount(id domicile.AccountID) (a store.Account, sealed []by
 		return a, sealed, nil
 	}
 	if err = s.openRecord(id, sealed, accountPlace(id), &a); err == nil {
-		s.accounts.put(id, sealed, a)
+		s.accounts.put(age, id, sealed, a)
 	}
 	return a, sealed, err
 }
@@ -171,6 +172,7 @@ func (s *Store) readAccount(id domicile.AccountID) (a store.Account, sealed []by
 type openedAccounts struct {
 	mu            sync.Mutex
 	recent, older map[domicile.AccountID]openedAccount // guarded by mu
+	forgot        int                                  // guarded by mu; how often forget was called
 }
 
 type openedAccount struct {
@@ -190,9 +192,20 @@ func (o *openedAccounts) get(id domicile.AccountID, sealed []byte) (a store.Acco
 	if e.sealed == nil || !bytes.Equal(e.sealed, sealed) {
 		return a, false
 	}
-	a = e.rec
-	a.TokenKey = bytes.Clone(a.TokenKey) // the caller may change what it gets
-	return a, true
+	return ownAccount(e.rec), true
+}
+
+// ownAccount shares nothing with a: a caller may change what it gets.
+func ownAccount(a store.Account) store.Account {
+	a.TokenKey, a.AppPasswords = bytes.Clone(a.TokenKey), slices.Clone(a.AppPasswords)
+	return a
+}
+
+// age is to be asked for before a record is read that is put.
+func (o *openedAccounts) age() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.forgot
 }
 
 func (o *openedAccounts) forget(id domicile.AccountID) {
@@ -200,16 +213,20 @@ func (o *openedAccounts) forget(id domicile.AccountID) {
 	defer o.mu.Unlock()
 	delete(o.recent, id)
 	delete(o.older, id)
+	o.forgot++
 }
 
-func (o *openedAccounts) put(id domicile.AccountID, sealed []byte, a store.Account) {
-	a.TokenKey = bytes.Clone(a.TokenKey)
+// put keeps a record, unless forget came since it was read: its account may have been erased.
+func (o *openedAccounts) put(age int, id domicile.AccountID, sealed []byte, a store.Account) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if age != o.forgot {
+		return
+	}
 	if o.recent == nil || len(o.recent) >= keepAccounts {
 		o.recent, o.older = map[domicile.AccountID]openedAccount{}, o.recent
 	}
-	o.recent[id] = openedAccount{sealed, a}
+	o.recent[id] = openedAccount{sealed, ownAccount(a)}
 }
 
 // Used returns the sum of the sizes of an account's bodies.

@@ -114,7 +114,8 @@ func behind(name []byte) []byte {
 // Empty says whether there is nothing in b, nor in the buckets in it.
 func (b bucket) Empty() bool { return !b.tx.scan(b.path).seek(nil) }
 
-// deleteSome removes at most n entries of b and of the buckets in it, and says whether that was all.
+// deleteSome removes at most n entries of b and of the buckets in it, and says whether that was all: of an act that the log did not take it says so too,
+// since nothing it removes goes.
 func (b bucket) deleteSome(n int) (done bool) {
 	var keys [][]byte
 	s := b.tx.scan(b.path)
@@ -125,7 +126,7 @@ func (b bucket) deleteSome(n int) (done bool) {
 	for _, k := range keys {
 		b.tx.set(k, nil)
 	}
-	return !ok
+	return !ok || b.tx.w.parts.failed() != nil
 }
 
 func (b bucket) count() (n int) {

@@ -175,7 +175,7 @@ func (f *finder) verify(c candidate) (found bool, err error) {
 			found = f.holds(kind, folded)
 			return !found && (f.in != store.InHeader || kind == message.HeaderText)
 		})
-		if err != nil && domicile.KindOf(err) != domicile.Unavailable {
+		if damage(err) {
 			found, err = false, nil
 		}
 	}

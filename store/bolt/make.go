@@ -103,12 +103,25 @@ func (l *loader) begin() (err error) {
 }
 
 func (l *loader) put(k, v []byte) error {
-	if l.n++; l.n%loadKeys == 0 {
-		if err := errors.Join(l.tx.Commit(), l.begin()); err != nil {
-			return err
-		}
+	if err := l.turn(); err != nil {
+		return err
 	}
 	return l.b.Put(k, v)
+}
+
+func (l *loader) delete(k []byte) error {
+	if err := l.turn(); err != nil {
+		return err
+	}
+	return l.b.Delete(k)
+}
+
+// turn commits what is enough for one transaction.
+func (l *loader) turn() error {
+	if l.n++; l.n%loadKeys > 0 {
+		return nil
+	}
+	return errors.Join(l.tx.Commit(), l.begin())
 }
 
 func (l *loader) end(applied uint64) error {

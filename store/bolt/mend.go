@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"slices"
+
+	"github.com/tidwall/btree"
 
 	"domicile"
 	"domicile/store"
@@ -117,9 +118,13 @@ func (r *repairer) changes(m *mailbox, c *counters, live map[store.UID]store.Mod
 	}
 	f.runs = 0
 	var wrong [][]byte
-	var gone []store.UIDRange
+	gone := btree.NewBTreeG(func(a, b store.UIDRange) bool { return a.First < b.First }) // apart from each other; stores of an earlier format have very many
 	overlaps := func(run store.UIDRange) bool {
-		is := slices.ContainsFunc(gone, func(g store.UIDRange) bool { return run.First <= g.Last && g.First <= run.Last })
+		is := false
+		gone.Descend(store.UIDRange{First: run.Last}, func(g store.UIDRange) bool {
+			is = run.First <= g.Last
+			return false
+		})
 		_ = m.b.sub(bMessages).ForEachFrom(uidKey(run.First), func(k, _ []byte) error {
 			is = is || readUID(k) <= run.Last
 			return errStop
@@ -135,7 +140,7 @@ func (r *repairer) changes(m *mailbox, c *counters, live map[store.UID]store.Mod
 		switch at, lives := live[uid]; {
 		case lives && at == seq && bytes.Equal(v, isLive):
 		case is && !overlaps(run):
-			gone = append(gone, run)
+			gone.Set(run)
 			f.runs++
 		default:
 			wrong = append(wrong, bytes.Clone(k))

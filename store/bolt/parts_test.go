@@ -276,3 +276,36 @@ func TestNoFrameInParts(t *testing.T) {
 	r.MustDeliver(person, "INBOX", "the next act is taken")
 	r.Reopen()
 }
+
+// An act that deletes until nothing is left ends, though the log did not take one of its parts and nothing goes any more.
+func TestDeleteEndsWithoutLog(t *testing.T) {
+	r, d := largeRig(t)
+	s := r.Store.(*Store)
+	box, before := s.inboxOf(person), r.Box(person, "INBOX")
+	err := s.update(t.Context(), person, func(tx *txn) error {
+		if err := tx.many(large); err != nil {
+			return err
+		}
+		m, err := s.mailboxByID(tx, person, box)
+		if err != nil {
+			return err
+		}
+		d.arm(0, false)
+		defer d.disarm()
+		for n := 0; !m.b.deleteSome(10); n++ {
+			if n > large {
+				t.Error("it deletes for ever")
+				return errDamaged
+			}
+		}
+		return nil
+	})
+	if domicile.KindOf(err) != domicile.Unavailable {
+		t.Errorf("%v", err)
+	}
+	if after := r.Box(person, "INBOX"); after != before {
+		t.Errorf("%+v, was %+v", after, before)
+	}
+	r.Reopen()
+	r.Check()
+}

@@ -78,6 +78,7 @@ func fileSize(path string) int64 {
 // file may have what that said.
 func (s *Store) catchUp(db *bbolt.DB, after, upTo uint64) (uint64, error) {
 	l, damaged, read := &loader{db: db}, s.log.Damaged(), &acts{log: s.log}
+	defer l.abandon()
 	if err := l.begin(); err != nil {
 		return after, err
 	}
@@ -87,7 +88,7 @@ func (s *Store) catchUp(db *bbolt.DB, after, upTo uint64) (uint64, error) {
 		}
 		_, err := read.frame(f, func(key, value []byte) error {
 			if value == nil {
-				return l.b.Delete(key)
+				return l.delete(key)
 			}
 			return l.put(key, append([]byte{}, value...))
 		})
@@ -97,7 +98,6 @@ func (s *Store) catchUp(db *bbolt.DB, after, upTo uint64) (uint64, error) {
 		err = errDamaged
 	}
 	if err != nil && err != errStop {
-		l.tx.Rollback()
 		return after, err
 	}
 	return upTo, l.end(upTo)
@@ -138,7 +138,7 @@ func (x *index) swap(fill func(applied uint64) (*bbolt.DB, error), put func() er
 		}
 		x.mu.Unlock()
 		if old != nil {
-			err = old.Close() // when the last reader of it is done
+			go old.Close() // when the last reader of it is done, which nobody else waits for: a look at a whole account takes long
 		}
 		result <- err
 	}

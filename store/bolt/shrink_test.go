@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"domicile"
 	"domicile/store"
@@ -74,6 +75,40 @@ func TestShrink(t *testing.T) {
 	}
 	if _, err := r.Expunge(ctx, "", person, r.Box(person, store.Inbox).ID, nil); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Who reads the old file for long keeps nobody from the new one.
+func TestShrinkBesideAReader(t *testing.T) {
+	r := storetest.New(t, open)
+	newPerson(r)
+	s := r.Store.(*Store)
+	r.MustDeliver(person, "INBOX", "before")
+	s.flushIndex()
+	reader, err := s.index.file().Begin(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		s.upkeep.Lock()
+		defer s.upkeep.Unlock()
+		done <- s.shrink()
+	}()
+	select {
+	case err = <-done:
+	case <-time.After(time.Minute):
+		t.Error("it waits for a reader")
+	}
+	if reader.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	r.MustDeliver(person, "INBOX", "after")
+	s.flushIndex()
+	r.Check()
+	r.Reopen()
+	if got := len(r.List(person, "INBOX")); got != 2 {
+		t.Errorf("%d messages", got)
 	}
 }
 

@@ -123,15 +123,15 @@ func (s *Store) part(acct domicile.AccountID, mbox domicile.MailboxID, after sto
 	return messages, summaries, err
 }
 
-// makeSummary reads the message: nil if its bytes are damaged or gone.
+// makeSummary reads the message: nil if its bytes are damaged or gone. A process that is out of files or memory says nothing of them.
 func (s *Store) makeSummary(ctx context.Context, acct domicile.AccountID, id domicile.MessageID) (out *message.Summary, err error) {
 	_, err = s.whole(ctx, acct, id, nil, func(raw []byte) error {
 		out = message.Parse(raw).Summarize()
 		return nil
 	})
-	if err != nil && domicile.KindOf(err) != domicile.Unavailable {
+	if damage(err) {
 		s.cfg.Log.Warn("store: a message does not open and is listed without its summary: run fsck", "error", err)
-		err = nil
+		return nil, nil
 	}
 	return out, err
 }

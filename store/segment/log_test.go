@@ -351,3 +351,14 @@ func TestRewritten(t *testing.T) {
 		}
 	}
 }
+
+// A file in which nothing was written yet has no frames, and is not damaged.
+func TestWalkNothing(t *testing.T) {
+	first, next, err := Walk(strings.NewReader(""), func(Frame) error { return nil })
+	if first != 0 || next != 0 || err != nil {
+		t.Error(first, next, err)
+	}
+	if _, _, err := Walk(strings.NewReader("d"), func(Frame) error { return nil }); domicile.KindOf(err) != domicile.Invalid {
+		t.Errorf("a header that is cut off: %v", err)
+	}
+}

@@ -11,11 +11,16 @@ import (
 )
 
 // Walk reads one file of a log, without the others, and calls fn with each frame: first is the LSN of its first frame and next the one behind its last. It is Invalid
-// if a byte is not as it was written. A frame that is cut off by the end of the file ends the walk.
+// if a byte is not as it was written. A frame that is cut off by the end of the file ends the walk; a file without a byte, whose
+// first group was never there, has no frames, and both are 0.
 func Walk(r io.Reader, fn func(Frame) error) (first, next uint64, err error) {
 	in := bufio.NewReaderSize(r, 1<<20)
 	var head [fileHeader]byte
-	if _, err := io.ReadFull(in, head[:]); err != nil || string(head[:len(magic)]) != magic || binary.BigEndian.Uint32(head[16:]) > format {
+	n, err := io.ReadFull(in, head[:])
+	if n == 0 && err == io.EOF {
+		return 0, 0, nil
+	}
+	if err != nil || string(head[:len(magic)]) != magic || binary.BigEndian.Uint32(head[16:]) > format {
 		return 0, 0, domicile.E("read segment", domicile.Invalid, "it does not begin as a segment of this release")
 	}
 	number := binary.BigEndian.Uint32(head[20:])
