@@ -138,6 +138,9 @@ func (s *session) listen() error {
 	if s.notify == nil {
 		return nil
 	}
+	if err := s.conn.Done(); err != nil {
+		return err
+	}
 	if s.missed {
 		s.tellAll(s.tellsGone())
 	}
