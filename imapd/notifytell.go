@@ -162,8 +162,9 @@ func (s *session) tellsGone() bool {
 func (s *session) await() error {
 	s.missed, s.listening = false, true
 	s.mu.Unlock()
-	err := s.conn.Await()
-	s.mu.Lock()
-	s.listening = false
-	return err
+	defer func() { // also behind a panic, since the callers unlock
+		s.mu.Lock()
+		s.listening = false
+	}()
+	return s.conn.Await()
 }
