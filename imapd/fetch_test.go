@@ -116,6 +116,22 @@ func (unreadable) Bodies(_ context.Context, _ domicile.AccountID, ids []domicile
 	}
 }
 
+type panicsBeside struct{ store.Store }
+
+func (panicsBeside) Messages(context.Context, domicile.AccountID, domicile.MailboxID, store.UID, int) ([]store.Message, error) {
+	panic("a message that nobody foresaw")
+}
+
+// A panic beside the session, where it reads ahead, does not end the node.
+func TestFetchPanics(t *testing.T) {
+	w, _ := filled(t, pageSize/4+1)
+	w.home.cfg.Store = panicsBeside{w.store}
+	c := w.login()
+	c.do("b SELECT INBOX", "b OK")
+	c.do("c FETCH 1:* BODY.PEEK[]", "c NO [SERVERBUG]")
+	c.do("d NOOP", "d OK")
+}
+
 // What the store cannot give now is answered with NO, and the session goes on.
 func TestFetchUnreadable(t *testing.T) {
 	w := newWorld(t)
