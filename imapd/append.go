@@ -3,7 +3,6 @@ package imapd
 import (
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -87,7 +86,7 @@ func (s *session) arrive(cmd *wire.Command) (a arrival, size int64, err error) {
 	if cmd.Err() != nil {
 		return a, 0, cmd.End()
 	}
-	if a.flags, err = settable(a.flags); err != nil {
+	if a.flags, err = clientFlags(a.flags); err != nil {
 		return a, 0, err
 	}
 	l, size := cmd.Stream(s.maxSize)
@@ -154,16 +153,4 @@ func (s *session) takeBack(to store.Mailbox, uids []store.UID) {
 	if err != nil {
 		s.home.cfg.Log.Error("messages of a refused APPEND are left in their mailbox", "account", string(s.acct), "messages", len(uids), "error", err)
 	}
-}
-
-// settable puts flags of a client into canonical form. \Recent is nobody's to set, and passed over.
-func settable(flags []string) ([]string, error) {
-	var out []string
-	for _, f := range flags {
-		if !strings.EqualFold(f, `\Recent`) {
-			out = append(out, f)
-		}
-	}
-	out, err := store.CanonicalFlags(out)
-	return out, failure(err)
 }

@@ -3,6 +3,7 @@ package imapd
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -25,8 +26,9 @@ func (s *session) uidMove(cmd *wire.Command) (string, error) {
 // transferCost is what a message costs while it is copied, in bytes of memory: what the account's share is asked for.
 const transferCost = 512
 
-// transfer reads the arguments of COPY and MOVE and does it.
-func (s *session) transfer(cmd *wire.Command, uid bool, act func([]store.UID, store.Mailbox) (string, error)) (string, error) {
+// transfer reads the arguments of COPY and MOVE and does it. act holds memory until it calls release, which it does before it tells what
+// happened: NOTIFY may have that take memory of its own, and nobody waits for more while holding some.
+func (s *session) transfer(cmd *wire.Command, uid bool, act func(uids []store.UID, to store.Mailbox, release func()) (string, error)) (string, error) {
 	cmd.SP()
 	set := cmd.Set(uid)
 	cmd.SP()
@@ -46,8 +48,9 @@ func (s *session) transfer(cmd *wire.Command, uid bool, act func([]store.UID, st
 	if s.memory.Acquire(s.ctx(), cost) != nil {
 		return "", no(imap.ResponseCodeUnavailable, "Closing down")
 	}
-	defer s.memory.Release(cost)
-	return act(uids, to)
+	release := sync.OnceFunc(func() { s.memory.Release(cost) })
+	defer release()
+	return act(uids, to, release)
 }
 
 // target is a mailbox that messages are put into; the client is told that it may create one (RFC 9051 6.4.7).
@@ -65,7 +68,7 @@ func (s *session) target(name string) (store.Mailbox, error) {
 
 // copySome is COPY, of all messages or none (RFC 9051 6.4.7). It has no token: nobody would say it again, and what one remembers of half a million messages is more than
 // a record takes.
-func (s *session) copySome(uids []store.UID, to store.Mailbox) (string, error) {
+func (s *session) copySome(uids []store.UID, to store.Mailbox, _ func()) (string, error) {
 	from, made, err := s.store().Copy(s.ctx(), "", s.acct, s.view.mailbox.ID, uids, to.Name)
 	if err != nil {
 		return "", failure(err)
@@ -78,7 +81,7 @@ func (s *session) copySome(uids []store.UID, to store.Mailbox) (string, error) {
 }
 
 // moveSome is MOVE (RFC 6851): where the messages went is told before they go (4.3), and also of those that went before an error.
-func (s *session) moveSome(uids []store.UID, to store.Mailbox) (string, error) {
+func (s *session) moveSome(uids []store.UID, to store.Mailbox, release func()) (string, error) {
 	var from []store.UID
 	var there spans
 	var failed error
@@ -90,6 +93,7 @@ func (s *session) moveSome(uids []store.UID, to store.Mailbox) (string, error) {
 		}
 		from, there = append(from, some...), there.addAll(made)
 	}
+	release()
 	if code := copied(to, from, there); code != "" {
 		s.conn.Raw("* OK ").Raw(code).Raw(" Moved").Line()
 	}

@@ -54,8 +54,11 @@ func (s *session) changedOf(set imap.NumSet, picked spans, q fetchItems) (spans,
 		return nil, failure(err)
 	}
 	if q.vanished {
-		uids, _ := s.members(set) // it is one of UIDs
-		s.tellEarlier(vanished, uids)
+		uids, _ := set.(imap.UIDSet)
+		if imap.IsSearchRes(set) {
+			uids = s.saved
+		}
+		s.tellEarlier(vanished, uidRanges(uids, s.view.mailbox.UIDNext-1)) // "*" is no message that is there: the last ones may be gone
 	}
 	return both(changed, picked), nil
 }

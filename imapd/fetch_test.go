@@ -1,9 +1,15 @@
 package imapd
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"iter"
 	"strings"
 	"testing"
+
+	"domicile"
+	"domicile/store"
 )
 
 // fetchOne asks for items of the first message, and returns them as they came.
@@ -89,6 +95,52 @@ func TestFetchItems(t *testing.T) {
 	}
 	c.do("g FETCH 1 BINARY[3]", "g NO [UNKNOWN-CTE]")
 	c.do("h FETCH 1 (UID BINARY.SIZE[3])", "h NO [UNKNOWN-CTE]")
+	large := "Subject: large\r\n\r\n" + strings.Repeat("text\r\n", streamAt/6)
+	w.put("INBOX", large)
+	c.do("i NOOP", "i OK")
+	if got, want := c.do("j FETCH 2 BINARY.SIZE[]", "j OK"), fmt.Sprintf("* 2 FETCH (BINARY.SIZE[] %d)\r\n", len(large)); got != want {
+		t.Errorf("%.100q, want %q", got, want)
+	}
+}
+
+// unreadable is a store that cannot give bodies now.
+type unreadable struct{ store.Store }
+
+func (unreadable) Bodies(_ context.Context, _ domicile.AccountID, ids []domicile.MessageID) iter.Seq2[io.Reader, error] {
+	return func(yield func(io.Reader, error) bool) {
+		for range ids {
+			if !yield(nil, domicile.E("body", domicile.Unavailable, "no key now")) {
+				return
+			}
+		}
+	}
+}
+
+type panicsBeside struct{ store.Store }
+
+func (panicsBeside) Messages(context.Context, domicile.AccountID, domicile.MailboxID, store.UID, int) ([]store.Message, error) {
+	panic("a message that nobody foresaw")
+}
+
+// A panic beside the session, where it reads ahead, does not end the node.
+func TestFetchPanics(t *testing.T) {
+	w, _ := filled(t, pageSize/4+1)
+	w.home.cfg.Store = panicsBeside{w.store}
+	c := w.login()
+	c.do("b SELECT INBOX", "b OK")
+	c.do("c FETCH 1:* BODY.PEEK[]", "c NO [SERVERBUG]")
+	c.do("d NOOP", "d OK")
+}
+
+// What the store cannot give now is answered with NO, and the session goes on.
+func TestFetchUnreadable(t *testing.T) {
+	w := newWorld(t)
+	w.put("INBOX", mixed)
+	w.home.cfg.Store = unreadable{w.store}
+	c := w.login()
+	c.do("b SELECT INBOX", "b OK")
+	c.do("c FETCH 1 BODY.PEEK[]", "c NO [UNAVAILABLE]")
+	c.do("d NOOP", "d OK")
 }
 
 // What is no FETCH is BAD, and nothing is sent.

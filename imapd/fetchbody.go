@@ -129,8 +129,12 @@ func (f *fetcher) send(rows []row, r *run) error {
 			err = f.message(&rows[i], &r.plans[i], body)
 		}
 		r.plans[i].cuts = nil // what was decoded for them goes
-		if err != nil && !f.passes(err, &rows[i]) {
+		switch {
+		case err == nil || f.passes(err, &rows[i]):
+		case errors.Is(err, errCut):
 			return err
+		default:
+			return failure(err)
 		}
 	}
 	return nil

@@ -1,6 +1,10 @@
 package imapd
 
 import (
+	"runtime/debug"
+
+	"github.com/emersion/go-imap/v2"
+
 	"domicile"
 	"domicile/store"
 )
@@ -54,9 +58,15 @@ func (f *fetcher) read(p *pager) <-chan page {
 		return nil
 	}
 	got := make(chan page, 1)
-	after, last := p.v.uids[from]-1, p.v.uids[to]
+	mbox, after, last := p.v.mailbox.ID, p.v.uids[from]-1, p.v.uids[to] // the view may change while get runs
 	get := func() {
-		listed, err := f.s.listed(p.v.mailbox.ID, after, int(to-from)+1, f.q.summarized())
+		defer func() {
+			if p := recover(); p != nil { // session.serve does not see it
+				f.s.home.cfg.Log.Error("panic in an IMAP session", "stack", string(debug.Stack()))
+				got <- page{err: no(imap.ResponseCodeServerBug, "It failed; nothing more is known")}
+			}
+		}()
+		listed, err := f.s.listed(mbox, after, int(to-from)+1, f.q.summarized())
 		for n := len(listed); n > 0 && listed[n-1].UID > last; n = len(listed) {
 			listed = listed[:n-1]
 		}

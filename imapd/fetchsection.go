@@ -18,10 +18,21 @@ type cut struct {
 
 // need is up to which byte of the message the section needs it.
 func (c *cut) need() int64 {
+	if c.sized {
+		return 0
+	}
 	if c.plain() && c.partial {
 		return c.from + int64(c.end(uint64(c.to-c.from)))
 	}
 	return c.to
+}
+
+// size is how many bytes the section is, decoded.
+func (c *cut) size() int64 {
+	if c.decoded != nil {
+		return int64(len(c.decoded))
+	}
+	return c.to - c.from
 }
 
 // plain: the section is bytes of the message as they stand.

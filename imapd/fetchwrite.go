@@ -70,11 +70,11 @@ func (f *fetcher) section(p *cut, raw []byte) {
 		c.Raw("NIL")
 		return
 	}
-	b := p.bytes(raw)
 	if p.sized {
-		c.Num(int64(len(b)))
+		c.Num(p.size())
 		return
 	}
+	b := p.bytes(raw)
 	f.literal(p, int64(len(b)))
 	c.Write(b)
 }

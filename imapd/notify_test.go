@@ -155,6 +155,21 @@ func TestNotifyIsBounded(t *testing.T) {
 	c.do("f NOTIFY SET (PERSONAL NONE)"+strings.Repeat(" (PERSONAL NONE)", maxNotifyGroups), "f BAD")
 }
 
+// The room of a long command is given back when it is over, not when the next one comes.
+func TestNotifyFreesLongCommands(t *testing.T) {
+	w := newWorld(t)
+	c := w.login()
+	c.do("b NOTIFY SET (PERSONAL (MailboxName))", "b OK")
+	c.do("c ID ("+strings.Repeat(`"a" `, 20<<10)+")", "c BAD")
+	waitFor(t, func() bool {
+		if !w.home.long.TryAcquire(longMemory) {
+			return false
+		}
+		w.home.long.Release(longMemory)
+		return true
+	})
+}
+
 // Pushes race with commands, deliveries and clients that leave, by whatever way.
 func TestNotifyRaces(t *testing.T) {
 	w, _ := filled(t, 1)

@@ -34,7 +34,7 @@ func (s *session) remember(n *notify, status bool) error {
 		w := watchedOf(m)
 		n.known[m.ID] = w
 		if status && !s.isSelected(m.ID) && n.wants(w, messageEvents) {
-			if err := s.tellWatched(m); err != nil {
+			if err := s.tellWatched(m, n.wants(w, flagChange)); err != nil {
 				return err
 			}
 		}
@@ -46,10 +46,10 @@ func (s *session) isSelected(id domicile.MailboxID) bool {
 	return s.view != nil && s.view.mailbox.ID == id
 }
 
-// tellWatched tells how a mailbox is that is not selected (RFC 5465 5.1 to 5.3).
-func (s *session) tellWatched(m store.Mailbox) error {
+// tellWatched tells how a mailbox is that is not selected (RFC 5465 5.1 to 5.3), with HIGHESTMODSEQ to a client that did not enable it only if modSeq.
+func (s *session) tellWatched(m store.Mailbox, modSeq bool) error {
 	items := []string{"MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN"}
-	if s.enabled.condstore {
+	if modSeq || s.enabled.condstore {
 		items = append(items, "HIGHESTMODSEQ")
 	}
 	return s.tellStatus(m, items)
@@ -110,7 +110,7 @@ func (s *session) tellOther(m *node, old watched, known bool) {
 		return
 	}
 	if counted && wants(messageNew) || old.seq != w.seq && wants(flagChange) {
-		_ = s.tellWatched(m.Mailbox) // all of it is in the record of the mailbox: it does not fail
+		_ = s.tellWatched(m.Mailbox, false) // all of it is in the record of the mailbox: it does not fail
 	}
 }
 
@@ -138,6 +138,9 @@ func (s *session) listen() error {
 	if s.notify == nil {
 		return nil
 	}
+	if err := s.conn.Done(); err != nil {
+		return err
+	}
 	if s.missed {
 		s.tellAll(s.tellsGone())
 	}
@@ -159,8 +162,9 @@ func (s *session) tellsGone() bool {
 func (s *session) await() error {
 	s.missed, s.listening = false, true
 	s.mu.Unlock()
-	err := s.conn.Await()
-	s.mu.Lock()
-	s.listening = false
-	return err
+	defer func() { // also behind a panic, since the callers unlock
+		s.mu.Lock()
+		s.listening = false
+	}()
+	return s.conn.Await()
 }

@@ -88,17 +88,10 @@ func (s *session) scanStore(q *query, needs need, c *candidate, try func() error
 
 // page reads messages behind a UID, with summaries only if they are needed.
 func (s *session) page(needs need, after store.UID, n int) ([]store.Listed, error) {
-	if needs&summaries == 0 {
-		all, err := s.store().Messages(s.ctx(), s.acct, s.view.mailbox.ID, after, n)
-		page := make([]store.Listed, len(all))
-		for i, m := range all {
-			page[i].Message = m
-		}
-		return page, err
-	}
-	page, err := s.store().Listing(s.ctx(), s.acct, s.view.mailbox.ID, after, n)
+	summarized := needs&summaries != 0
+	page, err := s.listed(s.view.mailbox.ID, after, n, summarized)
 	for i := range page {
-		if page[i].Summary == nil {
+		if summarized && page[i].Summary == nil {
 			page[i].Summary = &message.Summary{}
 		}
 	}

@@ -168,7 +168,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		for d := range s.doors {
-			d.cut()
+			go d.cut() // it may wait for the client
 		}
 		s.left.Broadcast()
 		s.mu.Unlock()

@@ -51,6 +51,9 @@ func (c *Conn) Next() (*Command, error) {
 	return &c.cmd, c.cmd.dead
 }
 
+// Done does away with the last command, as Next does: for who waits by Await before, so that a long one is not held meanwhile.
+func (c *Conn) Done() error { return c.cmd.finish() }
+
 func (c *Command) begin(line string) {
 	c.take(line)
 	tag, rest, found := strings.Cut(line, " ")

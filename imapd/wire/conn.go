@@ -121,7 +121,7 @@ func (c *Conn) Close() error {
 	return below.Close()
 }
 
-// Await waits until the client sends something, idle bytes of time at most, without touching the Writer. ErrDraining after Drain.
+// Await waits until the client sends something, Limits.Idle at most, without touching the Writer. ErrDraining after Drain.
 func (c *Conn) Await() error {
 	c.came, c.waited = 0, 0
 	if c.br.Buffered() > 0 && !c.isDraining() {
@@ -252,7 +252,7 @@ func (c *Conn) more() error {
 	return c.awake(err)
 }
 
-// Line reads a line that is no command: an answer to a continuation, or DONE.
+// ReadLine reads a line that is no command: an answer to a continuation, or DONE.
 func (c *Conn) ReadLine(limit int) (string, error) { return c.line(limit) }
 
 // Continue asks the client to go on (RFC 9051 7.6).
