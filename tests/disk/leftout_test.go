@@ -50,6 +50,11 @@ func init() {
 // apart are the acts whose fsyncs are told apart from those of others that come from the same lines.
 var apart = []string{"arrive", "give up", "submit", "send"}
 
+// byTheWay says of an fsync that it belongs to no act: a base of the index is written when the log has grown, whatever act goes on then.
+func byTheWay(site string) bool {
+	return strings.HasPrefix(site, "folder /data/store: +base") || strings.HasPrefix(site, "folder /data/store/base") || strings.HasPrefix(site, "file /data/store/base")
+}
+
 // heals says of an fsync of the store's index that one history misses and another does not. What was lost of data pages is found at the
 // opening, if that reads the page, and made anew from base and log. And the index is written by the clock, so that few of its fsyncs fall
 // into one act or none; of all together, those of meta pages must be missed.
@@ -147,7 +152,7 @@ func sites(h history) map[string][]int {
 		switch {
 		case i >= h.from && s.Newest < h.from:
 			name += ", left by a killed process"
-		case slices.Contains(apart, now):
+		case slices.Contains(apart, now) && !byTheWay(name):
 			name += inAct + now
 		}
 		out[name] = append(out[name], i)
