@@ -148,7 +148,7 @@ func TestKill(t *testing.T) {
 	newPerson(r)
 	k := &killed{}
 	acts, removed := 0, 0
-	for n := range kills {
+	for n := 0; n < kills || (acts == 0 || removed == 0) && n < 10*kills; n++ { // on a busy machine a child may get little done
 		if n%15 == 0 { // so that a check does not take ever longer
 			k.ids, k.said = map[int]domicile.MessageID{}, map[domicile.MessageID][]string{}
 			for _, box := range []string{"INBOX", "Archive"} {
