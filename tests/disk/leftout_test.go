@@ -60,17 +60,30 @@ func byTheWay(site string) bool {
 // opening, if that reads the page, and made anew from base and log. And the index is written by the clock, so that few of its fsyncs fall
 // into one act or none; of all together, those of meta pages must be missed.
 func heals(site string) bool {
-	anywhere, _, act := strings.Cut(site, inAct)
-	return anywhere == "file /data/store/index.db, data pages" || act && anywhere == "file /data/store/index.db, meta page"
+	always, _, act := strings.Cut(site, inAct)
+	return always == "file /data/store/index.db, data pages" || act && always == "file /data/store/index.db, meta page"
 }
 
 // reason says why a site may be left out, "" if it must be missed. What may be left out anywhere may be in each act.
 func reason(site string) string {
-	anywhere, _, _ := strings.Cut(site, inAct)
-	return cmp.Or(redundant[site], redundant[anywhere])
+	always, _, _ := strings.Cut(site, inAct)
+	return cmp.Or(redundant[site], redundant[always])
 }
 
-const inAct = ", in the act "
+const (
+	inAct  = ", in the act "
+	killed = ", left by a killed process"
+)
+
+// seldom is how often the clock may bring an fsync into an act, or behind a kill, so that too few power cuts are left in which it could be missed. What is
+// known of the same fsync elsewhere counts then.
+const seldom = 2
+
+// anywhere is a site without the act that goes on, and whoever left it to be done.
+func anywhere(site string) string {
+	site, _, _ = strings.Cut(site, inAct)
+	return strings.TrimSuffix(site, killed)
+}
 
 const unplaced = "the whole file is synced again before it takes the place of index.db"
 
@@ -152,7 +165,7 @@ func sites(h history) map[string][]int {
 		name := site(s)
 		switch {
 		case i >= h.from && s.Newest < h.from:
-			name += ", left by a killed process"
+			name += killed
 		case slices.Contains(apart, now) && !byTheWay(name):
 			name += inAct + now
 		}
@@ -236,6 +249,8 @@ func TestLeftOut(t *testing.T) {
 			t.Logf("%s (%d times): not missed: %s", name, seen[name], why)
 		case heals(name):
 			t.Logf("%s (%d times): not missed: healed", name, seen[name])
+		case seen[name] <= seldom && (missed[anywhere(name)] != "" || reason(anywhere(name)) != ""):
+			t.Logf("%s (%d times): not missed: it came too seldom to tell, but elsewhere", name, seen[name])
 		default:
 			t.Errorf("%s (%d times) can be left out and nobody misses it", name, seen[name])
 		}
