@@ -69,7 +69,7 @@ func allParts(p *message.Part, path string, whole bool) (all []numbered) {
 }
 
 // Whatever a message is, each of its items and sections is what a parse of its bytes says, to the byte.
-func TestFetchEveryMessage(t *testing.T) {
+func TestFetchOfCorpus(t *testing.T) {
 	w := newWorld(t)
 	raws := [][]byte{[]byte("x"), []byte("\n"), []byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n--b--"), []byte("a\x00b: \x00\r\n\r\n\x00\r"),
 		[]byte(strings.Repeat("Content-Type: message/rfc822\r\n\r\n", 120)), []byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\n\r\nx\r\n", 1200)),
