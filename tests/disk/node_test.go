@@ -86,7 +86,7 @@ func (p *post) storm(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
-			for range 100 {
+			for range 1000 {
 				if p.send(t) != nil {
 					return
 				}
