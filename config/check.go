@@ -18,6 +18,7 @@ const (
 	mostMaxSize     = 1 << 30
 	mostClockOffset = 720 * time.Hour
 	mostUndelete    = 720 * time.Hour
+	leastMemory     = 64 << 20
 	leastSegment    = 4 << 10
 	mostSegment     = 64 << 20
 	defaultCoolDown = "336h"
@@ -144,6 +145,9 @@ func (c *checker) check() {
 	c.clock()
 	c.segment()
 	c.undelete()
+	if n.Memory != 0 && n.Memory < leastMemory {
+		c.problem("memory", "must be %d bytes at least", leastMemory)
+	}
 	c.need("data", n.Data)
 	c.need("catalog.dir", n.Catalog.Dir)
 	if !genesisForm.MatchString(n.Catalog.Genesis) {

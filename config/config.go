@@ -28,6 +28,10 @@ type Node struct {
 	// quota, and goes with an account that is erased; it does not travel with one that moves. Danger: what its owner has a right to have
 	// erased is still there until then. Purge it then ("mailctl account purge"), or leave this off. Default: not at all.
 	Undelete string `toml:"undelete,omitempty"`
+	// Memory is how many bytes of memory the node should get along with, 64 MiB at least: past it the garbage collector works harder, and nothing is
+	// refused. It is never more than the machine, or the control group, gives; the environment's GOMEMLIMIT comes before it. Default: three
+	// quarters of what that gives. Set it where several nodes, or other programs, share the machine.
+	Memory int64 `toml:"memory,omitempty"`
 	// RootKey is the file of the region's root key, under which everything is sealed. It must lie outside Data, or a copy of
 	// the data would be a copy of the mail. Required, except for a witness.
 	RootKey string `toml:"root_key,omitempty"`

@@ -105,7 +105,7 @@ func (f *fetcher) all(picked spans) error {
 		if err := f.markSeen(rows); err != nil {
 			return err
 		}
-		if err := f.page(rows); err != nil {
+		if err := f.sendPage(rows); err != nil {
 			return err
 		}
 	}

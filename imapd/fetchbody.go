@@ -63,8 +63,8 @@ func (f *fetcher) plan(m *row) (p plan) {
 	return p
 }
 
-// page sends what is asked for of some messages, in runs of which little enough is read ahead.
-func (f *fetcher) page(rows []row) error {
+// sendPage sends what is asked for of some messages, in runs of which little enough is read ahead.
+func (f *fetcher) sendPage(rows []row) error {
 	for len(rows) > 0 {
 		var r run
 		for r.n < len(rows) && f.add(&r, &rows[r.n]) {

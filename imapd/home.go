@@ -58,7 +58,6 @@ type HomeConfig struct {
 type Home struct {
 	cfg     HomeConfig
 	check   *login.Checker
-	guesses *login.Handed       // wrong logins that other nodes hand over
 	memory  *semaphore.Weighted // of readMemory
 	waiting *semaphore.Weighted // of waitingMemory
 	long    *semaphore.Weighted // of longMemory
@@ -113,7 +112,7 @@ func sizeFits(n int64) bool { return n > 0 && n <= math.MaxUint32 }
 
 func newHome(cfg HomeConfig) *Home {
 	h := &Home{cfg: cfg, check: cfg.Check,
-		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), waiting: semaphore.NewWeighted(waitingMemory), long: semaphore.NewWeighted(longMemory), sessions: map[*session]struct{}{},
+		memory: semaphore.NewWeighted(readMemory), waiting: semaphore.NewWeighted(waitingMemory), long: semaphore.NewWeighted(longMemory), sessions: map[*session]struct{}{},
 		places: map[domicile.AccountID]*place{}}
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())

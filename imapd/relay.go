@@ -37,7 +37,7 @@ func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 	}
 	a, signature, err := h.check.Verify(ctx, login.From{Service: login.IMAP, Network: string(s.From.Region) + "/" + s.Client}, cred)
 	if domicile.KindOf(err) == domicile.NotExist {
-		h.guesses.Wait(h.ctx, s.From.Region, s.Client, began)
+		h.check.Tries.Handed.Wait(h.ctx, s.From.Region, s.Client, began)
 	}
 	if err == nil {
 		err = login.MayServe(a)
@@ -82,7 +82,7 @@ func (h *Home) accept(ctx context.Context, s *region.Session, a store.Account) (
 // slow delays a wrong login on a connection passed through as those of its region are, beside the delay of its network.
 func (h *Home) slow(c net.Conn, began time.Time) {
 	from, _, _ := strings.Cut(c.RemoteAddr().String(), "/")
-	h.guesses.WaitRegion(h.ctx, domicile.Region(from), began)
+	h.check.Tries.Handed.WaitRegion(h.ctx, domicile.Region(from), began)
 }
 
 // mayReadAt holds the owner's choice of how mail is read through another region, once the owner is known to ask.

@@ -63,7 +63,7 @@ func (s *session) scanStore(q *query, needs need, c *candidate, try func() error
 	uids := s.view.uids
 	for after := store.UID(0); c.index < q.to; {
 		after = max(after, uids[c.index]-1)
-		page, err := s.page(needs, after, min(readPage, q.to-c.index))
+		page, err := s.listedFor(needs, after, min(readPage, q.to-c.index))
 		if err != nil || len(page) == 0 {
 			return err
 		}
@@ -86,8 +86,8 @@ func (s *session) scanStore(q *query, needs need, c *candidate, try func() error
 	return nil
 }
 
-// page reads messages behind a UID, with summaries only if they are needed.
-func (s *session) page(needs need, after store.UID, n int) ([]store.Listed, error) {
+// listedFor reads messages behind a UID, with summaries only if they are needed.
+func (s *session) listedFor(needs need, after store.UID, n int) ([]store.Listed, error) {
 	summarized := needs&summaries != 0
 	page, err := s.listed(s.view.mailbox.ID, after, n, summarized)
 	for i := range page {

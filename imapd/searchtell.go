@@ -27,9 +27,10 @@ func (h *hits) add(c *candidate) {
 }
 
 // number is that of the i-th, as the client knows it.
-func (h *hits) number(i int) uint32 { return numberOf(h.view, h.idx[i], h.uid) }
+func (h *hits) number(i int) uint32 { return h.view.nameOf(h.idx[i], h.uid) }
 
-func numberOf(v *view, index uint32, uid bool) uint32 {
+// nameOf is how the client names the message at an index: by UID, or by its number.
+func (v *view) nameOf(index uint32, uid bool) uint32 {
 	if uid {
 		return uint32(v.uids[index])
 	}

@@ -167,7 +167,7 @@ func (s *session) tellThreads(f *forest, uid bool) {
 			}
 			child := first[item]
 			if !f.isDummy(item) {
-				s.conn.Num(int64(numberOf(s.view, f.messages[item].index, uid)))
+				s.conn.Num(int64(s.view.nameOf(f.messages[item].index, uid)))
 				if child != none {
 					s.conn.Raw(" ")
 				}

@@ -33,6 +33,6 @@
 // SCRAM-SHA-256 (RFC 5802, RFC 7677) hangs on the name alone until the client has proved itself: the front needs no home for its first
 // answer, and what it hands on then is one Credential, as of a password. Checker.Take holds at home that each is handed over once, for whichever service.
 //
-// Between nodes: Handed slows wrong logins that a front of another node hands over, MayServe and Abroad say who gets a session, and
+// Between nodes: Guesses.Handed slows wrong logins that a front of another node hands over, whether to read or to send, MayServe and Abroad say who gets a session, and
 // who gets one through another region.
 package login

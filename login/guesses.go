@@ -25,6 +25,8 @@ const (
 // exist and names that do not are treated alike. Nobody is locked out of where they log in from: a network from which a name has logged
 // in is never refused for what others do with the name. All fronts of a node share one. Safe for concurrent use.
 type Guesses struct {
+	Handed *Handed // those whom other nodes hand over, by whichever service
+
 	near, wide, names *Fails
 	address           func(string) (domicile.Address, error)
 
@@ -34,7 +36,7 @@ type Guesses struct {
 
 // NewGuesses makes one without failures; step is the delay of a first one, see NewFails. address brings the ways to write a name together.
 func NewGuesses(step time.Duration, address func(name string) (domicile.Address, error)) *Guesses {
-	return &Guesses{near: NewFails(step, 0), wide: NewFails(step, wideFree), names: NewFails(step, nameFree), address: address, homes: map[[sha256.Size]byte]time.Time{}}
+	return &Guesses{Handed: NewHanded(), near: NewFails(step, 0), wide: NewFails(step, wideFree), names: NewFails(step, nameFree), address: address, homes: map[[sha256.Size]byte]time.Time{}}
 }
 
 // May says whether a login may be tried now: Unavailable while too many try the name from where it has never logged in.

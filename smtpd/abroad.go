@@ -143,7 +143,7 @@ func (s *Server) serveSession(ctx context.Context, in *region.Session) error {
 	}
 	a, signature, err := s.cfg.Check.Verify(ctx, login.From{Service: login.SMTP, Network: string(in.From.Region) + "/" + in.Client}, cred)
 	if domicile.KindOf(err) == domicile.NotExist {
-		s.guesses.Wait(s.ctx, in.From.Region, in.Client, began)
+		s.cfg.Check.Tries.Handed.Wait(s.ctx, in.From.Region, in.Client, began)
 	}
 	if err == nil {
 		err = s.maySend(ctx, in, a)

@@ -76,9 +76,8 @@ type Server struct {
 	open    func(ctx context.Context, to domicile.Region, front string, r region.SessionRequest) (*region.Conn, error)
 	relay   func(ctx context.Context, client net.Conn, tunnel *region.Conn, a domicile.AccountID, home domicile.Region) error
 
-	handed  *feed         // connections that other nodes hand over; nil before Register
-	guesses *login.Handed // wrong logins among them
-	joins   sync.WaitGroup
+	handed *feed // connections that other nodes hand over; nil before Register
+	joins  sync.WaitGroup
 	// patience is how long the home of one recipient may hold up those of others.
 	patience time.Duration
 
@@ -121,7 +120,7 @@ func newServer(cfg Config, resolve func(context.Context, domicile.Address) (plac
 		cfg.Now = time.Now
 	}
 	s := &Server{cfg: cfg, route: route{cfg: cfg, other: border{cfg}}, resolve: resolve, now: cfg.Now, tarpit: tarpitStep, patience: fanPatience,
-		guesses: login.NewHanded(), tunnels: map[*region.Conn]net.Conn{}, gates: map[*gate]struct{}{}}
+		tunnels: map[*region.Conn]net.Conn{}, gates: map[*gate]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.attach = s.underPermit
 	if cfg.Node != nil && cfg.Guard != nil {

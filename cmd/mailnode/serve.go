@@ -78,6 +78,7 @@ func serve(ctx context.Context, cfg *config.Node, out, errOut io.Writer) error {
 	ballast := make([]byte, 32<<20)
 	defer runtime.KeepAlive(ballast)
 	log := slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: level}))
+	limitMemory(cfg.Memory, log)
 	n := &node{cfg: cfg, log: log, failed: make(chan error, 8), counts: newCounts(), began: time.Now()}
 	defer n.closeAll()
 	if err := n.confirmRestored(ctx); err != nil || ctx.Err() != nil {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -120,12 +121,26 @@ func (a *ahead) open(ids []domicile.MessageID) []openedBody {
 	for i, b := range run {
 		switch {
 		case b.r != nil:
-			b.r.fill() // an error comes again when it is read
+			run[i] = a.filled(b.r)
 		case b.err == nil:
 			run[i].err = domicile.W(opBody, err)
 		}
 	}
 	return run
+}
+
+// filled reads the first piece of a body; an error comes again when it is read. A panic is of this body alone: nobody else would see it on a goroutine
+// of ours, and the process would end.
+func (a *ahead) filled(r *bodyReader) (b openedBody) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.s.cfg.Log.Error("store: panic while a body was read ahead", "stack", string(debug.Stack()))
+			r.Close()
+			b = openedBody{err: domicile.E(opBody, domicile.Other, "it could not be read; nothing more is known")}
+		}
+	}()
+	r.fill()
+	return openedBody{r: r}
 }
 
 // end closes what nobody got.
