@@ -65,7 +65,7 @@ func histories(t *testing.T, secrets string) []history {
 	} {
 		list = append(list, record(t, secrets, m))
 	}
-	for n := 60; n < 400 && long(); n += 60 {
+	for n := 60; n < 400 && long(); n += 110 {
 		list = append(list, record(t, secrets, nth(n)))
 	}
 	return list
