@@ -163,7 +163,11 @@ func (s *session) tellList(q *listing) error {
 	if slices.Contains(q.status, "HIGHESTMODSEQ") {
 		s.condstore()
 	}
-	for _, n := range tree(all, q.wants) {
+	names, err := s.namesApart(q, all)
+	if err != nil {
+		return failure(err)
+	}
+	for _, n := range tree(all, names, q.wants) {
 		if !q.selects(n) || !q.fits(n.Name) {
 			continue
 		}
@@ -181,6 +185,22 @@ func (s *session) tellList(q *listing) error {
 	return nil
 }
 
+// namesApart are the subscribed names that no mailbox has, for a LIST that asks what is subscribed.
+func (s *session) namesApart(q *listing, all []store.Mailbox) ([]string, error) {
+	if !q.onlySubscribed && !q.subscribed {
+		return nil, nil
+	}
+	names, err := s.store().Subscriptions(s.ctx(), s.acct)
+	if err != nil {
+		return nil, err
+	}
+	has := make(map[string]bool, len(all))
+	for _, m := range all {
+		has[m.Name] = true
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return has[name] }), nil
+}
+
 // wants reports whether a mailbox meets all that selects by itself.
 func (q *listing) wants(m store.Mailbox) bool {
 	return (!q.onlySubscribed || m.Subscribed) && (!q.onlySpecialUse || m.SpecialUse != "")
@@ -188,6 +208,9 @@ func (q *listing) wants(m store.Mailbox) bool {
 
 // selects reports whether a mailbox is of those that are asked for, whatever its name.
 func (q *listing) selects(n *node) bool {
+	if !n.exists && !n.children && !q.onlySubscribed {
+		return false // it is but a subscribed name
+	}
 	if q.wants(n.Mailbox) || q.recursive && n.below {
 		return true
 	}

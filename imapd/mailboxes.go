@@ -130,29 +130,23 @@ func (s *session) rename(cmd *wire.Command) (string, error) {
 	return "", failure(s.store().RenameMailbox(s.ctx(), newToken(), s.acct, m.Name, canonical))
 }
 
-func (s *session) subscribe(cmd *wire.Command) (string, error) {
-	return "", failure(s.setSubscribed(cmd, true))
-}
+func (s *session) subscribe(cmd *wire.Command) (string, error) { return s.setSubscribed(cmd, true) }
 
-// unsubscribe: what does not exist is not subscribed already.
-func (s *session) unsubscribe(cmd *wire.Command) (string, error) {
-	err := s.setSubscribed(cmd, false)
-	if domicile.KindOf(err) == domicile.NotExist {
-		return "", nil
-	}
-	return "", failure(err)
-}
+func (s *session) unsubscribe(cmd *wire.Command) (string, error) { return s.setSubscribed(cmd, false) }
 
-// setSubscribed gives the store's error as it is.
-func (s *session) setSubscribed(cmd *wire.Command, on bool) error {
+// setSubscribed is SUBSCRIBE and UNSUBSCRIBE (RFC 9051 6.3.7, RFC 3501 6.3.6). No mailbox need have the name.
+func (s *session) setSubscribed(cmd *wire.Command, on bool) (string, error) {
 	name, err := s.oneMailbox(cmd)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if name, err = store.MailboxName(name); err != nil {
-		return err
+	if name, err = store.MailboxName(name); err == nil {
+		err = s.store().Subscribe(s.ctx(), newToken(), s.acct, name, on)
 	}
-	return s.store().Subscribe(s.ctx(), newToken(), s.acct, name, on)
+	if domicile.KindOf(err) == domicile.TooLarge {
+		return "", no(imap.ResponseCodeLimit, "Too many names without a mailbox are subscribed")
+	}
+	return "", failure(err)
 }
 
 // mailbox finds a mailbox by the name that a client wrote.

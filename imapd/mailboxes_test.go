@@ -21,6 +21,15 @@ func (m *manyMailboxes) Mailboxes(context.Context, domicile.AccountID) ([]store.
 	return m.all, nil
 }
 
+func (m *manyMailboxes) Subscriptions(context.Context, domicile.AccountID) (names []string, err error) {
+	for _, b := range m.all {
+		if b.Subscribed {
+			names = append(names, b.Name)
+		}
+	}
+	return names, nil
+}
+
 // Ten thousand mailboxes are listed at once, and patterns that fit in many ways take no longer.
 func TestManyMailboxes(t *testing.T) {
 	w := newWorld(t)

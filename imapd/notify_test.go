@@ -88,7 +88,7 @@ func TestNotifyOthers(t *testing.T) {
 	w.put("Work", "Subject: 2\r\n\r\n")
 	c.lines(`* STATUS "Work" (MESSAGES 2 UIDNEXT 3 …`)
 	d.do("f RENAME Work Done", "f OK")
-	c.lines(`* LIST (\HasChildren \Subscribed) "/" "Done" ("OLDNAME" ("Work"))`, `* LIST (\HasNoChildren) "/" "Done/2026" ("OLDNAME" ("Work/2026"))`)
+	c.lines(`* LIST (\HasChildren) "/" "Done" ("OLDNAME" ("Work"))`, `* LIST (\HasNoChildren) "/" "Done/2026" ("OLDNAME" ("Work/2026"))`)
 	d.do("g DELETE Done/2026", "g OK")
 	c.lines(`* LIST (\NonExistent) "/" "Done/2026"`)
 	w.put("INBOX", "Subject: 1\r\n\r\n")

@@ -82,7 +82,7 @@ func (s *session) tellOthers() {
 			s.conn.Raw(`* LIST (\NonExistent) "/" `).Mailbox(w.name).Line()
 		}
 	}
-	for _, node := range tree(all, new(listing).wants) {
+	for _, node := range tree(all, nil, new(listing).wants) {
 		if old, known := before[node.ID]; node.exists && old != now[node.ID] {
 			s.tellOther(node, old, known)
 		}

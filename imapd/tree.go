@@ -7,29 +7,33 @@ import (
 	"domicile/store"
 )
 
-// node is a mailbox, or a name that has mailboxes below it and is none itself: what DELETE leaves of a mailbox with children
-// (RFC 9051 6.3.5).
+// node is a mailbox, or a name that is none: that has mailboxes below it, as what DELETE leaves of a mailbox with children (RFC 9051 6.3.5), or that is
+// subscribed all the same.
 type node struct {
 	store.Mailbox
 	exists   bool
 	children bool
-	below    bool // one of the mailboxes below it is wanted
+	below    bool // one of the mailboxes or names below it is wanted
 }
 
-// tree returns the nodes of an account's mailboxes, INBOX, then the others by name. wants says which mailboxes a LIST selects.
-func tree(all []store.Mailbox, wants func(store.Mailbox) bool) []*node {
+// tree returns the nodes of an account's mailboxes and of names that are none, INBOX, then the others by name. wants says which of them a LIST selects.
+func tree(all []store.Mailbox, names []string, wants func(store.Mailbox) bool) []*node {
 	byName := make(map[string]*node, len(all))
-	nodes := make([]*node, 0, len(all))
-	add := func(n *node) {
+	nodes := make([]*node, 0, len(all)+len(names))
+	add := func(n *node) *node {
 		byName[n.Name] = n
 		nodes = append(nodes, n)
+		return n
 	}
 	for _, m := range all {
 		add(&node{Mailbox: m, exists: true})
 	}
-	for _, m := range all {
-		wanted := wants(m)
-		for name := m.Name; ; {
+	for _, name := range names {
+		add(&node{Mailbox: store.Mailbox{Name: name, Subscribed: true}})
+	}
+	for _, n := range nodes[:len(nodes):len(nodes)] {
+		wanted := wants(n.Mailbox)
+		for name := n.Name; ; {
 			i := strings.LastIndexByte(name, '/')
 			if i < 0 {
 				break
@@ -37,13 +41,12 @@ func tree(all []store.Mailbox, wants func(store.Mailbox) bool) []*node {
 			name = name[:i]
 			up := byName[name]
 			if up == nil {
-				up = &node{Mailbox: store.Mailbox{Name: name}}
-				add(up)
+				up = add(&node{Mailbox: store.Mailbox{Name: name}})
 			}
-			if up.children && (up.below || !wanted) {
+			if (up.children || !n.exists) && (up.below || !wanted) {
 				break // this was noted already, for all levels above, too
 			}
-			up.children, up.below = true, up.below || wanted
+			up.children, up.below = up.children || n.exists, up.below || wanted
 		}
 	}
 	slices.SortFunc(nodes, compareNodes)

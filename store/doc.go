@@ -81,7 +81,7 @@
 // visible and are never reused: UIDNext never goes down, over a crash neither. An act that made several messages numbers
 // them in the order in which it returns them. Every change of a message gives its mailbox a higher
 // HighestModSeq, and the messages changed by one act share it, in each mailbox the mailbox's own; a call that changed nothing
-// raises nothing. Subscribe and RenameMailbox (but of INBOX) leave it alone. Expunged UIDs stay
+// raises nothing. Subscribe, Annotate and RenameMailbox (but of INBOX) leave it alone. Expunged UIDs stay
 // known with the ModSeq of their going (RFC 7162), at most VanishedRuns runs of them: then a mailbox forgets the oldest, and who asks for what vanished since before
 // those is told of all UIDs that are not there, some of which may never have been anyone's. UIDs and ModSeqs count from 1, and a new mailbox begins with UIDNext 1
 // and HighestModSeq 1. A UIDVALIDITY is never used for
@@ -154,7 +154,8 @@
 // # Names and flags
 //
 // Mailbox names are UTF-8 with "/" between levels, put into NFC; INBOX as the
-// first level is written in upper case (MailboxName). Flags are put into canonical
+// first level is written in upper case (MailboxName). Names of annotations are
+// lower case (EntryName). Flags are put into canonical
 // form (CanonicalFlags). Addresses are taken as given: placement.ParseAddress makes
 // them canonical.
 //

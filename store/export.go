@@ -14,8 +14,8 @@ const (
 	MaxPartBodies = 128
 )
 
-// Part is a run of the items of an exported account, in their one order: the account; each mailbox followed by its messages
-// and its expunged UIDs; the tokens of deliveries; then, in parts of their own, the bodies.
+// Part is a run of the items of an exported account, in their one order: the account; its subscribed names that no mailbox has, and its own annotations; each mailbox
+// followed by its messages, its expunged UIDs and its annotations; the tokens of deliveries; then, in parts of their own, the bodies.
 type Part struct {
 	After Position // where it begins
 	Next  Position // where the next one begins
@@ -33,12 +33,14 @@ type Arrival struct {
 // Item is one piece of an exported account. Exactly one field is set. Its JSON form is what crosses between regions; the
 // bytes of a Piece travel beside it.
 type Item struct {
-	Account  *ExportedAccount `json:"account,omitempty"`
-	Mailbox  *Mailbox         `json:"mailbox,omitempty"`
-	Message  *ExportedMessage `json:"message,omitempty"`
-	Vanished *Vanished        `json:"vanished,omitempty"`
-	Token    *UsedToken       `json:"token,omitempty"`
-	Piece    *Piece           `json:"piece,omitempty"`
+	Account    *ExportedAccount `json:"account,omitempty"`
+	Subscribed string           `json:"subscribed,omitempty"`
+	Annotation *Annotation      `json:"annotation,omitempty"`
+	Mailbox    *Mailbox         `json:"mailbox,omitempty"`
+	Message    *ExportedMessage `json:"message,omitempty"`
+	Vanished   *Vanished        `json:"vanished,omitempty"`
+	Token      *UsedToken       `json:"token,omitempty"`
+	Piece      *Piece           `json:"piece,omitempty"`
 }
 
 // ExportedAccount is the account itself. Its key and its keyed digests stay behind.

@@ -21,6 +21,12 @@ const (
 	MaxTableKey     = 1 << 10       // bytes of a key in a Table
 	MaxTableName    = 64            // bytes of a table's name
 
+	MaxEntryName       = 1 << 8  // bytes of an annotation's name
+	MaxAnnotation      = 1 << 16 // bytes of its value
+	MaxAnnotations     = 1 << 12 // in an account, those of its mailboxes included
+	MaxAnnotationBytes = 1 << 20 // of their names and values together
+	MaxSubscribed      = 1 << 10 // subscribed names of an account that no mailbox has
+
 	TokenLife  = 7 * 24 * time.Hour // how long a used Token is remembered at least
 	TokenCount = 1 << 16            // unless so many newer ones were used in the account
 )

@@ -25,7 +25,7 @@ type Mailbox struct {
 	ID            domicile.MailboxID
 	Name          string // UTF-8, hierarchy by "/"; INBOX in upper case
 	SpecialUse    string // RFC 6154 attribute such as "\\Sent", or ""
-	Subscribed    bool
+	Subscribed    bool   // its name is
 	UIDValidity   uint32
 	UIDNext       UID
 	HighestModSeq ModSeq

@@ -32,14 +32,28 @@ type Store interface {
 	// Mailboxes returns all mailboxes of an account: INBOX, then the others by name.
 	Mailboxes(ctx context.Context, acct domicile.AccountID) ([]Mailbox, error)
 	MailboxByName(ctx context.Context, acct domicile.AccountID, name string) (Mailbox, error)
-	// CreateMailbox makes name and, unmade so far, its parents, none of them subscribed. Exist if there is one of that name.
+	// CreateMailbox makes name and, unmade so far, its parents. Exist if there is one of that name.
 	CreateMailbox(ctx context.Context, tok Token, acct domicile.AccountID, name, specialUse string) (Mailbox, error)
 	// RenameMailbox moves children too, and makes parents that are unmade. Ids and numbers stay. Renaming INBOX moves its messages into a new mailbox,
 	// and leaves its children (RFC 9051 6.3.6). Exist if any new name is taken, Invalid below itself or too deep.
 	RenameMailbox(ctx context.Context, tok Token, acct domicile.AccountID, from, to string) error
 	// DeleteMailbox removes a mailbox and its messages. Its children stay. INBOX cannot be deleted (Invalid).
 	DeleteMailbox(ctx context.Context, tok Token, acct domicile.AccountID, name string) error
+	// Subscribe puts a name among the subscribed ones of the account, or takes it out. No mailbox need have it, and it stays there whatever becomes of one that
+	// does (RFC 9051 6.3.7). TooLarge with more than MaxSubscribed that no mailbox has; of so many, the name of one that goes goes too.
 	Subscribe(ctx context.Context, tok Token, acct domicile.AccountID, name string, on bool) error
+	// Subscriptions returns the subscribed names, in the order of their bytes.
+	Subscriptions(ctx context.Context, acct domicile.AccountID) ([]string, error)
+
+	// Annotations returns the annotations of a mailbox, or with "" those of the account as a whole, by name.
+	Annotations(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID) ([]Annotation, error)
+	// Annotate sets annotations of a mailbox, or with "" of the account, all or none: Entry to Value, where nil removes it. The last of those for one entry counts. They
+	// go with their mailbox, and stay with it over RenameMailbox; of INBOX that copies them (RFC 5464 4.1). It returns the number of this change, or of
+	// the last one if it changed nothing. Invalid if an entry's name is (EntryName), TooLarge over a limit or the quota, against which names and values count.
+	Annotate(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, set []Annotation) (changed uint64, err error)
+	// Annotated returns the number of the last change of the account's annotations, and all of these without their values; nothing if that number is since.
+	// Annotations that go with their mailbox are no change.
+	Annotated(ctx context.Context, acct domicile.AccountID, since uint64) (changed uint64, all []Annotation, err error)
 
 	// NumberMailbox has mail that is brought in from elsewhere keep the UIDs that it had there. It gives a mailbox that never had a
 	// message the UIDVALIDITY validity, and raises its UIDNEXT to next, from where Incoming.Commit goes on. Where validity is the

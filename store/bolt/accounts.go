@@ -229,7 +229,7 @@ func (o *openedAccounts) put(age int, id domicile.AccountID, sealed []byte, a st
 	o.recent[id] = openedAccount{sealed, ownAccount(a)}
 }
 
-// Used returns the sum of the sizes of an account's bodies.
+// Used returns the sum of the sizes of an account's bodies and annotations.
 func (s *Store) Used(_ context.Context, id domicile.AccountID) (used int64, err error) {
 	err = s.view(func(tx *txn) error {
 		a, err := s.served(tx, id)

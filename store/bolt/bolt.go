@@ -82,7 +82,7 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 const (
-	format      = 4
+	format      = 5
 	logFormat   = 3 // the first that has a log: its index is this one's, with nothing in it that it lacks
 	indexFile   = "index.db"
 	segmentsDir = "segments"

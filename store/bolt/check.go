@@ -330,6 +330,8 @@ func (c *checker) account(a account) {
 		c.fail("account %s: %d mailboxes, %d names, %d counted", a.id, mailboxes, names, counted)
 	}
 	c.references(a, refs)
+	c.annotations(a)
+	c.subscribed(a)
 	c.tokens(a)
 }
 
@@ -430,7 +432,8 @@ func (c *checker) changes(m *mailbox, messages int) {
 
 // references compares what the mailboxes name with what the account counts.
 func (c *checker) references(a account, refs map[domicile.MessageID]bodyRecord) {
-	var used int64
+	counted, _ := a.annotated()
+	used := int64(counted.bytes)
 	for id, r := range refs {
 		used += r.size
 		have, err := a.body(id)

@@ -41,10 +41,15 @@
 //	a/<account>
 //	            r                      store.Account, JSON
 //	            d, q, u, v, m, o, y    its key in "d"; quota; sum of the sizes of its bodies; greatest UIDVALIDITY; mailboxes; tokens ever; search blocks ever (plain)
+//	            a                      annotations 4, bytes of their names and values 8, changes of them ever 8 (plain)
+//	            l                      number of entries in "s" (plain)
 //	            s                      m moving, c coming in, e being erased; else absent (plain)
 //	  n         <digest>               mailbox id (plain)
+//	  s         <digest>               a subscribed name that no mailbox has
+//	  a         <digest>               an annotation of the account: change 8, bytes of name and value 4 (plain), and these
 //	  m/<mailbox>
-//	            r                      mailboxRecord, JSON: name, special use, subscription
+//	            r                      mailboxRecord, JSON: name, special use, whether the name is subscribed
+//	    a       <digest>               an annotation of the mailbox, as of the account
 //	            c                      UIDVALIDITY 4, UIDNEXT 4, HIGHESTMODSEQ 8, messages 4, unseen 4, size 8 (plain)
 //	    g       <uid 4>                message id (plain) behind its length, and messageRecord: id, flags, dates, size, ModSeq
 //	    e       <uid 4>                its message.Summary, see packSummary; bound to the message alone; may be absent
@@ -64,7 +69,7 @@
 //	s           <segment 8>            bytes of its frames that the index names (plain)
 //	t/<digest>  <digest>               tableRecord: key and value, sealed under the region
 //
-// bbolt holds this in one bucket, "index"; the bucket "meta" has the format (now 4), the LSN that the file has come to, and "partly" while it has some of an act behind that.
+// bbolt holds this in one bucket, "index"; the bucket "meta" has the format (now 5), the LSN that the file has come to, and "partly" while it has some of an act behind that.
 //
 // # The order of writing
 //

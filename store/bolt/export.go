@@ -18,18 +18,21 @@ import (
 type cursor struct {
 	stage string // one of the stages below; "" = the account itself
 	id    string // of a mailbox or message
-	n     uint64 // within it: a UID, a ModSeq, an offset; of tokens their number
+	n     uint64 // within it: a UID, a ModSeq, an offset; of tokens their number; of names and annotations how many went before
 	m     uint64 // a UID behind the ModSeq; of bodies 1 for what follows id
 }
 
-// The stages of an export behind the account, in their order. A mailbox passes through the first three before the next one begins.
+// The stages of an export behind the account, in their order. A mailbox passes through four, from its own to its annotations, before the next one begins. The account's
+// own annotations are those of no mailbox, and come before all.
 const (
-	stageMailbox  = "mailbox"
-	stageMessages = "messages"
-	stageVanished = "vanished"
-	stageTokens   = "tokens"
-	stageBodies   = "bodies"
-	stageEnd      = "end"
+	stageSubscribed  = "subscribed"
+	stageMailbox     = "mailbox"
+	stageMessages    = "messages"
+	stageVanished    = "vanished"
+	stageAnnotations = "annotations"
+	stageTokens      = "tokens"
+	stageBodies      = "bodies"
+	stageEnd         = "end"
 )
 
 func (c cursor) position() store.Position {
@@ -57,7 +60,7 @@ func parsePosition(p store.Position) (c cursor, err error) {
 		return c, errPosition
 	}
 	switch c.stage {
-	case stageMailbox, stageMessages, stageVanished, stageTokens, stageBodies, stageEnd:
+	case stageSubscribed, stageMailbox, stageMessages, stageVanished, stageAnnotations, stageTokens, stageBodies, stageEnd:
 		return c, nil
 	}
 	return c, errPosition
@@ -114,7 +117,7 @@ func (x *exporter) add(i store.Item, next cursor) {
 
 // weigh is about how many bytes an item takes, those of a body aside.
 func weigh(i store.Item) int {
-	n := 256
+	n := 256 + len(i.Subscribed)
 	flags := func(m store.ExportedMessage) {
 		for _, f := range m.Flags {
 			n += len(f) + 3
@@ -123,6 +126,8 @@ func weigh(i store.Item) int {
 	switch {
 	case i.Mailbox != nil:
 		n += len(i.Mailbox.Name)
+	case i.Annotation != nil:
+		n += len(i.Annotation.Entry) + len(i.Annotation.Value)*4/3
 	case i.Message != nil:
 		flags(*i.Message)
 	case i.Token != nil:
@@ -156,23 +161,81 @@ func (x *exporter) step(a account) error {
 	switch x.at.stage {
 	case "":
 		return x.account(a)
+	case stageSubscribed:
+		return x.subscribed(a)
 	case stageMailbox:
 		return x.mailbox(a)
 	case stageMessages:
 		return x.messages(a)
 	case stageVanished:
 		return x.vanished(a)
+	case stageAnnotations:
+		return x.annotations(a)
 	}
 	return x.tokens(a)
 }
 
 func (x *exporter) account(a account) error {
-	out := &store.ExportedAccount{UIDValidity: uint32(readNumber(a.b.Get(kValidity))), Bytes: int64(readNumber(a.b.Get(kUsage)))}
+	n, err := a.annotated()
+	if err != nil {
+		return err
+	}
+	out := &store.ExportedAccount{UIDValidity: uint32(readNumber(a.b.Get(kValidity))), Bytes: int64(readNumber(a.b.Get(kUsage)) - n.bytes)}
 	if err := x.s.openRecord(a.id, a.b.Get(kRecord), accountPlace(a.id), &out.Account); err != nil {
 		return err
 	}
-	x.add(store.Item{Account: out}, cursor{stage: stageMailbox})
+	x.add(store.Item{Account: out}, cursor{stage: stageSubscribed})
 	return nil
+}
+
+// subscribed adds the subscribed names that no mailbox has, in the order of their keys.
+func (x *exporter) subscribed(a account) error {
+	n := uint64(0)
+	err := a.b.sub(bSubscribed).ForEach(func(k, v []byte) error {
+		if n++; n <= x.at.n {
+			return nil
+		}
+		if x.full() {
+			return errStop
+		}
+		name, err := x.s.openSubscribed(a.id, k, v)
+		if err == nil {
+			x.add(store.Item{Subscribed: name}, cursor{stage: stageSubscribed, n: n})
+		}
+		return err
+	})
+	if err == nil && !x.full() {
+		x.at = cursor{stage: stageAnnotations}
+	}
+	return err
+}
+
+// annotations adds those of a mailbox, or with no id those of the account itself, in the order of their keys.
+func (x *exporter) annotations(a account) error {
+	mbox := domicile.MailboxID(x.at.id)
+	b, err := a.annotations(mbox)
+	if err != nil {
+		return err
+	}
+	n := uint64(0)
+	err = b.ForEach(func(k, v []byte) error {
+		if n++; n <= x.at.n {
+			return nil
+		}
+		if x.full() {
+			return errStop
+		}
+		out, err := x.s.openAnnotation(a.id, mbox, entry{k, v})
+		out.Changed = 0 // the other store counts for itself
+		if err == nil {
+			x.add(store.Item{Annotation: &out}, cursor{stage: stageAnnotations, id: x.at.id, n: n})
+		}
+		return err
+	})
+	if err == nil && !x.full() {
+		x.at = cursor{stage: stageMailbox, id: x.at.id}
+	}
+	return err
 }
 
 // mailbox adds the first mailbox behind x.at.id.
@@ -262,7 +325,7 @@ func (x *exporter) vanished(a account) error {
 		return nil
 	})
 	if !x.full() {
-		x.at = cursor{stage: stageMailbox, id: x.at.id}
+		x.at = cursor{stage: stageAnnotations, id: x.at.id}
 	}
 	return nil
 }

@@ -259,6 +259,10 @@ func (a arrival) importItem(i store.Item, sealed *sealedPiece) error {
 	switch {
 	case i.Account != nil:
 		return a.importAccount(*i.Account)
+	case i.Subscribed != "":
+		return a.importSubscribed(i.Subscribed)
+	case i.Annotation != nil:
+		return a.importAnnotation(*i.Annotation)
 	case i.Mailbox != nil:
 		return a.importMailbox(*i.Mailbox)
 	case i.Message != nil:
@@ -308,6 +312,8 @@ func (a account) importMailbox(x store.Mailbox) error {
 		return domicile.E("mailbox", domicile.TooLarge, "more than 16384 mailboxes")
 	case err == nil || a.b.sub(bNames).Get(a.nameKey(name)) != nil:
 		return domicile.E("mailbox", domicile.Invalid, "a mailbox comes twice")
+	case a.b.sub(bSubscribed).Get(a.nameKey(name)) != nil:
+		return domicile.E("mailbox", domicile.Invalid, "a mailbox has a name that came as one without")
 	}
 	m := &mailbox{account: a, id: x.ID, counters: counters{validity: x.UIDValidity, next: x.UIDNext, modseq: x.HighestModSeq,
 		messages: x.Messages, unseen: x.Unseen, size: x.Size}}

@@ -62,6 +62,7 @@ func (a account) makeMailbox(rec mailboxRecord) (*mailbox, error) {
 	validity := a.nextValidity()
 	m.counters = counters{validity: uint32(validity), next: 1, modseq: 1}
 	a.b.Put(kValidity, number(validity))
+	rec.Subscribed = a.takeSubscribed(rec.Name) || rec.Subscribed
 	return m, m.enter(rec)
 }
 
@@ -102,6 +103,17 @@ func (m *mailbox) copyOut() sealedMailbox {
 	return sealedMailbox{m.id, bytes.Clone(m.b.Get(kRecord)), m.counters}
 }
 
+func (a account) copyMailboxes() (all []sealedMailbox, err error) {
+	err = a.b.sub(bMailboxes).ForEachBucket(func(id []byte) error {
+		m, err := a.mailbox(domicile.MailboxID(id))
+		if err == nil {
+			all = append(all, m.copyOut())
+		}
+		return err
+	})
+	return all, err
+}
+
 func (s *Store) openMailbox(acct domicile.AccountID, m sealedMailbox) (store.Mailbox, error) {
 	var rec mailboxRecord
 	err := s.openRecord(acct, m.sealed, mailboxPlace(acct, m.id), &rec)
@@ -114,16 +126,10 @@ func (s *Store) Mailboxes(_ context.Context, acct domicile.AccountID) ([]store.M
 	var found []sealedMailbox
 	err := s.view(func(tx *txn) error {
 		a, err := s.served(tx, acct)
-		if err != nil {
-			return err
+		if err == nil {
+			found, err = a.copyMailboxes()
 		}
-		return a.b.sub(bMailboxes).ForEachBucket(func(id []byte) error {
-			m, err := a.mailbox(domicile.MailboxID(id))
-			if err == nil {
-				found = append(found, m.copyOut())
-			}
-			return err
-		})
+		return err
 	})
 	all := make([]store.Mailbox, len(found))
 	for i, m := range found {
@@ -198,8 +204,11 @@ func (s *Store) CreateMailbox(ctx context.Context, tok store.Token, acct domicil
 		if err := a.makeParents(name); err != nil {
 			return err
 		}
-		rec := mailboxRecord{Name: name, SpecialUse: use}
-		m, err := a.makeMailbox(rec)
+		m, err := a.makeMailbox(mailboxRecord{Name: name, SpecialUse: use})
+		if err != nil {
+			return err
+		}
+		rec, err := m.record()
 		if err != nil {
 			return err
 		}
@@ -210,42 +219,6 @@ func (s *Store) CreateMailbox(ctx context.Context, tok store.Token, acct domicil
 		return store.Mailbox{}, domicile.W(op, err)
 	}
 	return made, nil
-}
-
-// Subscribe sets or clears the subscription of a mailbox that exists.
-func (s *Store) Subscribe(ctx context.Context, tok store.Token, acct domicile.AccountID, name string, on bool) error {
-	const op = "subscribe"
-	name, err := store.MailboxName(name)
-	if err := firstError(err, checkToken(tok)); err != nil {
-		return domicile.W(op, err)
-	}
-	err = s.update(ctx, acct, func(tx *txn) error {
-		a, err := s.served(tx, acct)
-		if err != nil {
-			return err
-		}
-		if done, err := a.didBefore(tok, op, nil); done || err != nil {
-			return err
-		}
-		if err := a.subscribe(name, on); err != nil {
-			return err
-		}
-		return a.remember(tok, op, nil)
-	})
-	return domicile.W(op, err)
-}
-
-func (a account) subscribe(name string, on bool) error {
-	m, err := a.mailboxNamed(name)
-	if err != nil {
-		return err
-	}
-	rec, err := m.record()
-	if err != nil || rec.Subscribed == on {
-		return err
-	}
-	rec.Subscribed = on
-	return m.putRecord(rec)
 }
 
 // DeleteMailbox removes a mailbox with its messages; its children stay.
@@ -281,6 +254,13 @@ func (s *Store) DeleteMailbox(ctx context.Context, tok store.Token, acct domicil
 			if err := m.unref(r); err != nil {
 				return err
 			}
+		}
+		rec, err := m.record()
+		if err != nil {
+			rec = mailboxRecord{} // it can be deleted all the same
+		}
+		if err := firstError(a.leaveName(rec), m.dropAnnotations()); err != nil {
+			return err
 		}
 		m.account.b.sub(bNames).Delete(m.nameKey(name))
 		m.account.countMailboxes(-1)

@@ -166,9 +166,13 @@ func (r *repairer) changes(m *mailbox, c *counters, live map[store.UID]store.Mod
 // bodies makes the counts of references those of the messages, and the account's usage that of its bodies.
 func (r *repairer) bodies(a account, refs map[domicile.MessageID]uint32, where string) error {
 	b := a.b.sub(bBodies)
-	var used int64
+	counted, err := a.annotated()
+	if err != nil {
+		return err
+	}
+	used := int64(counted.bytes)
 	have := map[domicile.MessageID]bodyRecord{}
-	err := b.ForEach(func(k, v []byte) error {
+	err = b.ForEach(func(k, v []byte) error {
 		rec, err := decodeBody(v)
 		have[domicile.MessageID(k)] = rec
 		return err

@@ -136,3 +136,16 @@ func TestFilesAreTheOwnersOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func formatIn(t *testing.T, dir string) uint64 {
+	db, err := bbolt.Open(filepath.Join(dir, indexFile), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	f, err := formatOf(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}

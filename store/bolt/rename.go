@@ -56,6 +56,9 @@ func (m *mailbox) empty(to string) error {
 		return err
 	}
 	dst, err := m.makeMailbox(mailboxRecord{Name: to})
+	if err == nil {
+		err = m.copyAnnotations(dst.id)
+	}
 	if err != nil {
 		return err
 	}
@@ -102,6 +105,9 @@ func (a account) rename(from, to string) error {
 	}
 	for _, r := range list {
 		names.Delete(a.nameKey(r.rec.Name))
+		if err := a.leaveName(r.rec); err != nil {
+			return err
+		}
 	}
 	for _, r := range list {
 		name, err := store.MailboxName(to + strings.TrimPrefix(r.rec.Name, from))
@@ -111,7 +117,7 @@ func (a account) rename(from, to string) error {
 		if names.Get(a.nameKey(name)) != nil {
 			return domicile.E("mailbox", domicile.Exist, "there is a mailbox of that name")
 		}
-		r.rec.Name = name
+		r.rec.Name, r.rec.Subscribed = name, a.takeSubscribed(name)
 		if err := r.m.putRecord(r.rec); err != nil {
 			return err
 		}

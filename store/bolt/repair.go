@@ -119,6 +119,7 @@ func (r *repairer) account(id domicile.AccountID) error {
 	}
 	r.put(a.b, kState, state, "the mark whether it moves", where)
 	refs, whole, err := r.mailboxes(a, where)
+	err = firstError(err, r.annotations(a, where), r.subscribed(a, where))
 	if err == nil && whole {
 		err = r.bodies(a, refs, where)
 	}

@@ -45,6 +45,11 @@ func TestRepair(t *testing.T) {
 			a.b.sub(bBodies).Put([]byte("m-stray"), bodyRecord{refs: 1, size: 3}.encode())
 			a.unfound("m-stray")
 		},
+		"number of annotations":      func(_ *txn, a account, _ *mailbox) { a.b.Put(kAnnotated, annotated{}.encode()) },
+		"no such number":             func(_ *txn, a account, _ *mailbox) { a.b.Put(kAnnotated, []byte("x")) },
+		"annotation lost":            func(_ *txn, _ account, m *mailbox) { m.b.sub(bAnnotations).deleteSome(9) },
+		"subscribed name lost":       func(_ *txn, a account, _ *mailbox) { a.b.sub(bSubscribed).deleteSome(9) },
+		"subscribed twice":           func(_ *txn, a account, _ *mailbox) { a.keepSubscribed(store.Inbox) },
 		"chunk of nobody":            func(_ *txn, a account, _ *mailbox) { a.putChunk(digest{1}, chunkRecord{refs: 2}) },
 		"summary of no message":      func(_ *txn, _ account, m *mailbox) { m.b.sub(bSummaries).Put(uidKey(77), []byte("x")) },
 		"living bytes":               func(tx *txn, _ account, _ *mailbox) { tx.root(bSegments).Put(number(1), number(3)) },
@@ -67,11 +72,15 @@ func TestRepair(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			_, err := r.Annotate(ctx, "", person, r.Box(person, store.Inbox).ID, []store.Annotation{{Entry: "/private/a", Value: []byte("abc")}})
+			if err := firstError(err, r.Subscribe(ctx, "", person, "Not/Yet", true)); err != nil {
+				t.Fatal(err)
+			}
 			if mended, err := s.Repair(ctx); err != nil || len(mended) > 0 {
 				t.Fatalf("nothing is wrong, and it mends %q, %v", mended, err)
 			}
 			before := r.List(person, store.Inbox)
-			err := s.update(ctx, "", func(tx *txn) error {
+			err = s.update(ctx, "", func(tx *txn) error {
 				a := s.accountIn(tx, person)
 				m, err := a.mailboxNamed(store.Inbox)
 				if err == nil {

@@ -70,6 +70,11 @@ func TestNothingReadable(t *testing.T) {
 	no(err)
 	_, _, err = r.Copy(ctx, "c-"+marker, person, r.Box(person, marker+"/"+marker).ID, []store.UID{m.UID}, "INBOX")
 	no(err)
+	no(r.Subscribe(ctx, "n-"+marker, person, "not yet/"+marker, true))
+	for _, mbox := range []domicile.MailboxID{"", r.Box(person, marker+"/"+marker).ID} {
+		_, err = r.Annotate(ctx, "a-"+marker, person, mbox, []store.Annotation{{Entry: "/private/" + marker, Value: []byte(marker)}})
+		no(err)
+	}
 	table, err := r.Table(marker)
 	no(err)
 	no(table.Put("key "+marker, []byte("value "+marker)))
@@ -249,11 +254,31 @@ func TestCheckFinds(t *testing.T) {
 		"erasing":           func(m *mailbox) { m.b.tx.root(bErasing).Put([]byte("a9"), nil) },
 		"address":           func(m *mailbox) { m.account.b.Put(kAddress, []byte("other")) },
 		"a stray account":   func(m *mailbox) { m.s.accountIn(m.b.tx, "a9").b.Put(kUsage, number(1)) },
-		"a table's record":  func(m *mailbox) { m.b.tx.root(bTables).sub([]byte("x")).Put([]byte("k"), []byte("v")) },
+		"annotations":       func(m *mailbox) { m.account.b.Put(kAnnotated, annotated{entries: 1, bytes: 12}.encode()) },
+		"annotated bytes":   func(m *mailbox) { m.account.b.Put(kAnnotated, annotated{entries: 2, bytes: 27, changes: 1}.encode()) },
+		"no annotation":     func(m *mailbox) { m.b.sub(bAnnotations).deleteSome(9) },
+		"another's annotation": func(m *mailbox) {
+			eachKey(m.b.sub(bAnnotations), func(k []byte) { m.account.b.sub(bAnnotations).Put(k, m.b.sub(bAnnotations).Get(k)) })
+		},
+		"an annotation": func(m *mailbox) {
+			eachKey(m.b.sub(bAnnotations), func(k []byte) { m.b.sub(bAnnotations).Put(k, []byte("x")) })
+		},
+		"no subscribed name":     func(m *mailbox) { m.account.b.sub(bSubscribed).deleteSome(9) },
+		"a subscribed name":      func(m *mailbox) { m.account.b.sub(bSubscribed).Put([]byte("x"), []byte("x")) },
+		"a mailbox's subscribed": func(m *mailbox) { m.keepSubscribed("INBOX") },
+		"a table's record":       func(m *mailbox) { m.b.tx.root(bTables).sub([]byte("x")).Put([]byte("k"), []byte("v")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, r := plainStore(t)
 			if _, err := r.Deliver(person, "token", "INBOX", "body"); err != nil {
+				t.Fatal(err)
+			}
+			for _, mbox := range []domicile.MailboxID{"", r.Box(person, "INBOX").ID} {
+				if _, err := r.Annotate(t.Context(), "", person, mbox, []store.Annotation{{Entry: "/private/a", Value: []byte("abc")}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := r.Subscribe(t.Context(), "", person, "Not/Yet", true); err != nil {
 				t.Fatal(err)
 			}
 			if err := s.Check(context.Background()); err != nil {

@@ -42,10 +42,12 @@ func readSample(t *testing.T) (s sample) {
 }
 
 // unpackSample returns a folder of format 2.
-func unpackSample(t *testing.T) string {
+func unpackSample(t *testing.T) string { return unpack(t, "format-2") }
+
+func unpack(t *testing.T, name string) string {
 	t.Helper()
 	dir := t.TempDir()
-	f, err := os.Open("testdata/format-2.tar.gz")
+	f, err := os.Open("testdata/" + name + ".tar.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +59,7 @@ func unpackSample(t *testing.T) string {
 	for in := tar.NewReader(z); ; {
 		h, err := in.Next()
 		if err == io.EOF {
-			return filepath.Join(dir, "format-2")
+			return filepath.Join(dir, name)
 		}
 		path := filepath.Join(dir, filepath.Clean("/"+h.Name))
 		if err == nil && h.Typeflag == tar.TypeDir {
@@ -101,7 +103,11 @@ func wantSample(t *testing.T, s *Store) {
 			t.Fatal(err)
 		}
 		boxes += len(all)
+		var subscribed []string
 		for _, m := range all {
+			if m.Subscribed {
+				subscribed = append(subscribed, m.Name)
+			}
 			got, err := storetest.Since(s, a.ID, m.ID, 1)
 			if err != nil {
 				t.Fatal(err)
@@ -118,6 +124,10 @@ func wantSample(t *testing.T, s *Store) {
 			if _, err := s.Listing(ctx, a.ID, m.ID, 0, 100); err != nil {
 				t.Errorf("%s: %v", key, err)
 			}
+		}
+		names, err := s.Subscriptions(ctx, a.ID)
+		if slices.Sort(subscribed); err != nil || len(names) == 0 || !slices.Equal(names, subscribed) {
+			t.Errorf("%q are subscribed, want %q, %v", names, subscribed, err)
 		}
 	}
 	if boxes != len(want.Changes) {
@@ -205,6 +215,48 @@ func TestUpgrade(t *testing.T) {
 		}
 		finishSample(t, s)
 		s.Close()
+	}
+}
+
+// Format 4 knew subscriptions of mailboxes alone: they are those of the names. The folder has one in its base, and one that is in the log alone.
+func TestUpgradeOfFormat4(t *testing.T) {
+	ctx, want := t.Context(), []string{"Archive", "Drafts", "INBOX", "Later", "Sent", "Trash", "Work/2026"}
+	for _, lose := range []bool{false, true} { // the index, before
+		cfg := sampleConfig(unpack(t, "format-4"))
+		if lose {
+			os.Remove(filepath.Join(cfg.Dir, indexFile))
+		}
+		for range 2 {
+			s, err := Open(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			names, err := s.Subscriptions(ctx, "a1")
+			if err := firstError(err, s.Check(ctx)); err != nil || !slices.Equal(names, want) {
+				t.Fatalf("%q are subscribed, want %q, %v", names, want, err)
+			}
+			if err := firstError(s.DeleteMailbox(ctx, "", "a1", "Later"), s.RenameMailbox(ctx, "", "a1", "Work", "Later")); err != nil {
+				t.Fatal(err)
+			}
+			work, err := s.MailboxByName(ctx, "a1", "Later/2026")
+			if later, err2 := s.MailboxByName(ctx, "a1", "Later"); err != nil || err2 != nil || work.Subscribed || !later.Subscribed {
+				t.Fatal(work, later, err, err2)
+			}
+			if err := firstError(s.RenameMailbox(ctx, "", "a1", "Later", "Work"), s.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if f := formatIn(t, cfg.Dir); f != format {
+				t.Fatal("format", f)
+			}
+			s, err = Open(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = s.CreateMailbox(ctx, "", "a1", "Later", "")
+			if err := firstError(err, s.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

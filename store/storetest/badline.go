@@ -11,7 +11,7 @@ import (
 // answersOnce are the methods whose second try returns what the first did, by their token or by what they do: a
 // patient client cannot tell that an answer was lost. Of the others "Unsure" tries what the contract says instead.
 var answersOnce = map[string]bool{"CreateAccount": true, "CreateMailbox": true, "Commit": true, "Copy": true, "Move": true,
-	"RenameMailbox": true, "DeleteMailbox": true, "StoreFlags": true, "Expunge": true, "Subscribe": true, "Forget": true, "Import": true, "Activate": true, "Abandon": true, "Put": true}
+	"RenameMailbox": true, "DeleteMailbox": true, "StoreFlags": true, "Expunge": true, "Subscribe": true, "Annotate": true, "Forget": true, "Import": true, "Activate": true, "Abandon": true, "Put": true}
 
 // overBadLine opens a store of which every call is lost at first, then, if it answers once, its answer, and then neither,
 // and gives it to a patient client: each act must come out as if it had been done once.

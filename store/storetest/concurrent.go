@@ -46,6 +46,10 @@ func watch(r *Rig) {
 		},
 		"mailbox":   func() error { _, err := r.CreateMailbox(ctx, "", ann, "New", ""); return err },
 		"subscribe": func() error { return r.Subscribe(ctx, "", ann, "Sent", false) },
+		"annotate": func() error {
+			_, err := r.Annotate(ctx, "", ann, inbox, []store.Annotation{note("/private/a", "x")})
+			return err
+		},
 		"account": func() error {
 			return r.UpdateAccount(ctx, ann, func(a *store.Account) error { a.Quota = 9999; return nil })
 		},

@@ -67,6 +67,11 @@ func (f *faulty) Subscribe(ctx context.Context, tok store.Token, acct domicile.A
 	return f.call("Subscribe", func() error { return f.Store.Subscribe(ctx, tok, acct, name, on) })
 }
 
+func (f *faulty) Annotate(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, set []store.Annotation) (changed uint64, err error) {
+	err = f.call("Annotate", func() (err error) { changed, err = f.Store.Annotate(ctx, tok, acct, mbox, set); return err })
+	return changed, err
+}
+
 func (f *faulty) StoreFlags(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
 	err = f.call("StoreFlags", func() (err error) {
 		done, failed, err = f.Store.StoreFlags(ctx, tok, acct, mbox, uids, op, flags, unless)

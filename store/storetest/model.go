@@ -3,6 +3,7 @@ package storetest
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -60,6 +61,8 @@ func model(r *Rig) {
 			"create":   turn(m.create),
 			"rename":   turn(m.rename),
 			"delete":   turn(m.remove),
+			"name":     turn(m.subscribe),
+			"annotate": turn(m.annotate),
 			"again":    turn(m.again),
 			"reopen":   m.reopen,
 			"":         m.compare,
@@ -84,6 +87,7 @@ type modelBox struct {
 	next     store.UID
 	messages []modelMessage
 	vanished []store.UID
+	notes    map[string]string // annotations
 }
 
 type machine struct {
@@ -98,6 +102,8 @@ type machine struct {
 // person is an account as it should be.
 type person struct {
 	acct      domicile.AccountID
+	names     map[string]bool // that are subscribed
+	notes     map[string]string
 	boxes     map[string]*modelBox
 	said      []said // acts under a token
 	followers map[domicile.MailboxID]*follower
@@ -110,9 +116,10 @@ type said struct {
 }
 
 func (m *machine) newPerson(name string) *person {
-	p := &person{acct: m.r.Person(name), boxes: map[string]*modelBox{}, followers: map[domicile.MailboxID]*follower{}}
+	p := &person{acct: m.r.Person(name), names: map[string]bool{}, notes: map[string]string{}, boxes: map[string]*modelBox{}, followers: map[domicile.MailboxID]*follower{}}
 	for _, name := range m.r.names(p.acct) {
 		p.boxes[name] = &modelBox{next: 1}
+		p.names[name] = true
 	}
 	return p
 }
@@ -156,6 +163,12 @@ func (m *machine) compare(t *rapid.T) {
 		if len(all) != len(p.boxes) {
 			t.Fatalf("%d mailboxes, want %d", len(all), len(p.boxes))
 		}
+		names, err := m.r.Subscriptions(ctx, p.acct)
+		m.no(err)
+		if want := slices.Sorted(maps.Keys(p.names)); !slices.Equal(names, want) {
+			t.Fatalf("%q are subscribed, want %q", names, want)
+		}
+		m.compareNotes(t, p, "", p.notes)
 		validity := map[uint32]bool{}
 		for _, box := range all {
 			if p.boxes[box.Name] == nil || validity[box.UIDValidity] {
@@ -169,6 +182,10 @@ func (m *machine) compare(t *rapid.T) {
 
 func (m *machine) compareBox(t *rapid.T, p *person, box store.Mailbox) {
 	b := p.boxes[box.Name]
+	m.compareNotes(t, p, box.ID, b.notes)
+	if box.Subscribed != p.names[box.Name] {
+		t.Fatalf("%s: subscribed %v", box.Name, box.Subscribed)
+	}
 	list, err := m.r.Messages(ctx, p.acct, box.ID, 0, store.MaxPage)
 	m.no(err)
 	if len(list) != len(b.messages) || box.Messages != uint32(len(list)) || box.UIDNext != b.next {

@@ -192,7 +192,7 @@ func (m *machine) rename(t *rapid.T) {
 		return
 	}
 	if from == "INBOX" {
-		m.addBox(to, &modelBox{next: 1})
+		m.addBox(to, &modelBox{next: 1, notes: maps.Clone(m.boxes[from].notes)})
 		for _, x := range m.boxes[from].take(func(modelMessage) bool { return true }) {
 			m.boxes[to].add(x.body, x.flags)
 		}
@@ -220,5 +220,55 @@ func (m *machine) remove(t *rapid.T) {
 	}
 	if err == nil {
 		delete(m.boxes, name)
+	}
+}
+
+func (m *machine) subscribe(t *rapid.T) {
+	name := rapid.SampledFrom(append(modelNames, "X", "Y/Z", "Nowhere")).Draw(t, "name")
+	on := rapid.Bool().Draw(t, "on")
+	acct := m.acct
+	m.no(m.say(func(tok store.Token) (string, error) { return "", m.r.Subscribe(ctx, tok, acct, name, on) }))
+	if delete(m.names, name); on {
+		m.names[name] = true
+	}
+}
+
+// annotate sets two annotations of a mailbox or of the account, or removes them.
+func (m *machine) annotate(t *rapid.T) {
+	var id domicile.MailboxID
+	notes := m.notes
+	if rapid.IntRange(0, 3).Draw(t, "of the account") > 0 {
+		name, b := m.pick(t, "of")
+		if b.notes == nil {
+			b.notes = map[string]string{}
+		}
+		id, notes = m.id(name), b.notes
+	}
+	var set []store.Annotation
+	for range 2 {
+		entry := rapid.SampledFrom([]string{"/private/a", "/private/b", "/shared/a"}).Draw(t, "entry")
+		x := note(entry, rapid.SampledFrom([]string{"-", "", "x", "longer"}).Draw(t, "value"))
+		set = append(set, x)
+		if delete(notes, entry); x.Value != nil {
+			notes[entry] = string(x.Value)
+		}
+	}
+	acct := m.acct
+	m.no(m.say(func(tok store.Token) (string, error) {
+		n, err := m.r.Annotate(ctx, tok, acct, id, set)
+		return fmt.Sprint(n), err
+	}))
+}
+
+func (m *machine) compareNotes(t *rapid.T, p *person, id domicile.MailboxID, want map[string]string) {
+	got, err := m.r.Annotations(ctx, p.acct, id)
+	m.no(err)
+	if len(got) != len(want) {
+		t.Fatalf("annotations %v, want %v", got, want)
+	}
+	for _, x := range got {
+		if value, is := want[x.Entry]; !is || value != string(x.Value) {
+			t.Fatalf("%s is %q, want %q", x.Entry, x.Value, value)
+		}
 	}
 }

@@ -65,7 +65,19 @@ func portrait(s store.Store, id domicile.AccountID) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintf(&b, "%+v\n", a)
+	names, err := s.Subscriptions(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	own, err := notes(s, id, "")
+	if err != nil {
+		return "", err
+	}
+	used, err := s.Used(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintf(&b, "%+v\n%d bytes, subscribed %q, %s\n", a, used, names, own)
 	boxes, err := s.Mailboxes(ctx, id)
 	if err != nil {
 		return "", err
@@ -75,7 +87,11 @@ func portrait(s store.Store, id domicile.AccountID) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(&b, "%+v\n  gone %v\n", box, c.Vanished)
+		text, err := notes(s, id, box.ID)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&b, "%+v %s\n  gone %v\n", box, text, c.Vanished)
 		half, err := Since(s, id, box.ID, max(1, box.HighestModSeq/2))
 		if err != nil {
 			return "", err
@@ -107,6 +123,10 @@ func (r *Rig) furnished() domicile.AccountID {
 	r.no(err)
 	r.no(r.Subscribe(ctx, "", id, "Work/Über/2026", true))
 	r.no(r.Subscribe(ctx, "", id, "Junk", false))
+	r.no(r.Subscribe(ctx, "", id, "Not/Yet", true))
+	r.annotate(id, "", note("/private/vendor/x/theme", "dark"), note("/shared/comment", ""))
+	r.annotate(id, r.Box(id, "Work/Über/2026").ID, note("/private/comment", strings.Repeat("\xff\x00", 1000)), note("/private/none", "x"))
+	r.annotate(id, r.Box(id, "Work/Über/2026").ID, note("/private/none", "-"))
 	_, err = r.CreateMailbox(ctx, "", id, "Old", "")
 	r.no(err)
 	r.no(r.DeleteMailbox(ctx, "", id, "Old")) // its UIDVALIDITY must not come back
@@ -315,6 +335,13 @@ func moveFrozen(r *Rig) {
 		"rename":    func() error { return r.RenameMailbox(ctx, "", id, "Trash", "New") },
 		"delete":    func() error { return r.DeleteMailbox(ctx, "", id, "Trash") },
 		"subscribe": func() error { return r.Subscribe(ctx, "", id, "Trash", false) },
+		"names":     func() error { _, err := r.Subscriptions(ctx, id); return err },
+		"annotate": func() error {
+			_, err := r.Annotate(ctx, "", id, "", []store.Annotation{note("/private/a", "x")})
+			return err
+		},
+		"notes":     func() error { _, err := r.Annotations(ctx, id, ""); return err },
+		"annotated": func() error { _, _, err := r.Annotated(ctx, id, 0); return err },
 	} {
 		if err := act(); domicile.KindOf(err) != domicile.Unavailable {
 			r.T.Errorf("%s of a moving account: %v", name, err)
@@ -383,6 +410,12 @@ func moveHostile(r *Rig) {
 			return edit(index(), isMessage, func(i *store.Item) { m := *i.Message; fn(&m); i.Message = &m })
 		}
 	}
+	isNote := func(i store.Item) bool { return i.Annotation != nil }
+	annotation := func(fn func(*store.Annotation)) func() store.Part {
+		return func() store.Part {
+			return edit(index(), isNote, func(i *store.Item) { x := *i.Annotation; fn(&x); i.Annotation = &x })
+		}
+	}
 	for name, make := range map[string]func() store.Part{
 		"no account":    func() store.Part { p := index(); p.Items = p.Items[1:]; return p },
 		"two accounts":  func() store.Part { p := index(); p.Items = append(p.Items, p.Items[0]); return p },
@@ -415,11 +448,23 @@ func moveHostile(r *Rig) {
 			})
 			return p
 		},
-		"a message's id": message(func(m *store.ExportedMessage) { m.ID = "../../../etc" }),
-		"a short id":     message(func(m *store.ExportedMessage) { m.ID = "m" }),
-		"a flag":         message(func(m *store.ExportedMessage) { m.Flags = []string{"\\Recent"} }),
-		"a size":         message(func(m *store.ExportedMessage) { m.Size = -1 }),
-		"no mailbox":     message(func(m *store.ExportedMessage) { m.Mailbox = "b-none" }),
+		"twice a name": func() store.Part { return twice(index(), func(i store.Item) bool { return i.Subscribed != "" }) },
+		"a mailbox's name subscribed apart": func() store.Part {
+			return edit(index(), func(i store.Item) bool { return i.Subscribed != "" }, func(i *store.Item) { i.Subscribed = "INBOX" })
+		},
+		"a name that is none": func() store.Part {
+			return edit(index(), func(i store.Item) bool { return i.Subscribed != "" }, func(i *store.Item) { i.Subscribed = "a//b" })
+		},
+		"twice an annotation":         func() store.Part { return twice(index(), isNote) },
+		"an annotation's name":        annotation(func(x *store.Annotation) { x.Entry = "/Private/Comment" }),
+		"an annotation's mailbox":     annotation(func(x *store.Annotation) { x.Mailbox = "b-none" }),
+		"an annotation of no value":   annotation(func(x *store.Annotation) { x.Value = nil }),
+		"an annotation of many bytes": annotation(func(x *store.Annotation) { x.Value = make([]byte, store.MaxAnnotation+1) }),
+		"a message's id":              message(func(m *store.ExportedMessage) { m.ID = "../../../etc" }),
+		"a short id":                  message(func(m *store.ExportedMessage) { m.ID = "m" }),
+		"a flag":                      message(func(m *store.ExportedMessage) { m.Flags = []string{"\\Recent"} }),
+		"a size":                      message(func(m *store.ExportedMessage) { m.Size = -1 }),
+		"no mailbox":                  message(func(m *store.ExportedMessage) { m.Mailbox = "b-none" }),
 		"a body at once": func() store.Part {
 			p := index()
 			p.Items = append(p.Items, whole.Items[len(whole.Items)-1])

@@ -67,6 +67,12 @@ func (p *patient) Subscribe(ctx context.Context, tok store.Token, acct domicile.
 	return again(func() error { return p.Store.Subscribe(ctx, tok, acct, name, on) })
 }
 
+func (p *patient) Annotate(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, set []store.Annotation) (changed uint64, err error) {
+	tok = orNew(tok)
+	err = again(func() (err error) { changed, err = p.Store.Annotate(ctx, tok, acct, mbox, set); return err })
+	return changed, err
+}
+
 func (p *patient) StoreFlags(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
 	tok = orNew(tok)
 	err = again(func() (err error) {

@@ -29,7 +29,7 @@ func (p *plain) newDoc(a store.Account) (*doc, error) {
 		a.Created = p.at.Now()
 	}
 	a.Created = a.Created.UTC().Truncate(time.Second)
-	return &doc{Account: a, Bodies: map[domicile.MessageID]int64{}, Tokens: map[store.Token]*used{},
+	return &doc{Account: a, Bodies: map[domicile.MessageID]int64{}, Tokens: map[store.Token]*used{}, Subscribed: map[string]bool{},
 		Sizes: map[domicile.MessageID]int64{}, Parts: map[domicile.MessageID][]byte{}}, nil
 }
 
@@ -51,7 +51,8 @@ func (p *plain) CreateAccount(ctx context.Context, tok store.Token, a store.Acco
 		return err
 	}
 	for _, b := range firstBoxes {
-		d.make(p, b[0], b[1]).Subscribed = true
+		d.make(p, b[0], b[1])
+		d.Subscribed[b[0]] = true
 	}
 	if _, err := once(p, d, tok, "create", func() (int, error) { return 0, nil }); err != nil {
 		return err
@@ -86,9 +87,7 @@ func (p *plain) Account(_ context.Context, id domicile.AccountID) (store.Account
 func (p *plain) Used(_ context.Context, id domicile.AccountID) (used int64, err error) {
 	d, err := p.served(id)
 	if err == nil {
-		for _, size := range d.Bodies {
-			used += size
-		}
+		used = d.used()
 	}
 	return used, err
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func (p *plain) Listing(_ context.Context, id domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) (out []store.Listed, err error) {
-	b, err := p.view(id, mbox)
+	_, b, err := p.view(id, mbox)
 	if err != nil {
 		return nil, err
 	}
@@ -22,7 +22,7 @@ func (p *plain) Listing(_ context.Context, id domicile.AccountID, mbox domicile.
 }
 
 func (p *plain) Find(_ context.Context, id domicile.AccountID, mbox domicile.MailboxID, in store.Where, field, needle string) (out []store.UID, err error) {
-	b, err := p.view(id, mbox)
+	_, b, err := p.view(id, mbox)
 	if err != nil {
 		return nil, err
 	}

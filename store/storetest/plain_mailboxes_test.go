@@ -11,8 +11,9 @@ import (
 )
 
 // full is the mailbox with its counts.
-func (b *box) full() store.Mailbox {
+func (d *doc) full(b *box) store.Mailbox {
 	m := b.Mailbox
+	m.Subscribed = d.Subscribed[m.Name]
 	m.Messages, m.Unseen, m.Size = uint32(len(b.Live)), 0, 0
 	for _, x := range b.Live {
 		m.Size += x.Size
@@ -102,7 +103,7 @@ func (p *plain) Mailboxes(_ context.Context, id domicile.AccountID) (all []store
 	d, err := p.served(id)
 	if err == nil {
 		for _, b := range d.Boxes {
-			all = append(all, b.full())
+			all = append(all, d.full(b))
 		}
 	}
 	return all, err
@@ -120,7 +121,7 @@ func (p *plain) MailboxByName(_ context.Context, id domicile.AccountID, name str
 	if err != nil {
 		return store.Mailbox{}, err
 	}
-	return b.full(), nil
+	return d.full(b), nil
 }
 
 func (p *plain) CreateMailbox(ctx context.Context, tok store.Token, id domicile.AccountID, name, use string) (m store.Mailbox, err error) {
@@ -135,7 +136,7 @@ func (p *plain) CreateMailbox(ctx context.Context, tok store.Token, id domicile.
 			if err != nil {
 				return store.Mailbox{}, err
 			}
-			return b.full(), nil
+			return d.full(b), nil
 		})
 		return err
 	})
@@ -165,9 +166,12 @@ func (p *plain) RenameMailbox(ctx context.Context, tok store.Token, id domicile.
 			if from == store.Inbox {
 				dst.addCopies(p, b.Live)
 				b.drop(b.Live)
-				return nil
+				return d.annotate(dst.ID, d.annotations(b.ID))
 			}
 			d.Boxes = slices.DeleteFunc(d.Boxes, func(x *box) bool { return x == dst })
+			if p.bug == "loses annotations with a rename" {
+				d.Annotations = nil
+			}
 			return d.rename(from, to)
 		})
 	})
@@ -209,20 +213,12 @@ func (p *plain) DeleteMailbox(ctx context.Context, tok store.Token, id domicile.
 				return err
 			}
 			d.Boxes = slices.DeleteFunc(d.Boxes, func(x *box) bool { return x == b })
+			d.Annotations = slices.DeleteFunc(d.Annotations, func(x store.Annotation) bool { return x.Mailbox == b.ID })
+			if d.apart() > store.MaxSubscribed || p.bug == "ends a subscription with its mailbox" {
+				delete(d.Subscribed, b.Name)
+			}
 			d.sweep()
 			return nil
-		})
-	})
-}
-
-func (p *plain) Subscribe(ctx context.Context, tok store.Token, id domicile.AccountID, name string, on bool) error {
-	return p.change(ctx, id, func(d *doc) error {
-		return onlyOnce(p, d, tok, "subscribe", func() error {
-			b, err := d.find(name)
-			if err == nil {
-				b.Subscribed = on
-			}
-			return err
 		})
 	})
 }

@@ -70,12 +70,8 @@ func (in *plainIncoming) Commit(ctx context.Context, tok store.Token, mailbox st
 			if err != nil {
 				return x, err
 			}
-			sum := x.Size
-			for _, size := range d.Bodies {
-				sum += size
-			}
-			if d.Account.Quota > 0 && sum > d.Account.Quota && in.p.bug != "counts no quota" {
-				return x, &domicile.Error{Op: "plain", Kind: domicile.TooLarge, Err: store.ErrOverQuota}
+			if d.Account.Quota > 0 && d.used()+x.Size > d.Account.Quota && in.p.bug != "counts no quota" {
+				return x, errPlainQuota
 			}
 			if err := in.p.write(bodyName(in.id, x.ID), in.id, in.buf.Bytes()); err != nil {
 				return x, plainError(domicile.Unavailable, err.Error())
@@ -160,16 +156,15 @@ func (b *box) some(uids []store.UID) (list []store.ExportedMessage) {
 	return list
 }
 
-func (p *plain) view(id domicile.AccountID, mbox domicile.MailboxID) (*box, error) {
-	d, err := p.served(id)
-	if err != nil {
-		return nil, err
+func (p *plain) view(id domicile.AccountID, mbox domicile.MailboxID) (d *doc, b *box, err error) {
+	if d, err = p.served(id); err == nil {
+		b, err = d.box(mbox)
 	}
-	return d.box(mbox)
+	return d, b, err
 }
 
 func (p *plain) Messages(_ context.Context, id domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) (out []store.Message, err error) {
-	b, err := p.view(id, mbox)
+	_, b, err := p.view(id, mbox)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +178,7 @@ func (p *plain) Messages(_ context.Context, id domicile.AccountID, mbox domicile
 
 // Changes keeps the ModSeq and the UID behind which the next part begins.
 func (p *plain) Changes(_ context.Context, id domicile.AccountID, mbox domicile.MailboxID, seq store.ModSeq, at store.Position, limit int) (out store.Changes, err error) {
-	b, err := p.view(id, mbox)
+	d, b, err := p.view(id, mbox)
 	if err != nil {
 		return out, err
 	}
@@ -195,10 +190,10 @@ func (p *plain) Changes(_ context.Context, id domicile.AccountID, mbox domicile.
 	} else if seq > 0 {
 		first, uid = seq, math.MaxUint32
 	}
-	out.Mailbox = b.full()
+	out.Mailbox = d.full(b)
 	if p.bug == "reads two snapshots" {
 		time.Sleep(time.Millisecond)
-		if b, err = p.view(id, mbox); err != nil {
+		if _, b, err = p.view(id, mbox); err != nil {
 			return out, err
 		}
 	}

@@ -20,8 +20,20 @@ func (d *doc) items() []store.Item {
 		a.Bytes += size
 	}
 	items := []store.Item{{Account: a}}
+	for _, name := range slices.Sorted(maps.Keys(d.Subscribed)) {
+		if d.named(name) == nil {
+			items = append(items, store.Item{Subscribed: name})
+		}
+	}
+	annotations := func(id domicile.MailboxID) {
+		for _, x := range d.annotations(id) {
+			x.Changed = 0
+			items = append(items, store.Item{Annotation: &x})
+		}
+	}
+	annotations("")
 	for _, b := range d.Boxes {
-		m := b.full()
+		m := d.full(b)
 		items = append(items, store.Item{Mailbox: &m})
 		for _, x := range b.Live {
 			items = append(items, store.Item{Message: &x})
@@ -29,6 +41,7 @@ func (d *doc) items() []store.Item {
 		for _, x := range b.Gone {
 			items = append(items, store.Item{Vanished: &x})
 		}
+		annotations(b.ID)
 	}
 	for _, tok := range slices.Sorted(maps.Keys(d.Tokens)) {
 		if u := d.Tokens[tok]; u.Act == "deliver" {
@@ -129,13 +142,31 @@ func (p *plain) Import(_ context.Context, id domicile.AccountID, part store.Part
 func (d *doc) take(p *plain, i store.Item, old *doc) error {
 	wrong := plainError(domicile.Invalid, "an item that cannot be")
 	switch {
+	case i.Subscribed != "":
+		if name, err := store.MailboxName(i.Subscribed); err != nil || name != i.Subscribed || d.Subscribed[name] || d.named(name) != nil {
+			return wrong
+		}
+		d.Subscribed[i.Subscribed] = true
+	case i.Annotation != nil:
+		x := *i.Annotation
+		entry, err := store.EntryName(x.Entry)
+		if err != nil || entry != x.Entry || x.Value == nil || slices.ContainsFunc(d.annotations(x.Mailbox), func(y store.Annotation) bool { return x.Entry == y.Entry }) {
+			return wrong
+		}
+		if _, err := d.box(x.Mailbox); err != nil && x.Mailbox != "" {
+			return wrong
+		}
+		return d.annotate(x.Mailbox, []store.Annotation{x})
 	case i.Mailbox != nil:
 		m := *i.Mailbox
 		name, err1 := store.MailboxName(m.Name)
 		use, err2 := store.SpecialUse(m.SpecialUse)
 		_, known := d.box(m.ID)
-		if err1 != nil || err2 != nil || name != m.Name || use != m.SpecialUse || !validID(string(m.ID)) || known == nil || d.named(name) != nil || m.UIDNext == 0 || len(d.Boxes) == store.MaxMailboxes {
+		if err1 != nil || err2 != nil || name != m.Name || use != m.SpecialUse || !validID(string(m.ID)) || known == nil || d.named(name) != nil || d.Subscribed[name] || m.UIDNext == 0 || len(d.Boxes) == store.MaxMailboxes {
 			return wrong
+		}
+		if m.Subscribed {
+			d.Subscribed[name] = true
 		}
 		d.Boxes = append(d.Boxes, &box{Mailbox: m})
 		d.sort()
@@ -202,7 +233,7 @@ func (d *doc) addsUp() error {
 		return wrong
 	}
 	for _, b := range d.Boxes {
-		now := b.full()
+		now := d.full(b)
 		if d.Whole && (b.Messages != now.Messages || b.Unseen != now.Unseen || b.Size != now.Size) || b.UIDValidity == 0 || b.UIDValidity > d.Validity {
 			return wrong
 		}

@@ -41,6 +41,10 @@ type doc struct {
 	Tokens   map[store.Token]*used
 	Uses     uint64 // of tokens
 
+	Subscribed  map[string]bool
+	Annotations []store.Annotation
+	Changes     uint64 // of annotations
+
 	At    store.Position // of an import
 	Whole bool
 	Sizes map[domicile.MessageID]int64  // of bodies that have not come whole

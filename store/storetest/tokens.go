@@ -113,6 +113,15 @@ func tokensOfAll(r *Rig) {
 	r.no(r.Subscribe(ctx, "s", ann, "Junk", false))
 	r.same("subscribed", r.Box(ann, "Junk").Subscribed, true)
 
+	annotate := func() uint64 {
+		n, err := r.Annotate(ctx, "a", ann, inbox.ID, []store.Annotation{note("/private/a", "first")})
+		r.no(err)
+		return n
+	}
+	number := annotate()
+	r.annotate(ann, inbox.ID, note("/private/a", "second"))
+	r.same("annotated once", []any{annotate(), r.notes(ann, inbox.ID)}, []any{number, `/private/a="second" `})
+
 	r.no(r.RenameMailbox(ctx, "i", ann, "INBOX", "Before"))
 	r.MustDeliver(ann, "INBOX", "new")
 	r.no(r.RenameMailbox(ctx, "i", ann, "INBOX", "Before"))
