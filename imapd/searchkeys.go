@@ -107,7 +107,10 @@ func (r *keyReader) key(depth int) test {
 			r.cmd.Expect(")")
 		}
 		return fits
-	case b == '*' || b == '$' || b >= '0' && b <= '9':
+	case b == '*' || b == '$' || r.cmd.IsNumber():
+		if b != '$' && r.s.enabled.uidOnly {
+			r.cmd.Fail(uidRequired)
+		}
 		return r.set(r.cmd.Set(false), depth)
 	}
 	switch name := r.cmd.Word(); name {

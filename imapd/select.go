@@ -78,7 +78,7 @@ func (s *session) selectParams(cmd *wire.Command) (p selectParams, err error) {
 				cmd.Fail("QRESYNC was not enabled")
 			case w == "QRESYNC":
 				cmd.SP()
-				p.resync = readResync(cmd)
+				p.resync = s.readResync(cmd)
 			default:
 				cmd.Fail("No such parameter")
 			}
@@ -88,7 +88,7 @@ func (s *session) selectParams(cmd *wire.Command) (p selectParams, err error) {
 }
 
 // readResync reads "(validity modseq [known-uids] [(sequence numbers, their uids)])".
-func readResync(cmd *wire.Command) *resync {
+func (s *session) readResync(cmd *wire.Command) *resync {
 	var r resync
 	cmd.Expect("(")
 	r.validity = cmd.Positive()
@@ -107,6 +107,9 @@ func readResync(cmd *wire.Command) *resync {
 			}
 		}
 		cmd.Expect("(")
+		if s.enabled.uidOnly {
+			cmd.Fail(uidRequired)
+		}
 		numbers := cmd.Set(false)
 		cmd.SP()
 		uids := cmd.UIDSet()
@@ -126,7 +129,7 @@ func (s *session) tellSelected(unseen int) {
 	if !s.enabled.rev2 {
 		s.claimRecent()
 		c.Raw("* ").Num(int64(v.recentCount())).Raw(" RECENT").Line()
-		if unseen >= 0 {
+		if unseen >= 0 && !s.enabled.uidOnly {
 			c.Raw("* OK [UNSEEN ").Num(int64(unseen + 1)).Raw("] First unseen message").Line()
 		}
 	}
@@ -157,7 +160,7 @@ func (s *session) tellResync(r *resync) error {
 		known = both(known, uidRanges(r.known, 0))
 	}
 	s.tellEarlier(vanished, known)
-	f := fetcher{s: s, q: &fetchItems{uid: true, flags: true, modSeq: true}}
+	f := fetcher{s: s, q: &fetchItems{uid: !s.enabled.uidOnly, flags: true, modSeq: true}}
 	return f.all(both(changed, v.indexesOf(known)))
 }
 

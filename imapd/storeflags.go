@@ -192,18 +192,19 @@ func (s *session) tellStored(r storeRequest, m store.Message) {
 	if i < 0 {
 		return
 	}
-	c := s.conn.Raw("* ").Num(int64(i + 1)).Raw(" FETCH (")
 	if r.uid || r.silent || s.enabled.condstore { // RFC 7162 3.2.4
-		c.Raw("UID ").Num(int64(m.UID)).Raw(" ")
+		s.beginFetchUID(i, m.UID)
+	} else {
+		s.beginFetch(i, m.UID)
 	}
 	switch {
 	case r.silent:
-		c.Raw("MODSEQ (").Unum(uint64(m.ModSeq)).Raw(")")
+		s.conn.Raw("MODSEQ (").Unum(uint64(m.ModSeq)).Raw(")")
 	default:
 		s.flagsOf(m.UID, m.Flags)
 		if s.enabled.condstore {
 			s.modSeqOf(m.ModSeq)
 		}
 	}
-	c.Raw(")").Line()
+	s.conn.Raw(")").Line()
 }
