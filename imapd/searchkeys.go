@@ -56,6 +56,9 @@ func (s *session) keyReader(cmd *wire.Command) *keyReader {
 // query reads keys to the end of the command. w is what is wanted of their result.
 func (r *keyReader) query(w returning) (*query, error) {
 	r.q.fits = r.all(0)
+	if err := r.cmd.Err(); err != nil { // also where what was refused as a charset is none, since nothing follows
+		return nil, err
+	}
 	if r.refused != nil {
 		return nil, r.s.notSaved(w, r.refused)
 	}

@@ -1,6 +1,9 @@
 package imapd
 
 import (
+	"math"
+	"slices"
+
 	"github.com/emersion/go-imap/v2"
 
 	"domicile/imapd/wire"
@@ -13,12 +16,15 @@ type selectParams struct {
 	resync    *resync
 }
 
-// resync is what a client knows of a mailbox already (RFC 7162 3.2.5). The sequence match data it may send besides spare it some of what is told
-// where a store has forgotten which UIDs were expunged. Ours remembers very many: the data are read and not used.
+// resync is what a client knows of a mailbox already (RFC 7162 3.2.5).
 type resync struct {
 	validity uint32
 	seq      store.ModSeq
 	known    imap.UIDSet // nil = all
+
+	// Sequence match data (3.2.5.2): numbers that some messages had when the client saw them, and their UIDs.
+	numbers imap.SeqSet
+	uids    imap.UIDSet
 }
 
 func (s *session) selectMailbox(cmd *wire.Command) (string, error) { return s.open(cmd, false) }
@@ -112,10 +118,11 @@ func (s *session) readResync(cmd *wire.Command) *resync {
 		}
 		numbers := cmd.Set(false)
 		cmd.SP()
-		uids := cmd.UIDSet()
-		if imap.IsSearchRes(numbers) || imap.IsSearchRes(uids) || numbers.Dynamic() || uids.Dynamic() {
+		r.uids = cmd.UIDSet()
+		if imap.IsSearchRes(numbers) || imap.IsSearchRes(r.uids) || numbers.Dynamic() || r.uids.Dynamic() {
 			cmd.Fail("Sequence match data are numbers")
 		}
+		r.numbers, _ = numbers.(imap.SeqSet)
 		cmd.Expect(")")
 	}
 	cmd.Expect(")")
@@ -159,9 +166,27 @@ func (s *session) tellResync(r *resync) error {
 	if r.known != nil {
 		known = both(known, uidRanges(r.known, 0))
 	}
-	s.tellEarlier(vanished, known)
+	s.tellEarlier(vanished, both(known, spans{{uint32(r.matched(v)) + 1, math.MaxUint32}}))
 	f := fetcher{s: s, q: &fetchItems{uid: !s.enabled.uidOnly, flags: true, modSeq: true}}
 	return f.all(both(changed, v.indexesOf(known)))
+}
+
+// matched is the UID up to which sequence match data show that the client knows of all that was expunged: a message that has the number which the client
+// saw has before it all that were there then. 0 = none does.
+func (r *resync) matched(v *view) (last store.UID) {
+	uids := slices.Clone(r.uids)
+	for _, run := range r.numbers {
+		for n := uint64(run.Start); n <= uint64(run.Stop); n++ {
+			if len(uids) == 0 || n > uint64(len(v.uids)) || v.uids[n-1] != store.UID(uids[0].Start) {
+				return last
+			}
+			last = v.uids[n-1]
+			if uids[0].Start++; uids[0].Start > uids[0].Stop {
+				uids = uids[1:]
+			}
+		}
+	}
+	return last
 }
 
 // closeMailbox is CLOSE: messages with \Deleted are expunged, and nothing is told of it. What EXAMINE opened stays as it is.
