@@ -152,9 +152,9 @@ func (f *fetcher) markSeen(rows []row) error {
 // index sends the items that the index has, and opens the answer.
 func (f *fetcher) index(m *row) {
 	c, q := f.s.conn, f.q
-	c.Raw("* ").Num(int64(m.index + 1)).Raw(" FETCH (")
+	f.s.beginFetch(m.index, m.UID)
 	f.some = false
-	if f.item(q.uid || m.now && f.s.enabled.condstore, "UID ") { // RFC 7162 3.2.4
+	if f.item(q.uid || m.now && f.s.enabled.condstore && !f.s.enabled.uidOnly, "UID ") { // RFC 7162 3.2.4
 		c.Num(int64(m.UID))
 	}
 	if f.item(q.flags || m.now, "") {
@@ -176,6 +176,22 @@ func (f *fetcher) index(m *row) {
 		c.Raw(string(m.ID)).Raw(")")
 	}
 	f.item(q.threadID, "THREADID NIL") // RFC 8474 5.2
+}
+
+// beginFetch begins a FETCH of the message with an index in the view; once UIDONLY is enabled a UIDFETCH, which is told by its UID (RFC 9586 3.3).
+func (s *session) beginFetch(index int, uid store.UID) {
+	if s.enabled.uidOnly {
+		s.conn.Raw("* ").Num(int64(uid)).Raw(" UIDFETCH (")
+	} else {
+		s.conn.Raw("* ").Num(int64(index + 1)).Raw(" FETCH (")
+	}
+}
+
+// beginFetchUID is beginFetch with the item UID, and a space behind it, unless what it begins has the UID anyhow.
+func (s *session) beginFetchUID(index int, uid store.UID) {
+	if s.beginFetch(index, uid); !s.enabled.uidOnly {
+		s.conn.Raw("UID ").Num(int64(uid)).Raw(" ")
+	}
 }
 
 // item begins an item if it is wanted.

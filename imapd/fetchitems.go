@@ -52,7 +52,7 @@ type section struct {
 
 // readItems takes what stands behind the set.
 func (s *session) readItems(cmd *wire.Command, uid bool) (q fetchItems, err error) {
-	q.uid = uid
+	q.uid = uid && !s.enabled.uidOnly // a UIDFETCH has it anyhow
 	cmd.SP()
 	if cmd.Peek() == '(' {
 		cmd.List(maxItems, false, func() { q.item(cmd) })

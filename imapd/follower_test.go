@@ -12,6 +12,7 @@ type follower struct {
 	names    map[string]string // of commands, by tag
 	last     int               // the number of the last one answered
 	messages int               // of the selected mailbox
+	uidOnly  bool              // UIDONLY was enabled
 }
 
 func (f *follower) follow(out string) {
@@ -81,6 +82,9 @@ func (f *follower) answered(name, tagged string, untagged []string) {
 		if first == "VANISHED" && !strings.HasPrefix(second, "(EARLIER)") {
 			f.messages -= f.count(second)
 		}
+		if first == "ENABLED" && strings.Contains(second, "UIDONLY") {
+			f.uidOnly = true
+		}
 		n, err := strconv.Atoi(first)
 		if err != nil {
 			continue
@@ -92,12 +96,16 @@ func (f *follower) answered(name, tagged string, untagged []string) {
 			}
 			f.messages = n
 		case "EXPUNGE":
-			if n < 1 || n > f.messages {
+			if n < 1 || n > f.messages || f.uidOnly {
 				f.t.Fatalf("of %d messages: %q", f.messages, line)
 			}
 			f.messages--
+		case "UIDFETCH":
+			if !f.uidOnly {
+				f.t.Fatalf("without UIDONLY: %.100q", line)
+			}
 		case "FETCH":
-			if n < 1 || n > f.messages {
+			if n < 1 || n > f.messages || f.uidOnly {
 				f.t.Fatalf("of %d messages: %.100q", f.messages, line)
 			}
 		}

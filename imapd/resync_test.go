@@ -70,17 +70,22 @@ func TestQresync(t *testing.T) {
 		return after
 	}
 	for params, want := range map[string]string{
-		validity + " 11":              "* VANISHED (EARLIER) 2,4,9,12\r\n* 2 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (14))\r\n* 8 FETCH (UID 11 FLAGS () MODSEQ (15))\r\n",
-		validity + " 11 1:10":         "* VANISHED (EARLIER) 2,4,9\r\n* 2 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (14))\r\n",
-		validity + " 14 4:6":          "",
-		validity + " 13 1:3":          "* 2 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (14))\r\n",
-		validity + " 17":              "",
-		validity + " 999":             "",
-		"1 11":                        "", // another mailbox of that name
-		validity + " 11 9 (1:3 1:3)":  "* VANISHED (EARLIER) 9\r\n",
-		validity + " 14 (1,3:4 1:3)":  "* VANISHED (EARLIER) 12\r\n* 8 FETCH (UID 11 FLAGS () MODSEQ (15))\r\n",
-		validity + " 1 3":             "* 2 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (14))\r\n",
-		validity + " 1 1:2,4,4294967": "* VANISHED (EARLIER) 2,4,9,12\r\n",
+		validity + " 11":             "* VANISHED (EARLIER) 2,4,9,12\r\n* 2 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (14))\r\n* 8 FETCH (UID 11 FLAGS () MODSEQ (15))\r\n",
+		validity + " 11 1:10":        "* VANISHED (EARLIER) 2,4,9\r\n* 2 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (14))\r\n",
+		validity + " 14 4:6":         "",
+		validity + " 13 1:3":         "* 2 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (14))\r\n",
+		validity + " 17":             "",
+		validity + " 999":            "",
+		"1 11":                       "", // another mailbox of that name
+		validity + " 11 9 (1:3 1:3)": "* VANISHED (EARLIER) 9\r\n",
+		validity + " 14 (1,3:4 1:3)": "* VANISHED (EARLIER) 12\r\n* 8 FETCH (UID 11 FLAGS () MODSEQ (15))\r\n",
+		// 3.2.5.2: the seventh message still is UID 10, so that the client knows of what went before it; the second one is not UID 4.
+		validity + " 11 (1,7 1,10)":                        "* VANISHED (EARLIER) 12\r\n* 2 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (14))\r\n* 8 FETCH (UID 11 FLAGS () MODSEQ (15))\r\n",
+		validity + " 11 1:9 (7:8 10:11)":                   "* 2 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (14))\r\n",
+		validity + " 11 1:10 (1:2,7 1,4,10)":               "* VANISHED (EARLIER) 2,4,9\r\n* 2 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (14))\r\n",
+		validity + " 11 1:10 (7:4294967295 10:4294967295)": "* 2 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (14))\r\n",
+		validity + " 1 3":                                  "* 2 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (14))\r\n",
+		validity + " 1 1:2,4,4294967":                      "* VANISHED (EARLIER) 2,4,9,12\r\n",
 	} {
 		if got := tail(params); strings.HasPrefix(params, validity+" 1 1:2") {
 			if !strings.HasPrefix(got, "* VANISHED (EARLIER) 2,4\r\n* 1 FETCH (UID 1 ") || strings.Count(got, "FETCH") != 1 {

@@ -10,9 +10,9 @@ import (
 // searchVerbs are SEARCH (RFC 9051 6.4.4, and RFC 3501 of the same number), SORT and THREAD (RFC 5256). Their numbers of messages must
 // hold until they are told, those with UID may learn of expunged ones.
 var searchVerbs = map[string]verb{
-	"SEARCH":     {run: (*session).search, needs: selected, tells: withoutGone},
-	"SORT":       {run: (*session).sort, needs: selected, tells: withoutGone},
-	"THREAD":     {run: (*session).thread, needs: selected, tells: withoutGone},
+	"SEARCH":     {run: (*session).search, needs: selected, tells: withoutGone, numbers: true},
+	"SORT":       {run: (*session).sort, needs: selected, tells: withoutGone, numbers: true},
+	"THREAD":     {run: (*session).thread, needs: selected, tells: withoutGone, numbers: true},
 	"UID SEARCH": {run: (*session).search, needs: selected},
 	"UID SORT":   {run: (*session).sort, needs: selected},
 	"UID THREAD": {run: (*session).thread, needs: selected},

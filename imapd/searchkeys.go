@@ -56,6 +56,9 @@ func (s *session) keyReader(cmd *wire.Command) *keyReader {
 // query reads keys to the end of the command. w is what is wanted of their result.
 func (r *keyReader) query(w returning) (*query, error) {
 	r.q.fits = r.all(0)
+	if err := r.cmd.Err(); err != nil { // also where what was refused as a charset is none, since nothing follows
+		return nil, err
+	}
 	if r.refused != nil {
 		return nil, r.s.notSaved(w, r.refused)
 	}
@@ -107,7 +110,10 @@ func (r *keyReader) key(depth int) test {
 			r.cmd.Expect(")")
 		}
 		return fits
-	case b == '*' || b == '$' || b >= '0' && b <= '9':
+	case b == '*' || b == '$' || r.cmd.IsNumber():
+		if b != '$' && r.s.enabled.uidOnly {
+			r.cmd.Fail(uidRequired)
+		}
 		return r.set(r.cmd.Set(false), depth)
 	}
 	switch name := r.cmd.Word(); name {

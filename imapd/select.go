@@ -1,6 +1,9 @@
 package imapd
 
 import (
+	"math"
+	"slices"
+
 	"github.com/emersion/go-imap/v2"
 
 	"domicile/imapd/wire"
@@ -13,12 +16,15 @@ type selectParams struct {
 	resync    *resync
 }
 
-// resync is what a client knows of a mailbox already (RFC 7162 3.2.5). The sequence match data it may send besides spare it some of what is told
-// where a store has forgotten which UIDs were expunged. Ours remembers very many: the data are read and not used.
+// resync is what a client knows of a mailbox already (RFC 7162 3.2.5).
 type resync struct {
 	validity uint32
 	seq      store.ModSeq
 	known    imap.UIDSet // nil = all
+
+	// Sequence match data (3.2.5.2): numbers that some messages had when the client saw them, and their UIDs.
+	numbers imap.SeqSet
+	uids    imap.UIDSet
 }
 
 func (s *session) selectMailbox(cmd *wire.Command) (string, error) { return s.open(cmd, false) }
@@ -78,7 +84,7 @@ func (s *session) selectParams(cmd *wire.Command) (p selectParams, err error) {
 				cmd.Fail("QRESYNC was not enabled")
 			case w == "QRESYNC":
 				cmd.SP()
-				p.resync = readResync(cmd)
+				p.resync = s.readResync(cmd)
 			default:
 				cmd.Fail("No such parameter")
 			}
@@ -88,7 +94,7 @@ func (s *session) selectParams(cmd *wire.Command) (p selectParams, err error) {
 }
 
 // readResync reads "(validity modseq [known-uids] [(sequence numbers, their uids)])".
-func readResync(cmd *wire.Command) *resync {
+func (s *session) readResync(cmd *wire.Command) *resync {
 	var r resync
 	cmd.Expect("(")
 	r.validity = cmd.Positive()
@@ -107,12 +113,16 @@ func readResync(cmd *wire.Command) *resync {
 			}
 		}
 		cmd.Expect("(")
+		if s.enabled.uidOnly {
+			cmd.Fail(uidRequired)
+		}
 		numbers := cmd.Set(false)
 		cmd.SP()
-		uids := cmd.UIDSet()
-		if imap.IsSearchRes(numbers) || imap.IsSearchRes(uids) || numbers.Dynamic() || uids.Dynamic() {
+		r.uids = cmd.UIDSet()
+		if imap.IsSearchRes(numbers) || imap.IsSearchRes(r.uids) || numbers.Dynamic() || r.uids.Dynamic() {
 			cmd.Fail("Sequence match data are numbers")
 		}
+		r.numbers, _ = numbers.(imap.SeqSet)
 		cmd.Expect(")")
 	}
 	cmd.Expect(")")
@@ -126,7 +136,7 @@ func (s *session) tellSelected(unseen int) {
 	if !s.enabled.rev2 {
 		s.claimRecent()
 		c.Raw("* ").Num(int64(v.recentCount())).Raw(" RECENT").Line()
-		if unseen >= 0 {
+		if unseen >= 0 && !s.enabled.uidOnly {
 			c.Raw("* OK [UNSEEN ").Num(int64(unseen + 1)).Raw("] First unseen message").Line()
 		}
 	}
@@ -156,9 +166,27 @@ func (s *session) tellResync(r *resync) error {
 	if r.known != nil {
 		known = both(known, uidRanges(r.known, 0))
 	}
-	s.tellEarlier(vanished, known)
-	f := fetcher{s: s, q: &fetchItems{uid: true, flags: true, modSeq: true}}
+	s.tellEarlier(vanished, both(known, spans{{uint32(r.matched(v)) + 1, math.MaxUint32}}))
+	f := fetcher{s: s, q: &fetchItems{uid: !s.enabled.uidOnly, flags: true, modSeq: true}}
 	return f.all(both(changed, v.indexesOf(known)))
+}
+
+// matched is the UID up to which sequence match data show that the client knows of all that was expunged: a message that has the number which the client
+// saw has before it all that were there then. 0 = none does.
+func (r *resync) matched(v *view) (last store.UID) {
+	uids := slices.Clone(r.uids)
+	for _, run := range r.numbers {
+		for n := uint64(run.Start); n <= uint64(run.Stop); n++ {
+			if len(uids) == 0 || n > uint64(len(v.uids)) || v.uids[n-1] != store.UID(uids[0].Start) {
+				return last
+			}
+			last = v.uids[n-1]
+			if uids[0].Start++; uids[0].Start > uids[0].Stop {
+				uids = uids[1:]
+			}
+		}
+	}
+	return last
 }
 
 // closeMailbox is CLOSE: messages with \Deleted are expunged, and nothing is told of it. What EXAMINE opened stays as it is.

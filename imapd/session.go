@@ -49,6 +49,7 @@ type enabled struct {
 	rev2      bool // IMAP4rev2: no RECENT, ESEARCH answers
 	condstore bool // MODSEQ in every FETCH (RFC 7162 3.1)
 	qresync   bool // VANISHED instead of EXPUNGE (RFC 7162 3.2)
+	uidOnly   bool // UIDFETCH instead of FETCH, VANISHED too, and no message numbers (RFC 9586)
 }
 
 func (s *session) ctx() context.Context { return s.home.ctx }
@@ -145,6 +146,8 @@ func (s *session) run(v verb, known bool, cmd *wire.Command) (done string, err e
 		return "", cmd.Err()
 	case !known:
 		return "", bad("No such command")
+	case v.numbers && s.enabled.uidOnly:
+		return "", bad(uidRequired)
 	case v.needs >= selected && s.view == nil:
 		return "", bad("No mailbox is selected")
 	case v.needs == writable && s.view.readOnly:

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/emersion/go-imap/v2"
+
 	"domicile/imapd/wire"
 	"domicile/store"
 )
@@ -38,12 +40,14 @@ func (s *session) storeSet(cmd *wire.Command, uid bool) (string, error) {
 		s.condstore()
 	}
 	var failed spans
+	left := picked.count() // messages that are gone, at the end
 	var uids []store.UID
 	act := func() error {
 		if len(uids) == 0 {
 			return nil
 		}
-		late, err := s.storeSome(r, uids)
+		done, late, err := s.storeSome(r, uids)
+		left -= done + len(late)
 		for _, uid := range late {
 			failed = failed.add(s.numberOf(uid, r.uid))
 		}
@@ -61,8 +65,15 @@ func (s *session) storeSet(cmd *wire.Command, uid bool) (string, error) {
 	if err := act(); err != nil {
 		return "", err
 	}
-	if len(failed) > 0 {
-		return "[MODIFIED " + failed.uidSet().String() + "] Others were changed meanwhile", nil
+	gone := left > 0 && r.unless != nil && !r.uid && !r.silent // RFC 7162 3.1.3, RFC 2180 4.2
+	modified := imap.ResponseCode("MODIFIED " + failed.uidSet().String())
+	switch {
+	case gone && len(failed) > 0:
+		return "", no(modified, "Some messages are gone, others were changed meanwhile")
+	case gone:
+		return "", no("EXPUNGEISSUED", "Some messages are gone")
+	case len(failed) > 0:
+		return "[" + string(modified) + "] Others were changed meanwhile", nil
 	}
 	return "", nil
 }
@@ -118,23 +129,24 @@ func (s *session) numberOf(uid store.UID, byUID bool) uint32 {
 }
 
 // storeSome changes some messages, and tells what became of them. Those that others changed meanwhile are left alone.
-func (s *session) storeSome(r storeRequest, uids []store.UID) (late []store.UID, err error) {
+func (s *session) storeSome(r storeRequest, uids []store.UID) (done int, late []store.UID, err error) {
 	v := s.view
 	var unless store.ModSeq
 	if r.unless != nil {
 		if unless = *r.unless; unless == 0 { // no message was changed as early as that
-			return s.present(uids)
+			late, err = s.present(uids)
+			return 0, late, err
 		}
 	}
 	var before map[store.UID]store.Message
 	if r.silent {
 		before = s.messagesNow(uids)
 	}
-	done, late, err := s.store().StoreFlags(s.ctx(), "", s.acct, v.mailbox.ID, uids, r.op, r.flags, unless)
+	changed, late, err := s.store().StoreFlags(s.ctx(), "", s.acct, v.mailbox.ID, uids, r.op, r.flags, unless)
 	if err != nil {
-		return nil, failure(err)
+		return 0, nil, failure(err)
 	}
-	for _, m := range done {
+	for _, m := range changed {
 		if !r.silent || s.foresees(before[m.UID], r, m) {
 			v.know(m)
 		}
@@ -143,7 +155,7 @@ func (s *session) storeSome(r storeRequest, uids []store.UID) (late []store.UID,
 			s.tellStored(r, m)
 		}
 	}
-	return late, nil
+	return len(changed), late, nil
 }
 
 // foresees: whether a client knows by itself what a silent STORE made of a message, as it knew the message before. What others did to it
@@ -192,18 +204,19 @@ func (s *session) tellStored(r storeRequest, m store.Message) {
 	if i < 0 {
 		return
 	}
-	c := s.conn.Raw("* ").Num(int64(i + 1)).Raw(" FETCH (")
 	if r.uid || r.silent || s.enabled.condstore { // RFC 7162 3.2.4
-		c.Raw("UID ").Num(int64(m.UID)).Raw(" ")
+		s.beginFetchUID(i, m.UID)
+	} else {
+		s.beginFetch(i, m.UID)
 	}
 	switch {
 	case r.silent:
-		c.Raw("MODSEQ (").Unum(uint64(m.ModSeq)).Raw(")")
+		s.conn.Raw("MODSEQ (").Unum(uint64(m.ModSeq)).Raw(")")
 	default:
 		s.flagsOf(m.UID, m.Flags)
 		if s.enabled.condstore {
 			s.modSeqOf(m.ModSeq)
 		}
 	}
-	c.Raw(")").Line()
+	s.conn.Raw(")").Line()
 }

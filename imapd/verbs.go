@@ -14,9 +14,10 @@ import (
 // "" being the usual words. Its untagged responses it writes to s.conn. s.mu is held. An error that is not a refusal, nor one of the
 // store's kinds, ends the connection.
 type verb struct {
-	run   func(s *session, cmd *wire.Command) (done string, err error)
-	needs state
-	tells updates
+	run     func(s *session, cmd *wire.Command) (done string, err error)
+	needs   state
+	tells   updates
+	numbers bool // what it takes or tells are message numbers, which UIDONLY does without
 }
 
 // state is what a command needs.
@@ -55,6 +56,9 @@ func no(code imap.ResponseCode, text string) error {
 
 // bad is a BAD of a command that is well-formed and makes no sense.
 func bad(text string) error { return wire.SyntaxError(text) }
+
+// uidRequired is the text of a BAD to a client that enabled UIDONLY and speaks of message numbers (RFC 9586 3).
+const uidRequired = "[UIDREQUIRED] Messages have no numbers once UIDONLY is enabled"
 
 // failure is what a client is told of an error of the store, in IMAP's words and never in the error's. nil stays nil, what is told already stays as it is.
 func failure(err error) error {

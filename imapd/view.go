@@ -159,7 +159,7 @@ func (s *session) tellFlags(m store.Message) {
 	if i < 0 || s.view.told[m.UID] == m.ModSeq || !s.wants(flagChange) {
 		return
 	}
-	s.conn.Raw("* ").Num(int64(i + 1)).Raw(" FETCH (UID ").Num(int64(m.UID)).Raw(" ")
+	s.beginFetchUID(i, m.UID)
 	s.flagsOf(m.UID, m.Flags)
 	if s.enabled.condstore {
 		s.modSeqOf(m.ModSeq)
@@ -194,7 +194,7 @@ func (s *session) tellGone() {
 	if len(v.gone) == 0 {
 		return
 	}
-	if s.enabled.qresync { // RFC 7162 3.2.10
+	if s.enabled.qresync || s.enabled.uidOnly { // RFC 7162 3.2.10, RFC 9586 3.4
 		s.conn.Raw("* VANISHED ").Set(uidSpans(v.gone).uidSet()).Line()
 	} else {
 		for i := len(v.uids) - 1; i >= 0; i-- {

@@ -18,7 +18,7 @@ import (
 )
 
 // TestWalk has several clients do random things to one mailbox at once: an old one, one with CONDSTORE, two with QRESYNC that lose their
-// connection and come back with what they remember, one with IMAP4rev2. Each keeps its picture of the mailbox from responses alone, and every
+// connection and come back with what they remember, one with IMAP4rev2, one with UIDONLY. Each keeps its picture of the mailbox from responses alone, and every
 // response must fit that picture. Whenever all is quiet, each picture must be what a client sees that comes anew.
 func TestWalk(t *testing.T) {
 	t.Parallel()
@@ -31,8 +31,8 @@ func TestWalk(t *testing.T) {
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	crew := make([]*walker, 5)
-	for i, kind := range []walkKind{walkPlain, walkCondstore, walkQresync, walkQresync, walkRev2} {
+	crew := make([]*walker, 6)
+	for i, kind := range []walkKind{walkPlain, walkCondstore, walkQresync, walkQresync, walkRev2, walkUIDOnly} {
 		crew[i] = &walker{t: t, kind: kind, name: fmt.Sprintf("%s-%d", kind, i), addr: c.Home(ireland).IMAP, address: address, password: password,
 			rng: rand.New(rand.NewPCG(seed, uint64(i)))}
 		defer crew[i].close()
@@ -78,6 +78,7 @@ const (
 	walkCondstore walkKind = "condstore"
 	walkQresync   walkKind = "qresync"
 	walkRev2      walkKind = "rev2"
+	walkUIDOnly   walkKind = "uidonly"
 )
 
 // walked is one message as a client knows it. A UID of 0 is not known yet.
@@ -129,6 +130,8 @@ func (w *walker) connect() {
 		w.do("ENABLE CONDSTORE")
 	case walkRev2:
 		w.do("ENABLE IMAP4rev2")
+	case walkUIDOnly:
+		w.do("ENABLE UIDONLY")
 	}
 }
 
@@ -206,24 +209,26 @@ func (w *walker) take(line string) {
 				w.msgs = append(w.msgs, &walked{flags: "?"})
 			}
 		case "EXPUNGE":
-			if w.kind == walkQresync || w.numbersHold() || n < 1 || n > len(w.msgs) {
+			if w.kind == walkQresync || w.kind == walkUIDOnly || w.numbersHold() || n < 1 || n > len(w.msgs) {
 				w.fail("%s of %d", line, len(w.msgs))
 				return
 			}
 			w.msgs = slices.Delete(w.msgs, n-1, n)
 		case "FETCH":
-			if n < 1 || n > len(w.msgs) {
+			if n < 1 || n > len(w.msgs) || w.kind == walkUIDOnly {
 				w.fail("%s of %d", line, len(w.msgs))
 				return
 			}
 			w.fetched(n-1, line, data)
+		case "UIDFETCH":
+			w.uidFetched(uint32(n), line, data)
 		}
 		return
 	}
 	switch word {
 	case "VANISHED":
 		set, earlier := strings.CutPrefix(args, "(EARLIER) ")
-		if w.kind != walkQresync || !earlier && w.numbersHold() {
+		if w.kind != walkQresync && w.kind != walkUIDOnly || !earlier && w.numbersHold() {
 			w.fail("%s", line)
 		}
 		w.vanish(set, earlier)
@@ -270,6 +275,22 @@ func (w *walker) fetched(i int, line, data string) {
 	}
 }
 
+// uidFetched: of a message of which only the number was told the UID is learned by a FETCH of all.
+func (w *walker) uidFetched(uid uint32, line, data string) {
+	i := slices.IndexFunc(w.msgs, func(m *walked) bool { return m.uid == uid })
+	if i < 0 && strings.HasPrefix(w.command, "UID FETCH 1:*") {
+		if i = slices.IndexFunc(w.msgs, func(m *walked) bool { return m.uid == 0 }); i >= 0 {
+			w.msgs[i].uid = uid
+		}
+	}
+	switch known := slices.ContainsFunc(w.msgs, func(m *walked) bool { return m.uid > uid }); {
+	case w.kind != walkUIDOnly, i < 0 && known:
+		w.fail("%s", line)
+	case i >= 0:
+		w.fetched(i, line, data)
+	}
+}
+
 func sortFlags(flags []string) string {
 	flags = slices.DeleteFunc(flags, func(f string) bool { return f == `\Recent` })
 	slices.Sort(flags)
@@ -297,6 +318,8 @@ func (w *walker) vanish(set string, earlier bool) {
 				}
 				if after > 0 && w.msgs[after-1].uid == 0 {
 					i = after - 1
+				} else if w.kind == walkUIDOnly {
+					i = slices.IndexFunc(w.msgs, func(m *walked) bool { return m.uid == 0 })
 				}
 			}
 			switch {
@@ -394,7 +417,11 @@ func (w *walker) resume(kept []*walked) {
 func (w *walker) learn() {
 	for i, m := range w.msgs {
 		if m.uid == 0 || m.flags == "?" || m.modseq == 0 && w.kind == walkCondstore {
-			w.want(fmt.Sprintf("FETCH %d:%d %s", i+1, len(w.msgs), w.items()))
+			if w.kind == walkUIDOnly {
+				w.want("UID FETCH 1:* (FLAGS)")
+			} else {
+				w.want(fmt.Sprintf("FETCH %d:%d %s", i+1, len(w.msgs), w.items()))
+			}
 			return
 		}
 	}
@@ -447,7 +474,7 @@ func (w *walker) step() {
 		return
 	}
 	w.learn()
-	uid := w.rng.IntN(2) == 0
+	uid := w.rng.IntN(2) == 0 || w.kind == walkUIDOnly
 	prefix := ""
 	if uid {
 		prefix = "UID "
