@@ -13,11 +13,12 @@ type node struct {
 	store.Mailbox
 	exists   bool
 	children bool
-	below    bool // one of the mailboxes below it is wanted
+	below    bool // one of the mailboxes below it is wanted,
+	hidden   bool // and one that is has a name that is not asked for
 }
 
-// tree returns the nodes of an account's mailboxes, INBOX, then the others by name. wants says which mailboxes a LIST selects.
-func tree(all []store.Mailbox, wants func(store.Mailbox) bool) []*node {
+// tree returns the nodes of an account's mailboxes, INBOX, then the others by name. q says which of them a LIST selects.
+func tree(all []store.Mailbox, q *listing) []*node {
 	byName := make(map[string]*node, len(all))
 	nodes := make([]*node, 0, len(all))
 	add := func(n *node) {
@@ -28,7 +29,8 @@ func tree(all []store.Mailbox, wants func(store.Mailbox) bool) []*node {
 		add(&node{Mailbox: m, exists: true})
 	}
 	for _, m := range all {
-		wanted := wants(m)
+		wanted := q.wants(m)
+		hidden := wanted && q.recursive && !q.fits(m.Name)
 		for name := m.Name; ; {
 			i := strings.LastIndexByte(name, '/')
 			if i < 0 {
@@ -40,10 +42,10 @@ func tree(all []store.Mailbox, wants func(store.Mailbox) bool) []*node {
 				up = &node{Mailbox: store.Mailbox{Name: name}}
 				add(up)
 			}
-			if up.children && (up.below || !wanted) {
+			if up.children && (up.below || !wanted) && (up.hidden || !hidden) {
 				break // this was noted already, for all levels above, too
 			}
-			up.children, up.below = true, up.below || wanted
+			up.children, up.below, up.hidden = true, up.below || wanted, up.hidden || hidden
 		}
 	}
 	slices.SortFunc(nodes, compareNodes)
