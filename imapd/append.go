@@ -57,13 +57,14 @@ func (s *session) appendMessages(cmd *wire.Command) (string, error) {
 	if err := cmd.End(); err != nil {
 		return "", err
 	}
-	uids, err := s.commit(to, all)
+	messages, err := s.commit(to, all)
 	if err != nil {
 		return "", failure(err)
 	}
+	s.made(to.ID, messages)
 	var made imap.UIDSet
-	for _, uid := range uids {
-		made.AddNum(imap.UID(uid))
+	for _, m := range messages {
+		made.AddNum(imap.UID(m.UID))
 	}
 	return fmt.Sprintf("[APPENDUID %d %v] APPEND completed", to.UIDValidity, made), nil // RFC 4315 3
 }
@@ -129,22 +130,26 @@ func (s *session) take(cmd *wire.Command, l *wire.Literal) (store.Incoming, erro
 
 // commit puts messages into a mailbox, in their order. The store has no act for several of them, so that those before one that
 // fails are taken out again: RFC 3502 wants all or none. Between the two, others may see them.
-func (s *session) commit(to store.Mailbox, all []arrival) (uids []store.UID, err error) {
+func (s *session) commit(to store.Mailbox, all []arrival) (made []store.Message, err error) {
 	for _, a := range all {
 		m, err := a.bytes.Commit(s.ctx(), newToken(), to.Name, a.flags, a.date)
 		if err != nil {
-			s.takeBack(to, uids)
+			s.takeBack(to, made)
 			return nil, err
 		}
-		uids = append(uids, m.UID)
+		made = append(made, m)
 	}
-	return uids, nil
+	return made, nil
 }
 
 // takeBack removes messages that were put into a mailbox a moment ago. Where that fails, they stay: none is lost.
-func (s *session) takeBack(to store.Mailbox, uids []store.UID) {
-	if len(uids) == 0 {
+func (s *session) takeBack(to store.Mailbox, made []store.Message) {
+	if len(made) == 0 {
 		return
+	}
+	uids := make([]store.UID, len(made))
+	for i, m := range made {
+		uids[i] = m.UID
 	}
 	_, _, err := s.store().StoreFlags(s.ctx(), newToken(), s.acct, to.ID, uids, store.FlagsAdd, []string{store.Deleted}, 0)
 	if err == nil {

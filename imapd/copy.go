@@ -73,6 +73,7 @@ func (s *session) copySome(uids []store.UID, to store.Mailbox, _ func()) (string
 	if err != nil {
 		return "", failure(err)
 	}
+	s.made(to.ID, made)
 	code := copied(to, from, spans(nil).addAll(made))
 	if code == "" {
 		return "", nil
@@ -91,6 +92,7 @@ func (s *session) moveSome(uids []store.UID, to store.Mailbox, release func()) (
 			failed = failure(err)
 			break
 		}
+		s.made(to.ID, made)
 		from, there = append(from, some...), there.addAll(made)
 	}
 	release()

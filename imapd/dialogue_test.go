@@ -3,6 +3,7 @@ package imapd
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 // that repeat a Go string, "S: " a line of the answer (… stands for anything), "S>: " one behind any others, "PUT n" delivers n messages
 // "Subject: 1" and so on, PUT" the one that a Go string is, "ABSENT name" wants no such mailbox. An S of CLOSED is the end of the connection.
 // "AS name" goes on in the session of that name, which begins there with a login, if the name is new; the first one has none.
+// ‹name› is a word that the server chose: where it stands first in an answer it takes what is there, and from then on, in what is sent too, it is that.
 func TestDialogues(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.txt")
 	if len(files) < 5 {
@@ -27,11 +29,12 @@ func TestDialogues(t *testing.T) {
 			w := newWorld(t)
 			c := w.dial()
 			sessions := map[string]*client{"": c}
+			known := words{}
 			for n, line := range strings.Split(string(text), "\n") {
 				what, rest, _ := strings.Cut(line, " ")
 				switch what {
 				case "C:":
-					c.send(rest + "\r\n")
+					c.send(known.fill(rest) + "\r\n")
 				case `C"`:
 					raw, err := strconv.Unquote(rest)
 					if err != nil {
@@ -47,17 +50,17 @@ func TestDialogues(t *testing.T) {
 					}
 					c.send(strings.Repeat(raw, n/len(raw)+1)[:n])
 				case "S:":
-					if got := c.line(); !fits(got, rest) {
-						t.Fatalf("line %d: got %q, want %q", n+1, got, rest)
+					if got := c.line(); !known.fit(got, rest) {
+						t.Fatalf("line %d: got %q, want %q", n+1, got, known.fill(rest))
 					}
 				case "S>:":
 					got := ""
 					for range 100 {
-						if got = c.line(); fits(got, rest) {
+						if got = c.line(); known.fit(got, rest) {
 							break
 						}
 					}
-					if !fits(got, rest) {
+					if !known.fit(got, rest) {
 						t.Fatalf("line %d: got %q, want %q", n+1, got, rest)
 					}
 				case "PUT":
@@ -89,19 +92,36 @@ func TestDialogues(t *testing.T) {
 	}
 }
 
-// fits reports whether a line is the one that is wanted, in which … stands for anything.
-func fits(line, want string) bool {
-	parts := strings.Split(want, "…")
-	line, ok := strings.CutPrefix(line, parts[0])
-	for _, p := range parts[1:] {
-		i := strings.Index(line, p)
-		if p == "" { // the end
-			return ok
+// words are what the names in a dialogue stand for.
+type words map[string]string
+
+var named = regexp.MustCompile(`‹[^›]*›`)
+
+// fill puts in what is known.
+func (w words) fill(line string) string {
+	return named.ReplaceAllStringFunc(line, func(name string) string {
+		if w[name] == "" {
+			return name
 		}
-		if i < 0 {
+		return w[name]
+	})
+}
+
+// fit reports whether a line is the one that is wanted, in which … stands for anything, and learns names.
+func (w words) fit(line, want string) bool {
+	want = w.fill(want)
+	names := named.FindAllString(want, -1)
+	pattern := strings.ReplaceAll(regexp.QuoteMeta(want), "…", ".*?")
+	pattern = named.ReplaceAllString(pattern, `([\w-]+)`)
+	found := regexp.MustCompile("(?s)^" + pattern + "$").FindStringSubmatch(line)
+	if found == nil {
+		return false
+	}
+	for i, name := range names {
+		if known := w[name]; known != "" && known != found[i+1] {
 			return false
 		}
-		line = line[i+len(p):]
+		w[name] = found[i+1]
 	}
-	return ok && line == ""
+	return true
 }

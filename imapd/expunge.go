@@ -68,5 +68,5 @@ func (s *session) expunged(uids []store.UID) (string, error) {
 	if !s.enabled.qresync || len(uids) == 0 {
 		return "", nil
 	}
-	return "[HIGHESTMODSEQ " + strconv.FormatUint(uint64(s.view.seq), 10) + "] Expunged", nil
+	return highestModSeq + strconv.FormatUint(uint64(s.toldUpTo()), 10) + "] Expunged", nil
 }

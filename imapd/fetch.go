@@ -28,14 +28,14 @@ func (s *session) fetchSet(cmd *wire.Command, uid bool) (string, error) {
 	if q.modSeq {
 		s.condstore()
 	}
-	if q.changedSince != nil {
-		if picked, err = s.changedOf(set, picked, q); err != nil {
-			return "", err
-		}
-	}
 	if q.partial != nil {
 		picked = s.view.present(picked)
 		picked = picked.cut(q.partial.of(picked.count()))
+	}
+	if q.changedSince != nil { // of these (RFC 9394 3.4)
+		if picked, err = s.changedOf(set, picked, q); err != nil {
+			return "", err
+		}
 	}
 	f := fetcher{s: s, q: &q}
 	if err := f.all(picked); err != nil {

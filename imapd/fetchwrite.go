@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"bytes"
 	"io"
 	"strings"
 	"unicode"
@@ -75,14 +76,14 @@ func (f *fetcher) section(p *cut, raw []byte) {
 		return
 	}
 	b := p.bytes(raw)
-	f.literal(p, int64(len(b)))
+	f.literal(int64(len(b)), p.binary && bytes.IndexByte(b, 0) >= 0)
 	c.Write(b)
 }
 
-// literal announces a section's bytes. BINARY is a literal8, which may hold NUL (RFC 3516 4.3). A plain literal may not (RFC 9051 4.3.1), but a
+// literal announces a section's bytes. One of BINARY with NUL is a literal8 (RFC 3516 4.3). A plain literal may hold none (RFC 9051 4.3.1), but a
 // message that was given to us with NUL is given back with it: other bytes would not be the message.
-func (f *fetcher) literal(p *cut, n int64) {
-	if p.binary {
+func (f *fetcher) literal(n int64, eight bool) {
+	if eight {
 		f.s.conn.Raw("~")
 	}
 	f.s.conn.Literal(n)
@@ -100,7 +101,7 @@ func (f *fetcher) streamed(m *row, p *cut, body io.Reader) error {
 		f.summary(m, nil)
 		f.item(true, p.name)
 		f.s.conn.Raw(" ")
-		f.literal(p, to-from)
+		f.literal(to-from, p.binary) // whether there is NUL in it nobody knows yet
 	})
 	if err == nil {
 		f.s.conn.Raw(")").Line()

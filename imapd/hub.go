@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"domicile"
+	"domicile/store"
 )
 
 // hubs hand the store's hints on to the sessions that listen, in IDLE or by NOTIFY: one watch of the store for each account that has such sessions. The
@@ -47,17 +48,18 @@ func (h *hubs) leave(s *session) {
 }
 
 // serve nudges the sessions of a hub until it is over.
-func (h *hubs) serve(a *hub, hint <-chan struct{}, stop func()) {
+func (h *hubs) serve(a *hub, hint <-chan store.Hint, stop func()) {
 	defer stop()
 	for {
+		var where store.Hint
 		select {
-		case <-hint:
+		case where = <-hint:
 		case <-a.over:
 			return
 		}
 		h.mu.Lock()
 		for s := range a.sessions {
-			s.nudge()
+			s.nudge(where)
 		}
 		h.mu.Unlock()
 	}

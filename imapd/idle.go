@@ -3,8 +3,10 @@ package imapd
 import (
 	"runtime/debug"
 	"strings"
+	"sync"
 
 	"domicile/imapd/wire"
+	"domicile/store"
 )
 
 // idle is IDLE (RFC 9051 6.3.13): until the client ends it, what changes is told at once.
@@ -39,8 +41,33 @@ func (s *session) idle(cmd *wire.Command) (string, error) {
 	return "", nil
 }
 
+// hints are where something changed that a session did not follow yet. The zero value is nowhere.
+type hints struct {
+	mu    sync.Mutex
+	some  bool
+	where store.Hint
+}
+
+func (h *hints) add(where store.Hint) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.some {
+		where = h.where.Join(where)
+	}
+	h.some, h.where = true, where
+}
+
+func (h *hints) take() (where store.Hint, some bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	where, some = h.where, h.some
+	h.where, h.some = nil, false
+	return where, some
+}
+
 // nudge has a session that listens told what changed, soon and by somebody else. It never blocks; several nudges may be one.
-func (s *session) nudge() {
+func (s *session) nudge(where store.Hint) {
+	s.hints.add(where)
 	if s.nudges.Add(1) == 1 {
 		go s.push()
 	}

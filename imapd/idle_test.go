@@ -92,7 +92,7 @@ func stall(t *testing.T, how func(*session)) {
 		c.want("* ")
 	}
 	for range 1000 {
-		stalled.nudge()
+		stalled.nudge(nil)
 	}
 	deadline := time.Now().Add(time.Minute)
 	for stalled.nudges.Load() != 0 {

@@ -41,7 +41,7 @@ func (s *session) list(cmd *wire.Command) (string, error) {
 	}
 	q.names(cmd)
 	if cmd.More() {
-		q.extended = true
+		q.extended, q.delimiter = true, false
 		cmd.SP()
 		cmd.Expect("RETURN (")
 		q.returns(cmd)
@@ -90,8 +90,9 @@ func (q *listing) names(cmd *wire.Command) {
 	total := 0
 	pattern := func() {
 		p := cmd.Pattern()
-		q.delimiter = p == ""
-		p = canonicalPattern(reference + p)
+		if q.delimiter = p == ""; !q.delimiter { // the empty one fits no name, whatever the reference (RFC 5258 3)
+			p = canonicalPattern(reference + p)
+		}
 		if total += len(p); total > maxPatternBytes {
 			cmd.Fail("The patterns are too long")
 		}
@@ -167,7 +168,7 @@ func (s *session) tellList(q *listing) error {
 	if err != nil {
 		return failure(err)
 	}
-	for _, n := range tree(all, names, q.wants) {
+	for _, n := range tree(all, names, q) {
 		if !q.selects(n) || !q.fits(n.Name) {
 			continue
 		}
@@ -211,7 +212,7 @@ func (q *listing) selects(n *node) bool {
 	if !n.exists && !n.children && !q.onlySubscribed {
 		return false // it is but a subscribed name
 	}
-	if q.wants(n.Mailbox) || q.recursive && n.below {
+	if q.wants(n.Mailbox) || n.hidden { // what is listed itself needs no word of it above (RFC 9051 6.3.9.3, 6.3.9.6)
 		return true
 	}
 	// LSUB shows a name that is not subscribed in one case: a "%" that ends there hides what is subscribed below it (RFC 3501 6.3.9).

@@ -3,12 +3,10 @@ package imapd
 import (
 	"strings"
 
-	"github.com/emersion/go-imap/v2"
-	"golang.org/x/text/unicode/norm"
-
 	"domicile"
 	"domicile/imapd/wire"
 	"domicile/store"
+	"github.com/emersion/go-imap/v2"
 )
 
 // mailboxVerbs are the commands on mailboxes as a whole.
@@ -57,7 +55,8 @@ func (s *session) create(cmd *wire.Command) (string, error) {
 	if err != nil {
 		return "", failure(err)
 	}
-	if s.enabled.rev2 && !norm.NFC.IsNormalString(name) {
+	s.notify.created(m)
+	if s.enabled.rev2 && name != canonical {
 		s.tellName(name, canonical)
 	}
 	return "[MAILBOXID (" + string(m.ID) + ")] CREATE completed", nil // RFC 8474 4.1
@@ -66,7 +65,7 @@ func (s *session) create(cmd *wire.Command) (string, error) {
 // tellName lists a mailbox, with the name that the client wrote where that is kept in another form (RFC 9051 6.3.9.7).
 func (s *session) tellName(written, kept string) {
 	c := s.conn.Raw(`* LIST () "/" `).Mailbox(kept)
-	if !norm.NFC.IsNormalString(written) {
+	if written != kept {
 		c.Raw(` ("OLDNAME" (`).Mailbox(written).Raw("))")
 	}
 	c.Line()
@@ -100,7 +99,11 @@ func (s *session) delete(cmd *wire.Command) (string, error) {
 	if m.Name == store.Inbox {
 		return "", no(imap.ResponseCodeCannot, "INBOX stays")
 	}
-	return "", failure(s.store().DeleteMailbox(s.ctx(), newToken(), s.acct, m.Name))
+	if err := s.store().DeleteMailbox(s.ctx(), newToken(), s.acct, m.Name); err != nil {
+		return "", failure(err)
+	}
+	s.notify.deleted(m.ID)
+	return "", nil
 }
 
 // oneMailbox reads a mailbox name, the only argument.
@@ -127,7 +130,11 @@ func (s *session) rename(cmd *wire.Command) (string, error) {
 	if err != nil {
 		return "", failure(err)
 	}
-	return "", failure(s.store().RenameMailbox(s.ctx(), newToken(), s.acct, m.Name, canonical))
+	if err := s.store().RenameMailbox(s.ctx(), newToken(), s.acct, m.Name, canonical); err != nil {
+		return "", failure(err)
+	}
+	s.notify.renamed(m.Name, canonical)
+	return "", nil
 }
 
 func (s *session) subscribe(cmd *wire.Command) (string, error) { return s.setSubscribed(cmd, true) }
@@ -146,7 +153,11 @@ func (s *session) setSubscribed(cmd *wire.Command, on bool) (string, error) {
 	if domicile.KindOf(err) == domicile.TooLarge {
 		return "", no(imap.ResponseCodeLimit, "Too many names without a mailbox are subscribed")
 	}
-	return "", failure(err)
+	if err != nil {
+		return "", failure(err)
+	}
+	s.notify.subscribed(name, on)
+	return "", nil
 }
 
 // mailbox finds a mailbox by the name that a client wrote.

@@ -127,8 +127,10 @@ func (s *session) setNotify(cmd *wire.Command) (string, error) {
 	if g := n.ofSelected(); g != nil && g.fetch != nil && g.fetch.modSeq {
 		s.condstore()
 	}
-	if len(n.groups) > 0 {
-		s.tellUpdates(true) // SET is a NOOP too, even where the selected mailbox is not chosen (RFC 5465 3.1)
+	if len(n.groups) > 0 { // SET is a NOOP too, and tells what was not chosen so far (RFC 5465 3.1)
+		s.notify = nil
+		s.view.rewind()
+		s.tellUpdates(true)
 	}
 	s.follow(n)
 	return "", nil

@@ -1,11 +1,14 @@
 package imapd
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"domicile"
 	"domicile/store"
 )
 
@@ -88,9 +91,9 @@ func TestNotifyOthers(t *testing.T) {
 	w.put("Work", "Subject: 2\r\n\r\n")
 	c.lines(`* STATUS "Work" (MESSAGES 2 UIDNEXT 3 …`)
 	d.do("f RENAME Work Done", "f OK")
-	c.lines(`* LIST (\HasChildren) "/" "Done" ("OLDNAME" ("Work"))`, `* LIST (\HasNoChildren) "/" "Done/2026" ("OLDNAME" ("Work/2026"))`)
+	c.lines(`* LIST (\HasChildren) "/" "Done" ("OLDNAME" ("Work"))`)
 	d.do("g DELETE Done/2026", "g OK")
-	c.lines(`* LIST (\NonExistent) "/" "Done/2026"`)
+	c.lines(`* LIST (\HasNoChildren) "/" "Done"`, `* LIST (\NonExistent) "/" "Done/2026"`)
 	w.put("INBOX", "Subject: 1\r\n\r\n")
 	c.lines("* 1 EXISTS", "* 1 RECENT")
 	c.do("e SELECT Sent", "e OK") // another mailbox is the selected one now
@@ -105,6 +108,132 @@ func TestNotifyOthers(t *testing.T) {
 	defer w.home.hubs.mu.Unlock()
 	if n := len(w.home.hubs.all); n != 0 {
 		t.Errorf("%d accounts are watched for nobody", n)
+	}
+}
+
+// A name is told with what is right above it, and what goes with a renamed one is not told by itself (RFC 5465 5.4).
+func TestNotifyNames(t *testing.T) {
+	w := newWorld(t)
+	c, d := w.login(), w.login()
+	d.do("a CREATE a/b/c", "a OK")
+	c.do("b NOTIFY SET (SUBTREE (a x) (MailboxName)) (MAILBOXES (INBOX only/this) (MailboxName SubscriptionChange))", "b OK")
+	d.do("b CREATE a/b/d", "b OK")
+	c.lines(`* LIST (\HasChildren) "/" "a/b"`, `* LIST (\HasNoChildren) "/" "a/b/d"`)
+	d.do("c DELETE a/b", "c OK")
+	c.lines(`* LIST (\HasChildren) "/" "a"`, `* LIST (\NonExistent \HasChildren) "/" "a/b"`)
+	d.do("d DELETE a/b/c", "d OK")
+	c.lines(`* LIST (\NonExistent \HasChildren) "/" "a/b"`, `* LIST (\NonExistent) "/" "a/b/c"`)
+	d.do("e RENAME a x", "e OK")
+	c.lines(`* LIST (\HasChildren) "/" "x" ("OLDNAME" ("a"))`)
+	d.do("f RENAME x/b/d x/e", "f OK") // of x/b, a name alone, RENAME tells nothing
+	c.lines(`* LIST (\HasNoChildren) "/" "x/e" ("OLDNAME" ("x/b/d"))`)
+	d.do("g RENAME INBOX old", "g OK") // which makes a mailbox, and leaves INBOX as it is
+	d.do("h UNSUBSCRIBE INBOX", "h OK")
+	c.lines(`* LIST (\HasNoChildren) "/" "INBOX"`)
+	d.do("i CREATE only/this", "i OK")
+	c.lines(`* LIST (\HasNoChildren) "/" "only/this"`)
+	d.do("j RENAME only above", "j OK") // what is above it is not chosen, but this is
+	c.lines(`* LIST (\HasNoChildren) "/" "above/this" ("OLDNAME" ("only/this"))`)
+	d.do("k DELETE x/e", "k OK")
+	c.lines(`* LIST (\HasNoChildren) "/" "x"`, `* LIST (\NonExistent) "/" "x/e"`)
+}
+
+// What a client did itself it is not told (RFC 5465 5), and what others did at the same time it is.
+func TestNotifyOwn(t *testing.T) {
+	w, c := filled(t, 2)
+	d := w.login()
+	c.do("b NOTIFY SET (SELECTED (MessageNew (FLAGS) MessageExpunge)) (PERSONAL (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange))", "b OK")
+	for _, command := range []string{"CREATE Mine", "SUBSCRIBE Mine", "RENAME Mine Yours", "UNSUBSCRIBE Yours", "DELETE Yours", "APPEND Sent {14+}\r\nSubject: 1\r\n\r\n", "UID COPY 1:2 Sent"} {
+		c.do("c "+command, "c OK")
+	}
+	c.says("d APPEND INBOX {14+}\r\nSubject: 3\r\n\r\n", "d OK", "* 3 EXISTS", "* 3 RECENT") // the items are not told of one's own
+	c.says("e NOOP", "e OK")
+	w.put("INBOX", "Subject: 4\r\n\r\n")
+	c.lines("* 4 EXISTS", "* 4 RECENT", `* 4 FETCH (UID 4 FLAGS (\Recent))`)
+	d.do("b CREATE Theirs", "b OK")
+	c.lines(`* LIST (\HasNoChildren) "/" "Theirs"`)
+	w.put("Sent", "Subject: 1\r\n\r\n")
+	c.lines(`* STATUS "Sent" (MESSAGES 4 UIDNEXT 5 …`)
+	c.do("f NOTIFY NONE", "f OK")
+	c.do("g NOTIFY SET (PERSONAL (MessageNew MessageExpunge))", "g OK")
+	s := func() *session {
+		w.home.hubs.mu.Lock()
+		defer w.home.hubs.mu.Unlock()
+		for s := range w.home.hubs.all[ann].sessions {
+			return s
+		}
+		return nil
+	}()
+	s.mu.Lock() // so that no push comes between
+	w.put("Sent", "Subject: 1\r\n\r\n")
+	s.mu.Unlock()
+	c.send("h APPEND Sent {14+}\r\nSubject: 6\r\n\r\n\r\n")
+	for told, done := "", false; !done || told == ""; { // in either order
+		if line := c.line(); strings.HasPrefix(line, "h OK") {
+			done = true
+		} else if told = line; !strings.HasPrefix(line, `* STATUS "Sent" (MESSAGES `) {
+			t.Fatalf("got %q", line)
+		}
+	}
+}
+
+// A client that chose to hear less than all is kept from believing that it knows all, and NOTIFY SET tells what was kept back (RFC 7162 3.2, RFC 5465 3.1).
+func TestNotifyModSeq(t *testing.T) {
+	w, c := filled(t, 3) // ModSeq 2, 3 and 4
+	d := w.login()
+	d.do("b SELECT INBOX", "b OK")
+	c.do("a UNSELECT", "a OK")
+	c.do("b ENABLE QRESYNC", "b OK")
+	c.do("c SELECT INBOX", "c OK")
+	c.do("d NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge))", "d OK")
+	d.do(`c STORE 1 +FLAGS.SILENT (\Flagged)`, "c OK") // 5
+	w.put("INBOX", "Subject: 4\r\n\r\n")               // 6
+	c.lines("* 4 EXISTS", "* 1 RECENT", "* 4 FETCH (UID 4)")
+	c.says("e NOOP", "e OK [HIGHESTMODSEQ 4]")
+	c.says(`f STORE 2 +FLAGS.SILENT (\Deleted)`, "f OK [HIGHESTMODSEQ 4]", "* 2 FETCH (UID 2 MODSEQ (7))")
+	c.says("g EXPUNGE", "g OK [HIGHESTMODSEQ 4]", "* VANISHED 2")
+	c.says("h STORE 1 (UNCHANGEDSINCE 4) +FLAGS (x)", "h OK [MODIFIED 1]", "* OK [HIGHESTMODSEQ 4] Not all that changed was told")
+	c.says("i NOTIFY SET (SELECTED (MessageNew MessageExpunge FlagChange))", "i OK NOTIFY",
+		`* 1 FETCH (UID 1 FLAGS (\Flagged) MODSEQ (5))`, `* 3 FETCH (UID 4 FLAGS (\Recent) MODSEQ (6))`) // all since 4, what was told too
+	c.says("j NOOP", "j OK NOOP")
+	c.do("k NOTIFY NONE", "k OK")
+	w.put("INBOX", "Subject: 5\r\n\r\n") // 9
+	c.says("l UID STORE 1 +FLAGS.SILENT (y)", "l OK [HIGHESTMODSEQ 8]", `* FLAGS (\Answered \Flagged \Deleted \Seen \Draft y)`, "* 1 FETCH (UID 1 MODSEQ (10))")
+}
+
+// countedStore counts how often all mailboxes are read.
+type countedStore struct {
+	store.Store
+	all *atomic.Int32
+}
+
+func (c countedStore) Mailboxes(ctx context.Context, acct domicile.AccountID) ([]store.Mailbox, error) {
+	c.all.Add(1)
+	return c.Store.Mailboxes(ctx, acct)
+}
+
+// What happens to messages is told without a look at all mailboxes.
+func TestNotifyReadsWhatChanged(t *testing.T) {
+	w := newWorld(t)
+	var all atomic.Int32
+	w.home.cfg.Store = countedStore{w.store, &all}
+	c := w.login()
+	c.do("b NOTIFY SET (PERSONAL (MessageNew MessageExpunge MailboxName))", "b OK")
+	c.do("c NOOP", "c OK")
+	before := all.Load()
+	for i := range 5 {
+		w.put("Sent", "Subject: 1\r\n\r\n")
+		c.lines(fmt.Sprintf(`* STATUS "Sent" (MESSAGES %d …`, i+1))
+	}
+	if n := all.Load() - before; n != 0 {
+		t.Errorf("all mailboxes were read %d times", n)
+	}
+	if _, err := w.store.CreateMailbox(t.Context(), "", ann, "New", ""); err != nil {
+		t.Fatal(err)
+	}
+	c.lines(`* LIST (\HasNoChildren) "/" "New"`)
+	if n := all.Load() - before; n == 0 {
+		t.Error("nothing was counted")
 	}
 }
 

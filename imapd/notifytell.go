@@ -1,6 +1,11 @@
 package imapd
 
 import (
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
 	"domicile"
 	"domicile/store"
 )
@@ -15,6 +20,7 @@ func (s *session) follow(n *notify) {
 		s.home.hubs.leave(s)
 	}
 	s.watching, s.missed = len(n.groups) > 0, true // what changed before it was in the hub is told all the same
+	s.hints.add(nil)
 }
 
 // remember reads what the account has now, where other mailboxes than the selected one are watched, and tells it if status says so.
@@ -56,14 +62,15 @@ func (s *session) tellWatched(m store.Mailbox, modSeq bool) error {
 }
 
 // tellOthers tells what happened to mailboxes, and in those that are not selected, as NOTIFY chose. It compares with what was told last, so that what
-// happens while the client does not listen, or as often as it likes, costs no memory.
+// happens while the client does not listen, or as often as it likes, costs no memory. Where hints name mailboxes it reads these alone.
 func (s *session) tellOthers() {
-	n := s.notify
-	if n == nil || n.known == nil {
+	where, some := s.hints.take()
+	if !some || s.notify == nil || s.notify.known == nil || where != nil && s.tellSome(where) {
 		return
 	}
 	all, err := s.store().Mailboxes(s.ctx(), s.acct)
-	if err != nil { // a later hint may succeed
+	if err != nil { // behind a later hint it may succeed
+		s.hints.add(nil)
 		return
 	}
 	if len(all) > maxWatched { // RFC 5465 5.8: as if NOTIFY NONE had come
@@ -71,51 +78,125 @@ func (s *session) tellOthers() {
 		s.follow(&notify{})
 		return
 	}
-	now := make(map[domicile.MailboxID]watched, len(all))
+	c := s.notify.compare(all)
+	q := listing{extended: true, subscribed: true}
+	for _, m := range tree(all, nil, &q) {
+		if c.names[m.Name] {
+			s.tellChangedName(m.Name, q.attributes(m), c.renamed[m.Name])
+			delete(c.names, m.Name)
+		}
+		if old, known := c.before[m.ID]; m.exists {
+			s.tellMessages(m.Mailbox, old, known)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.names)) {
+		s.tellChangedName(name, []string{`\NonExistent`}, "")
+	}
+}
+
+// tellSome tells of mailboxes in which messages changed, and nothing else. It reports false if all must be looked at.
+func (s *session) tellSome(where store.Hint) bool {
+	for _, id := range where {
+		p, err := s.store().Changes(s.ctx(), s.acct, id, math.MaxInt64, "", 1) // of which there is none: the mailbox alone
+		old, known := s.notify.known[id]
+		now := watchedOf(p.Mailbox)
+		if err != nil || !known || old.name != now.name || old.subscribed != now.subscribed {
+			return false
+		}
+		s.notify.known[id] = now
+		s.tellMessages(p.Mailbox, old, true)
+	}
+	return true
+}
+
+// compared is what became of an account's mailboxes.
+type compared struct {
+	before  map[domicile.MailboxID]watched
+	names   map[string]bool   // of which is to be told
+	renamed map[string]string // from which name
+}
+
+// compare notes which mailboxes there are now, and finds of which names is to be told: those of mailboxes that were made, deleted, renamed or
+// subscribed to, and of what is right above one that was made or deleted. What is below a renamed one goes with it (RFC 5465 5.4, 5.5).
+func (n *notify) compare(all []store.Mailbox) compared {
+	c := compared{before: n.known, names: map[string]bool{}, renamed: map[string]string{}}
+	n.known = make(map[domicile.MailboxID]watched, len(all))
+	byName := make(map[string]watched, len(all))
 	for _, m := range all {
-		now[m.ID] = watchedOf(m)
+		w := watchedOf(m)
+		n.known[m.ID], byName[m.Name] = w, w
 	}
-	before := n.known
-	n.known = now
-	for id, w := range before {
-		if _, there := now[id]; !there && n.wants(w, mailboxName) {
-			s.conn.Raw(`* LIST (\NonExistent) "/" `).Mailbox(w.name).Line()
+	affected := func(w watched) {
+		if n.wants(w, mailboxName) {
+			c.names[w.name] = true
+		}
+		up, ok := byName[above(w.name)]
+		if !ok {
+			up.name = above(w.name)
+		}
+		if up.name != "" && n.wants(up, mailboxName) {
+			c.names[up.name] = true
 		}
 	}
-	for _, node := range tree(all, nil, new(listing).wants) {
-		if old, known := before[node.ID]; node.exists && old != now[node.ID] {
-			s.tellOther(node, old, known)
+	for id, w := range c.before {
+		if _, there := n.known[id]; !there {
+			affected(w)
 		}
 	}
+	for _, m := range all { // by name: what is above comes first
+		w := n.known[m.ID]
+		old, known := c.before[m.ID]
+		wants := func(e event) bool { return n.wants(w, e) || n.wants(old, e) }
+		switch {
+		case !known:
+			affected(w)
+		case old.name != w.name && wants(mailboxName) && !c.follows(old.name, w.name):
+			c.names[w.name], c.renamed[w.name] = true, old.name
+		}
+		if known && old.subscribed != w.subscribed && wants(subscriptionChange) {
+			c.names[w.name] = true
+		}
+	}
+	return c
 }
 
-// tellOther tells of one mailbox that changed, or is new.
-func (s *session) tellOther(m *node, old watched, known bool) {
-	w := watchedOf(m.Mailbox)
+// above is the name one level up, "" if there is none.
+func above(name string) string { return name[:max(0, strings.LastIndexByte(name, '/'))] }
+
+// follows reports whether a mailbox got its new name with one above it.
+func (c *compared) follows(from, to string) bool {
+	for from != "" && to != "" && from[len(above(from)):] == to[len(above(to)):] {
+		if from, to = above(from), above(to); to != "" && c.renamed[to] == from {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *session) tellChangedName(name string, attributes []string, before string) {
+	s.conn.Raw("* LIST ").Flags(attributes).Raw(` "/" `).Mailbox(name)
+	if before != "" {
+		s.conn.Raw(` ("OLDNAME" (`).Mailbox(before).Raw("))")
+	}
+	s.conn.Line()
+}
+
+// tellMessages tells what changed in a mailbox that is not selected.
+func (s *session) tellMessages(m store.Mailbox, old watched, known bool) {
+	w := watchedOf(m)
+	if s.isSelected(m.ID) || old == w || !known && w.messages == 0 { // of a new one LIST says enough
+		return
+	}
 	wants := func(e event) bool { return s.notify.wants(w, e) || known && s.notify.wants(old, e) }
-	renamed := known && old.name != w.name
-	if (!known || renamed) && wants(mailboxName) || known && old.subscribed != w.subscribed && wants(subscriptionChange) {
-		q := listing{extended: true, subscribed: true}
-		s.conn.Raw("* LIST ").Flags(q.attributes(m)).Raw(` "/" `).Mailbox(w.name)
-		if renamed {
-			s.conn.Raw(` ("OLDNAME" (`).Mailbox(old.name).Raw("))")
-		}
-		s.conn.Line()
-	}
-	if s.isSelected(m.ID) {
-		return
-	}
 	counted := old.next != w.next || old.messages != w.messages || old.validity != w.validity
-	if !known && w.messages == 0 { // LIST says enough
-		return
-	}
 	if counted && wants(messageNew) || old.seq != w.seq && wants(flagChange) {
-		_ = s.tellWatched(m.Mailbox, false) // all of it is in the record of the mailbox: it does not fail
+		_ = s.tellWatched(m, false) // all of it is in the record of the mailbox: it does not fail
 	}
 }
 
-// tellItems sends what NOTIFY chose of new messages in the selected mailbox, behind EXISTS (RFC 5465 5.2).
+// tellItems sends what NOTIFY chose of new messages in the selected mailbox, behind EXISTS, but for those that the client put there itself (RFC 5465 5.2).
 func (s *session) tellItems(news []store.UID) {
+	news = slices.DeleteFunc(news, func(uid store.UID) bool { return s.view.own.has(uint32(uid)) })
 	if s.notify == nil || len(news) == 0 {
 		return
 	}
@@ -152,7 +233,7 @@ func (s *session) listen() error {
 	return s.await()
 }
 
-// tellsGone: whether a client that listens between commands is told of expunged messages then, and not with the next command (RFC 5465 6.2).
+// tellsGone: whether a client that listens between commands is told of expunged messages then, and not with the next command (RFC 5465 6.1.2).
 func (s *session) tellsGone() bool {
 	g := s.notify.ofSelected()
 	return g == nil || g.filter == "SELECTED"

@@ -56,7 +56,7 @@ func (s *session) tellQuota(ask bool) (has bool, err error) {
 	if err != nil {
 		return false, failure(err)
 	}
-	s.conn.Raw("* QUOTA ").Str(quotaRoot).Raw(" (STORAGE ").Num((used + 1023) / 1024).Raw(" ").Num(a.Quota / 1024).Raw(")").Line()
+	s.conn.Raw("* QUOTA ").Str(quotaRoot).Raw(" (STORAGE ").Num((used + 1023) / 1024).Raw(" ").Num((a.Quota + 1023) / 1024).Raw(")").Line()
 	return true, nil
 }
 

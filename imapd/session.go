@@ -28,7 +28,8 @@ type session struct {
 	hasDoor bool         // the connection can go back to a door of this process
 	ending  time.Time    // when Home.End was told first; guarded by Home.mu
 	stray   int          // commands in a row that were BAD
-	nudges  atomic.Int64 // to push what changed, that were not followed yet
+	nudges  atomic.Int64 // to push what changed, that were not followed yet,
+	hints   hints        // and where that is
 
 	mu        sync.Mutex // held while a command runs, and while something is pushed; guards what follows, and the conn's Writer
 	view      *view      // the selected mailbox, or nil
@@ -113,15 +114,25 @@ func (s *session) answer(cmd *wire.Command) (err error) {
 	if err == nil || isTold(err) {
 		if known && v.tells != noUpdates {
 			s.tellUpdates(v.tells == allUpdates)
-			if err == nil && done == "" {
-				done = s.behind()
-			}
+			done = s.addBehind(done, err == nil)
 		}
 	}
 	if err := s.tagged(tag, cmd.Name, done, err); err != nil {
 		return err
 	}
 	return s.judge(err)
+}
+
+// addBehind adds what s.behind says to the words of an OK. Where these have a code already, or there is no OK, a line of its own says up to where the client
+// knows all; that a NOOP would tell more is not worth one.
+func (s *session) addBehind(done string, ok bool) string {
+	switch b := s.behind(); {
+	case ok && done == "":
+		return b
+	case strings.HasPrefix(b, highestModSeq) && !strings.HasPrefix(done, highestModSeq):
+		s.conn.Raw("* OK ").Raw(b).Line()
+	}
+	return done
 }
 
 // maxBad is how many commands in a row may be none before the connection ends.

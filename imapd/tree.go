@@ -13,11 +13,12 @@ type node struct {
 	store.Mailbox
 	exists   bool
 	children bool
-	below    bool // one of the mailboxes or names below it is wanted
+	below    bool // one of the mailboxes or names below it is wanted,
+	hidden   bool // and one that is has a name that is not asked for
 }
 
-// tree returns the nodes of an account's mailboxes and of names that are none, INBOX, then the others by name. wants says which of them a LIST selects.
-func tree(all []store.Mailbox, names []string, wants func(store.Mailbox) bool) []*node {
+// tree returns the nodes of an account's mailboxes and of names that are none, INBOX, then the others by name. q says which of them a LIST selects.
+func tree(all []store.Mailbox, names []string, q *listing) []*node {
 	byName := make(map[string]*node, len(all))
 	nodes := make([]*node, 0, len(all)+len(names))
 	add := func(n *node) *node {
@@ -32,7 +33,8 @@ func tree(all []store.Mailbox, names []string, wants func(store.Mailbox) bool) [
 		add(&node{Mailbox: store.Mailbox{Name: name, Subscribed: true}})
 	}
 	for _, n := range nodes[:len(nodes):len(nodes)] {
-		wanted := wants(n.Mailbox)
+		wanted := q.wants(n.Mailbox)
+		hidden := wanted && q.recursive && !q.fits(n.Name)
 		for name := n.Name; ; {
 			i := strings.LastIndexByte(name, '/')
 			if i < 0 {
@@ -43,10 +45,10 @@ func tree(all []store.Mailbox, names []string, wants func(store.Mailbox) bool) [
 			if up == nil {
 				up = add(&node{Mailbox: store.Mailbox{Name: name}})
 			}
-			if (up.children || !n.exists) && (up.below || !wanted) {
+			if (up.children || !n.exists) && (up.below || !wanted) && (up.hidden || !hidden) {
 				break // this was noted already, for all levels above, too
 			}
-			up.children, up.below = up.children || n.exists, up.below || wanted
+			up.children, up.below, up.hidden = up.children || n.exists, up.below || wanted, up.hidden || hidden
 		}
 	}
 	slices.SortFunc(nodes, compareNodes)

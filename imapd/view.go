@@ -18,7 +18,9 @@ type view struct {
 	uids     []store.UID                // ascending; those in gone too, until the client is told
 	gone     []store.UID                // ascending: expunged, and the client does not know
 	seq      store.ModSeq               // all changes up to here are in
-	knows    store.ModSeq               // as long as there are some in gone: up to where the client was told all
+	knows    store.ModSeq               // as long as there are some in gone, or untold: up to where the client was told all
+	untold   bool                       // flags changed of which the client was not told, as NOTIFY had it
+	own      spans                      // UIDs that the client put here itself, until the client is told
 	told     map[store.UID]store.ModSeq // messages of which the client knows a change after seq already
 	keywords []string                   // those of the mailbox that the client was told of, at most maxKeywords
 	defined  map[string]struct{}        // the same, in lower case
@@ -109,9 +111,7 @@ func (s *session) tellUpdates(gone bool) {
 	if v == nil {
 		return
 	}
-	if len(v.gone) == 0 {
-		v.knows = v.seq
-	}
+	v.knows = s.toldUpTo()
 	if !s.wants(messageNew) { // by NOTIFY: but for what the client itself expunged
 		v.told = nil
 		if gone {
@@ -151,12 +151,32 @@ func (s *session) tellUpdates(gone bool) {
 	}
 	s.tellNew(news)
 	s.tellItems(news)
+	v.own = nil
+}
+
+// toldUpTo is the modification sequence up to which the client was told all that changed.
+func (s *session) toldUpTo() store.ModSeq {
+	if v := s.view; len(v.gone) > 0 || v.untold {
+		return v.knows
+	}
+	return s.view.seq
+}
+
+// rewind has all told anew that changed since flags changed without a word of it.
+func (v *view) rewind() {
+	if v != nil && v.untold {
+		v.seq, v.untold = v.knows, false
+	}
 }
 
 // tellFlags tells of a message that changed, if the client has it and does not know.
 func (s *session) tellFlags(m store.Message) {
 	i := s.view.find(m.UID)
-	if i < 0 || s.view.told[m.UID] == m.ModSeq || !s.wants(flagChange) {
+	if i < 0 || s.view.told[m.UID] == m.ModSeq {
+		return
+	}
+	if !s.wants(flagChange) {
+		s.view.untold = true
 		return
 	}
 	s.beginFetchUID(i, m.UID)
@@ -207,17 +227,22 @@ func (s *session) tellGone() {
 	v.gone = nil
 }
 
-// behind tells a client that expunged messages wait until their numbers may go, "" if none do. A client that follows modification sequences
-// is kept from believing that it knows all because it was told of a later change; others learn that a NOOP would tell (RFC 5530 3).
+// behind tells a client that expunged messages wait until their numbers may go, or that it chose by NOTIFY to hear less than all; "" if neither is so. A
+// client that follows modification sequences is kept from believing that it knows all because it was told of a later change (RFC 7162 3.2); others learn that a
+// NOOP would tell (RFC 5530 3).
 func (s *session) behind() string {
-	switch {
-	case s.view == nil || len(s.view.gone) == 0:
+	switch v := s.view; {
+	case v == nil:
 		return ""
-	case !s.enabled.qresync:
+	case s.enabled.qresync && len(v.gone) > 0, s.enabled.condstore && (v.untold || !s.wants(messageNew)):
+		return highestModSeq + strconv.FormatUint(uint64(s.toldUpTo()), 10) + "] Not all that changed was told"
+	case len(v.gone) > 0:
 		return "[EXPUNGEISSUED] Messages are gone, which is told later"
 	}
-	return "[HIGHESTMODSEQ " + strconv.FormatUint(uint64(s.view.knows), 10) + "] Messages are gone, which is told later"
+	return ""
 }
+
+const highestModSeq = "[HIGHESTMODSEQ "
 
 // tellNew tells how many messages there are, if these are new.
 func (s *session) tellNew(news []store.UID) {
@@ -241,7 +266,7 @@ func (s *session) condstore() {
 	}
 	s.enabled.condstore = true
 	if s.view != nil {
-		s.conn.Raw("* OK [HIGHESTMODSEQ ").Unum(uint64(s.view.seq)).Raw("] Modification sequences are told").Line()
+		s.conn.Raw("* OK " + highestModSeq).Unum(uint64(s.toldUpTo())).Raw("] Modification sequences are told").Line()
 	}
 }
 

@@ -149,7 +149,7 @@
 // changed. It never comes before the change can be read, and each change is followed by one: a reader
 // who reads once after Watch returned and then after each hint, by Changes from the HighestModSeq that it has, ends where the writers ended.
 // An act that ended Unknown gives a hint if it can be read.
-// Hints carry nothing and need no order. A watch knows the account by its id alone, whether it exists or not.
+// Hints carry no facts and need no order: who follows several mailboxes may pass over those that no hint names. A watch knows the account by its id alone, whether it exists or not.
 //
 // # Names and flags
 //

@@ -124,9 +124,9 @@ type Store interface {
 	// Abandon destroys the key and all bytes of an import. Nil if there is none, Conflict if the account was activated.
 	Abandon(ctx context.Context, id domicile.AccountID) error
 
-	// Watch returns a channel that gets a value some time after anything in the account changed: a hint, to be
-	// followed by a read. Hints coalesce; a slow reader blocks nobody. stop must be called.
-	Watch(acct domicile.AccountID) (hint <-chan struct{}, stop func())
+	// Watch returns a channel that gets a hint some time after anything in the account changed, to be followed by a read of what it
+	// names. Hints coalesce; a slow reader blocks nobody. stop must be called.
+	Watch(acct domicile.AccountID) (hint <-chan Hint, stop func())
 
 	// Table opens a small named table of the region's own records, made if absent.
 	Table(name string) (Table, error)

@@ -171,9 +171,9 @@ func (a account) transfer(mbox domicile.MailboxID, uids []store.UID, to string, 
 		if err := src.drop(records); err != nil {
 			return t, err
 		}
+		src.save()
 	}
 	dst.save()
-	src.save()
 	return t, nil
 }
 

@@ -27,6 +27,7 @@ func (m *mailbox) putRecord(rec mailboxRecord) error {
 		return err
 	}
 	m.b.Put(kRecord, sealed)
+	m.b.tx.w.wide = true
 	return nil
 }
 
@@ -76,6 +77,7 @@ func (m *mailbox) enter(rec mailboxRecord) error {
 }
 
 func (a account) countMailboxes(more int) {
+	a.b.tx.w.wide = true
 	a.b.Put(kBoxes, number(readNumber(a.b.Get(kBoxes))+uint64(more)))
 }
 

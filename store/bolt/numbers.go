@@ -42,7 +42,10 @@ func (a account) nameKey(canonical string) []byte {
 	return a.s.cfg.Sealer.Digest("mailbox", string(a.id), canonical)
 }
 
-func (m *mailbox) save() { m.b.Put(kCounters, m.counters.encode()) }
+func (m *mailbox) save() {
+	m.b.Put(kCounters, m.counters.encode())
+	m.b.tx.w.touch(m.id)
+}
 
 // counters are the numbers of a mailbox. They rest unsealed: they change with
 // every act and say nothing that the number of index records does not say.

@@ -2,10 +2,13 @@ package bolt
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/tidwall/btree"
 	bbolt "go.etcd.io/bbolt"
 
+	"domicile"
+	"domicile/store"
 	"domicile/store/segment"
 )
 
@@ -42,6 +45,9 @@ type changes struct {
 	writes int
 	moved  int64 // bytes that compaction wrote anew
 
+	touched store.Hint // mailboxes whose numbers changed,
+	wide    bool       // and more than a hint names: many of them, or what a mailbox is called
+
 	// Of a job that shares its group:
 	undo []undo
 
@@ -52,6 +58,25 @@ type changes struct {
 type undo struct {
 	before item
 	had    bool
+}
+
+// touch notes a mailbox whose numbers change.
+func (c *changes) touch(id domicile.MailboxID) {
+	switch {
+	case c.wide || slices.Contains(c.touched, id):
+	case len(c.touched) == store.MaxHint:
+		c.wide = true
+	default:
+		c.touched = append(c.touched, id)
+	}
+}
+
+// hint is what those who watch are told of an act.
+func (c *changes) hint() store.Hint {
+	if c.wide {
+		return nil
+	}
+	return c.touched
 }
 
 // get returns nil if the key is absent. The bytes are valid until the end of the txn, and may not be changed.

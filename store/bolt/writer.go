@@ -9,6 +9,7 @@ import (
 	bbolt "go.etcd.io/bbolt"
 
 	"domicile"
+	"domicile/store"
 	"domicile/store/segment"
 )
 
@@ -41,6 +42,7 @@ const (
 type job struct {
 	account domicile.AccountID // gets a hint; "" = none
 	fn      func(tx *txn) error
+	hint    store.Hint
 	err     chan error
 	failed  error // of fn
 }
@@ -119,7 +121,7 @@ func (w *writer) answer(j *job, err error) {
 	if j.failed != nil {
 		err = j.failed
 	} else if err == nil && j.account != "" {
-		w.s.hints.push(j.account)
+		w.s.hints.push(j.account, j.hint)
 	}
 	j.err <- err
 }
@@ -222,6 +224,7 @@ func (w *writer) do(j *job, tx *txn, c *changes) {
 	if j.failed = guarded(func() error { return j.fn(tx) }); j.failed == nil {
 		j.failed = c.finish(w.s.cfg.Now())
 	}
+	j.hint = c.hint()
 	if j.failed != nil {
 		tx.rollback()
 		c.group.Reset(c.size, c.lsn)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,9 +22,13 @@ func watch(r *Rig) {
 	for range 3 { // nobody reads: nobody waits
 		r.MustDeliver(ann, "INBOX", "x")
 	}
-	for _, c := range []<-chan struct{}{hint, second} {
+	inbox := r.Box(ann, "INBOX").ID
+	for _, c := range []<-chan store.Hint{hint, second} {
 		select {
-		case <-c:
+		case h := <-c:
+			if h != nil && !slices.Contains(h, inbox) {
+				r.T.Errorf("three deliveries touched %v", h)
+			}
 		case <-time.After(5 * time.Second):
 			r.T.Fatal("no hint came")
 		}
@@ -38,7 +43,6 @@ func watch(r *Rig) {
 		r.T.Fatal("a hint for another account")
 	default:
 	}
-	inbox := r.Box(ann, "INBOX").ID
 	for name, change := range map[string]func() error{
 		"flags": func() error {
 			_, _, err := r.StoreFlags(ctx, "", ann, inbox, []store.UID{1}, store.FlagsAdd, []string{"\\Deleted"}, 0)
@@ -56,7 +60,10 @@ func watch(r *Rig) {
 	} {
 		r.no(change())
 		select {
-		case <-hint:
+		case h := <-hint:
+			if h != nil && (name != "flags" || !slices.Contains(h, inbox)) {
+				r.T.Errorf("%s: the hint is %v", name, h)
+			}
 		case <-time.After(5 * time.Second):
 			r.T.Fatal("no hint of", name)
 		}

@@ -60,8 +60,8 @@ func follow(r *Rig) {
 	}
 	ended := make(chan struct{})
 	var followers sync.WaitGroup
-	for range 3 {
-		f := &follower{r: r, acct: ann, mbox: inbox, has: map[store.UID]store.Message{}}
+	for _, mbox := range []domicile.MailboxID{inbox, inbox, r.Box(ann, "Trash").ID} {
+		f := &follower{r: r, acct: ann, mbox: mbox, has: map[store.UID]store.Message{}}
 		hint, stop := r.Watch(ann)
 		f.read() // and only then: what comes later gives a hint
 		followers.Go(func() {
@@ -100,12 +100,12 @@ type follower struct {
 }
 
 // follow reads upon each hint. When the writers have ended, hints alone must bring it to their end.
-func (f *follower) follow(hint, ended <-chan struct{}) {
+func (f *follower) follow(hint <-chan store.Hint, ended <-chan struct{}) {
 	var deadline <-chan time.Time
 	for {
 		select {
-		case <-hint:
-			if !f.read() {
+		case h := <-hint:
+			if (h == nil || slices.Contains(h, f.mbox)) && !f.read() {
 				return
 			}
 		case <-ended:

@@ -31,6 +31,7 @@ func TestMutants(t *testing.T) {
 		"calls a damaged body empty":           {"Damaged"},
 		"hints before the change":              {"HintAfterChange", "Follow"},
 		"loses hints":                          {"HintAfterChange", "Follow"},
+		"names other mailboxes in hints":       {"Watch", "Follow"},
 		"forgets tokens":                       {"Tokens", "TokensOfAll", "TokensAtOnce", "BadLine/Deliver", "BadLine/Copy", "BadLine/Expunge", "BadLine/DeleteMailbox", "BadLine/RenameInbox", "BadLine/Unless", "Linear", "Model"},
 		"keeps tokens in memory":               {"Tokens", "Model"},
 		"takes a token for any act":            {"Tokens"},

@@ -29,7 +29,7 @@ type plain struct {
 	docs     map[domicile.AccountID]*doc
 	arriving map[domicile.AccountID]*doc
 	tables   map[string]map[string][]byte
-	watches  map[domicile.AccountID]map[chan struct{}]bool
+	watches  map[domicile.AccountID]map[chan store.Hint]bool
 }
 
 // doc is all of an account.
@@ -66,7 +66,7 @@ type used struct {
 
 func openPlain(at At) (store.Store, error) {
 	p := &plain{at: at, bug: os.Getenv(mutant), docs: map[domicile.AccountID]*doc{}, arriving: map[domicile.AccountID]*doc{},
-		tables: map[string]map[string][]byte{}, watches: map[domicile.AccountID]map[chan struct{}]bool{}}
+		tables: map[string]map[string][]byte{}, watches: map[domicile.AccountID]map[chan store.Hint]bool{}}
 	var region domicile.Region
 	if err := p.read("region", "", &region); errors.Is(err, os.ErrNotExist) {
 		region = at.Region
@@ -260,20 +260,24 @@ func (p *plain) put(d *doc) error {
 }
 
 func (p *plain) hint(id domicile.AccountID) {
+	var h store.Hint // anything: it does not look
+	if p.bug == "names other mailboxes in hints" {
+		h = store.Hint{"other"}
+	}
 	for c := range p.watches[id] {
 		select {
-		case c <- struct{}{}:
+		case c <- h:
 		default:
 		}
 	}
 }
 
-func (p *plain) Watch(id domicile.AccountID) (<-chan struct{}, func()) {
+func (p *plain) Watch(id domicile.AccountID) (<-chan store.Hint, func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := make(chan struct{}, 1)
+	c := make(chan store.Hint, 1)
 	if p.watches[id] == nil {
-		p.watches[id] = map[chan struct{}]bool{}
+		p.watches[id] = map[chan store.Hint]bool{}
 	}
 	p.watches[id][c] = true
 	return c, func() {
