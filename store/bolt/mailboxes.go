@@ -68,6 +68,7 @@ func (a account) makeMailbox(rec mailboxRecord) (*mailbox, error) {
 // enter writes a mailbox that is new to the account.
 func (m *mailbox) enter(rec mailboxRecord) error {
 	m.b = m.account.b.sub(bMailboxes).sub([]byte(m.id))
+	m.rows = m.account.rows(m.rowsOf(m.id))
 	m.save()
 	m.account.b.sub(bNames).Put(m.nameKey(rec.Name), []byte(m.id))
 	m.account.countMailboxes(1)
@@ -117,12 +118,9 @@ func (s *Store) Mailboxes(_ context.Context, acct domicile.AccountID) ([]store.M
 		if err != nil {
 			return err
 		}
-		return a.b.sub(bMailboxes).ForEachBucket(func(id []byte) error {
-			m, err := a.mailbox(domicile.MailboxID(id))
-			if err == nil {
-				found = append(found, m.copyOut())
-			}
-			return err
+		return a.eachMailbox(func(m *mailbox) error {
+			found = append(found, m.copyOut())
+			return nil
 		})
 	})
 	all := make([]store.Mailbox, len(found))
@@ -270,23 +268,29 @@ func (s *Store) DeleteMailbox(ctx context.Context, tok store.Token, acct domicil
 		if err != nil {
 			return err
 		}
-		if err := tx.many(int(m.messages)); err != nil {
+		if err := m.remove(name); err != nil {
 			return err
-		}
-		records, err := m.all()
-		if err != nil {
-			return err
-		}
-		for _, r := range records {
-			if err := m.unref(r); err != nil {
-				return err
-			}
-		}
-		m.account.b.sub(bNames).Delete(m.nameKey(name))
-		m.account.countMailboxes(-1)
-		for !m.b.deleteSome(1 << 20) {
 		}
 		return a.remember(tok, op, nil)
 	})
+	if err == nil {
+		s.sweeper.wake()
+	}
 	return domicile.W(op, err)
+}
+
+// remove takes a mailbox away. Its rows go in the same act if they are few; else they are left, for the sweeper.
+func (m *mailbox) remove(name string) error {
+	few := m.messages <= manyAtOnce && m.hidden == (store.UIDRange{})
+	m.account.b.sub(bNames).Delete(m.nameKey(name))
+	m.account.countMailboxes(-1)
+	m.b.Delete(kRecord)
+	m.b.Delete(kCounters)
+	l := leftover{rows: m.rowsOf(m.id)}
+	m.account.leave(l)
+	if !few {
+		return nil
+	}
+	_, err := m.account.sweepSome(l, manyAtOnce)
+	return err
 }

@@ -46,12 +46,12 @@ func TestRepair(t *testing.T) {
 			a.unfound("m-stray")
 		},
 		"chunk of nobody":            func(_ *txn, a account, _ *mailbox) { a.putChunk(digest{1}, chunkRecord{refs: 2}) },
-		"summary of no message":      func(_ *txn, _ account, m *mailbox) { m.b.sub(bSummaries).Put(uidKey(77), []byte("x")) },
+		"summary of no message":      func(_ *txn, _ account, m *mailbox) { m.rows.sub(bSummaries).Put(uidKey(77), []byte("x")) },
 		"living bytes":               func(tx *txn, _ account, _ *mailbox) { tx.root(bSegments).Put(number(1), number(3)) },
 		"living bytes of no segment": func(tx *txn, _ account, _ *mailbox) { tx.root(bSegments).Put(number(9), number(3)) },
-		"change lost":                func(_ *txn, _ account, m *mailbox) { eachKey(m.b.sub(bChanges), m.b.sub(bChanges).Delete) },
-		"change of nothing":          func(_ *txn, _ account, m *mailbox) { m.b.sub(bChanges).Put(changeKey(2, 90), isLive) },
-		"change doubled":             func(_ *txn, _ account, m *mailbox) { m.b.sub(bChanges).Put(changeKey(1, 2), isVanished) },
+		"change lost":                func(_ *txn, _ account, m *mailbox) { eachKey(m.rows.sub(bChanges), m.rows.sub(bChanges).Delete) },
+		"change of nothing":          func(_ *txn, _ account, m *mailbox) { m.rows.sub(bChanges).Put(changeKey(2, 90), isLive) },
+		"change doubled":             func(_ *txn, _ account, m *mailbox) { m.rows.sub(bChanges).Put(changeKey(1, 2), isVanished) },
 		"token without order":        func(_ *txn, a account, _ *mailbox) { eachKey(a.b.sub(bOrder), a.b.sub(bOrder).Delete) },
 		"order without token":        func(_ *txn, a account, _ *mailbox) { eachKey(a.b.sub(bTokens), a.b.sub(bTokens).Delete) },
 		"token that does not open": func(_ *txn, a account, _ *mailbox) {
