@@ -21,8 +21,8 @@
 // things (Mailboxes, Messages, Changes) reads them from one snapshot. What may be large is read in parts, each
 // from a snapshot of its own: how they make a whole stands with each method.
 //
-// While an act on many messages lasts, the acts of all accounts may wait, and a driver may hold all of it in memory. Who need not have one act, as IMAP's STORE,
-// EXPUNGE and MOVE, names MaxPage UIDs in each.
+// While Move, StoreFlags, Expunge or Undelete last that touch many messages, the acts of all accounts may wait, and a driver may hold all of it in memory. Who need not
+// have one act, as IMAP's STORE, EXPUNGE and MOVE, names MaxPage UIDs in each. Nobody waits for Copy, DeleteMailbox and RenameMailbox, however many messages they touch.
 //
 // The acts and readings of one account are linearizable: each takes effect at one moment between
 // its call and its return, so whoever reads after a change was acknowledged sees it. An act that
@@ -84,7 +84,7 @@
 // raises nothing. Subscribe, Annotate and RenameMailbox (but of INBOX) leave it alone. Expunged UIDs stay
 // known with the ModSeq of their going (RFC 7162), at most VanishedRuns runs of them: then a mailbox forgets the oldest, and who asks for what vanished since before
 // those is told of all UIDs that are not there, some of which may never have been anyone's. UIDs and ModSeqs count from 1, and a new mailbox begins with UIDNext 1
-// and HighestModSeq 1. A UIDVALIDITY is never used for
+// and HighestModSeq 1, but for the one that takes INBOX's messages when that is renamed. A UIDVALIDITY is never used for
 // two mailboxes of one account, and a mailbox made later has a greater one. It is the store's own choice but where NumberMailbox gives one that
 // mail from elsewhere brings along. UIDs that NumberMailbox passed over were never anyone's, and are not among the expunged.
 //

@@ -34,10 +34,11 @@ type Store interface {
 	MailboxByName(ctx context.Context, acct domicile.AccountID, name string) (Mailbox, error)
 	// CreateMailbox makes name and, unmade so far, its parents. Exist if there is one of that name.
 	CreateMailbox(ctx context.Context, tok Token, acct domicile.AccountID, name, specialUse string) (Mailbox, error)
-	// RenameMailbox moves children too, and makes parents that are unmade. Ids and numbers stay. Renaming INBOX moves its messages into a new mailbox,
-	// and leaves its children (RFC 9051 6.3.6). Exist if any new name is taken, Invalid below itself or too deep.
+	// RenameMailbox moves children too, and makes parents that are unmade. Ids and numbers stay. Renaming INBOX moves its messages into a new mailbox, where
+	// they keep their UIDs, ModSeqs and save dates, and leaves its children (RFC 9051 6.3.6). Exist if any new name is taken, Invalid below itself or too deep.
 	RenameMailbox(ctx context.Context, tok Token, acct domicile.AccountID, from, to string) error
-	// DeleteMailbox removes a mailbox and its messages. Its children stay. INBOX cannot be deleted (Invalid).
+	// DeleteMailbox removes a mailbox and its messages. Its children stay. INBOX cannot be deleted (Invalid). Of a mailbox with more than MaxPage messages
+	// the bodies may go some time after the call returned, and be used, read and counted until then; not after the return of Purge.
 	DeleteMailbox(ctx context.Context, tok Token, acct domicile.AccountID, name string) error
 	// Subscribe puts a name among the subscribed ones of the account, or takes it out. No mailbox need have it, and it stays there whatever becomes of one that
 	// does (RFC 9051 6.3.7). TooLarge with more than MaxSubscribed that no mailbox has; of so many, the name of one that goes goes too.
@@ -90,7 +91,8 @@ type Store interface {
 	// had the flags already, with their old ModSeq.
 	StoreFlags(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, op FlagOp, flags []string, unless ModSeq) (done []Message, failed []UID, err error)
 	// Copy puts copies into the mailbox named to, all or none, and returns the new messages in the order of uids that exist.
-	// NotExist if there is no mailbox to.
+	// NotExist if there is no mailbox to. Of more than MaxPage UIDs each message is copied as it is at some moment of the call, while others go on, and all
+	// copies appear at once; Unavailable if so much comes into the mailbox meanwhile that their UIDs would not be the greatest.
 	Copy(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (from []UID, made []Message, err error)
 	// Move is Copy and expunge as one act (RFC 6851).
 	Move(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (from []UID, made []Message, err error)

@@ -308,12 +308,17 @@ func (s *Store) UpdateAccount(ctx context.Context, id domicile.AccountID, fn fun
 		if now.Quota < 0 {
 			return domicile.E(op, domicile.Invalid, "a quota is not negative")
 		}
+		if now.State == store.Moving && old.State != store.Moving { // from then on nothing of it changes
+			if err := s.settle(ctx, id); err != nil {
+				return domicile.W(op, err)
+			}
+		}
 		err = s.update(ctx, id, func(tx *txn) error {
 			acct, err := s.account(tx, id)
 			if err != nil {
 				return err
 			}
-			if !bytes.Equal(acct.b.Get(kRecord), sealed) {
+			if !bytes.Equal(acct.b.Get(kRecord), sealed) || now.State == store.Moving && !acct.left().Empty() {
 				return errChanged
 			}
 			return acct.putRecord(now)

@@ -58,6 +58,10 @@ type Store struct {
 	indexer  *indexer
 	sections sections
 	accounts openedAccounts
+	sweeper  *sweeper
+
+	// large holds one while a large copy is under way, or what one left is removed.
+	large chan struct{}
 
 	// lifecycle serialises the making and the erasure of accounts, which touch
 	// keys as well as the index.
@@ -114,7 +118,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.step == nil {
 		cfg.step = func(_ string, do func() error) error { return do() }
 	}
-	s, began := &Store{cfg: cfg, stuck: map[uint32]bool{}, memory: newMemory(wholeRoom)}, time.Now()
+	s, began := &Store{cfg: cfg, stuck: map[uint32]bool{}, memory: newMemory(wholeRoom), large: make(chan struct{}, 1)}, time.Now()
 	if err := s.open(); err != nil {
 		return nil, domicile.W(op, errors.Join(err, s.putBack()))
 	}
@@ -124,6 +128,7 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s.startCleaner()
 	s.startIndexer()
+	s.startSweeper()
 	st := s.Stats()
 	cfg.Log.Info("store: open", "segments", st.Segments, "bytes", st.SegmentBytes, "damaged", st.Damaged, "took", time.Since(began))
 	return s, nil
@@ -142,7 +147,7 @@ func (s *Store) open() error {
 		return err
 	}
 	err = s.openLog(db)
-	if errors.Is(err, errPages) {
+	if errors.Is(err, errPages) || err == errHalf {
 		if db, err = s.remakeIndex(err); err == nil {
 			err = s.openLog(db)
 		}
@@ -264,20 +269,21 @@ func formatOf(db *bbolt.DB) (f uint64, err error) {
 	return f, err
 }
 
-// appliedOf is the LSN that a bbolt file has come to.
-func appliedOf(tx *bbolt.Tx) (lsn uint64, err error) {
+// appliedOf is the LSN that a bbolt file has come to, and whether it has a part of what is behind that.
+func appliedOf(tx *bbolt.Tx) (lsn uint64, partly bool, err error) {
 	err = guarded(func() error {
-		lsn = readNumber(tx.Bucket(bMeta).Get(kApplied))
+		lsn, partly = readNumber(tx.Bucket(bMeta).Get(kApplied)), tx.Bucket(bMeta).Get(kPartly) != nil
 		return nil
 	})
-	return lsn, err
+	return lsn, partly, err
 }
 
 // openLog opens the log and brings bbolt up to it.
 func (s *Store) openLog(db *bbolt.DB) error {
 	var applied uint64
+	var partly bool
 	err := db.View(func(tx *bbolt.Tx) (err error) {
-		applied, err = appliedOf(tx)
+		applied, partly, err = appliedOf(tx)
 		return err
 	})
 	if files, _ := filepath.Glob(filepath.Join(s.path(segmentsDir), "*.seg")); err == nil && applied > 0 && len(files) == 0 {
@@ -296,6 +302,9 @@ func (s *Store) openLog(db *bbolt.DB) error {
 	x := startIndex(db, applied, s.cfg, &s.tally)
 	if err = s.replay(x, applied); err == nil {
 		err = x.tries()
+	}
+	if err == nil && partly && s.log.Damaged() > 0 {
+		err = errHalf
 	}
 	if n := s.log.Damaged(); err == nil && n > 0 && s.cfg.NewIndex {
 		err = domicile.E("new index", domicile.Invalid, fmt.Sprintf("%d frames of the log are damaged, and a new index could lack what they say: the old one stays", n))
@@ -316,6 +325,9 @@ func (s *Store) openLog(db *bbolt.DB) error {
 	s.writer = startWriter(s)
 	return nil
 }
+
+// errHalf is of an index that has a part of an act of which the log does not give the rest.
+var errHalf = fmt.Errorf("it has a part of an act whose record in the log is %w", errDamaged)
 
 var errApart = domicile.E("segments", domicile.Invalid, "log and index do not belong together, or segments are missing: restore both from one backup")
 
@@ -381,6 +393,7 @@ func (s *Store) Region() domicile.Region { return s.cfg.Region }
 // Close waits for the acts under way and releases the folder. A second Close does nothing.
 func (s *Store) Close() (err error) {
 	s.closed.Do(func() {
+		s.stopSweeper()
 		s.stopIndexer()
 		s.stopCleaner()
 		s.writer.stop()

@@ -83,7 +83,7 @@ func (m *mailbox) storeFlags(uids []store.UID, op store.FlagOp, flags []string, 
 
 // alter writes a message with other flags and a new ModSeq, and counts anew whether it is unseen.
 func (m *mailbox) alter(r messageRecord, flags []string, seq store.ModSeq) (messageRecord, error) {
-	m.b.sub(bChanges).Delete(changeKey(r.ModSeq, r.UID))
+	m.rows.sub(bChanges).Delete(changeKey(r.ModSeq, r.UID))
 	if r.unseen() {
 		m.unseen--
 	}
@@ -122,6 +122,10 @@ func (s *Store) transfer(ctx context.Context, tok store.Token, acct domicile.Acc
 		act = "move messages"
 	}
 	var result transferred
+	if !move && len(uids) > manyAtOnce {
+		result, err = s.copyMany(ctx, tok, act, acct, mbox, uids, to)
+		return result.From, messagesOf(result.Made), err
+	}
 	err = s.update(ctx, acct, func(tx *txn) error {
 		result = transferred{}
 		a, err := s.served(tx, acct)

@@ -65,7 +65,7 @@ func (s *Store) Changes(_ context.Context, acct domicile.AccountID, mbox domicil
 		out.Mailbox, err = s.openMailbox(acct, box)
 	}
 	if err == nil {
-		out.Changed, err = s.openMessages(acct, mbox, sealed)
+		out.Changed, err = s.openMessages(acct, box.rowsOf(mbox), sealed)
 	}
 	if err != nil {
 		return store.Changes{}, domicile.W(op, err)
@@ -88,10 +88,16 @@ func (m *mailbox) page(p reach, limit int) (changed []entry, vanished []store.UI
 		}
 		p.gone = m.modseq
 	}
-	messages, n := m.b.sub(bMessages), 0
-	err = m.b.sub(bChanges).ForEachFrom(changeKey(p.seq, p.uid), func(k, v []byte) error {
+	messages, n := m.rows.sub(bMessages), 0
+	err = m.rows.sub(bChanges).ForEachFrom(changeKey(p.seq, p.uid), func(k, v []byte) error {
 		seq, uid := readChange(k)
 		run, is := readVanished(uid, v)
+		if m.hides(uid) && !is {
+			if seq > m.modseq {
+				return errStop
+			}
+			return nil
+		}
 		if is && seq <= p.gone {
 			return nil
 		}

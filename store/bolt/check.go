@@ -287,10 +287,10 @@ func (c *checker) whose(id bodyID) string {
 	where := fmt.Sprintf("account %s", id.acct)
 	c.failIf(c.s.view(func(tx *txn) error {
 		a := c.s.accountIn(tx, id.acct)
-		return a.b.sub(bMailboxes).ForEachBucket(func(key []byte) error {
-			return a.b.sub(bMailboxes).sub(key).sub(bMessages).ForEach(func(k, sealed []byte) error {
-				if r, err := c.s.openMessage(id.acct, domicile.MailboxID(key), readUID(k), sealed); err == nil && r.ID == id.id {
-					where += fmt.Sprintf(", mailbox %s UID %d", key, r.UID)
+		return a.eachMailbox(func(m *mailbox) error {
+			return m.rows.sub(bMessages).ForEach(func(k, sealed []byte) error {
+				if r, err := m.open(readUID(k), sealed); err == nil && r.ID == id.id {
+					where += fmt.Sprintf(", mailbox %s UID %d", m.id, r.UID)
 				}
 				return nil
 			})
@@ -313,12 +313,8 @@ func (c *checker) account(a account) {
 	}
 	refs := map[domicile.MessageID]bodyRecord{}
 	mailboxes, validities := 0, map[uint32]bool{}
-	c.failIf(a.b.sub(bMailboxes).ForEachBucket(func(id []byte) error {
+	c.failIf(a.eachMailbox(func(m *mailbox) error {
 		mailboxes++
-		m, err := a.mailbox(domicile.MailboxID(id))
-		if err != nil {
-			return err
-		}
 		if validities[m.validity] || uint64(m.validity) > readNumber(a.b.Get(kValidity)) {
 			c.fail("mailbox %s: its UIDVALIDITY is used twice or was never given out", m.id)
 		}
@@ -326,6 +322,13 @@ func (c *checker) account(a account) {
 		c.mailbox(m, refs)
 		return nil
 	}), "mailboxes of account", a.id)
+	c.failIf(a.eachHeld(func(id domicile.MessageID) {
+		ref := refs[id]
+		if ref.refs == 0 {
+			ref, _ = a.body(id)
+		}
+		refs[id] = bodyRecord{refs: refs[id].refs + 1, size: ref.size}
+	}), "what is left of account", a.id)
 	if names, counted := a.b.sub(bNames).count(), readNumber(a.b.Get(kBoxes)); mailboxes != names || uint64(mailboxes) != counted {
 		c.fail("account %s: %d mailboxes, %d names, %d counted", a.id, mailboxes, names, counted)
 	}
@@ -341,11 +344,17 @@ func (c *checker) mailbox(m *mailbox, refs map[domicile.MessageID]bodyRecord) {
 	if !bytes.Equal(m.account.b.sub(bNames).Get(m.nameKey(rec.Name)), []byte(m.id)) {
 		c.fail("mailbox %s: its name leads elsewhere", m.id)
 	}
+	if m.at != "" && string(m.rows.Get(kOwner)) != string(m.id) {
+		c.fail("mailbox %s: what it says is its own is another's", m.id)
+	}
+	if m.hidden.Last > 0 && string(m.left().Get([]byte(m.rowsOf(m.id)))) != string(m.id) {
+		c.fail("mailbox %s: it hides messages that nobody will remove", m.id)
+	}
 	records := c.records(m)
-	sum := counters{validity: m.validity, next: m.next, modseq: m.modseq}
-	changes := m.b.sub(bChanges)
+	sum := counters{validity: m.validity, next: m.next, modseq: m.modseq, hidden: m.hidden, at: m.at}
+	changes := m.rows.sub(bChanges)
 	summaries := map[store.UID][]byte{}
-	c.failIf(m.b.sub(bSummaries).ForEach(func(k, v []byte) error {
+	c.failIf(m.eachRow(bSummaries, 0, func(k, v []byte) error {
 		summaries[readUID(k)] = v
 		return nil
 	}), "summaries of mailbox", m.id)
@@ -380,8 +389,8 @@ func (c *checker) mailbox(m *mailbox, refs map[domicile.MessageID]bodyRecord) {
 
 // records returns those messages that open.
 func (c *checker) records(m *mailbox) (records []messageRecord) {
-	c.failIf(m.b.sub(bMessages).ForEach(func(k, sealed []byte) error {
-		r, err := m.s.openMessage(m.account.id, m.id, readUID(k), sealed)
+	c.failIf(m.eachRow(bMessages, 0, func(k, sealed []byte) error {
+		r, err := m.open(readUID(k), sealed)
 		if err != nil {
 			c.fail("account %s, mailbox %s, UID %d: %w", m.account.id, m.id, readUID(k), err)
 			return nil
@@ -395,9 +404,12 @@ func (c *checker) records(m *mailbox) (records []messageRecord) {
 func (c *checker) changes(m *mailbox, messages int) {
 	live, seen := 0, map[store.UID]bool{}
 	var gone []store.UIDRange
-	c.failIf(m.b.sub(bChanges).ForEach(func(k, v []byte) error {
+	c.failIf(m.rows.sub(bChanges).ForEach(func(k, v []byte) error {
 		seq, uid := readChange(k)
 		run, is := readVanished(uid, v)
+		if m.hides(uid) && !is {
+			return nil
+		}
 		if seen[uid] || uid == 0 || run.Last >= m.next || seq > m.modseq {
 			c.fail("mailbox %s: change of UID %d is doubled or of a number not given out", m.id, uid)
 		}
@@ -413,7 +425,7 @@ func (c *checker) changes(m *mailbox, messages int) {
 		c.fail("mailbox %s: %d messages, %d live changes", m.id, messages, live)
 	}
 	f, err := m.forgotten()
-	if c.failIf(err, "mailbox", m.id); m.b.Get(kForgotten) != nil && (int(f.runs) != len(gone) || f.runs > store.VanishedRuns || f.seq > m.modseq || f.uids.Last >= m.next) {
+	if c.failIf(err, "mailbox", m.id); m.rows.Get(kForgotten) != nil && (int(f.runs) != len(gone) || f.runs > store.VanishedRuns || f.seq > m.modseq || f.uids.Last >= m.next) {
 		c.fail("mailbox %s: it has %d runs of UIDs that vanished, and says %+v", m.id, len(gone), f)
 	}
 	slices.SortFunc(gone, func(a, b store.UIDRange) int { return cmp.Compare(a.First, b.First) })
@@ -421,7 +433,7 @@ func (c *checker) changes(m *mailbox, messages int) {
 		if i > 0 && run.First <= gone[i-1].Last {
 			c.fail("mailbox %s: UID %d has vanished twice", m.id, run.First)
 		}
-		c.failIf(m.b.sub(bMessages).ForEachFrom(uidKey(run.First), func(k, _ []byte) error {
+		c.failIf(m.eachRow(bMessages, run.First, func(k, _ []byte) error {
 			if uid := readUID(k); uid <= run.Last {
 				c.fail("mailbox %s: UID %d has vanished and is there", m.id, uid)
 			}

@@ -50,7 +50,9 @@
 //	  m/<mailbox>
 //	            r                      mailboxRecord, JSON: name, special use, whether the name is subscribed
 //	    a       <digest>               an annotation of the mailbox, as of the account
-//	            c                      UIDVALIDITY 4, UIDNEXT 4, HIGHESTMODSEQ 8, messages 4, unseen 4, size 8 (plain)
+//	            c                      UIDVALIDITY 4, UIDNEXT 4, HIGHESTMODSEQ 8, messages 4, unseen 4, size 8; then, if it hides rows or has them elsewhere, first and last UID
+//	                                   of those that are no messages 4 each, or zeros, and the mailbox id under which all stand (plain)
+//	            o                      mailbox id: whose are the rows here, below, of a mailbox that has them elsewhere (plain)
 //	    g       <uid 4>                message id (plain) behind its length, and messageRecord: id, flags, dates, size, ModSeq
 //	    e       <uid 4>                its message.Summary, see packSummary; bound to the message alone; may be absent
 //	            f                      of what vanished and is forgotten the greatest ModSeq 8, first and last UID 4 each; then how many runs are in "c" 4 (plain); absent while none is
@@ -63,6 +65,7 @@
 //	  t         <digest>               tokenRecord, JSON: act, number, result; of a delivery the token too
 //	  o         <number 8>             digest of a token, Unix time 8 (plain)
 //	e           <account>              its erasure is under way (plain)
+//	l/<account> <mailbox>              what a large act left: mailbox id that hides rows under this one; empty if all rows under it are of no mailbox any more (plain)
 //	i/<account> p, w                   of an account that comes in: where the next part begins; 1 when the last has come (plain)
 //	  m         <message>              bytes that have come of a body that is not whole (plain)
 //	z           <Unix milliseconds 8><length of the account's id><account><message>  when it goes (plain)
@@ -80,7 +83,11 @@
 // What a process that ended may have left in the page cache alone, because it was killed or because its flush failed, Open writes anew where it is and
 // flushes, before anything rests on it: the last group of the log, and bbolt's meta pages. All before these is on the disk.
 //
-// An act on many messages runs alone, and is written in parts, each in a group of its own; readers see it, and replay does it, when the frame behind the last part
+// COPY of many messages lays rows down ahead of its mailbox, where readers pass them over, some in each act, and its last act makes messages of them by the counters. Of a
+// large mailbox that is deleted the record goes, and its rows follow, some in each act. RENAME of INBOX gives the rows to the new mailbox as they are. What a
+// crash leaves of these is listed, and goes when the store is open again.
+//
+// Any other act on many messages runs alone, and is written in parts, each in a group of its own; readers see it, and replay does it, when the frame behind the last part
 // is durable. A crash before leaves parts that nothing names. Until bbolt has it the act rests in memory, at some KiB for a message.
 //
 // A write that fails, as on a full disk, is taken back: nothing was done. A flush that fails is not tried again: the outcome is unknown, and the store takes no

@@ -105,7 +105,7 @@ func (a account) eraseSome() (done bool, err error) {
 	if !notes.deleteSome(left) {
 		return false, nil
 	}
-	for _, b := range []bucket{a.b.sub(bMailboxes), a.b.sub(bNames), a.b.sub(bTokens), a.b.sub(bOrder), a.b.sub(bUnfound), a.b.sub(bExpunged), a.b.sub(bAnnotations), a.b.sub(bSubscribed)} {
+	for _, b := range []bucket{tx.root(bLeft).sub([]byte(a.id)), a.b.sub(bMailboxes), a.b.sub(bNames), a.b.sub(bTokens), a.b.sub(bOrder), a.b.sub(bUnfound), a.b.sub(bExpunged), a.b.sub(bAnnotations), a.b.sub(bSubscribed)} {
 		if !b.deleteSome(left) {
 			return false, nil
 		}

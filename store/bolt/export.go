@@ -242,6 +242,9 @@ func (x *exporter) annotations(a account) error {
 func (x *exporter) mailbox(a account) error {
 	var id []byte
 	err := a.b.sub(bMailboxes).ForEachBucketAfter([]byte(x.at.id), func(name []byte) error {
+		if a.rowsAlone(name) {
+			return nil
+		}
 		id = name
 		return errStop
 	})
@@ -270,11 +273,11 @@ func (x *exporter) messages(a account) error {
 	if err != nil {
 		return err
 	}
-	err = m.b.sub(bMessages).ForEachFrom(uidKey(store.UID(x.at.n)), func(k, v []byte) error {
+	err = m.rows.sub(bMessages).ForEachFrom(uidKey(store.UID(x.at.n)), func(k, v []byte) error {
 		if x.full() {
 			return errStop
 		}
-		r, err := x.s.openMessage(a.id, m.id, readUID(k), v)
+		r, err := m.open(readUID(k), v)
 		if err == nil {
 			x.add(store.Item{Message: r.exported(m.id)}, cursor{stage: stageMessages, id: x.at.id, n: uint64(r.UID) + 1})
 		}
@@ -308,7 +311,7 @@ func (x *exporter) vanished(a account) error {
 			x.addVanished(store.Vanished{Mailbox: m.id, UID: f.uids.First, Last: f.uids.Last, ModSeq: f.seq, Some: true}, 0, 1)
 		}
 	}
-	m.b.sub(bChanges).ForEachFrom(changeKey(store.ModSeq(x.at.n), store.UID(x.at.m)), func(k, v []byte) error {
+	m.rows.sub(bChanges).ForEachFrom(changeKey(store.ModSeq(x.at.n), store.UID(x.at.m)), func(k, v []byte) error {
 		if x.full() {
 			return errStop
 		}

@@ -130,7 +130,7 @@ func (f *finder) match(mbox domicile.MailboxID) (uids []store.UID, err error) {
 		if err != nil {
 			return err
 		}
-		return m.b.sub(bMessages).ForEach(func(k, v []byte) error {
+		return m.eachRow(bMessages, 0, func(k, v []byte) error {
 			id, _, err := splitMessage(v)
 			if err != nil {
 				return err
@@ -141,7 +141,7 @@ func (f *finder) match(mbox domicile.MailboxID) (uids []store.UID, err error) {
 			case perhaps:
 				c := candidate{uid: readUID(k), id: string(id)}
 				if f.in == store.InHeader {
-					c.summary = bytes.Clone(m.b.sub(bSummaries).Get(k))
+					c.summary = bytes.Clone(m.rows.sub(bSummaries).Get(k))
 				}
 				ask = append(ask, c)
 			}

@@ -55,7 +55,8 @@ func FuzzRecords(f *testing.F) {
 	f.Add(messageRecord{ID: "m1", UID: 3, ModSeq: 4, Size: 5, Internal: -6, Zone: -120, Saved: 7, Flags: []string{store.Seen, "x"}}.encode())
 	f.Add(bodyRecord{refs: 1, size: 2, place: place, chunks: []digest{{1}, {2}}}.encode())
 	f.Add(chunkRecord{1, place}.encode())
-	f.Add((&counters{1, 2, 3, 4, 5, 6}).encode())
+	f.Add((&counters{validity: 1, next: 2, modseq: 3, messages: 4, unseen: 5, size: 6}).encode())
+	f.Add((&counters{validity: 1, hidden: store.UIDRange{First: 1, Last: 2}, at: "b1"}).encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var m messageRecord
 		if m.decode(b) == nil {

@@ -329,7 +329,7 @@ func (a arrival) importMessage(x store.ExportedMessage) error {
 	if err != nil {
 		return err
 	}
-	if m.b.sub(bMessages).Get(uidKey(r.UID)) != nil {
+	if m.rows.sub(bMessages).Get(uidKey(r.UID)) != nil {
 		return domicile.E("message", domicile.Invalid, "a UID comes twice")
 	}
 	return firstError(a.importReference(r), m.put(r))
@@ -377,11 +377,14 @@ func (a account) importVanished(x store.Vanished) error {
 		return err
 	}
 	run := store.UIDRange{First: x.UID, Last: max(x.UID, x.Last)}
-	if x.Some {
+	switch {
+	case x.Some && (f.seq > 0 || f.runs > 0):
+		return domicile.E("expunged UID", domicile.Invalid, "what a mailbox has forgotten comes once, and first")
+	case x.Some, x.ModSeq < f.seq: // nobody asks for what is older: it would rest here for ever, however much of it
 		f.forget(x.ModSeq, run)
 		return m.keepForgotten(f)
 	}
-	m.b.sub(bChanges).Put(changeKey(x.ModSeq, x.UID), vanishedValue(run))
+	m.rows.sub(bChanges).Put(changeKey(x.ModSeq, x.UID), vanishedValue(run))
 	f.runs++
 	return m.keepForgotten(f)
 }

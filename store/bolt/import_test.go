@@ -153,3 +153,60 @@ func TestImportBesideWriters(t *testing.T) {
 		t.Error("it has not its message")
 	}
 }
+
+// Of expunged UIDs an import takes no more than a mailbox remembers, whatever its parts say that it has forgotten.
+func TestImportedVanishedAreBounded(t *testing.T) {
+	parts := outOf(t, "x", 1000)
+	var box store.Mailbox
+	var at int
+	for i, item := range parts[0].Items {
+		if m := item.Mailbox; m != nil && m.Name == store.Inbox {
+			m.UIDNext, m.HighestModSeq = 1<<20, 1<<20
+			box, at = *m, i+1
+		}
+	}
+	for parts[0].Items[at].Message != nil {
+		at++
+	}
+	first := parts[0]
+	first.Items, first.Last = first.Items[:at:at], false
+	gone := func(uid store.UID, seq store.ModSeq, some bool) store.Item {
+		return store.Item{Vanished: &store.Vanished{Mailbox: box.ID, UID: uid, ModSeq: seq, Some: some}}
+	}
+	first.Items = append(first.Items, gone(10, 1000, true))
+	first.Next = "0"
+	r := storetest.New(t, open)
+	if err := r.Store.Import(t.Context(), person, first); err != nil {
+		t.Fatal(err)
+	}
+	part := store.Part{After: "0"}
+	for n := range 6 {
+		part.Next, part.Items = part.After+"0", nil
+		for i := range store.UID(1000) {
+			part.Items = append(part.Items, gone(100+2*(store.UID(n)*1000+i), store.ModSeq(n+1), false))
+		}
+		if err := r.Store.Import(t.Context(), person, part); err != nil {
+			t.Fatal(err)
+		}
+		part.After = part.Next
+	}
+	s := r.Store.(*Store)
+	err := s.view(func(tx *txn) error {
+		m, err := s.accountIn(tx, person).mailbox(box.ID)
+		if err != nil {
+			return err
+		}
+		f, err := m.forgotten()
+		if n := m.rows.sub(bChanges).count(); n > 1 || f.runs > 0 || f.seq != 1000 || f.uids.Last < 10_000 {
+			t.Errorf("%d entries are kept, and %+v", n, f)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	part.Next, part.Items = part.After+"0", []store.Item{gone(10, 2000, true)}
+	if err := r.Store.Import(t.Context(), person, part); domicile.KindOf(err) != domicile.Invalid {
+		t.Error("it forgets twice:", err)
+	}
+}

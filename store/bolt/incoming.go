@@ -193,7 +193,7 @@ func (in *incoming) index(tx *txn, tok store.Token, name string, rec messageReco
 		return rec, err
 	}
 	if summary != nil {
-		m.b.sub(bSummaries).Put(uidKey(rec.UID), summary)
+		m.rows.sub(bSummaries).Put(uidKey(rec.UID), summary)
 	}
 	m.save()
 	return rec, a.remember(tok, actDeliver, rec)

@@ -301,11 +301,8 @@ func (x *index) whole() (tx *bbolt.Tx, lsn uint64, err error) {
 		if tx, err = x.file().Begin(false); err != nil {
 			return nil, 0, err
 		}
-		partly := false
-		if lsn, err = appliedOf(tx); err == nil {
-			err = guarded(func() error { partly = tx.Bucket(bMeta).Get(kPartly) != nil; return nil })
-		}
-		if err == nil && !partly {
+		var partly bool
+		if lsn, partly, err = appliedOf(tx); err == nil && !partly {
 			return tx, lsn, nil
 		}
 		tx.Rollback()

@@ -70,6 +70,7 @@ func (a account) makeMailbox(rec mailboxRecord) (*mailbox, error) {
 // enter writes a mailbox that is new to the account.
 func (m *mailbox) enter(rec mailboxRecord) error {
 	m.b = m.account.b.sub(bMailboxes).sub([]byte(m.id))
+	m.rows = m.account.rows(m.rowsOf(m.id))
 	m.save()
 	m.account.b.sub(bNames).Put(m.nameKey(rec.Name), []byte(m.id))
 	m.account.countMailboxes(1)
@@ -106,12 +107,9 @@ func (m *mailbox) copyOut() sealedMailbox {
 }
 
 func (a account) copyMailboxes() (all []sealedMailbox, err error) {
-	err = a.b.sub(bMailboxes).ForEachBucket(func(id []byte) error {
-		m, err := a.mailbox(domicile.MailboxID(id))
-		if err == nil {
-			all = append(all, m.copyOut())
-		}
-		return err
+	err = a.eachMailbox(func(m *mailbox) error {
+		all = append(all, m.copyOut())
+		return nil
 	})
 	return all, err
 }
@@ -245,30 +243,36 @@ func (s *Store) DeleteMailbox(ctx context.Context, tok store.Token, acct domicil
 		if err != nil {
 			return err
 		}
-		if err := tx.many(int(m.messages)); err != nil {
+		if err := m.remove(name); err != nil {
 			return err
-		}
-		records, err := m.all()
-		if err != nil {
-			return err
-		}
-		for _, r := range records {
-			if err := m.unref(r); err != nil {
-				return err
-			}
-		}
-		rec, err := m.record()
-		if err != nil {
-			rec = mailboxRecord{} // it can be deleted all the same
-		}
-		if err := firstError(a.leaveName(rec), m.dropAnnotations()); err != nil {
-			return err
-		}
-		m.account.b.sub(bNames).Delete(m.nameKey(name))
-		m.account.countMailboxes(-1)
-		for !m.b.deleteSome(1 << 20) {
 		}
 		return a.remember(tok, op, nil)
 	})
+	if err == nil {
+		s.sweeper.wake()
+	}
 	return domicile.W(op, err)
+}
+
+// remove takes a mailbox away. Its rows go in the same act if they are few; else they are left, for the sweeper.
+func (m *mailbox) remove(name string) error {
+	few := m.messages <= manyAtOnce && m.hidden == (store.UIDRange{})
+	rec, err := m.record()
+	if err != nil {
+		rec = mailboxRecord{} // it can be deleted all the same
+	}
+	if err := firstError(m.account.leaveName(rec), m.dropAnnotations()); err != nil {
+		return err
+	}
+	m.account.b.sub(bNames).Delete(m.nameKey(name))
+	m.account.countMailboxes(-1)
+	m.b.Delete(kRecord)
+	m.b.Delete(kCounters)
+	l := leftover{rows: m.rowsOf(m.id)}
+	m.account.leave(l)
+	if !few {
+		return nil
+	}
+	_, err = m.account.sweepSome(l, manyAtOnce)
+	return err
 }

@@ -15,7 +15,17 @@ import (
 func (r *repairer) mailboxes(a account, where string) (refs map[domicile.MessageID]uint32, whole bool, err error) {
 	refs, whole = map[domicile.MessageID]uint32{}, true
 	names, boxes, validity := map[string]domicile.MailboxID{}, 0, readNumber(a.b.Get(kValidity))
+	owned := map[string]domicile.MailboxID{} // rows, by whose they are
+	a.b.sub(bMailboxes).ForEachBucket(func(key []byte) error {
+		if owner := a.rows(domicile.MailboxID(key)).Get(kOwner); owner != nil {
+			owned[string(owner)] = domicile.MailboxID(key)
+		}
+		return nil
+	})
 	err = a.b.sub(bMailboxes).ForEachBucket(func(key []byte) error {
+		if a.rowsAlone(key) {
+			return nil
+		}
 		id := domicile.MailboxID(key)
 		boxes++
 		m := &mailbox{account: a, id: id, b: a.b.sub(bMailboxes).sub(key)}
@@ -25,14 +35,25 @@ func (r *repairer) mailboxes(a account, where string) (refs map[domicile.Message
 			names[string(a.nameKey(rec.Name))] = id
 		}
 		if m.counters.decode(m.b.Get(kCounters)) != nil {
-			m.counters = counters{validity: uint32(a.nextValidity())} // mail programs fetch it anew
+			m.counters = counters{validity: uint32(a.nextValidity()), at: owned[string(id)]} // mail programs fetch it anew
 			a.b.Put(kValidity, number(uint64(m.validity)))
 		}
+		m.rows = a.rows(m.rowsOf(id))
+		if m.at != "" {
+			r.put(m.rows, kOwner, key, "whose messages these are", "mailbox "+string(id))
+		}
 		validity = max(validity, uint64(m.validity))
+		if m.hidden.Last > 0 {
+			r.put(a.left(), []byte(m.rowsOf(id)), key, "what it hides is to be removed", "mailbox "+string(id))
+		}
 		opened, err := r.mailbox(m, refs)
 		whole = whole && opened
 		return err
 	})
+	if err != nil {
+		return nil, false, err
+	}
+	err = a.eachHeld(func(id domicile.MessageID) { refs[id]++ })
 	if err != nil {
 		return nil, false, err
 	}
@@ -64,11 +85,11 @@ func (r *repairer) names(a account, names map[string]domicile.MailboxID, where s
 
 // mailbox mends counters and changes, and counts what the messages name.
 func (r *repairer) mailbox(m *mailbox, refs map[domicile.MessageID]uint32) (whole bool, err error) {
-	c := counters{validity: m.validity, next: max(m.next, 1), modseq: max(m.modseq, 1)}
+	c := counters{validity: m.validity, next: max(m.next, 1), modseq: max(m.modseq, 1), hidden: m.hidden, at: m.at}
 	live := map[store.UID]store.ModSeq{}
 	whole = true
-	err = m.b.sub(bMessages).ForEach(func(k, sealed []byte) error {
-		rec, err := m.s.openMessage(m.account.id, m.id, readUID(k), sealed)
+	err = m.eachRow(bMessages, 0, func(k, sealed []byte) error {
+		rec, err := m.open(readUID(k), sealed)
 		if err != nil {
 			whole = false
 			return nil
@@ -97,21 +118,21 @@ func (r *repairer) mailbox(m *mailbox, refs map[domicile.MessageID]uint32) (whol
 // summaries removes those of no message; a message may do without.
 func (r *repairer) summaries(m *mailbox, live map[store.UID]store.ModSeq) error {
 	var stray [][]byte
-	err := m.b.sub(bSummaries).ForEach(func(k, _ []byte) error {
+	err := m.eachRow(bSummaries, 0, func(k, _ []byte) error {
 		if len(k) != 4 || live[readUID(k)] == 0 {
 			stray = append(stray, bytes.Clone(k))
 		}
 		return nil
 	})
 	for _, k := range stray {
-		r.put(m.b.sub(bSummaries), k, nil, "a summary of no message", "mailbox "+string(m.id))
+		r.put(m.rows.sub(bSummaries), k, nil, "a summary of no message", "mailbox "+string(m.id))
 	}
 	return err
 }
 
 // changes makes the list of changes name each message once, at its ModSeq, and no other as living. What it says wrongly of UIDs that vanished is forgotten.
 func (r *repairer) changes(m *mailbox, c *counters, live map[store.UID]store.ModSeq) {
-	b, where := m.b.sub(bChanges), "mailbox "+string(m.id)
+	b, where := m.rows.sub(bChanges), "mailbox "+string(m.id)
 	f, err := m.forgotten()
 	if err != nil {
 		f = forgotten{}
@@ -125,7 +146,7 @@ func (r *repairer) changes(m *mailbox, c *counters, live map[store.UID]store.Mod
 			is = run.First <= g.Last
 			return false
 		})
-		_ = m.b.sub(bMessages).ForEachFrom(uidKey(run.First), func(k, _ []byte) error {
+		_ = m.eachRow(bMessages, run.First, func(k, _ []byte) error {
 			is = is || readUID(k) <= run.Last
 			return errStop
 		})
@@ -134,6 +155,9 @@ func (r *repairer) changes(m *mailbox, c *counters, live map[store.UID]store.Mod
 	b.ForEach(func(k, v []byte) error {
 		seq, uid := readChange(k)
 		run, is := readVanished(uid, v)
+		if m.hides(uid) && !is {
+			return nil
+		}
 		if uid != 0 {
 			c.next, c.modseq = max(c.next, run.Last+1), max(c.modseq, seq)
 		}
@@ -154,9 +178,9 @@ func (r *repairer) changes(m *mailbox, c *counters, live map[store.UID]store.Mod
 		b.Delete(k)
 		r.say("%s: a change that was not so", where)
 	}
-	if m.b.Get(kForgotten) != nil || f.seq > 0 {
+	if m.rows.Get(kForgotten) != nil || f.seq > 0 {
 		f.uids.Last = min(f.uids.Last, c.next-1)
-		r.put(m.b, kForgotten, f.encode(), "what it remembers of UIDs that vanished", where)
+		r.put(m.rows, kForgotten, f.encode(), "what it remembers of UIDs that vanished", where)
 	}
 	for uid, seq := range live {
 		r.put(b, changeKey(seq, uid), isLive, fmt.Sprintf("the change of UID %d", uid), where)

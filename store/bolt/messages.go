@@ -69,16 +69,17 @@ var (
 	isVanished = []byte{1}
 )
 
-func messagePlace(acct domicile.AccountID, mbox domicile.MailboxID, uid store.UID) []byte {
-	return place("message", string(acct), string(mbox), strconv.FormatUint(uint64(uid), 10))
+// messagePlace binds a record to the bucket that it is in.
+func messagePlace(acct domicile.AccountID, rows domicile.MailboxID, uid store.UID) []byte {
+	return place("message", string(acct), string(rows), strconv.FormatUint(uint64(uid), 10))
 }
 
-func (s *Store) openMessage(acct domicile.AccountID, mbox domicile.MailboxID, uid store.UID, value []byte) (r messageRecord, err error) {
+func (s *Store) openMessage(acct domicile.AccountID, rows domicile.MailboxID, uid store.UID, value []byte) (r messageRecord, err error) {
 	id, sealed, err := splitMessage(value)
 	if err != nil {
 		return r, err
 	}
-	plain, err := s.cfg.Sealer.OpenRecord(acct, sealed, messagePlace(acct, mbox, uid))
+	plain, err := s.cfg.Sealer.OpenRecord(acct, sealed, messagePlace(acct, rows, uid))
 	if err != nil {
 		return r, fmt.Errorf("index record does not open: %w", err)
 	}
@@ -101,20 +102,24 @@ func joinMessage(id domicile.MessageID, sealed []byte) []byte {
 	return append(appendString(make([]byte, 0, 1+len(id)+len(sealed)), string(id)), sealed...)
 }
 
+func (m *mailbox) open(uid store.UID, sealed []byte) (messageRecord, error) {
+	return m.s.openMessage(m.account.id, m.rowsOf(m.id), uid, sealed)
+}
+
 // get returns ok false if there is no such UID.
 func (m *mailbox) get(uid store.UID) (r messageRecord, ok bool, err error) {
-	sealed := m.b.sub(bMessages).Get(uidKey(uid))
-	if sealed == nil {
+	sealed := m.rows.sub(bMessages).Get(uidKey(uid))
+	if sealed == nil || m.hides(uid) {
 		return r, false, nil
 	}
-	r, err = m.s.openMessage(m.account.id, m.id, uid, sealed)
+	r, err = m.open(uid, sealed)
 	return r, err == nil, err
 }
 
 // all returns every message, by UID.
 func (m *mailbox) all() (records []messageRecord, err error) {
-	err = m.b.sub(bMessages).ForEach(func(k, sealed []byte) error {
-		r, err := m.s.openMessage(m.account.id, m.id, readUID(k), sealed)
+	err = m.eachRow(bMessages, 0, func(k, sealed []byte) error {
+		r, err := m.open(readUID(k), sealed)
 		records = append(records, r)
 		return err
 	})
@@ -142,30 +147,31 @@ func (m *mailbox) some(uids []store.UID) (records []messageRecord, err error) {
 
 // put writes a record and its entry in the list of changes.
 func (m *mailbox) put(r messageRecord) error {
-	sealed, err := m.s.cfg.Sealer.SealRecord(m.account.id, r.encode(), messagePlace(m.account.id, m.id, r.UID))
+	sealed, err := m.s.cfg.Sealer.SealRecord(m.account.id, r.encode(), messagePlace(m.account.id, m.rowsOf(m.id), r.UID))
 	if err != nil {
 		return err
 	}
-	m.b.sub(bMessages).Put(uidKey(r.UID), joinMessage(r.ID, sealed))
-	m.b.sub(bChanges).Put(changeKey(r.ModSeq, r.UID), isLive)
+	m.rows.sub(bMessages).Put(uidKey(r.UID), joinMessage(r.ID, sealed))
+	m.rows.sub(bChanges).Put(changeKey(r.ModSeq, r.UID), isLive)
 	return nil
 }
 
 // add gives a record the next UID and the mailbox's present ModSeq, which the
 // caller has raised for its act, and counts it.
 func (m *mailbox) add(r messageRecord) (messageRecord, error) {
+	if m.hides(m.next) { // a copy laid down fewer UIDs apart than came meanwhile: it will find that out
+		m.next = m.hidden.Last + 1
+	}
 	if m.next == 1<<32-1 {
-		return r, domicile.E("mailbox", domicile.TooLarge, "the mailbox has used up its UIDs: use another mailbox")
+		return r, errNoUIDs
 	}
 	r.UID, r.ModSeq = m.next, m.modseq
 	m.next++
-	m.messages++
-	m.size += r.Size
-	if r.unseen() {
-		m.unseen++
-	}
+	m.count(r, 1)
 	return r, m.put(r)
 }
+
+var errNoUIDs = domicile.E("mailbox", domicile.TooLarge, "the mailbox has used up its UIDs: use another mailbox")
 
 // addCopies adds records of another mailbox of the account, as one act.
 func (m *mailbox) addCopies(from *mailbox, records []messageRecord) ([]messageRecord, error) {
@@ -180,8 +186,8 @@ func (m *mailbox) addCopies(from *mailbox, records []messageRecord) ([]messageRe
 		if made[i], err = m.add(r); err != nil {
 			return nil, err
 		}
-		if summary := from.b.sub(bSummaries).Get(uidKey(r.UID)); summary != nil {
-			m.b.sub(bSummaries).Put(uidKey(made[i].UID), bytes.Clone(summary))
+		if summary := from.rows.sub(bSummaries).Get(uidKey(r.UID)); summary != nil {
+			m.rows.sub(bSummaries).Put(uidKey(made[i].UID), bytes.Clone(summary))
 		}
 	}
 	return made, nil
@@ -196,14 +202,10 @@ func (m *mailbox) drop(records []messageRecord) error {
 		if err := m.unref(r); err != nil {
 			return err
 		}
-		m.messages--
-		m.size -= r.Size
-		if r.unseen() {
-			m.unseen--
-		}
-		m.b.sub(bMessages).Delete(uidKey(r.UID))
-		m.b.sub(bSummaries).Delete(uidKey(r.UID))
-		m.b.sub(bChanges).Delete(changeKey(r.ModSeq, r.UID))
+		m.count(r, -1)
+		m.rows.sub(bMessages).Delete(uidKey(r.UID))
+		m.rows.sub(bSummaries).Delete(uidKey(r.UID))
+		m.rows.sub(bChanges).Delete(changeKey(r.ModSeq, r.UID))
 	}
 	return m.vanish(uids)
 }

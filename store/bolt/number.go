@@ -44,12 +44,11 @@ func (s *Store) NumberMailbox(ctx context.Context, acct domicile.AccountID, mbox
 func (a account) makeRoom(validity uint32) error {
 	a.b.Put(kValidity, number(max(readNumber(a.b.Get(kValidity)), uint64(validity))))
 	var other *mailbox
-	err := a.b.sub(bMailboxes).ForEachBucket(func(id []byte) error {
-		m, err := a.mailbox(domicile.MailboxID(id))
-		if err == nil && m.validity == validity {
+	err := a.eachMailbox(func(m *mailbox) error {
+		if m.validity == validity {
 			other = m
 		}
-		return err
+		return nil
 	})
 	switch {
 	case err != nil || other == nil:

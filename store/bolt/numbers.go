@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"cmp"
 	"encoding/binary"
 
 	"domicile"
@@ -11,8 +12,9 @@ import (
 // are written back by save.
 type mailbox struct {
 	account
-	id domicile.MailboxID
-	b  bucket
+	id   domicile.MailboxID
+	b    bucket
+	rows bucket // what goes by UIDs: messages, summaries, changes, and what is forgotten of them
 	counters
 }
 
@@ -25,7 +27,53 @@ func (a account) mailbox(id domicile.MailboxID) (*mailbox, error) {
 	if raw == nil {
 		return nil, errNoMailbox
 	}
-	return m, m.counters.decode(raw)
+	err := m.counters.decode(raw)
+	m.rows = a.rows(m.rowsOf(id))
+	return m, err
+}
+
+func (a account) rows(id domicile.MailboxID) bucket { return a.b.sub(bMailboxes).sub([]byte(id)) }
+
+// eachMailbox calls fn for each mailbox.
+func (a account) eachMailbox(fn func(*mailbox) error) error {
+	return a.b.sub(bMailboxes).ForEachBucket(func(id []byte) error {
+		if a.rowsAlone(id) {
+			return nil
+		}
+		m, err := a.mailbox(domicile.MailboxID(id))
+		if err != nil {
+			return err
+		}
+		return fn(m)
+	})
+}
+
+// rowsAlone says whether a bucket has rows of a mailbox elsewhere, or of one that is gone, and no mailbox of its own.
+func (a account) rowsAlone(id []byte) bool {
+	b := a.b.sub(bMailboxes).sub(id)
+	return b.Get(kRecord) == nil && (b.Get(kOwner) != nil || a.left().Get(id) != nil)
+}
+
+// eachRow calls fn for the entries of one of the buckets of rows that are of messages, from a UID on.
+func (m *mailbox) eachRow(name []byte, from store.UID, fn func(k, v []byte) error) error {
+	b, end := m.rows.sub(name), false
+	if from < m.hidden.First {
+		err := b.ForEachFrom(uidKey(from), func(k, v []byte) (err error) {
+			if readUID(k) >= m.hidden.First {
+				return errStop
+			}
+			err = fn(k, v)
+			end = err != nil
+			return err
+		})
+		if end || err != nil {
+			return err
+		}
+	}
+	if m.hides(from) || from < m.hidden.First {
+		from = m.hidden.Last + 1
+	}
+	return b.ForEachFrom(uidKey(from), fn)
 }
 
 var errNoMailbox = domicile.E("mailbox", domicile.NotExist, "no such mailbox")
@@ -56,7 +104,24 @@ type counters struct {
 	messages uint32
 	unseen   uint32
 	size     int64
+	hidden   store.UIDRange     // rows that are no messages yet, or not any more; zero = none
+	at       domicile.MailboxID // in whose bucket its rows are; "" = its own
 }
+
+// count counts a message once more or once less.
+func (c *counters) count(r messageRecord, sign int) {
+	c.messages += uint32(sign)
+	c.size += int64(sign) * r.Size
+	if r.unseen() {
+		c.unseen += uint32(sign)
+	}
+}
+
+// hides says whether a row is of no message.
+func (c counters) hides(uid store.UID) bool { return c.hidden.First <= uid && uid <= c.hidden.Last }
+
+// rowsOf is in whose bucket the rows of a mailbox are, to which their records are bound.
+func (c counters) rowsOf(id domicile.MailboxID) domicile.MailboxID { return cmp.Or(c.at, id) }
 
 func (c *counters) encode() []byte {
 	b := binary.BigEndian.AppendUint32(make([]byte, 0, 32), c.validity)
@@ -64,12 +129,28 @@ func (c *counters) encode() []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(c.modseq))
 	b = binary.BigEndian.AppendUint32(b, c.messages)
 	b = binary.BigEndian.AppendUint32(b, c.unseen)
-	return binary.BigEndian.AppendUint64(b, uint64(c.size))
+	b = binary.BigEndian.AppendUint64(b, uint64(c.size))
+	if c.hidden == (store.UIDRange{}) && c.at == "" { // as nearly all
+		return b
+	}
+	b = binary.BigEndian.AppendUint32(b, uint32(c.hidden.First))
+	b = binary.BigEndian.AppendUint32(b, uint32(c.hidden.Last))
+	return append(b, c.at...)
 }
 
 func (c *counters) decode(b []byte) error {
-	if len(b) != 32 {
+	if len(b) < 32 {
 		return errDamaged
+	}
+	b, rest := b[:32], b[32:]
+	if len(rest) > 0 {
+		if len(rest) < 8 || len(rest) > 8 && !validID(string(rest[8:])) {
+			return errDamaged
+		}
+		c.hidden, c.at = store.UIDRange{First: readUID(rest[:4]), Last: readUID(rest[4:8])}, domicile.MailboxID(rest[8:])
+		if none := c.hidden == (store.UIDRange{}); none && c.at == "" || !none && (c.hidden.First == 0 || c.hidden.Last < c.hidden.First) {
+			return errDamaged
+		}
 	}
 	c.validity = binary.BigEndian.Uint32(b)
 	c.next = store.UID(binary.BigEndian.Uint32(b[4:]))

@@ -4,7 +4,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"domicile"
 	"domicile/store"
@@ -214,7 +217,7 @@ func TestLargeActs(t *testing.T) {
 		same("flagged", len(done), large, err)
 		from, made, err := s.Copy(ctx, "copy", person, box, all, "Archive")
 		same("copied", len(made), large, err)
-		if !slices.Equal(from, all) || made[large-1].UID != large || made[0].Flags[0] != store.Deleted {
+		if !slices.Equal(from, all) || made[large-1].UID != made[0].UID+large-1 || made[0].Flags[0] != store.Deleted {
 			t.Fatalf("the last is %+v", made[large-1])
 		}
 	}
@@ -308,4 +311,61 @@ func TestDeleteEndsWithoutLog(t *testing.T) {
 	}
 	r.Reopen()
 	r.Check()
+}
+
+// bbolt took a part of an act, and then a frame of the act in the log is damaged: the index is made anew, so that it has nothing of it.
+func TestDamagedPartHalfInIndex(t *testing.T) {
+	var commits atomic.Int64 // of bbolt that are done yet
+	commits.Store(1 << 40)
+	r := storetest.New(t, func(at storetest.At) (store.Store, error) {
+		return still(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now, step: func(name string, do func() error) error {
+			if name == "commit index" && commits.Add(-1) < 0 {
+				return errDisk
+			}
+			return do()
+		}})
+	})
+	newPerson(r)
+	s := r.Store.(*Store)
+	for range 1000 {
+		r.MustDeliver(person, "INBOX", "x")
+	}
+	const copies = 13
+	for range copies {
+		if _, _, err := r.Copy(t.Context(), "", person, s.inboxOf(person), uidsTo(1000), "INBOX"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.rebase(true); err != nil {
+		t.Fatal(err)
+	}
+	s.flushIndex()
+	commits.Store(1)
+	if _, _, err := s.Move(t.Context(), "", person, s.inboxOf(person), uidsTo(1000*(copies+1)), "Archive"); err != nil {
+		t.Fatal(err)
+	}
+	parts := find(t, s, framePart)
+	for commits.Load() >= 0 { // the second has failed
+		s.writer.nudge <- struct{}{}
+		time.Sleep(time.Millisecond)
+	}
+	dir := copyOf(t, r.At.Dir)
+	commits.Store(1 << 40)
+	flip(t, dir, parts[len(parts)/2].Place)
+	again, err := still(Config{Dir: dir, Region: r.At.Region, Sealer: r.At.Sealer, Now: r.At.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	ar := &storetest.Rig{Store: again, T: t, At: r.At}
+	if in, out := len(ar.List(person, "INBOX")), len(ar.List(person, "Archive")); in != 1000*(copies+1) || out != 0 {
+		t.Errorf("%d messages are in INBOX and %d in Archive", in, out)
+	}
+	if again.Stats().Remade == nil {
+		t.Error("it does not say that the index was made anew")
+	}
+	ar.MustDeliver(person, "Archive", "goes on")
+	if err := again.Check(t.Context()); err == nil || strings.Contains(err.Error(), "mailbox") {
+		t.Error("it is not the damaged frame alone:", err)
+	}
 }

@@ -17,10 +17,10 @@ func (s *Store) mailboxByID(tx *txn, acct domicile.AccountID, id domicile.Mailbo
 }
 
 // openMessages opens records outside the snapshot that they were copied from.
-func (s *Store) openMessages(acct domicile.AccountID, mbox domicile.MailboxID, sealed []entry) ([]store.Message, error) {
+func (s *Store) openMessages(acct domicile.AccountID, rows domicile.MailboxID, sealed []entry) ([]store.Message, error) {
 	all := make([]store.Message, len(sealed))
 	for i, e := range sealed {
-		r, err := s.openMessage(acct, mbox, readUID(e.key), e.value)
+		r, err := s.openMessage(acct, rows, readUID(e.key), e.value)
 		if err != nil {
 			return nil, err
 		}

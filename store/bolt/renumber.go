@@ -30,10 +30,9 @@ func (s *Store) renumber(tx *txn, id domicile.AccountID) error {
 		return err
 	}
 	var all []*mailbox // a bucket is not changed while it is walked
-	err = a.b.sub(bMailboxes).ForEachBucket(func(name []byte) error {
-		m, err := a.mailbox(domicile.MailboxID(name))
+	err = a.eachMailbox(func(m *mailbox) error {
 		all = append(all, m)
-		return err
+		return nil
 	})
 	if err != nil {
 		return err

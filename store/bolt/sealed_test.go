@@ -215,7 +215,7 @@ func TestSwappedRecords(t *testing.T) {
 		t.Error("Check does not see a record in another's place")
 	}
 	edit(t, s, func(m *mailbox) {
-		messages := m.b.sub(bMessages)
+		messages := m.rows.sub(bMessages)
 		first, second := messages.Get(uidKey(1)), messages.Get(uidKey(2))
 		messages.Put(uidKey(1), second)
 		messages.Put(uidKey(2), first)
@@ -231,11 +231,11 @@ func TestCheckFinds(t *testing.T) {
 		"counter":           func(m *mailbox) { m.unseen++; m.save() },
 		"uidnext":           func(m *mailbox) { m.next = 1; m.save() },
 		"modseq":            func(m *mailbox) { m.modseq = 1; m.save() },
-		"no message":        func(m *mailbox) { m.b.sub(bMessages).Delete(uidKey(1)) },
-		"no change":         func(m *mailbox) { m.b.sub(bChanges).Delete(changeKey(2, 1)) },
-		"vanished and here": func(m *mailbox) { m.b.sub(bChanges).Put(changeKey(3, 1), isVanished) },
-		"a stray summary":   func(m *mailbox) { m.b.sub(bSummaries).Put(uidKey(9), []byte("x")) },
-		"a swapped summary": func(m *mailbox) { m.b.sub(bSummaries).Put(uidKey(1), []byte("x")) },
+		"no message":        func(m *mailbox) { m.rows.sub(bMessages).Delete(uidKey(1)) },
+		"no change":         func(m *mailbox) { m.rows.sub(bChanges).Delete(changeKey(2, 1)) },
+		"vanished and here": func(m *mailbox) { m.rows.sub(bChanges).Put(changeKey(3, 1), isVanished) },
+		"a stray summary":   func(m *mailbox) { m.rows.sub(bSummaries).Put(uidKey(9), []byte("x")) },
+		"a swapped summary": func(m *mailbox) { m.rows.sub(bSummaries).Put(uidKey(1), []byte("x")) },
 		"reference count":   func(m *mailbox) { m.ref(firstID(m)) },
 		"no body entry":     func(m *mailbox) { m.account.b.sub(bBodies).Delete([]byte(firstID(m))) },
 		"a body of nobody":  func(m *mailbox) { m.newBody("mnobody", 1, nil, segment.Place{}) },

@@ -52,13 +52,13 @@ func (s *Store) openSummary(acct domicile.AccountID, id domicile.MessageID, seal
 // Listing opens records and summaries outside of the snapshot. A summary that is not there, or does not open, is made anew from the message, and kept.
 func (s *Store) Listing(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) ([]store.Listed, error) {
 	const op = "list messages"
-	messages, summaries, err := s.part(acct, mbox, after, limit, true)
+	rows, messages, summaries, err := s.part(acct, mbox, after, limit, true)
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
 	out, made := make([]store.Listed, len(messages)), []store.Listed(nil)
 	for i, e := range messages {
-		r, err := s.openMessage(acct, mbox, readUID(e.key), e.value)
+		r, err := s.openMessage(acct, rows, readUID(e.key), e.value)
 		if err != nil {
 			return nil, domicile.W(op, err)
 		}
@@ -87,16 +87,16 @@ func (s *Store) Listing(ctx context.Context, acct domicile.AccountID, mbox domic
 // Messages opens records outside of the snapshot.
 func (s *Store) Messages(_ context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) ([]store.Message, error) {
 	const op = "list messages"
-	sealed, _, err := s.part(acct, mbox, after, limit, false)
+	rows, sealed, _, err := s.part(acct, mbox, after, limit, false)
 	if err != nil {
 		return nil, domicile.W(op, err)
 	}
-	all, err := s.openMessages(acct, mbox, sealed)
+	all, err := s.openMessages(acct, rows, sealed)
 	return all, domicile.W(op, err)
 }
 
-// part copies out what is behind a UID.
-func (s *Store) part(acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int, summarized bool) (messages, summaries []entry, err error) {
+// part copies out what is behind a UID, and where it was.
+func (s *Store) part(acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int, summarized bool) (rows domicile.MailboxID, messages, summaries []entry, err error) {
 	limit = max(1, min(limit, store.MaxPage))
 	take := func(to *[]entry) func(k, v []byte) error {
 		return func(k, v []byte) error {
@@ -113,14 +113,14 @@ func (s *Store) part(acct domicile.AccountID, mbox domicile.MailboxID, after sto
 		if err != nil || after == 1<<32-1 {
 			return err
 		}
-		from := uidKey(after + 1)
-		err = m.b.sub(bMessages).ForEachFrom(from, take(&messages))
+		rows = m.rowsOf(mbox)
+		err = m.eachRow(bMessages, after+1, take(&messages))
 		if err == nil && summarized {
-			err = m.b.sub(bSummaries).ForEachFrom(from, take(&summaries))
+			err = m.eachRow(bSummaries, after+1, take(&summaries))
 		}
 		return err
 	})
-	return messages, summaries, err
+	return rows, messages, summaries, err
 }
 
 // makeSummary reads the message: nil if its bytes are damaged or gone. A process that is out of files or memory says nothing of them.
@@ -151,8 +151,8 @@ func (s *Store) keepSummaries(ctx context.Context, acct domicile.AccountID, mbox
 			return err
 		}
 		for i, l := range made {
-			if id, _, err := splitMessage(m.b.sub(bMessages).Get(uidKey(l.UID))); err == nil && string(id) == string(l.ID) { // else it is gone
-				m.b.sub(bSummaries).Put(uidKey(l.UID), sealed[i])
+			if id, _, err := splitMessage(m.rows.sub(bMessages).Get(uidKey(l.UID))); err == nil && string(id) == string(l.ID) { // else it is gone
+				m.rows.sub(bSummaries).Put(uidKey(l.UID), sealed[i])
 			}
 		}
 		return nil

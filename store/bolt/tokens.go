@@ -57,14 +57,17 @@ func (a account) didBefore(tok store.Token, act string, result any) (bool, error
 	return true, json.Unmarshal(rec.Result, result)
 }
 
-// remember notes in the act's own transaction that tok was used, and forgets tokens past their time.
+// remember notes in the act's own transaction that tok was used, and forgets tokens past their time. A result that is large may be given as JSON already.
 func (a account) remember(tok store.Token, act string, result any) error {
 	if tok == "" {
 		return nil
 	}
-	raw, err := json.Marshal(result)
-	if err != nil {
-		return err
+	raw, ready := result.(json.RawMessage)
+	if !ready {
+		var err error
+		if raw, err = json.Marshal(result); err != nil {
+			return err
+		}
 	}
 	rec := tokenRecord{Act: act, Result: raw}
 	if act == actDeliver {

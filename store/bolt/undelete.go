@@ -171,7 +171,10 @@ func (a account) undelete(m *mailbox, id domicile.MessageID) (r messageRecord, e
 
 // Purge removes some in each act.
 func (s *Store) Purge(ctx context.Context, acct domicile.AccountID) error {
-	const some = 1000
+	const op, some = "purge expunged messages", 1000
+	if err := s.settle(ctx, acct); err != nil { // of a deleted mailbox the messages may not be expunged yet
+		return domicile.W(op, err)
+	}
 	for {
 		n := 0
 		err := s.update(ctx, "", func(tx *txn) error {
@@ -194,7 +197,7 @@ func (s *Store) Purge(ctx context.Context, acct domicile.AccountID) error {
 			return err
 		})
 		if err != nil || n < some {
-			return domicile.W("purge expunged messages", err)
+			return domicile.W(op, err)
 		}
 	}
 }

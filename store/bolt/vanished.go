@@ -44,7 +44,7 @@ func (f *forgotten) forget(seq store.ModSeq, run store.UIDRange) {
 
 // forgotten is of no runs where none is kept yet.
 func (m *mailbox) forgotten() (f forgotten, err error) {
-	if raw := m.b.Get(kForgotten); raw != nil {
+	if raw := m.rows.Get(kForgotten); raw != nil {
 		return decodeForgotten(raw)
 	}
 	return f, nil
@@ -53,7 +53,7 @@ func (m *mailbox) forgotten() (f forgotten, err error) {
 // remembered is forgotten with the entries counted where that was not kept yet.
 func (m *mailbox) remembered() (f forgotten, err error) {
 	f, err = m.forgotten()
-	if m.b.Get(kForgotten) == nil && uint64(m.messages)+1 < uint64(m.next) {
+	if m.rows.Get(kForgotten) == nil && uint64(m.messages)+1 < uint64(m.next) {
 		err = m.eachVanished(0, func(store.ModSeq, store.UIDRange) error { f.runs++; return nil })
 	}
 	return f, err
@@ -83,10 +83,13 @@ func readVanished(first store.UID, value []byte) (run store.UIDRange, is bool) {
 	return run, true
 }
 
-// eachVanished walks the entries behind a ModSeq.
+// eachVanished walks the entries behind a ModSeq. Those of rows that are no messages yet stand behind the mailbox's own, and have none.
 func (m *mailbox) eachVanished(after store.ModSeq, fn func(store.ModSeq, store.UIDRange) error) error {
-	return m.b.sub(bChanges).ForEachFrom(changeKey(after+1, 0), func(k, v []byte) error {
+	return m.rows.sub(bChanges).ForEachFrom(changeKey(after+1, 0), func(k, v []byte) error {
 		seq, uid := readChange(k)
+		if seq > m.modseq && m.hides(uid) {
+			return errStop
+		}
 		if run, is := readVanished(uid, v); is {
 			return fn(seq, run)
 		}
@@ -123,7 +126,7 @@ func (m *mailbox) vanish(uids []store.UID) error {
 		}
 	} else {
 		for _, run := range runs {
-			m.b.sub(bChanges).Put(changeKey(m.modseq, run.First), vanishedValue(run))
+			m.rows.sub(bChanges).Put(changeKey(m.modseq, run.First), vanishedValue(run))
 		}
 		f.runs += uint32(len(runs))
 	}
@@ -137,7 +140,7 @@ func (m *mailbox) keepForgotten(f forgotten) error {
 			return err
 		}
 	}
-	m.b.Put(kForgotten, f.encode())
+	m.rows.Put(kForgotten, f.encode())
 	return nil
 }
 
@@ -154,7 +157,7 @@ func (m *mailbox) forgetMost(f *forgotten, left uint32) error {
 		return nil
 	})
 	for _, k := range keys {
-		m.b.sub(bChanges).Delete(k)
+		m.rows.sub(bChanges).Delete(k)
 	}
 	return err
 }
@@ -162,7 +165,7 @@ func (m *mailbox) forgetMost(f *forgotten, left uint32) error {
 // absent gives the UIDs of a range that no message has.
 func (m *mailbox) absent(of store.UIDRange) (runs []store.UIDRange, err error) {
 	next := of.First // not looked at yet
-	err = m.b.sub(bMessages).ForEachFrom(uidKey(of.First), func(k, _ []byte) error {
+	err = m.eachRow(bMessages, of.First, func(k, _ []byte) error {
 		uid := readUID(k)
 		if uid > of.Last {
 			return errStop

@@ -20,7 +20,7 @@ func TestVanishedIsBounded(t *testing.T) {
 			if f, err = m.forgotten(); err != nil {
 				t.Fatal(err)
 			}
-			if n := m.b.sub(bChanges).count(); n != int(m.messages)+int(f.runs) {
+			if n := m.rows.sub(bChanges).count(); n != int(m.messages)+int(f.runs) {
 				t.Fatalf("%d entries, %d messages, %+v", n, m.messages, f)
 			}
 		})
@@ -29,7 +29,7 @@ func TestVanishedIsBounded(t *testing.T) {
 	edit(t, s, func(m *mailbox) { // as after many expunges, every second UID at a ModSeq of its own
 		m.next, m.modseq = 2*store.VanishedRuns+10, store.VanishedRuns+20
 		for i := range store.UID(store.VanishedRuns) {
-			m.b.sub(bChanges).Put(changeKey(store.ModSeq(i)+10, 2*i+3), isVanished)
+			m.rows.sub(bChanges).Put(changeKey(store.ModSeq(i)+10, 2*i+3), isVanished)
 		}
 		m.save()
 		if f, err := m.remembered(); err != nil || f.runs != store.VanishedRuns { // a store of an earlier format: they were never counted

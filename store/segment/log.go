@@ -87,14 +87,22 @@ func Open(cfg Config) (*Log, error) {
 }
 
 // MakeDir makes a folder whose name is durable. Its parent is there. One that has nothing in it is made anew: the flush of its name may have
-// failed, after which no other flush would keep the name.
+// failed, after which no other flush would keep the name. One whose mode or owner somebody has set stays as it is.
 func MakeDir(dir string, step func(string, func() error) error) error {
-	err := os.Mkdir(dir, 0o700)
+	const mode = os.ModeDir | 0o700
+	err := os.Mkdir(dir, mode.Perm())
 	if errors.Is(err, os.ErrExist) {
-		if syscall.Rmdir(dir) != nil { // something is in it, or it is a link to where it is
-			return nil
+		info, known := os.Lstat(dir)
+		if known != nil || !info.IsDir() {
+			return known // it is a link to where it is
 		}
-		err = os.Mkdir(dir, 0o700)
+		err = nil
+		if st, ok := info.Sys().(*syscall.Stat_t); info.Mode() == mode && ok && int(st.Uid) == os.Geteuid() {
+			if syscall.Rmdir(dir) != nil { // something is in it
+				return nil
+			}
+			err = os.Mkdir(dir, mode.Perm())
+		}
 	}
 	if err == nil {
 		err = step("sync folder", func() error { return syncDir(filepath.Dir(dir)) })

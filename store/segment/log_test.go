@@ -362,3 +362,26 @@ func TestWalkNothing(t *testing.T) {
 		t.Errorf("a header that is cut off: %v", err)
 	}
 }
+
+// A folder that an operator made, with a mode of its own, is not made anew.
+func TestMakeDirKeepsMode(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	if err := errors.Join(os.Mkdir(dir, 0o750), os.Chmod(dir, 0o750)); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []string
+	step := func(name string, do func() error) error {
+		steps = append(steps, name)
+		return do()
+	}
+	if err := MakeDir(dir, step); err != nil || !slices.Equal(steps, []string{"sync folder"}) {
+		t.Fatalf("%v, %v", steps, err)
+	}
+	if after, err := os.Stat(dir); err != nil || !os.SameFile(before, after) || after.Mode() != before.Mode() {
+		t.Fatalf("%v, %v", after, err)
+	}
+}

@@ -106,7 +106,10 @@ func renameInbox(r *Rig) {
 	before := r.Box(ann, "INBOX")
 	r.no(r.RenameMailbox(ctx, "", ann, "inbox", "Old/Mail"))
 	moved := r.List(ann, "Old/Mail")
-	r.same("moved", []any{len(moved), moved[0].ID, moved[1].ID}, []any{2, first.ID, second.ID})
+	r.same("moved", []any{len(moved), moved[0].ID, moved[1].ID, moved[1].UID, moved[1].ModSeq}, []any{2, first.ID, second.ID, second.UID, second.ModSeq})
+	elsewhere := r.Box(ann, "Old/Mail")
+	r.same("Old/Mail", []any{elsewhere.Messages, elsewhere.Unseen, elsewhere.Size, elsewhere.UIDNext}, []any{before.Messages, before.Unseen, before.Size, before.UIDNext})
+	r.same("other numbers", elsewhere.UIDValidity > before.UIDValidity && elsewhere.ID != before.ID, true)
 	box := r.Box(ann, "INBOX")
 	r.same("INBOX", []any{box.ID, box.Messages, box.Unseen, box.Size, box.UIDNext}, []any{before.ID, 0, 0, 0, before.UIDNext})
 	c, err := Since(r.Store, ann, box.ID, before.HighestModSeq)
@@ -114,6 +117,24 @@ func renameInbox(r *Rig) {
 	r.same("vanished", c.Vanished, []store.UID{first.UID, second.UID})
 	r.Box(ann, "INBOX/kept")
 	r.is(domicile.Exist, r.RenameMailbox(ctx, "", ann, "INBOX", "Old"))
+
+	third := r.MustDeliver(ann, "INBOX", "3") // both go on, and INBOX once more
+	_, err = r.Expunge(ctx, "", ann, box.ID, nil)
+	r.no(err)
+	into := r.MustDeliver(ann, "Old/Mail", "4")
+	r.same("UIDs", []any{third.UID, into.UID}, []any{before.UIDNext, before.UIDNext})
+	r.no(r.RenameMailbox(ctx, "", ann, "INBOX", "Older"))
+	older := r.List(ann, "Older")
+	r.same("moved again", []any{len(older), older[0].ID, len(r.List(ann, "INBOX")), len(r.List(ann, "Old/Mail"))}, []any{1, third.ID, 0, 3})
+	r.no(r.RenameMailbox(ctx, "", ann, "INBOX", "Empty"))
+	r.same("of an empty INBOX", r.Box(ann, "Empty").UIDNext, store.UID(1))
+	r.no(r.DeleteMailbox(ctx, "", ann, "Old/Mail"))
+	_, err = r.Body(ctx, ann, first.ID)
+	r.is(domicile.NotExist, err)
+	r.MustDeliver(ann, "INBOX", "5")
+	r.no(r.DeleteMailbox(ctx, "", ann, "Older"))
+	r.Reopen()
+	r.same("left", len(r.List(ann, "INBOX")), 1)
 }
 
 func deleteMailbox(r *Rig) {

@@ -192,10 +192,12 @@ func (m *machine) rename(t *rapid.T) {
 		return
 	}
 	if from == "INBOX" {
-		m.addBox(to, &modelBox{next: 1, notes: maps.Clone(m.boxes[from].notes)})
-		for _, x := range m.boxes[from].take(func(modelMessage) bool { return true }) {
-			m.boxes[to].add(x.body, x.flags)
+		made := &modelBox{next: 1}
+		if len(m.boxes[from].messages) > 0 {
+			made = &modelBox{next: m.boxes[from].next, messages: m.boxes[from].take(func(modelMessage) bool { return true })}
 		}
+		made.notes = maps.Clone(m.boxes[from].notes)
+		m.addBox(to, made)
 		return
 	}
 	moved := map[string]*modelBox{}

@@ -164,8 +164,13 @@ func (p *plain) RenameMailbox(ctx context.Context, tok store.Token, id domicile.
 				return err
 			}
 			if from == store.Inbox {
-				dst.addCopies(p, b.Live)
-				b.drop(b.Live)
+				if len(b.Live) > 0 {
+					dst.Live, dst.UIDNext, dst.HighestModSeq = slices.Clone(b.Live), b.UIDNext, b.HighestModSeq
+					for i := range dst.Live {
+						dst.Live[i].Mailbox = dst.ID
+					}
+					b.drop(b.Live)
+				}
 				return d.annotate(dst.ID, d.annotations(b.ID))
 			}
 			d.Boxes = slices.DeleteFunc(d.Boxes, func(x *box) bool { return x == dst })

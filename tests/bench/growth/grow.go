@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -62,7 +63,7 @@ func messages(r *rig, n int) error {
 		return err
 	}
 	anyUID := func() []store.UID { return []store.UID{all[rand.IntN(len(all))].UID} }
-	return r.each([]step{
+	err = r.each([]step{
 		{"deliver", func(int) error { _, err := r.deliver(id, "INBOX"); return err }},
 		{"set a flag", func(int) error {
 			_, _, err := r.StoreFlags(ctx, "", id, box.ID, anyUID(), store.FlagsAdd, []string{`\Seen`}, 0)
@@ -83,6 +84,10 @@ func messages(r *rig, n int) error {
 			return err
 		}},
 	})
+	if err != nil {
+		return err
+	}
+	return r.once("rename INBOX", len(all), func(int) error { return r.RenameMailbox(ctx, "", id, "INBOX", "Old") })
 }
 
 // whole measures what touches every message of a mailbox, once each: for a message.
@@ -97,7 +102,9 @@ func (r *rig) whole(id domicile.AccountID, box domicile.MailboxID, all []store.M
 			return err
 		}},
 		{"copy every message", func(int) error { _, _, err := r.Copy(ctx, "copy", id, box, uids, "Archive"); return err }},
-		{"delete the mailbox of the copies", func(int) error { return r.DeleteMailbox(ctx, "", id, "Archive") }},
+		{"delete the mailbox of the copies", func(int) error {
+			return errors.Join(r.DeleteMailbox(ctx, "", id, "Archive"), r.Purge(ctx, id)) // which waits until all is gone
+		}},
 		{"read all by parts", func(int) error { return r.pages(id, box) }},
 	} {
 		if err := r.once(s.name, len(all), s.op); err != nil {

@@ -33,10 +33,11 @@ func (r *rig) time(name string, op func(i int) error) error {
 	return nil
 }
 
-// once notes what an operation on n things takes for each of them, and the most memory that the process held meanwhile.
+// once notes what an operation on n things takes for each of them, and meanwhile the most memory that the process held and the longest that another waited for a change.
 func (r *rig) once(name string, n int, op func(i int) error) error {
 	debug.FreeOSMemory()
-	ended, most := make(chan struct{}), make(chan int)
+	ended, most, waited := make(chan struct{}), make(chan int), make(chan time.Duration)
+	go func() { waited <- r.longestWait(ended) }()
 	go func() {
 		held := anonymous()
 		for tick := time.NewTicker(20 * time.Millisecond); ; {
@@ -54,13 +55,30 @@ func (r *rig) once(name string, n int, op func(i int) error) error {
 	err := op(0)
 	took := time.Since(at)
 	close(ended)
-	held := <-most
+	held, wait := <-most, <-waited
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	r.figures = append(r.figures, figure{name + ": us for each", fmt.Sprintf("%.1f", float64(took.Nanoseconds())/1000/float64(n))},
-		figure{name + ": most memory meanwhile, MiB", fmt.Sprint(held / 1024)})
+		figure{name + ": most memory meanwhile, MiB", fmt.Sprint(held / 1024)}, figure{name + ": longest wait of another meanwhile, ms", fmt.Sprint(wait.Milliseconds())})
 	return nil
+}
+
+// longestWait has another account change something again and again until all is over.
+func (r *rig) longestWait(ended chan struct{}) (longest time.Duration) {
+	other, err := r.account(fmt.Sprint("other", len(r.figures)))
+	for err == nil {
+		select {
+		case <-ended:
+			return longest
+		case <-time.After(5 * time.Millisecond):
+		}
+		at := time.Now()
+		_, err = r.deliver(other, "INBOX")
+		longest = max(longest, time.Since(at))
+	}
+	<-ended
+	return longest
 }
 
 // atRest notes what the store takes while nothing happens, and how long it takes to close and open it.

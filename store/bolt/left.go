@@ -1,0 +1,255 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"domicile"
+	"domicile/store"
+)
+
+// A large act leaves rows that are no messages: those of a mailbox that was deleted, and those that a copy laid down and did not come to make messages of.
+// They hold their bodies until the sweeper has removed them, some in each act, beside the acts of others. A list in the index says where they
+// are, so that it goes on behind a crash.
+
+// leftover is a run of such rows.
+type leftover struct {
+	rows domicile.MailboxID // the bucket that they are in
+	of   domicile.MailboxID // the mailbox that hides them; "" = it is gone, and they are all of them
+}
+
+func (a account) left() bucket { return a.b.tx.root(bLeft).sub([]byte(a.id)) }
+
+func (a account) leave(l leftover) { a.left().Put([]byte(l.rows), []byte(l.of)) }
+
+// eachLeft calls fn for what is left in an account.
+func (a account) eachLeft(fn func(leftover) error) error {
+	return a.left().ForEach(func(k, v []byte) error { return fn(leftover{domicile.MailboxID(k), domicile.MailboxID(v)}) })
+}
+
+// run is where the rows of a leftover are; none if what hid them does so no more.
+func (a account) run(l leftover) (m *mailbox, run store.UIDRange, err error) {
+	if l.of == "" {
+		return &mailbox{account: a, id: l.rows, rows: a.rows(l.rows)}, store.UIDRange{First: 1, Last: 1<<32 - 1}, nil
+	}
+	m, err = a.mailbox(l.of)
+	switch {
+	case domicile.KindOf(err) == domicile.NotExist:
+		return nil, run, nil
+	case err != nil || m.rowsOf(m.id) != l.rows:
+		return nil, run, err
+	}
+	return m, m.hidden, nil
+}
+
+// eachHeld calls fn with the message of each row that is left: as far as they can be read.
+func (a account) eachHeld(fn func(domicile.MessageID)) error {
+	return a.eachLeft(func(l leftover) error {
+		m, run, err := a.run(l)
+		if err != nil || run.Last == 0 {
+			return err
+		}
+		return m.rows.sub(bMessages).ForEachFrom(uidKey(run.First), func(k, v []byte) error {
+			if readUID(k) > run.Last {
+				return errStop
+			}
+			if id, _, err := splitMessage(v); err == nil {
+				fn(domicile.MessageID(id))
+			}
+			return nil
+		})
+	})
+}
+
+// sweepSome removes some rows of a leftover, and with the last of them says that it is done. A row that is damaged goes as well: Repair counts anew what it named.
+func (a account) sweepSome(l leftover, some int) (done bool, err error) {
+	m, run, err := a.run(l)
+	if err != nil {
+		return false, err
+	}
+	if run.Last == 0 {
+		a.left().Delete([]byte(l.rows))
+		return true, nil
+	}
+	var found []entry
+	err = m.rows.sub(bMessages).ForEachFrom(uidKey(run.First), func(k, v []byte) error {
+		if readUID(k) > run.Last || len(found) > some {
+			return errStop
+		}
+		found = append(found, cloneEntry(k, v))
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	done = len(found) <= some
+	for _, e := range found[:min(len(found), some)] {
+		if err := m.sweepRow(e); err != nil {
+			return false, err
+		}
+	}
+	if !done {
+		return false, nil
+	}
+	a.left().Delete([]byte(l.rows))
+	if l.of != "" {
+		m.hidden = store.UIDRange{}
+		m.save()
+		return true, nil
+	}
+	rest := []bucket{m.rows}
+	if m.rows.Get(kRecord) != nil { // of INBOX, whose rows are elsewhere
+		m.rows.Delete(kForgotten)
+		m.rows.Delete(kOwner)
+		rest = []bucket{m.rows.sub(bChanges), m.rows.sub(bSummaries)}
+	}
+	for _, b := range rest { // bounded: what it remembered of UIDs that vanished
+		for !b.deleteSome(manyAtOnce) {
+		}
+	}
+	return true, nil
+}
+
+func (m *mailbox) sweepRow(e entry) error {
+	uid := readUID(e.key)
+	if r, err := m.s.openMessage(m.account.id, m.rowsOf(m.id), uid, e.value); err == nil {
+		if err := m.unref(r); err != nil && domicile.KindOf(err) != domicile.NotExist && !errors.Is(err, errDamaged) {
+			return err
+		}
+		m.rows.sub(bChanges).Delete(changeKey(r.ModSeq, uid))
+	}
+	m.rows.sub(bMessages).Delete(e.key)
+	m.rows.sub(bSummaries).Delete(e.key)
+	return nil
+}
+
+// sweeper is the goroutine that removes what is left.
+type sweeper struct {
+	woken  chan struct{}
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+const (
+	sweepMessages = 1000             // in an act
+	sweepAgain    = 10 * time.Second // behind an error, as of a full disk
+)
+
+func (s *Store) startSweeper() {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &sweeper{woken: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
+	s.sweeper = w
+	go func() {
+		defer close(w.done)
+		for {
+			var again <-chan time.Time
+			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+				s.cfg.Log.Warn("store: could not remove what large acts left, tries again later", "error", err)
+				again = time.After(sweepAgain)
+			}
+			select {
+			case <-w.woken:
+			case <-again:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+}
+
+// wake has the sweeper look. It does nothing before that was started, which looks by itself.
+func (w *sweeper) wake() {
+	if w == nil {
+		return
+	}
+	select {
+	case w.woken <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Store) stopSweeper() {
+	if s.sweeper != nil {
+		s.sweeper.cancel()
+		<-s.sweeper.done
+	}
+}
+
+// sweep removes what is left of all accounts: of deleted mailboxes at first, then what copies left, unless one is under way, which wakes the sweeper.
+func (s *Store) sweep(ctx context.Context) error {
+	var ids []domicile.AccountID
+	err := s.view(func(tx *txn) error {
+		return tx.root(bLeft).ForEachBucket(func(id []byte) error {
+			ids = append(ids, domicile.AccountID(id))
+			return nil
+		})
+	})
+	for _, id := range ids {
+		err = firstError(err, s.sweepAccount(ctx, id, false))
+	}
+	select {
+	case s.large <- struct{}{}:
+		defer func() { <-s.large }()
+	default:
+		return err
+	}
+	for _, id := range ids {
+		err = firstError(err, s.sweepAccount(ctx, id, true))
+	}
+	return err
+}
+
+// settle waits for a copy that is under way, and removes what is left of an account.
+func (s *Store) settle(ctx context.Context, id domicile.AccountID) error {
+	if err := s.enterLarge(ctx); err != nil {
+		return err
+	}
+	defer s.leaveLarge()
+	return s.sweepAccount(ctx, id, true)
+}
+
+// enterLarge waits until no other large copy is under way: of one its result rests in memory.
+func (s *Store) enterLarge(ctx context.Context) error {
+	select {
+	case s.large <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return unavailable(ctx.Err())
+	case <-s.writer.closing:
+		return errClosed
+	}
+}
+
+func (s *Store) leaveLarge() {
+	<-s.large
+	s.sweeper.wake()
+}
+
+// sweepAccount removes what is left of an account, with hidden what copies left too: for who holds s.large. An account that is gone, or frozen, has nothing left that is to go.
+func (s *Store) sweepAccount(ctx context.Context, id domicile.AccountID, hidden bool) error {
+	var all []leftover
+	err := s.view(func(tx *txn) error {
+		return s.accountIn(tx, id).eachLeft(func(l leftover) error {
+			if l.of == "" || hidden {
+				all = append(all, l)
+			}
+			return nil
+		})
+	})
+	for _, l := range all {
+		for done := false; err == nil && !done; {
+			if err = s.index.settled(); err == nil { // else what is pending would grow, and with it what others wait for
+				err = s.update(ctx, id, func(tx *txn) (err error) {
+					done = true
+					a, gone := s.served(tx, id)
+					if of := s.accountIn(tx, id).left().Get([]byte(l.rows)); gone == nil && of != nil && string(of) == string(l.of) {
+						done, err = a.sweepSome(l, sweepMessages)
+					}
+					return err
+				})
+			}
+		}
+	}
+	return err
+}

@@ -1,0 +1,170 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"domicile"
+	"domicile/store"
+	"domicile/store/storetest"
+)
+
+// leftIn is how many leftovers an account has.
+func leftIn(t *testing.T, s *Store) (n int) {
+	t.Helper()
+	err := s.view(func(tx *txn) error {
+		return s.accountIn(tx, person).eachLeft(func(leftover) error { n++; return nil })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A large mailbox that is deleted is gone at once, for every reader, and its name is free. What it leaves is sound, and goes; behind a crash too.
+func TestDeleteLargeMailbox(t *testing.T) {
+	r, _ := largeRig(t)
+	s := r.Store.(*Store)
+	ctx, inbox := t.Context(), s.inboxOf(person)
+	if err := s.RenameMailbox(ctx, "", person, "INBOX", "Many"); err != nil {
+		t.Fatal(err)
+	}
+	many := r.Box(person, "Many")
+	kept := r.MustDeliver(person, "INBOX", "kept")
+	s.stopSweeper()
+	if err := s.DeleteMailbox(ctx, "gone", person, "Many"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.MailboxByName(ctx, person, "Many"); domicile.KindOf(err) != domicile.NotExist {
+		t.Fatal("it is there by name:", err)
+	}
+	if _, err := s.Messages(ctx, person, many.ID, 0, 10); domicile.KindOf(err) != domicile.NotExist {
+		t.Fatal("it is there by id:", err)
+	}
+	again, err := s.CreateMailbox(ctx, "", person, "Many", "")
+	if err != nil || again.ID == many.ID || again.UIDValidity <= many.UIDValidity {
+		t.Fatalf("%+v, %v", again, err)
+	}
+	boxes, err := s.Mailboxes(ctx, person)
+	if err != nil || len(boxes) != 7 || leftIn(t, s) != 1 {
+		t.Fatalf("%d mailboxes, %d leftovers, %v", len(boxes), leftIn(t, s), err)
+	}
+	r.Check()
+	if mended, err := s.Repair(ctx); err != nil || len(mended) > 0 {
+		t.Fatalf("it mended %q, %v", mended, err)
+	}
+	if used, _ := s.Used(ctx, person); used < 100 {
+		t.Fatal("its bodies have gone before the sweeper came:", used)
+	}
+	r.Reopen() // goes on with it
+	s = r.Store.(*Store)
+	if err := s.settle(ctx, person); err != nil {
+		t.Fatal(err)
+	}
+	if used, err := s.Used(ctx, person); used != kept.Size || leftIn(t, s) > 0 || err != nil {
+		t.Fatalf("%d bytes are used, %d leftovers, %v", used, leftIn(t, s), err)
+	}
+	err = s.view(func(tx *txn) error {
+		a := s.accountIn(tx, person)
+		if n := a.rows(inbox).sub(bMessages).count() + a.rows(many.ID).sub(bMessages).count() + a.rows(inbox).sub(bChanges).count(); n > 0 {
+			t.Errorf("%d rows are left", n)
+		}
+		return nil
+	})
+	if list := r.List(person, "INBOX"); err != nil || len(list) != 1 || list[0].ID != kept.ID {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if err := s.DeleteMailbox(ctx, "gone", person, "Many"); err != nil || r.Box(person, "Many").ID != again.ID {
+		t.Fatal("the token of the deletion deletes again", err)
+	}
+	r.Check()
+}
+
+// Each step of a deletion and of what follows it fails, before and after it was done. The mailbox is there whole, or is gone and leaves nothing.
+func TestCrashInDeleteLargeMailbox(t *testing.T) {
+	r, d := largeRig(t)
+	s := r.Store.(*Store)
+	ctx := t.Context()
+	if err := s.RenameMailbox(ctx, "", person, "INBOX", "Many"); err != nil {
+		t.Fatal(err)
+	}
+	s.flushIndex()
+	start := copyOf(t, r.At.Dir)
+	for nth, hit := 0, true; hit; nth++ {
+		for _, after := range []bool{false, true} {
+			cfg := s.cfg
+			cfg.Dir = copyOf(t, start)
+			try, err := still(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			try.stopSweeper()
+			d.arm(nth, after)
+			err = errors.Join(try.DeleteMailbox(ctx, "", person, "Many"), try.settle(context.Background(), person))
+			d.disarm()
+			if _, hit = d.result(); !hit && err != nil {
+				t.Fatal(err)
+			}
+			try.Close()
+			cfg.step = nil
+			if try, err = still(cfg); err != nil {
+				t.Fatal(err)
+			}
+			tr := &storetest.Rig{Store: try, T: t, At: r.At}
+			if err := try.settle(ctx, person); err != nil {
+				t.Fatal(err)
+			}
+			_, gone := try.MailboxByName(ctx, person, "Many")
+			used, _ := try.Used(ctx, person)
+			if (gone == nil) != (used > 0) || gone == nil && len(tr.List(person, "Many")) != large || !hit && gone == nil {
+				t.Fatalf("step %d: %v, %d bytes are used", nth, gone, used)
+			}
+			tr.Check()
+			try.Close()
+		}
+	}
+}
+
+// What a deleted mailbox leaves can be undeleted when the sweeper has come to it, and nothing of it when Purge has returned. An account moves without it.
+func TestDeleteLargeThenPurgeThenMove(t *testing.T) {
+	r, _ := largeRig(t)
+	s := r.Store.(*Store)
+	s.cfg.Undelete = time.Hour
+	ctx := t.Context()
+	rename := func() {
+		t.Helper()
+		if err := errors.Join(s.RenameMailbox(ctx, "", person, "INBOX", "Many"), s.DeleteMailbox(ctx, "", person, "Many")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename()
+	if err := s.Purge(ctx, person); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := s.Expunged(ctx, person); err != nil || len(left) > 0 || leftIn(t, s) > 0 {
+		t.Fatalf("%d messages can be undeleted, %v", len(left), err)
+	}
+	r.Check()
+	one := r.MustDeliver(person, "INBOX", "one of many")
+	for n := 1; n < large; n *= 2 {
+		if _, _, err := s.Copy(ctx, "", person, s.inboxOf(person), uidsTo(large + n)[large:], "INBOX"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename()
+	if err := s.UpdateAccount(ctx, person, func(a *store.Account) error { a.State = store.Moving; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if n := leftIn(t, s); n > 0 {
+		t.Fatal("it moves with leftovers:", n)
+	}
+	if err := s.UpdateAccount(ctx, person, func(a *store.Account) error { a.State = store.Active; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := s.Expunged(ctx, person); err != nil || len(left) != 1 || left[0].ID != one.ID {
+		t.Fatalf("%+v can be undeleted, %v", left, err)
+	}
+	r.Check()
+}
