@@ -70,27 +70,14 @@ func (s *session) tellEarlier(vanished, known spans) {
 	}
 }
 
-// newView reads a mailbox. unseen is the index of the first message without \Seen, or -1.
-func (s *session) newView(mbox store.Mailbox, readOnly bool) (v *view, unseen int, err error) {
-	v = &view{readOnly: readOnly, uids: make([]store.UID, 0, mbox.Messages)}
-	first := store.UID(0)
-	v.mailbox, err = s.changes(mbox.ID, 0, func(p *store.Changes) {
-		if gone := merged(vanishedOf(p)); len(gone) > 0 {
-			v.uids = slices.DeleteFunc(v.uids, func(uid store.UID) bool { return gone.has(uint32(uid)) })
-		}
-		for _, m := range p.Changed {
-			v.uids = append(v.uids, m.UID)
-			v.learn(m.Flags)
-			if (first == 0 || m.UID < first) && !slices.Contains(m.Flags, store.Seen) {
-				first = m.UID
-			}
-		}
-	})
-	slices.Sort(v.uids)
-	v.uids = slices.Compact(v.uids) // what changed while it was read came twice
-	v.seq = v.mailbox.HighestModSeq
-	if unseen, _ = slices.BinarySearch(v.uids, first); first == 0 || unseen == len(v.uids) {
-		unseen = -1
+// newView is a mailbox as it is now. unseen is the index of the first message without \Seen, or -1.
+func (s *session) newView(id domicile.MailboxID, readOnly bool) (v *view, unseen int, err error) {
+	f, mbox, err := s.flagsNow(id)
+	if err != nil {
+		return nil, 0, err
 	}
-	return v, unseen, err
+	defer f.mu.Unlock()
+	seen := bitsOf([]string{store.Seen})
+	unseen = slices.IndexFunc(f.flags, func(flags uint8) bool { return flags&seen == 0 })
+	return &view{mailbox: mbox, readOnly: readOnly, uids: slices.Clone(f.uids), seq: f.seq, words: f.words.clone()}, unseen, nil
 }

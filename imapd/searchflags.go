@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"container/list"
 	"context"
 	"slices"
 	"sync"
@@ -12,29 +13,31 @@ import (
 // Bounds of what is kept of flags, for all mailboxes together: reading a small one costs little.
 const (
 	flagMemory = 64 << 20
-	flagLeast  = 1000 // messages
-	flagSize   = 5    // bytes of a message
+	flagLeast  = 64  // messages
+	flagSize   = 5   // bytes of a message
+	flagFixed  = 512 // bytes of a mailbox, about
 )
 
-// flagIndexes keep the system flags of large mailboxes that were searched by them, or expunged. They are brought up to date at each use, by what changed
-// since: a search of a million messages for those unseen, which programs make again and again, reads no more. Those longest unused
-// give way to others. The zero value is ready.
+// flagIndexes keep the UIDs and system flags of mailboxes that were selected, searched by flags, or expunged. They are brought up to date at each use, by
+// what changed since: to select a mailbox again, or to search a million messages for those unseen, which programs do again and again, reads no more. Those
+// longest unused give way to others. The zero value is ready.
 type flagIndexes struct {
 	mu   sync.Mutex
-	of   map[domicile.MailboxID]*flagIndex // guarded by mu
-	size int                               // guarded by mu; bytes of all
-	uses uint64                            // guarded by mu; counts
+	of   map[domicile.MailboxID]*list.Element // guarded by mu; in used
+	used list.List                            // guarded by mu; of *flagIndex, those used last first
+	size int                                  // guarded by mu; bytes of all
 }
 
 // flagIndex is what is kept of one mailbox.
 type flagIndex struct {
-	size int    // guarded by flagIndexes.mu; as it was counted last
-	used uint64 // guarded by flagIndexes.mu; when it was used last
+	mbox domicile.MailboxID
+	size int // guarded by flagIndexes.mu; as it was counted last
 
 	mu    sync.Mutex   // guards what follows
 	seq   store.ModSeq // all changes up to here are in
 	uids  []store.UID  // ascending
 	flags []uint8      // of each
+	words keywords     // that a message has, or had
 }
 
 // bitsOf has a bit for each of systemFlags.
@@ -51,51 +54,49 @@ func bitsOf(flags []string) (b uint8) {
 func (x *flagIndexes) get(mbox domicile.MailboxID) *flagIndex {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	f := x.of[mbox]
-	if f == nil {
-		f = &flagIndex{}
+	e := x.of[mbox]
+	if e == nil {
+		return &flagIndex{mbox: mbox}
 	}
-	x.uses++
-	f.used = x.uses
-	return f
+	x.used.MoveToFront(e)
+	return e.Value.(*flagIndex)
 }
 
-// keep counts what an index takes now, and drops others for it. That of a small mailbox is not kept.
-func (x *flagIndexes) keep(mbox domicile.MailboxID, f *flagIndex, messages int) {
+// keep counts what an index takes now, and drops others for it. That of a small mailbox is not kept. The caller holds f.mu.
+func (x *flagIndexes) keep(f *flagIndex, messages int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.of == nil {
-		x.of = map[domicile.MailboxID]*flagIndex{}
-	}
-	if old := x.of[mbox]; old != nil {
-		x.size -= old.size
-		delete(x.of, mbox)
+	if old := x.of[f.mbox]; old != nil {
+		x.drop(old)
 	}
 	if messages < flagLeast {
 		return
 	}
-	f.size = messages * flagSize
-	x.of[mbox] = f
+	if x.of == nil {
+		x.of = map[domicile.MailboxID]*list.Element{}
+	}
+	f.size = flagFixed + messages*flagSize + f.words.size
+	x.of[f.mbox] = x.used.PushFront(f)
 	for x.size += f.size; x.size > flagMemory; {
-		var oldest domicile.MailboxID
-		for id, g := range x.of {
-			if oldest == "" || g.used < x.of[oldest].used {
-				oldest = id
-			}
-		}
-		x.size -= x.of[oldest].size
-		delete(x.of, oldest)
+		x.drop(x.used.Back())
 	}
 }
 
+// drop forgets an index. The caller holds mu.
+func (x *flagIndexes) drop(e *list.Element) {
+	f := x.used.Remove(e).(*flagIndex)
+	x.size -= f.size
+	delete(x.of, f.mbox)
+}
+
 // update brings the index up to what the store has. f.mu is held.
-func (f *flagIndex) update(ctx context.Context, st store.Store, acct domicile.AccountID, mbox domicile.MailboxID) error {
+func (f *flagIndex) update(ctx context.Context, st store.Store, acct domicile.AccountID) (store.Mailbox, error) {
 	if f.seq == 0 {
-		if err := f.fill(ctx, st, acct, mbox); err != nil {
-			return err
+		if err := f.fill(ctx, st, acct); err != nil {
+			return store.Mailbox{}, err
 		}
 	}
-	box, err := changesIn(ctx, st, acct, mbox, f.seq, func(p *store.Changes) {
+	box, err := changesIn(ctx, st, acct, f.mbox, f.seq, func(p *store.Changes) {
 		f.drop(merged(vanishedOf(p)))
 		for _, m := range p.Changed {
 			i, known := slices.BinarySearch(f.uids, m.UID)
@@ -103,24 +104,25 @@ func (f *flagIndex) update(ctx context.Context, st store.Store, acct domicile.Ac
 				f.uids, f.flags = slices.Insert(f.uids, i, m.UID), slices.Insert(f.flags, i, 0)
 			}
 			f.flags[i] = bitsOf(m.Flags)
+			f.words.learn(m.Flags)
 		}
 	})
 	if err == nil {
 		f.seq = box.HighestModSeq
 	}
-	return err
+	return box, err
 }
 
 // fill reads all of the mailbox, in parts; what changes meanwhile is for update.
-func (f *flagIndex) fill(ctx context.Context, st store.Store, acct domicile.AccountID, mbox domicile.MailboxID) error {
+func (f *flagIndex) fill(ctx context.Context, st store.Store, acct domicile.AccountID) error {
 	const newest = 1<<63 - 1
-	c, err := st.Changes(ctx, acct, mbox, newest, "", 1) // says how far it is, and nothing more
+	c, err := st.Changes(ctx, acct, f.mbox, newest, "", 1) // says how far it is, and nothing more
 	if err != nil {
 		return err
 	}
 	f.uids, f.flags = make([]store.UID, 0, c.Mailbox.Messages), make([]uint8, 0, c.Mailbox.Messages)
 	for after := store.UID(0); ; after = f.uids[len(f.uids)-1] {
-		page, err := st.Messages(ctx, acct, mbox, after, readPage)
+		page, err := st.Messages(ctx, acct, f.mbox, after, readPage)
 		if err != nil {
 			return err
 		}
@@ -130,6 +132,7 @@ func (f *flagIndex) fill(ctx context.Context, st store.Store, acct domicile.Acco
 		}
 		for _, m := range page {
 			f.uids, f.flags = append(f.uids, m.UID), append(f.flags, bitsOf(m.Flags))
+			f.words.learn(m.Flags)
 		}
 	}
 }
@@ -155,20 +158,21 @@ func (f *flagIndex) drop(gone spans) {
 }
 
 // flagsNow are the flags of a mailbox as they are now, in an index that the caller unlocks.
-func (s *session) flagsNow(mbox domicile.MailboxID) (*flagIndex, error) {
-	f := s.home.flags.get(mbox)
+func (s *session) flagsNow(id domicile.MailboxID) (*flagIndex, store.Mailbox, error) {
+	f := s.home.flags.get(id)
 	f.mu.Lock()
-	if err := f.update(s.ctx(), s.store(), s.acct, mbox); err != nil {
+	mbox, err := f.update(s.ctx(), s.store(), s.acct)
+	if err != nil {
 		f.mu.Unlock()
-		return nil, err
+		return nil, mbox, err
 	}
-	s.home.flags.keep(mbox, f, len(f.uids))
-	return f, nil
+	s.home.flags.keep(f, len(f.uids))
+	return f, mbox, nil
 }
 
 // marked are the messages of a mailbox that have \Deleted.
 func (s *session) marked(mbox domicile.MailboxID) (uids []store.UID, err error) {
-	f, err := s.flagsNow(mbox)
+	f, _, err := s.flagsNow(mbox)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +189,7 @@ func (s *session) marked(mbox domicile.MailboxID) (uids []store.UID, err error) 
 // scanFlags tries messages of which nothing but system flags is needed.
 func (s *session) scanFlags(q *query, c *candidate, try func() error) error {
 	v := s.view
-	f, err := s.flagsNow(v.mailbox.ID)
+	f, _, err := s.flagsNow(v.mailbox.ID)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"domicile/store"
 )
 
-// What is kept of flags says what the store says, whatever others do between two searches.
+// What is kept of flags says what the store says, whatever others do between two searches, and what SELECT tells from it is so too.
 func TestSearchFlagsFollow(t *testing.T) {
 	w := newWorld(t)
 	r := rand.New(rand.NewPCG(7, 8))
@@ -27,6 +27,7 @@ func TestSearchFlagsFollow(t *testing.T) {
 	c := w.login()
 	c.SetDeadline(time.Now().Add(5 * time.Minute))
 	c.do("a SELECT INBOX", "a OK")
+	other := w.login()
 	for range 40 {
 		uid := store.UID(1 + r.IntN(int(box.UIDNext)+100))
 		switch r.IntN(4) {
@@ -50,6 +51,17 @@ func TestSearchFlagsFollow(t *testing.T) {
 				t.Fatalf("%s: %s, and %s", flags, kept, read)
 			}
 		}
+		first, _, _ := strings.Cut(strings.TrimSpace(strings.TrimPrefix(c.do("e SEARCH LARGER 0 UNSEEN", "e OK"), "* SEARCH")), " ")
+		all := strings.Count(c.do("f SEARCH LARGER 0", "f OK"), " ") - 1
+		told := other.do("g SELECT INBOX", "g OK")
+		for _, want := range []string{fmt.Sprintf("* %d EXISTS\r\n", all), "[UNSEEN " + first + "]"} {
+			if !strings.Contains(told, want) {
+				t.Fatalf("SELECT lacks %q: %s", want, told)
+			}
+		}
+	}
+	if told := other.do("h SELECT INBOX", "h OK"); strings.Count(told, "$Other") != 2 {
+		t.Errorf("SELECT does not tell of a keyword: %s", told)
 	}
 	if w.home.flags.of[box.ID] == nil {
 		t.Error("nothing was kept")
@@ -59,13 +71,13 @@ func TestSearchFlagsFollow(t *testing.T) {
 // What is kept is bounded: the longest unused goes first.
 func TestSearchFlagsAreBounded(t *testing.T) {
 	var x flagIndexes
-	const each = flagMemory / flagSize / 4
+	const each = flagMemory/flagSize/4 - flagFixed
 	name := func(i int) domicile.MailboxID { return domicile.MailboxID(fmt.Sprint(i)) }
 	for i := range 4 {
-		x.keep(name(i), x.get(name(i)), each)
+		x.keep(x.get(name(i)), each)
 	}
-	x.keep(name(0), x.get(name(0)), each)
-	x.keep(name(4), x.get(name(4)), each)
+	x.keep(x.get(name(0)), each)
+	x.keep(x.get(name(4)), each)
 	var left []string
 	for i := range 5 {
 		if x.of[name(i)] != nil {
@@ -75,7 +87,7 @@ func TestSearchFlagsAreBounded(t *testing.T) {
 	if got := strings.Join(left, " "); got != "0 2 3 4" || x.size > flagMemory {
 		t.Errorf("%s are left, %d bytes", got, x.size)
 	}
-	x.keep(name(9), x.get(name(9)), 2*flagMemory)
+	x.keep(x.get(name(9)), 2*flagMemory)
 	if len(x.of) != 0 || x.size != 0 {
 		t.Errorf("%d are left, %d bytes", len(x.of), x.size)
 	}

@@ -54,7 +54,7 @@ func (s *session) open(cmd *wire.Command, readOnly bool) (string, error) {
 	if err != nil {
 		return "", failure(err)
 	}
-	v, unseen, err := s.newView(mbox, readOnly)
+	v, unseen, err := s.newView(mbox.ID, readOnly)
 	if err != nil {
 		return "", failure(err)
 	}

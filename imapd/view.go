@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,8 +23,7 @@ type view struct {
 	untold   bool                       // flags changed of which the client was not told, as NOTIFY had it
 	own      spans                      // UIDs that the client put here itself, until the client is told
 	told     map[store.UID]store.ModSeq // messages of which the client knows a change after seq already
-	keywords []string                   // those of the mailbox that the client was told of, at most maxKeywords
-	defined  map[string]struct{}        // the same, in lower case
+	words    keywords                   // those of the mailbox that the client was told of
 	recent   spans                      // UIDs that have \Recent in this session
 	removed  bool                       // the mailbox was deleted
 }
@@ -59,30 +59,42 @@ func (v *view) isRecent(uid store.UID) bool { return v.recent.has(uint32(uid)) }
 // maxKeywords is how many keywords of a mailbox a client is told of as defined there. Messages may have more: a client can give each its own.
 const maxKeywords = 1000
 
+// keywords are those of a mailbox, at most maxKeywords. The zero value has none.
+type keywords struct {
+	list    []string
+	defined map[string]struct{} // the same, in lower case
+	size    int                 // bytes that they take, about
+}
+
 // learn notes keywords and reports whether one was new.
-func (v *view) learn(flags []string) (news bool) {
+func (w *keywords) learn(flags []string) (news bool) {
 	for _, f := range flags {
-		if f[0] == '\\' || len(v.keywords) == maxKeywords {
+		if f[0] == '\\' || len(w.list) == maxKeywords {
 			continue
 		}
 		lower := strings.ToLower(f)
-		if _, known := v.defined[lower]; known {
+		if _, known := w.defined[lower]; known {
 			continue
 		}
-		if v.defined == nil {
-			v.defined = map[string]struct{}{}
+		if w.defined == nil {
+			w.defined = map[string]struct{}{}
 		}
-		v.defined[lower] = struct{}{}
-		v.keywords = append(v.keywords, f)
+		w.defined[lower] = struct{}{}
+		w.list = append(w.list, f)
+		w.size += 2*len(f) + 64
 		news = true
 	}
 	return news
 }
 
+func (w *keywords) clone() keywords {
+	return keywords{slices.Clone(w.list), maps.Clone(w.defined), w.size}
+}
+
 var systemFlags = []string{store.Answered, store.Flagged, store.Deleted, store.Seen, store.Draft}
 
 // flags are those defined in the mailbox.
-func (v *view) flags() []string { return append(slices.Clone(systemFlags), v.keywords...) }
+func (v *view) flags() []string { return append(slices.Clone(systemFlags), v.words.list...) }
 
 // know notes that the client was told of a message as it is now, by the answer to its command: it is not told again.
 func (v *view) know(m store.Message) {
@@ -189,7 +201,7 @@ func (s *session) tellFlags(m store.Message) {
 
 // tellKeywords tells which flags are defined in the mailbox, if one of these is new.
 func (s *session) tellKeywords(flags []string) {
-	if s.view.learn(flags) {
+	if s.view.words.learn(flags) {
 		s.conn.Raw("* FLAGS ").Flags(s.view.flags()).Line()
 	}
 }

@@ -70,7 +70,7 @@
 // and the chain hash SHA-256(hash before, sealed record). The plain text is JSON; the number of the record is its associated data.
 // At open a torn tail is cut off (and that written down); any other damage is an error. Records left open by a crash are
 // closed as unknown. Every interval [Journal.Commit] has the log take one leaf over what is new. Writers that wait share
-// one fsync. After a failed write the journal takes nothing, so no permit is given and standing ones let nothing out, until
+// one fsync; an end, for which nobody waits, goes with the next of them, within 50 ms. After a failed write the journal takes nothing, so no permit is given and standing ones let nothing out, until
 // the disk takes writes again: tried each second, what was promised to nobody is cut off, and that is written down.
 //
 // # Order of things

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -376,5 +377,26 @@ func TestJournalGroups(t *testing.T) {
 	j.Close()
 	if n := len(readJournal(t, dir)); n != 200 || syncs > 100 {
 		t.Errorf("%d records under %d fsyncs", n, syncs)
+	}
+}
+
+// A record that nobody waits for costs no fsync of its own, and needs nobody to get to the disk.
+func TestJournalEndsShare(t *testing.T) {
+	dir := t.TempDir()
+	j := must(OpenJournal(dir, testSealer{}, time.Hour, nil))
+	var syncs atomic.Int32
+	j.fsync = func(f *os.File) error { syncs.Add(1); return f.Sync() }
+	j.unwaited = time.Hour
+	j.enqueue(Record{Type: recClose}, nil)
+	if err := j.write(Record{Type: recRefused}); err != nil || syncs.Load() != 1 {
+		t.Errorf("%d fsyncs, %v", syncs.Load(), err)
+	}
+	j.unwaited = time.Millisecond
+	j.enqueue(Record{Type: recClose}, nil)
+	waitFor(t, "the end on the disk", func() bool { return len(readJournal(t, dir)) == 3 })
+	j.enqueue(Record{Type: recClose}, nil)
+	j.Close()
+	if n := len(readJournal(t, dir)); n != 4 {
+		t.Errorf("%d records", n)
 	}
 }

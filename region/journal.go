@@ -44,6 +44,7 @@ type Journal struct {
 	out       *os.File               // the writing goroutine's
 	late      []queued               // the writing goroutine's: ends of permits that could not be written, for mend
 	mendEvery time.Duration          // how often a broken journal is tried
+	unwaited  time.Duration          // how long a record that nobody waits for may wait for others
 	fsync     func(f *os.File) error // a test makes it fail
 }
 
@@ -92,9 +93,11 @@ type queued struct {
 	done chan error
 }
 
-// Limits: of waiting records, of one group's bytes, of one file, and of its age.
+// Limits: of waiting records, of those that nobody waits for, in number and in time, of one group's bytes, of one file, and of its age.
 const (
 	maxQueued    = 4096
+	maxUnwritten = 256
+	maxUnwaited  = 50 * time.Millisecond
 	maxGroup     = 512 << 10
 	maxFileBytes = 16 << 20
 	maxFileAge   = 24 * time.Hour
@@ -112,7 +115,7 @@ func OpenJournal(dir string, s audit.Sealer, keep time.Duration, now func() time
 		now = time.Now
 	}
 	j := &Journal{dir: dir, sealer: s, keep: keep, now: now, done: make(chan struct{}), kick: make(chan struct{}, 1),
-		open: map[string]*openRecord{}, mendEvery: time.Second, fsync: (*os.File).Sync}
+		open: map[string]*openRecord{}, mendEvery: time.Second, unwaited: maxUnwaited, fsync: (*os.File).Sync}
 	if err := j.recover(); err != nil {
 		j.release()
 		return nil, domicile.W(op, err)
@@ -189,7 +192,8 @@ func (j *Journal) write(r Record) error {
 	return <-done
 }
 
-// enqueue queues r; done, if not nil, gets its fate. Without done the record goes out with the next group.
+// enqueue queues r; done, if not nil, gets its fate. Without done the record goes out with the next group, for which it waits a little: as a rule somebody
+// who waits for his own comes by then, and it costs no fsync.
 func (j *Journal) enqueue(r Record, done chan error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -200,11 +204,21 @@ func (j *Journal) enqueue(r Record, done chan error) error {
 		return errors.New("the journal is overloaded")
 	}
 	j.queue = append(j.queue, queued{r, done})
+	switch n := len(j.queue); {
+	case done != nil || n >= maxUnwritten:
+		j.wake()
+	case n == 1:
+		time.AfterFunc(j.unwaited, j.wake)
+	}
+	return nil
+}
+
+// wake has the writing goroutine look at the queue.
+func (j *Journal) wake() {
 	select {
 	case j.kick <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // run writes groups of records until Close, and tries now and then to mend what a failed write broke.
@@ -357,10 +371,7 @@ func (j *Journal) Close() error {
 	j.closing = true
 	j.mu.Unlock()
 	if !again {
-		select {
-		case j.kick <- struct{}{}:
-		default:
-		}
+		j.wake()
 	}
 	<-j.done
 	if again {

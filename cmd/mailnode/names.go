@@ -15,6 +15,13 @@ const namesEvery = time.Hour
 // namesAgain is how long it waits where a registrar did not answer, as at a start.
 const namesAgain = 10 * time.Second
 
+// How many names it asks for between two rests, and how long it rests: of a hundred thousand names, as at each start, the signatures would keep
+// a processor from the mail for ten seconds.
+const (
+	namesAtOnce = 64
+	namesRest   = 20 * time.Millisecond
+)
+
 // nameWatch finds names of this region's accounts that their registrar has lost or given away. It reports and changes
 // nothing: what a registrar says against a home region's own records is for people to look into. But an account whose handover this
 // region itself has signed is frozen: its folder is an older copy, and another region serves the account.
@@ -32,10 +39,14 @@ func (w *nameWatch) run(ctx context.Context) {
 		if !w.round(ctx) {
 			wait = namesAgain
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+		rest(ctx, wait)
+	}
+}
+
+func rest(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 
@@ -46,7 +57,10 @@ func (w *nameWatch) round(ctx context.Context) (known bool) {
 		return false
 	}
 	known = true
-	for _, a := range all {
+	for i, a := range all {
+		if i%namesAtOnce == namesAtOnce-1 {
+			rest(ctx, namesRest)
+		}
 		if a.State == store.Moving { // its name is about to be another region's
 			continue
 		}
