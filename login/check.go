@@ -7,6 +7,7 @@ import (
 
 	"domicile"
 	"domicile/store"
+	"domicile/turns"
 )
 
 // Accounts finds accounts; store.Store fits. NotExist if there is none.
@@ -76,9 +77,9 @@ type Checker struct {
 
 	Count func(how string) // if not nil, told how each login was checked
 
-	right  right  // passwords that were right
-	line   line   // to argon2id
-	proofs proofs // that other nodes handed over
+	right  right      // passwords that were right
+	line   turns.Line // to argon2id, by networks
+	proofs proofs     // that other nodes handed over
 }
 
 // Verify finds who logs in, and of SCRAM what proves the server to the client. NotExist for whatever is wrong with name or credential;
@@ -146,7 +147,7 @@ func (c *Checker) password(ctx context.Context, a store.Account, from From, pass
 		c.count(Cached)
 		return true, nil
 	}
-	leave, err := c.line.enter(ctx, from.Network)
+	leave, err := c.line.Enter(ctx, from.Network)
 	if err != nil {
 		c.count(Busy)
 		return false, err

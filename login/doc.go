@@ -27,7 +27,7 @@
 // password is never delayed by that: nobody can lock an owner out by failing in the owner's place.
 //
 // A password that was right is remembered for five minutes, as a digest under a key of the process over the account's record as it
-// stands: a change of password, a move, a freeze forgets it. Others wait for argon2id in a line in which networks take turns; it is
+// stands: a change of password, a move, a freeze forgets it. Others wait for argon2id by turns of their networks (package turns); the line is
 // bounded, and so is the wait.
 //
 // SCRAM-SHA-256 (RFC 5802, RFC 7677) hangs on the name alone until the client has proved itself: the front needs no home for its first
