@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"domicile/login"
 	"domicile/region"
 	"domicile/store"
+	"domicile/turns"
 )
 
 // DefaultMaxSize is the limit of APPEND where none is given.
@@ -61,6 +63,7 @@ type Home struct {
 	memory  *semaphore.Weighted // of readMemory
 	waiting *semaphore.Weighted // of waitingMemory
 	long    *semaphore.Weighted // of longMemory
+	turns   turns.Line          // to heavy work, by accounts
 	deflate atomic.Int64        // connections that compress
 	hubs    hubs
 	recents recents
@@ -114,6 +117,7 @@ func newHome(cfg HomeConfig) *Home {
 	h := &Home{cfg: cfg, check: cfg.Check,
 		memory: semaphore.NewWeighted(readMemory), waiting: semaphore.NewWeighted(waitingMemory), long: semaphore.NewWeighted(longMemory), sessions: map[*session]struct{}{},
 		places: map[domicile.AccountID]*place{}}
+	h.turns.Width = runtime.GOMAXPROCS(0)
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.attach, h.detach, h.permit, h.refuse = h.underPermit, offPermit, cfg.Guard.Permit, cfg.Guard.Refuse

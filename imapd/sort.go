@@ -10,6 +10,7 @@ import (
 	"domicile/imapd/wire"
 	"domicile/message"
 	"domicile/store"
+	"domicile/turns"
 )
 
 // sort answers SORT (RFC 5256 3, RFC 5957; with RETURN RFC 5267 3).
@@ -117,6 +118,11 @@ func (s *session) sorted(q *query, keys []sortKey) (*hits, error) {
 	if err != nil {
 		return nil, err
 	}
+	return h, s.inTurn(func(*turns.Turn) error { h.sort(keys, values); return nil })
+}
+
+// sort brings them in order by the values of their keys.
+func (h *hits) sort(keys []sortKey, values []sortValue) {
 	rows := make([]int, len(h.idx))
 	for i := range rows {
 		rows[i] = i
@@ -134,7 +140,6 @@ func (s *session) sorted(q *query, keys []sortKey) (*hits, error) {
 		return a - b
 	})
 	h.reorder(rows)
-	return h, nil
 }
 
 func (h *hits) reorder(rows []int) {

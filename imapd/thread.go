@@ -7,6 +7,7 @@ import (
 
 	"domicile/imapd/wire"
 	"domicile/message"
+	"domicile/turns"
 )
 
 // thread answers THREAD (RFC 5256 3).
@@ -33,8 +34,12 @@ func (s *session) thread(cmd *wire.Command) (string, error) {
 	if err != nil {
 		return "", failure(err)
 	}
+	var f *forest
+	if err := s.inTurn(func(*turns.Turn) error { f = t.forest(); return nil }); err != nil {
+		return "", err
+	}
 	s.conn.Raw("* THREAD")
-	s.tellThreads(t.forest(), isUID(cmd))
+	s.tellThreads(f, isUID(cmd))
 	s.conn.Line()
 	return "", nil
 }

@@ -147,12 +147,12 @@ func (c *Checker) password(ctx context.Context, a store.Account, from From, pass
 		c.count(Cached)
 		return true, nil
 	}
-	leave, err := c.line.Enter(ctx, from.Network)
+	turn, err := c.line.Enter(ctx, from.Network)
 	if err != nil {
 		c.count(Busy)
 		return false, err
 	}
-	defer leave()
+	defer turn.Leave()
 	c.count(Hashed)
 	ok, err = c.Kept.Check(a.Password, password)
 	if err != nil || !ok || a.Password == "" {

@@ -2,13 +2,13 @@
 // often does not hold up who wants it once. It knows nothing of what it is that they wait for.
 //
 //	var line turns.Line                                   // as many at once as there are cores, 8 at most
-//	leave, err := line.Enter(ctx, "192.0.2.7")
+//	turn, err := line.Enter(ctx, "192.0.2.7")
 //	if err != nil { … }                                   // too many wait, or it took too long
-//	defer leave()
+//	defer turn.Leave()
 //
 // Work that is long, or that strangers can make long, is done in pieces, with Pass between them:
 //
-//	err := line.Pass(ctx, who)                            // behind an error it is outside, and does not leave
+//	err := turn.Pass(ctx)                                 // behind an error the turn is over
 //
 // # What it promises
 //

@@ -1,6 +1,7 @@
 package turns
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"slices"
@@ -20,7 +21,8 @@ const (
 
 // Line lets some in at once, and takes those who wait by turns of their names. The zero value is ready; safe for concurrent use.
 type Line struct {
-	Width int // that are inside at once; 0 = as many as there are cores, 8 at most. Not changed after the first use
+	Width int           // that are inside at once; 0 = as many as there are cores, 8 at most. Not changed after the first use
+	Wait  time.Duration // that one waits at most; 0 = 30 s
 
 	mu      sync.Mutex
 	inside  int                        // guarded by mu
@@ -38,37 +40,56 @@ func (l *Line) width() int {
 
 var errBusy = domicile.E("wait for a turn", domicile.Unavailable, "too many wait")
 
-// Enter waits for a turn of name. Unavailable if too many wait, or it takes too long, or ctx ends. leave is called once.
-func (l *Line) Enter(ctx context.Context, name string) (leave func(), err error) {
+// Turn is a place inside. It belongs to one goroutine.
+type Turn struct {
+	line   *Line
+	name   string
+	inside bool
+}
+
+// Enter waits for a turn of name. Unavailable if too many wait, or it takes too long, or ctx ends.
+func (l *Line) Enter(ctx context.Context, name string) (*Turn, error) {
 	l.mu.Lock()
 	if l.inside < l.width() && l.length == 0 {
 		l.inside++
 		l.mu.Unlock()
-		return l.leave, nil
+		return &Turn{l, name, true}, nil
 	}
 	turn, err := l.queue(name)
 	l.mu.Unlock()
+	if err == nil {
+		err = l.await(ctx, name, turn)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return l.leave, l.await(ctx, name, turn)
+	return &Turn{l, name, true}, nil
 }
 
-// Pass lets those in who wait, and waits for another turn of name, if anybody else waits. For whoever is inside; behind an error it is
-// outside.
-func (l *Line) Pass(ctx context.Context, name string) error {
+// Pass lets those in who wait, and waits for another turn, if anybody waits. Behind an error, as of Enter, the turn is over.
+func (t *Turn) Pass(ctx context.Context) error {
+	l := t.line
 	l.mu.Lock()
 	if l.length == 0 {
 		l.mu.Unlock()
 		return nil
 	}
-	turn, err := l.queue(name)
+	turn, err := l.queue(t.name)
 	l.next()
 	l.mu.Unlock()
-	if err != nil {
-		return err
+	if err == nil {
+		err = l.await(ctx, t.name, turn)
 	}
-	return l.await(ctx, name, turn)
+	t.inside = err == nil
+	return err
+}
+
+// Leave lets the next in. Safe to repeat.
+func (t *Turn) Leave() {
+	if t.inside {
+		t.inside = false
+		t.line.leave()
+	}
 }
 
 // Waiting is how many wait.
@@ -98,7 +119,7 @@ func (l *Line) queue(name string) (turn chan struct{}, err error) {
 
 // await waits for a turn that was queued.
 func (l *Line) await(ctx context.Context, name string, turn chan struct{}) error {
-	late := time.NewTimer(maxWait)
+	late := time.NewTimer(cmp.Or(l.Wait, maxWait))
 	defer late.Stop()
 	select {
 	case <-turn:

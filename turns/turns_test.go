@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// fill takes all places of a line and returns how to leave one.
-func fill(t *testing.T, l *Line) (leave func()) {
+// fill takes all places of a line and returns one.
+func fill(t *testing.T, l *Line) (turn *Turn) {
 	t.Helper()
 	for range l.width() {
 		var err error
-		if leave, err = l.Enter(t.Context(), "first"); err != nil {
+		if turn, err = l.Enter(t.Context(), "first"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return leave
+	return turn
 }
 
 // queued waits until so many stand in line.
@@ -35,7 +35,7 @@ func queued(t *testing.T, l *Line, want int) {
 // Names take turns: one with many in line does not hold up one with few.
 func TestLineIsFair(t *testing.T) {
 	var l Line
-	leave := fill(t, &l)
+	turn := fill(t, &l)
 	var mu sync.Mutex
 	var order []string
 	var all sync.WaitGroup
@@ -45,7 +45,7 @@ func TestLineIsFair(t *testing.T) {
 			name = fmt.Sprint("one ", i)
 		}
 		all.Go(func() {
-			leave, err := l.Enter(t.Context(), name)
+			turn, err := l.Enter(t.Context(), name)
 			if err != nil {
 				t.Error(err)
 				return
@@ -53,11 +53,11 @@ func TestLineIsFair(t *testing.T) {
 			mu.Lock()
 			order = append(order, name)
 			mu.Unlock()
-			leave()
+			turn.Leave()
 		})
 		queued(t, &l, i+1)
 	}
-	leave()
+	turn.Leave()
 	all.Wait()
 	mu.Lock()
 	defer mu.Unlock()
@@ -74,7 +74,7 @@ func TestLineIsFair(t *testing.T) {
 // The line is bounded, for one name too, and nobody who gave up holds a place in it.
 func TestLineIsBounded(t *testing.T) {
 	var l Line
-	leave := fill(t, &l)
+	turn := fill(t, &l)
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	for range maxOwn {
@@ -102,45 +102,45 @@ func TestLineIsBounded(t *testing.T) {
 	if len(l.waiting) != 0 || len(l.turns) != 0 || l.length != 0 {
 		t.Errorf("left behind: %d, %d, %d", len(l.waiting), len(l.turns), l.length)
 	}
-	leave()
+	turn.Leave()
 	if again, err := l.Enter(t.Context(), "n"); err != nil {
 		t.Error(err)
 	} else {
-		again()
+		again.Leave()
 	}
 }
 
 // Who passes between two pieces of work lets all others in before the next piece, and none if nobody waits.
 func TestPass(t *testing.T) {
 	l := Line{Width: 1}
-	leave, err := l.Enter(t.Context(), "long")
+	turn, err := l.Enter(t.Context(), "long")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Pass(t.Context(), "long"); err != nil || l.inside != 1 {
+	if err := turn.Pass(t.Context()); err != nil || l.inside != 1 {
 		t.Fatalf("nobody waits: %v, %d inside", err, l.inside)
 	}
 	var order []string // guarded by the one place
 	var all sync.WaitGroup
 	for i, name := range []string{"a", "a", "b"} {
 		all.Go(func() {
-			leave, err := l.Enter(t.Context(), name)
+			turn, err := l.Enter(t.Context(), name)
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			order = append(order, name)
-			leave()
+			turn.Leave()
 		})
 		queued(t, &l, i+1)
 	}
 	for range 2 {
-		if err := l.Pass(t.Context(), "long"); err != nil {
+		if err := turn.Pass(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		order = append(order, "long")
 	}
-	leave()
+	turn.Leave()
 	all.Wait()
 	if got := fmt.Sprint(order); got != "[a b long a long]" {
 		t.Errorf("%v", got)
@@ -153,26 +153,28 @@ func TestPass(t *testing.T) {
 // Who is refused another turn has left its place.
 func TestPassInVain(t *testing.T) {
 	l := Line{Width: 1}
-	if _, err := l.Enter(t.Context(), "long"); err != nil {
+	turn, err := l.Enter(t.Context(), "long")
+	if err != nil {
 		t.Fatal(err)
 	}
-	came, left := make(chan func()), make(chan struct{})
+	came, left := make(chan *Turn), make(chan struct{})
 	go func() {
 		defer close(left)
-		leave, err := l.Enter(t.Context(), "other")
+		turn, err := l.Enter(t.Context(), "other")
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		came <- leave
+		came <- turn
 	}()
 	queued(t, &l, 1)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := l.Pass(ended, "long"); err != errBusy {
+	if err := turn.Pass(ended); err != errBusy {
 		t.Fatalf("it was let in: %v", err)
 	}
-	(<-came)()
+	(<-came).Leave()
+	turn.Leave()
 	<-left
 	if l.inside != 0 || l.length != 0 {
 		t.Errorf("%d inside, %d wait", l.inside, l.length)
