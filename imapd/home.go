@@ -60,9 +60,9 @@ type HomeConfig struct {
 type Home struct {
 	cfg     HomeConfig
 	check   *login.Checker
-	memory  *semaphore.Weighted // of readMemory
+	memory  *shares             // of readMemory
 	waiting *semaphore.Weighted // of waitingMemory
-	long    *semaphore.Weighted // of longMemory
+	long    *shares             // of longMemory
 	turns   turns.Line          // to heavy work, by accounts
 	deflate atomic.Int64        // connections that compress
 	hubs    hubs
@@ -78,17 +78,10 @@ type Home struct {
 	cancel context.CancelFunc
 
 	mu       sync.Mutex
-	sessions map[*session]struct{}         // guarded by mu
-	places   map[domicile.AccountID]*place // guarded by mu
-	draining bool                          // guarded by mu
-	left     *sync.Cond                    // a session left sessions
-}
-
-// place is what the sessions of one account share.
-type place struct {
-	sessions int                 // guarded by Home.mu; those that begin included
-	memory   *semaphore.Weighted // of accountMemory
-	long     *semaphore.Weighted // of accountLong
+	sessions map[*session]struct{}      // guarded by mu
+	places   map[domicile.AccountID]int // guarded by mu: sessions, those that begin included
+	draining bool                       // guarded by mu
+	left     *sync.Cond                 // a session left sessions
 }
 
 // NewHome checks cfg. Shutdown ends what it starts.
@@ -115,8 +108,8 @@ func sizeFits(n int64) bool { return n > 0 && n <= math.MaxUint32 }
 
 func newHome(cfg HomeConfig) *Home {
 	h := &Home{cfg: cfg, check: cfg.Check,
-		memory: semaphore.NewWeighted(readMemory), waiting: semaphore.NewWeighted(waitingMemory), long: semaphore.NewWeighted(longMemory), sessions: map[*session]struct{}{},
-		places: map[domicile.AccountID]*place{}}
+		memory: newShares(readMemory), waiting: semaphore.NewWeighted(waitingMemory), long: newShares(longMemory), sessions: map[*session]struct{}{},
+		places: map[domicile.AccountID]int{}}
 	h.turns.Width = runtime.GOMAXPROCS(0)
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
@@ -131,23 +124,17 @@ func newHome(cfg HomeConfig) *Home {
 func (h *Home) enter(id domicile.AccountID) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p := h.places[id]
-	if p == nil {
-		p = &place{memory: semaphore.NewWeighted(accountMemory), long: semaphore.NewWeighted(accountLong)}
-		h.places[id] = p
-	}
-	if p.sessions >= h.cfg.PerAccount {
+	if h.places[id] >= h.cfg.PerAccount {
 		return domicile.E("login", domicile.TooLarge, "the account has too many sessions")
 	}
-	p.sessions++
+	h.places[id]++
 	return nil
 }
 
 func (h *Home) exit(id domicile.AccountID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p := h.places[id]
-	if p.sessions--; p.sessions == 0 {
+	if h.places[id]--; h.places[id] == 0 {
 		delete(h.places, id)
 	}
 }
@@ -167,11 +154,11 @@ func (h *Home) serve(c *wire.Conn, id domicile.AccountID, tag string, maxSize in
 // take begins a session.
 func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session {
 	s := &session{home: h, acct: id, conn: c, maxSize: maxSize}
+	cut := func() { go c.Close() } // it may wait for the client
+	s.memory, c.Long = share{of: h.memory, acct: id, cut: cut}, &share{of: h.long, acct: id, cut: cut}
 	c.Limit(wire.After, time.Time{})
 	h.mu.Lock()
 	h.sessions[s] = struct{}{}
-	p := h.places[id]
-	s.memory, c.Long = allowance{p.memory, h.memory}, allowance{p.long, h.long}
 	if h.draining {
 		c.Drain()
 	}

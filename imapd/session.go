@@ -24,7 +24,7 @@ type session struct {
 	acct    domicile.AccountID
 	conn    *wire.Conn
 	maxSize int64 // bytes of an appended message
-	memory  allowance
+	memory  share
 	hasDoor bool         // the connection can go back to a door of this process
 	ending  time.Time    // when Home.End was told first; guarded by Home.mu
 	stray   int          // commands in a row that were BAD

@@ -101,7 +101,7 @@ func needsOf(keys []sortKey) need {
 
 // sorted finds messages and brings them in order. What is the same for all keys stays in the order of the mailbox.
 func (s *session) sorted(q *query, keys []sortKey) (*hits, error) {
-	room := &room{memory: s.memory}
+	room := &room{memory: &s.memory}
 	defer room.release()
 	h := &hits{view: s.view, modseq: q.modseq, sorted: true}
 	var values []sortValue // those of one message behind one another

@@ -25,7 +25,7 @@ func (s *session) thread(cmd *wire.Command) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	room := &room{memory: s.memory}
+	room := &room{memory: &s.memory}
 	defer room.release()
 	t := newThreads(algorithm == "REFERENCES")
 	err = s.scan(q, records|summaries, func(c *candidate) error {
