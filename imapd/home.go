@@ -141,9 +141,9 @@ func (h *Home) exit(id domicile.AccountID) {
 
 // serve runs the session of an account that has logged in on c and entered, and answers the login with tag. It returns when the session
 // has ended: with the connection closed, or, if it has a door to go back to, with the tag of the UNAUTHENTICATE that is to be answered there.
-func (h *Home) serve(c *wire.Conn, id domicile.AccountID, tag string, maxSize int64, hasDoor bool) (unauthenticated string) {
-	defer h.exit(id)
-	s := h.take(c, id, maxSize)
+func (h *Home) serve(c *wire.Conn, by login.Means, tag string, maxSize int64, hasDoor bool) (unauthenticated string) {
+	defer h.exit(by.Account)
+	s := h.take(c, by, maxSize)
 	defer h.leave(s)
 	s.hasDoor = hasDoor
 	s.greet(tag)
@@ -152,8 +152,9 @@ func (h *Home) serve(c *wire.Conn, id domicile.AccountID, tag string, maxSize in
 }
 
 // take begins a session.
-func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session {
-	s := &session{home: h, acct: id, conn: c, maxSize: maxSize}
+func (h *Home) take(c *wire.Conn, by login.Means, maxSize int64) *session {
+	id := by.Account
+	s := &session{home: h, acct: id, by: by, conn: c, maxSize: maxSize}
 	cut := func() { go c.Close() } // it may wait for the client
 	s.memory, c.Long = share{of: h.memory, acct: id, cut: cut}, &share{of: h.long, acct: id, cut: cut}
 	c.Limit(wire.After, time.Time{})
@@ -163,8 +164,8 @@ func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session
 		c.Drain()
 	}
 	h.mu.Unlock()
-	// Between the check of the login and this line the account may have begun to move.
-	if a, err := h.cfg.Store.Account(h.ctx, id); err != nil || a.State != store.Active {
+	// Between the check of the login and this line the account may have changed.
+	if a, err := h.cfg.Store.Account(h.ctx, id); err != nil || !by.Stand(a) {
 		c.Drain()
 	}
 	return s
@@ -210,6 +211,19 @@ func (h *Home) End(id domicile.AccountID) error {
 		return domicile.E("end sessions", domicile.Unavailable, "a session of the account has not ended yet")
 	}
 	return nil
+}
+
+// Changed ends the sessions that began with what lets an account in no more, by its record as it is now: BYE between their commands, and after
+// endTime without. It does not wait for that.
+func (h *Home) Changed(now store.Account) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.sessions {
+		if s.acct == now.ID && !s.by.Stand(now) {
+			s.conn.Drain()
+			time.AfterFunc(endTime, func() { s.conn.Close() })
+		}
+	}
 }
 
 // endTime is how long a command under way may go on.

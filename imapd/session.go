@@ -14,6 +14,7 @@ import (
 
 	"domicile"
 	"domicile/imapd/wire"
+	"domicile/login"
 	"domicile/store"
 )
 
@@ -22,6 +23,7 @@ import (
 type session struct {
 	home    *Home
 	acct    domicile.AccountID
+	by      login.Means
 	conn    *wire.Conn
 	maxSize int64 // bytes of an appended message
 	memory  share

@@ -38,7 +38,7 @@ func TestStampede(t *testing.T) {
 	}
 	for i := range 4000 {
 		served.Go(func() {
-			if _, _, err := check.Verify(t.Context(), From{IMAP, fmt.Sprint("n", i)}, Credential{Name: fmt.Sprintf("u%d@example.com", i), Password: "pw"}); err != nil {
+			if _, err := check.Verify(t.Context(), From{IMAP, fmt.Sprint("n", i)}, Credential{Name: fmt.Sprintf("u%d@example.com", i), Password: "pw"}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"domicile/store"
+	"domicile/login"
 )
 
 // Limits of one connection. Times are until the next byte, unless said otherwise.
@@ -64,9 +64,9 @@ type gate struct {
 
 	// Of a connection that another node's front has handed over: who logged in there, the word of the trace field, and what tells
 	// that it has ended.
-	account store.Account
-	word    string
-	gone    chan struct{}
+	who  login.Verified
+	word string
+	gone chan struct{}
 
 	mu       sync.Mutex
 	idle     bool // waiting for a command
