@@ -3,7 +3,9 @@
 //
 //	go run ./tests/bench             all, some 15 minutes
 //	go run ./tests/bench -short      a first look, some 3 minutes
+//	go run ./tests/bench -parts slow,accounts
 //
+// What it is doing is told on standard error, the tables go to standard output as each part ends.
 // It needs Linux; root for Dovecot and for cold page caches; strace for the flushes. What is not there is left out and said.
 package main
 
@@ -19,13 +21,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
 
 // options are the flags.
 type options struct {
-	dir                   string
+	dir, parts            string
 	rounds, big, accounts int
 	most, delay           time.Duration
 	peers, short          bool
@@ -34,6 +37,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.dir, "dir", "", "folder to work in, on the disk to measure (default: a temporary one)")
+	flag.StringVar(&o.parts, "parts", strings.Join(partNames, ","), "which parts to run")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds, of which the medians count")
 	flag.IntVar(&o.big, "big", 10_000, "messages in the big mailbox, 10 KB each")
 	flag.IntVar(&o.accounts, "accounts", 100_000, "accounts to deliver to in random order (0: leave that out)")
@@ -54,16 +58,26 @@ func main() {
 	}
 }
 
+// partNames are the parts of a run, in order. That of the moves needs the big mailbox that rows makes.
+var partNames = []string{"limits", "rows", "moves", "flushes", "slow", "accounts"}
+
 // bench is a run: the servers and how they are loaded.
 type bench struct {
 	options
 	ctx       context.Context
 	mailbench string
+	begun     time.Time
 	servers   []*server       // domicile first
 	long      map[string]bool // rows that took a server so long that one round must do
 }
 
 func (o options) run(ctx context.Context) (err error) {
+	wanted := strings.Split(o.parts, ",")
+	for _, p := range wanted {
+		if !slices.Contains(partNames, p) {
+			return fmt.Errorf("-parts: %q is none of %s", p, strings.Join(partNames, ", "))
+		}
+	}
 	if o.dir == "" {
 		if o.dir, err = os.MkdirTemp("", "bench"); err != nil {
 			return err
@@ -76,10 +90,11 @@ func (o options) run(ctx context.Context) (err error) {
 	if err := errors.Join(os.MkdirAll(o.dir, 0o755), os.Chmod(o.dir, 0o755)); err != nil { // Dovecot's users must get to theirs
 		return err
 	}
-	b := &bench{options: o, ctx: ctx, mailbench: filepath.Join(o.dir, "bin", "mailbench"), long: map[string]bool{}}
+	b := &bench{options: o, ctx: ctx, mailbench: filepath.Join(o.dir, "bin", "mailbench"), begun: time.Now(), long: map[string]bool{}}
 	if err := b.build(); err != nil {
 		return err
 	}
+	b.tell("domicile: %d accounts are made", max(o.accounts, loaded+1))
 	ours, made, err := newOurs(ctx, filepath.Join(o.dir, "lab"), filepath.Join(o.dir, "bin", "mailnode"), max(o.accounts, loaded+1))
 	if err != nil {
 		return err
@@ -93,12 +108,20 @@ func (o options) run(ctx context.Context) (err error) {
 		b.servers = append(b.servers, peers...)
 	}
 	b.preface(made)
-	for _, part := range []func() error{b.limits, b.inTurn, b.moves, b.flushes, b.slowDisk, b.manyAccounts} {
+	for i, part := range []func() error{b.limits, b.inTurn, b.moves, b.flushes, b.slowDisk, b.manyAccounts} {
+		if !slices.Contains(wanted, partNames[i]) {
+			continue
+		}
 		if err := part(); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", partNames[i], err)
 		}
 	}
 	return nil
+}
+
+// tell says on standard error what is being done, for whoever waits.
+func (b *bench) tell(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%4.0fs "+format+"\n", append([]any{time.Since(b.begun).Seconds()}, args...)...)
 }
 
 // build makes the node and the generator from this tree.
@@ -123,6 +146,9 @@ func (b *bench) all(fn func(s *server) error, wrap func(s *server) []string) err
 			with = wrap(s)
 		}
 		err := s.start(b.ctx, with...)
+		if err == nil && with == nil {
+			b.settle(s)
+		}
 		if err == nil {
 			err = errors.Join(fn(s), s.stop())
 		}
@@ -139,6 +165,7 @@ func (b *bench) load(s *server, d door, args ...string) (r result, err error) {
 	if !slices.Contains(args, "-user") {
 		args = append(args, "-user", userPattern)
 	}
+	b.tell("%s: mailbench %s", s.name, strings.Join(args, " "))
 	cmd := exec.CommandContext(b.ctx, b.mailbench, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()

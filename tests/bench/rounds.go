@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -89,8 +90,8 @@ func (b *bench) measure(s *server, r row, speed, cpu, written *table) error {
 	}
 	var got result
 	var err error
-	if r.warm {
-		got, err = b.load(s, r.door, append(slices.Clone(r.args), "-n", "1")...)
+	if r.warm > 0 {
+		got, err = b.load(s, r.door, append(slices.Clone(r.args), "-n", strconv.Itoa(r.warm))...)
 	}
 	if err == nil && got.Seconds < tooLong*b.most.Seconds() {
 		got, err = b.load(s, r.door, r.args...)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -77,6 +80,47 @@ func (s *server) answers(ctx context.Context, addr string) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// atRest and restless are how little of a processor a server uses when it is at rest, and how long that is waited for.
+const (
+	atRest   = 0.02
+	restless = 90 * time.Second
+)
+
+// settle waits until a server has done what it does by itself: what it found to do at its start, or what came with an earlier load.
+func (b *bench) settle(s *server) {
+	begun := time.Now()
+	for used := s.cpu(); time.Since(begun) < restless; {
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+		now := s.cpu()
+		if now-used < atRest {
+			return
+		}
+		used = now
+	}
+	b.tell("%s is still busy after %s", s.name, restless)
+}
+
+// cpu is the seconds of processors that the server's processes have used.
+func (s *server) cpu() (seconds float64) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		raw, _ := os.ReadFile(path)
+		f := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:])) // behind the name: state, parent, group, ...
+		if len(f) < 13 || f[2] != strconv.Itoa(s.pid()) {
+			continue
+		}
+		for _, ticks := range f[11:13] { // utime, stime
+			n, _ := strconv.ParseFloat(ticks, 64)
+			seconds += n / 100 // USER_HZ
+		}
+	}
+	return seconds
 }
 
 // stop ends the server and all of its processes.
