@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"domicile"
@@ -25,10 +26,11 @@ type CreateAccount struct {
 	Quota     int64    `json:"quota,omitempty"` // bytes; 0 = none
 }
 
-// SetPassword replaces a password.
+// SetPassword replaces a password. App passwords stay, but if it says otherwise.
 type SetPassword struct {
-	Address  string `json:"address"`
-	Password string `json:"password"`
+	Address            string `json:"address"`
+	Password           string `json:"password"`
+	RemoveAppPasswords bool   `json:"remove_app_passwords,omitempty"`
 }
 
 // SetQuota changes a quota, in bytes; 0 = none. A nil Quota only asks.
@@ -58,6 +60,8 @@ type Account struct {
 	Messages  *int               `json:"messages,omitempty"` // in show and quota only
 	Bytes     *int64             `json:"bytes,omitempty"`    // in show and quota only; a message copied to two mailboxes counts twice here
 	Leaf      *uint64            `json:"leaf,omitempty"`     // in create and rm: the record of it
+
+	AppPasswords *int `json:"app_passwords,omitempty"` // in passwd only: how many let in beside the new password
 }
 
 // Where says where an account lives and why.
@@ -165,7 +169,29 @@ func (s *Server) setPassword(ctx context.Context, who caller, in SetPassword) (A
 	if err != nil {
 		return Account{}, err
 	}
-	return s.change(ctx, who, in.Address, func(a *store.Account) { a.Password, a.Scram = phc, scram })
+	a, err := s.find(ctx, who, in.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	if in.RemoveAppPasswords { // each is on record before it goes
+		for _, p := range a.AppPasswords {
+			if _, err := s.record(ctx, who, appPasswordRemoved, a.Address, appPasswordFacts(a, p.ID)); err != nil {
+				return Account{}, err
+			}
+		}
+	}
+	left := 0
+	out, err := s.update(ctx, who, a.ID, func(now *store.Account) {
+		now.Password, now.Scram = phc, scram
+		if in.RemoveAppPasswords { // but one that was added meanwhile
+			now.AppPasswords = slices.DeleteFunc(slices.Clone(now.AppPasswords), func(p store.AppPassword) bool {
+				return slices.ContainsFunc(a.AppPasswords, func(was store.AppPassword) bool { return was.ID == p.ID })
+			})
+		}
+		left = len(now.AppPasswords)
+	})
+	out.AppPasswords = &left
+	return out, err
 }
 
 func (s *Server) suspendAccount(ctx context.Context, who caller, in Target) (Account, error) {
@@ -231,19 +257,30 @@ func (s *Server) change(ctx context.Context, who caller, address string, fn func
 
 // update changes an account whose access is on record.
 func (s *Server) update(ctx context.Context, who caller, id domicile.AccountID, fn func(*store.Account)) (Account, error) {
+	a, err := s.save(ctx, id, func(a *store.Account) error { fn(a); return nil })
+	if err != nil {
+		return Account{}, err
+	}
+	list := []Account{s.view(a)}
+	return list[0], s.shown(list...)
+}
+
+// save changes an account that is not on its way elsewhere, has sessions end that it lets in no more, and returns it as it is then.
+func (s *Server) save(ctx context.Context, id domicile.AccountID, fn func(*store.Account) error) (store.Account, error) {
 	err := s.cfg.Store.UpdateAccount(ctx, id, func(a *store.Account) error {
 		if a.State == store.Moving { // what is changed now might not arrive
 			return domicile.E("change an account", domicile.Unavailable, "the account is on its way to another region; ask there when it has arrived")
 		}
-		fn(a)
-		return nil
+		return fn(a)
 	})
 	if err != nil {
-		return Account{}, err
+		return store.Account{}, err
 	}
 	a, err := s.cfg.Store.Account(ctx, id)
-	list := []Account{s.view(a)}
-	return list[0], errors.Join(err, s.shown(list...))
+	if err == nil && s.cfg.Changed != nil {
+		s.cfg.Changed(a)
+	}
+	return a, err
 }
 
 func (s *Server) whereAccount(ctx context.Context, who caller, in Target) (Where, error) {

@@ -105,7 +105,7 @@ func (s *Server) removeAppPassword(ctx context.Context, who caller, in RemoveApp
 	if !slices.ContainsFunc(a.AppPasswords, is) {
 		return AppPasswords{}, domicile.E(who.call, domicile.NotExist, "the account has no such app password; app-password ls shows them")
 	}
-	return s.changeAppPasswords(ctx, who, a, "account.app_password_removed", in.ID, func(a *store.Account) error {
+	return s.changeAppPasswords(ctx, who, a, appPasswordRemoved, in.ID, func(a *store.Account) error {
 		a.AppPasswords = slices.DeleteFunc(slices.Clone(a.AppPasswords), is)
 		return nil
 	})
@@ -113,21 +113,23 @@ func (s *Server) removeAppPassword(ctx context.Context, who caller, in RemoveApp
 
 // changeAppPasswords records an act, then does it.
 func (s *Server) changeAppPasswords(ctx context.Context, who caller, a store.Account, kind, id string, fn func(*store.Account) error) (AppPasswords, error) {
-	leaf, err := s.record(ctx, who, kind, a.Address, map[string]string{"account": string(a.ID), "app_password": id})
+	leaf, err := s.record(ctx, who, kind, a.Address, appPasswordFacts(a, id))
 	if err != nil {
 		return AppPasswords{}, err
 	}
-	err = s.cfg.Store.UpdateAccount(ctx, a.ID, func(now *store.Account) error {
-		if now.State == store.Moving { // what is changed now might not arrive
-			return domicile.E("change an account", domicile.Unavailable, "the account is on its way to another region; ask there when it has arrived")
-		}
-		return fn(now)
-	})
+	now, err := s.save(ctx, a.ID, fn)
 	if err != nil {
 		return AppPasswords{}, err
 	}
-	now, err := s.cfg.Store.Account(ctx, a.ID)
 	out := appView(now)
 	out.Leaf = &leaf.Index
-	return out, err
+	return out, nil
+}
+
+// appPasswordRemoved is the leaf of one that is taken away.
+const appPasswordRemoved = "account.app_password_removed"
+
+// appPasswordFacts are what a leaf says of one.
+func appPasswordFacts(a store.Account, id string) map[string]string {
+	return map[string]string{"account": string(a.ID), "app_password": id}
 }

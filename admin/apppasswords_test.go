@@ -75,11 +75,44 @@ func TestPasswdReplacesTheVerifier(t *testing.T) {
 	if _, err := c.AddAppPassword(t.Context(), AddAppPassword{Address: "anna@example.com", Label: "phone"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.SetPassword(t.Context(), SetPassword{"Anna+x@Example.com", "another password"}); err != nil {
+	if _, err := c.SetPassword(t.Context(), SetPassword{Address: "Anna+x@Example.com", Password: "another password"}); err != nil {
 		t.Fatal(err)
 	}
 	a := k.store.accounts[made.Account]
 	if a.Password != "hash of another password" || a.Scram != "verifier of anna@example.com another password" || len(a.AppPasswords) != 1 {
 		t.Errorf("%+v", a)
+	}
+}
+
+// Whoever is told of changes hears of each, as the account is then; and a new password may take those of devices away, each on record.
+func TestPasswdAndChanges(t *testing.T) {
+	var heard []store.Account
+	k := newKit(t, func(s *Server) { s.cfg.Changed = func(a store.Account) { heard = append(heard, a) } })
+	c := k.client("eu-ireland", "operator")
+	if _, err := c.CreateAccount(t.Context(), anna()); err != nil {
+		t.Fatal(err)
+	}
+	for _, label := range []string{"phone", "desk"} {
+		if _, err := c.AddAppPassword(t.Context(), AddAppPassword{Address: "anna@example.com", Label: label}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, x := range []struct {
+		remove bool
+		left   int
+	}{{false, 2}, {true, 0}} {
+		v, err := c.SetPassword(t.Context(), SetPassword{Address: "anna@example.com", Password: "another password", RemoveAppPasswords: x.remove})
+		if err != nil || v.AppPasswords == nil || *v.AppPasswords != x.left {
+			t.Fatalf("%+v, %v", v, err)
+		}
+		if last := heard[len(heard)-1]; last.Password != "hash of another password" || len(last.AppPasswords) != x.left {
+			t.Errorf("heard of %+v", last)
+		}
+	}
+	if n := len(k.leaves(appPasswordRemoved)); n != 2 {
+		t.Errorf("%d leaves", n)
+	}
+	if _, err := c.SuspendAccount(t.Context(), "anna@example.com"); err != nil || heard[len(heard)-1].State != store.Suspended {
+		t.Errorf("%v; heard of %+v", err, heard[len(heard)-1])
 	}
 }

@@ -100,7 +100,7 @@ func (s *Server) askRemoval(ctx context.Context, who caller, a store.Account) (A
 	if err := s.ask(s.removals, who, a.ID); err != nil {
 		return Account{}, err
 	}
-	err = s.cfg.Store.UpdateAccount(ctx, a.ID, func(a *store.Account) error {
+	_, err = s.save(ctx, a.ID, func(a *store.Account) error {
 		if a.State == store.Active {
 			a.State = store.Suspended
 		}

@@ -74,6 +74,9 @@ type Config struct {
 	Backups   Backups                     // nil where the node makes none
 	Clock     func(context.Context) error // refuses (ClockUnsure) while Now cannot be relied on; nil = never
 	Undelete  time.Duration               // how long the store keeps what was expunged; 0 = not at all
+
+	// Changed, if not nil, is told of an account that was changed, as it is now: sessions end that it lets in no more.
+	Changed func(now store.Account)
 }
 
 // Server answers operators. Safe for concurrent use.

@@ -44,9 +44,9 @@ func (s *session) transfer(cmd *wire.Command, uid bool, act func(uids []store.UI
 	if err != nil || len(uids) == 0 {
 		return "", err
 	}
-	cost := min(int64(len(uids))*transferCost, accountMemory)
-	if s.memory.Acquire(s.ctx(), cost) != nil {
-		return "", no(imap.ResponseCodeUnavailable, "Closing down")
+	cost := min(int64(len(uids))*transferCost, 2*maxHeld)
+	if err := s.memory.Acquire(s.ctx(), cost); err != nil {
+		return "", err
 	}
 	release := sync.OnceFunc(func() { s.memory.Release(cost) })
 	defer release()

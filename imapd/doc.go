@@ -35,6 +35,8 @@
 // the end, acts, and writes untagged lines; whatever was wrong with an argument is told once, as BAD. capabilities.go is the one place that says what is offered. UNAUTHENTICATE
 // gives the connection back to its door, behind the end of the session's permit.
 //
+// What keeps a processor busy for long is done in a turn (turn.go), of which accounts have one after the other.
+//
 // The selected mailbox is a view (view.go): its UIDs, 4 bytes a message, and a modification sequence. Flags and sizes are read from the store when
 // they are asked for. What others change is read by store.Store.Changes when the client may be told, and during IDLE, or between commands by NOTIFY (notify.go), on the store's hints, of
 // which an account has one watch however many of its sessions idle (hub.go).

@@ -26,7 +26,7 @@ func FuzzFetch(f *testing.F) {
 		if err := w.home.enter(ann); err != nil {
 			t.Fatal(err)
 		}
-		w.home.serve(wire.NewConn(said, wire.After), ann, "login", 1<<16, false)
+		w.home.serve(wire.NewConn(said, wire.After), w.by(ann), "login", 1<<16, false)
 		if n := w.faults.Load(); n > 0 {
 			t.Fatalf("%d faults", n)
 		}

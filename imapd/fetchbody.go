@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	streamAt    = 256 << 10                      // bytes of a single section from where on it is sent as it is read, and not held
-	firstRead   = 32 << 10                       // bytes of it that are read before anything is sent
-	previewFrom = 256 << 10                      // bytes of a message that its preview is made of
-	maxHeld     = (accountMemory - maxAhead) / 2 // bytes of a message that is held to be taken apart
-	pieceAhead  = 256 << 10                      // bytes, at most, that the store holds of a body while it reads ahead,
-	maxAhead    = 512 << 10                      // and of all of them: what a client that does not read keeps from others
+	streamAt    = 256 << 10             // bytes of a single section from where on it is sent as it is read, and not held
+	firstRead   = 32 << 10              // bytes of it that are read before anything is sent
+	previewFrom = 256 << 10             // bytes of a message that its preview is made of
+	maxHeld     = 3 * accountMemory / 8 // bytes of a message that is held to be taken apart
+	pieceAhead  = 256 << 10             // bytes, at most, that the store holds of a body while it reads ahead,
+	maxAhead    = 512 << 10             // and of all of them: what a client that does not read keeps from others
 )
 
-// What one message may take fits into the share of an account.
+// What one message may take fits into the share of an account, also while others hold some.
 const _ = uint(accountMemory - 2*maxHeld - maxAhead)
 
 // plan is what of a message's bytes is needed.
@@ -112,8 +112,8 @@ func (f *fetcher) add(r *run, m *row) bool {
 
 // send sends a run. The bodies come from the store in order, read ahead. Memory for them is acquired at once: sessions never wait for one another in a circle.
 func (f *fetcher) send(rows []row, r *run) error {
-	if f.s.memory.Acquire(f.s.ctx(), r.ahead+r.held) != nil {
-		return no(imap.ResponseCodeUnavailable, "Closing down")
+	if err := f.s.memory.Acquire(f.s.ctx(), r.ahead+r.held); err != nil {
+		return err
 	}
 	defer f.s.memory.Release(r.ahead + r.held)
 	defer func() { f.room = nil }()

@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"domicile/message"
+	"domicile/turns"
 )
 
 // message sends all that is asked for of one message. Nothing is sent of one that could not be read. body is nil if nothing of it is needed.
@@ -20,20 +21,33 @@ func (f *fetcher) message(m *row, p *plan, body io.Reader) (err error) {
 			return err
 		}
 	}
-	parsed, err := f.parsed(m, p, raw)
+	parsed, preview, err := f.apart(m, p, raw)
 	if err != nil {
 		return err
 	}
 	f.index(m)
 	f.summary(m, parsed)
-	if f.q.preview != noPreview {
-		f.preview(m, raw)
-	}
+	f.preview(m, preview)
 	for i := range p.cuts {
 		f.section(&p.cuts[i], raw)
 	}
 	f.s.conn.Raw(")").Line()
 	return nil
+}
+
+// apart takes a message apart, if that is needed: heavy work.
+func (f *fetcher) apart(m *row, p *plan, raw []byte) (parsed *message.Message, preview string, err error) {
+	if !p.parse && !f.wantsPreview(m) {
+		return nil, "", nil
+	}
+	err = f.s.inTurn(func(*turns.Turn) (err error) {
+		if parsed, err = f.parsed(m, p, raw); err == nil && f.wantsPreview(m) {
+			begin := message.Parse(raw[:min(len(raw), previewFrom)])
+			preview = previewOf(begin, begin.Root)
+		}
+		return err
+	})
+	return parsed, preview, err
 }
 
 // summary sends what is kept ready, or else is made of the message.
@@ -117,17 +131,19 @@ func (f *fetcher) wantsPreview(m *row) bool {
 // maxPreview bounds a preview (RFC 8970 3.2), in characters.
 const maxPreview = 200
 
-// preview sends the beginning of the text that a person would read first: "" if there is none.
-func (f *fetcher) preview(m *row, raw []byte) {
-	f.item(true, "PREVIEW ")
-	if !f.wantsPreview(m) {
-		f.s.conn.Raw("NIL")
+// preview sends the preview of a message.
+func (f *fetcher) preview(m *row, text string) {
+	if !f.item(f.q.preview != noPreview, "PREVIEW ") {
 		return
 	}
-	parsed := message.Parse(raw[:min(len(raw), previewFrom)])
-	f.s.conn.Str(previewOf(parsed, parsed.Root))
+	if f.wantsPreview(m) {
+		f.s.conn.Str(text)
+	} else {
+		f.s.conn.Raw("NIL")
+	}
 }
 
+// previewOf is the beginning of the text that a person would read first: "" if there is none.
 func previewOf(m *message.Message, p *message.Part) string {
 	if p.Type == "text" && p.Disposition != "attachment" {
 		return shorten(m.Text(p))

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"domicile/login"
 	"domicile/region"
 	"domicile/store"
+	"domicile/turns"
 )
 
 // DefaultMaxSize is the limit of APPEND where none is given.
@@ -58,9 +60,10 @@ type HomeConfig struct {
 type Home struct {
 	cfg     HomeConfig
 	check   *login.Checker
-	memory  *semaphore.Weighted // of readMemory
+	memory  *shares             // of readMemory
 	waiting *semaphore.Weighted // of waitingMemory
-	long    *semaphore.Weighted // of longMemory
+	long    *shares             // of longMemory
+	turns   turns.Line          // to heavy work, by accounts
 	deflate atomic.Int64        // connections that compress
 	hubs    hubs
 	recents recents
@@ -75,17 +78,10 @@ type Home struct {
 	cancel context.CancelFunc
 
 	mu       sync.Mutex
-	sessions map[*session]struct{}         // guarded by mu
-	places   map[domicile.AccountID]*place // guarded by mu
-	draining bool                          // guarded by mu
-	left     *sync.Cond                    // a session left sessions
-}
-
-// place is what the sessions of one account share.
-type place struct {
-	sessions int                 // guarded by Home.mu; those that begin included
-	memory   *semaphore.Weighted // of accountMemory
-	long     *semaphore.Weighted // of accountLong
+	sessions map[*session]struct{}      // guarded by mu
+	places   map[domicile.AccountID]int // guarded by mu: sessions, those that begin included
+	draining bool                       // guarded by mu
+	left     *sync.Cond                 // a session left sessions
 }
 
 // NewHome checks cfg. Shutdown ends what it starts.
@@ -112,8 +108,9 @@ func sizeFits(n int64) bool { return n > 0 && n <= math.MaxUint32 }
 
 func newHome(cfg HomeConfig) *Home {
 	h := &Home{cfg: cfg, check: cfg.Check,
-		memory: semaphore.NewWeighted(readMemory), waiting: semaphore.NewWeighted(waitingMemory), long: semaphore.NewWeighted(longMemory), sessions: map[*session]struct{}{},
-		places: map[domicile.AccountID]*place{}}
+		memory: newShares(readMemory), waiting: semaphore.NewWeighted(waitingMemory), long: newShares(longMemory), sessions: map[*session]struct{}{},
+		places: map[domicile.AccountID]int{}}
+	h.turns.Width = runtime.GOMAXPROCS(0)
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.attach, h.detach, h.permit, h.refuse = h.underPermit, offPermit, cfg.Guard.Permit, cfg.Guard.Refuse
@@ -127,32 +124,26 @@ func newHome(cfg HomeConfig) *Home {
 func (h *Home) enter(id domicile.AccountID) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p := h.places[id]
-	if p == nil {
-		p = &place{memory: semaphore.NewWeighted(accountMemory), long: semaphore.NewWeighted(accountLong)}
-		h.places[id] = p
-	}
-	if p.sessions >= h.cfg.PerAccount {
+	if h.places[id] >= h.cfg.PerAccount {
 		return domicile.E("login", domicile.TooLarge, "the account has too many sessions")
 	}
-	p.sessions++
+	h.places[id]++
 	return nil
 }
 
 func (h *Home) exit(id domicile.AccountID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p := h.places[id]
-	if p.sessions--; p.sessions == 0 {
+	if h.places[id]--; h.places[id] == 0 {
 		delete(h.places, id)
 	}
 }
 
 // serve runs the session of an account that has logged in on c and entered, and answers the login with tag. It returns when the session
 // has ended: with the connection closed, or, if it has a door to go back to, with the tag of the UNAUTHENTICATE that is to be answered there.
-func (h *Home) serve(c *wire.Conn, id domicile.AccountID, tag string, maxSize int64, hasDoor bool) (unauthenticated string) {
-	defer h.exit(id)
-	s := h.take(c, id, maxSize)
+func (h *Home) serve(c *wire.Conn, by login.Means, tag string, maxSize int64, hasDoor bool) (unauthenticated string) {
+	defer h.exit(by.Account)
+	s := h.take(c, by, maxSize)
 	defer h.leave(s)
 	s.hasDoor = hasDoor
 	s.greet(tag)
@@ -161,19 +152,20 @@ func (h *Home) serve(c *wire.Conn, id domicile.AccountID, tag string, maxSize in
 }
 
 // take begins a session.
-func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session {
-	s := &session{home: h, acct: id, conn: c, maxSize: maxSize}
+func (h *Home) take(c *wire.Conn, by login.Means, maxSize int64) *session {
+	id := by.Account
+	s := &session{home: h, acct: id, by: by, conn: c, maxSize: maxSize}
+	cut := func() { go c.Close() } // it may wait for the client
+	s.memory, c.Long = share{of: h.memory, acct: id, cut: cut}, &share{of: h.long, acct: id, cut: cut}
 	c.Limit(wire.After, time.Time{})
 	h.mu.Lock()
 	h.sessions[s] = struct{}{}
-	p := h.places[id]
-	s.memory, c.Long = allowance{p.memory, h.memory}, allowance{p.long, h.long}
 	if h.draining {
 		c.Drain()
 	}
 	h.mu.Unlock()
-	// Between the check of the login and this line the account may have begun to move.
-	if a, err := h.cfg.Store.Account(h.ctx, id); err != nil || a.State != store.Active {
+	// Between the check of the login and this line the account may have changed.
+	if a, err := h.cfg.Store.Account(h.ctx, id); err != nil || !by.Stand(a) {
 		c.Drain()
 	}
 	return s
@@ -219,6 +211,19 @@ func (h *Home) End(id domicile.AccountID) error {
 		return domicile.E("end sessions", domicile.Unavailable, "a session of the account has not ended yet")
 	}
 	return nil
+}
+
+// Changed ends the sessions that began with what lets an account in no more, by its record as it is now: BYE between their commands, and after
+// endTime without. It does not wait for that.
+func (h *Home) Changed(now store.Account) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.sessions {
+		if s.acct == now.ID && !s.by.Stand(now) {
+			s.conn.Drain()
+			time.AfterFunc(endTime, func() { s.conn.Close() })
+		}
+	}
 }
 
 // endTime is how long a command under way may go on.

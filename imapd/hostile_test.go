@@ -32,10 +32,10 @@ func TestHostileClientsHoldTheirOwnMemory(t *testing.T) {
 	w.deliver("a-bob", "INBOX", "Subject: x\r\n\r\nbody")
 	a := w.login()
 	a.do("b SELECT INBOX", "b OK")
-	var held allowance
+	var held *share
 	w.home.mu.Lock()
 	for s := range w.home.sessions {
-		held = s.memory
+		held = &s.memory
 	}
 	w.home.mu.Unlock()
 	if !held.TryAcquire(accountMemory) || held.TryAcquire(1) {
@@ -156,12 +156,12 @@ func TestHostileClientsWithLongCommands(t *testing.T) {
 		return ok
 	}
 	var open []*client
-	for range 16 {
+	for range longMemory / (4 << 20) / 2 {
 		c := w.login()
 		c.send("a NOOP " + long)
 		open = append(open, c)
 	}
-	waitFor(t, func() bool { return !left(longMemory - accountLong + 1) })
+	waitFor(t, func() bool { return !left(longMemory/2 + 1) })
 	c := w.login()
 	c.send("a NOOP " + long)
 	c.want("* BYE [LIMIT]")

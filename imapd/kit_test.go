@@ -272,3 +272,12 @@ func waitFor(t testing.TB, holds func() bool) {
 		}
 	}
 }
+
+// by are the means of a login to an account by its own password.
+func (w *world) by(id domicile.AccountID) login.Means {
+	a, err := w.store.Account(context.Background(), id)
+	if err != nil {
+		panic(err)
+	}
+	return login.Own(a)
+}

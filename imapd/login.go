@@ -79,10 +79,11 @@ func (s *Server) resolve(name string) (placement.Location, error) {
 // here logs in to an account of this node.
 func (s *Server) here(d *door, tag string, c login.Credential) (*verified, error) {
 	h := s.cfg.Home
-	a, signature, err := h.check.Verify(s.ctx, d.from(), c)
+	who, err := h.check.Verify(s.ctx, d.from(), c)
 	if err != nil {
 		return nil, err
 	}
+	a := who.Account
 	if err := login.MayServe(a); err != nil {
 		return nil, err
 	}
@@ -94,9 +95,9 @@ func (s *Server) here(d *door, tag string, c login.Credential) (*verified, error
 		s.cfg.Log.Warn("a session was refused", "account", string(a.ID), "reason", string(domicile.ReasonOf(err)))
 		return nil, err
 	}
-	return &verified{signature: signature,
+	return &verified{signature: who.Signature,
 		onward: func() step {
-			if unauthenticated := h.serve(d.conn, a.ID, tag, s.cfg.MaxSize, s != h.passed); unauthenticated != "" {
+			if unauthenticated := h.serve(d.conn, who.Means, tag, s.cfg.MaxSize, s != h.passed); unauthenticated != "" {
 				return d.again(unauthenticated)
 			}
 			return handOn

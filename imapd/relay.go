@@ -35,10 +35,11 @@ func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 	if err := h.check.Take(cred); err != nil {
 		return err
 	}
-	a, signature, err := h.check.Verify(ctx, login.From{Service: login.IMAP, Network: string(s.From.Region) + "/" + s.Client}, cred)
+	who, err := h.check.Verify(ctx, login.From{Service: login.IMAP, Network: string(s.From.Region) + "/" + s.Client}, cred)
 	if domicile.KindOf(err) == domicile.NotExist {
 		h.check.Tries.Handed.Wait(h.ctx, s.From.Region, s.Client, began)
 	}
+	a := who.Account
 	if err == nil {
 		err = login.MayServe(a)
 	}
@@ -51,7 +52,7 @@ func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 	if err := h.enter(a.ID); err != nil {
 		return err
 	}
-	s.Signature = signature
+	s.Signature = who.Signature
 	c, err := h.accept(ctx, s, a)
 	if err != nil {
 		h.exit(a.ID)
@@ -61,7 +62,7 @@ func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 	ended := make(chan struct{})
 	defer close(ended)
 	go drainWith(conn, s, ended)
-	h.serve(conn, a.ID, s.Tag, h.cfg.MaxSize, false)
+	h.serve(conn, who.Means, s.Tag, h.cfg.MaxSize, false)
 	return nil
 }
 

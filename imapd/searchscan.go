@@ -4,6 +4,7 @@ import (
 	"domicile"
 	"domicile/message"
 	"domicile/store"
+	"domicile/turns"
 )
 
 // candidate is a message that is held against a search program.
@@ -20,6 +21,10 @@ func (c *candidate) recent() bool { return c.view.isRecent(c.uid) }
 
 // scan gives take the messages of the view that fit, in the order of the mailbox. It reads more of them than the program needs if so told.
 func (s *session) scan(q *query, more need, take func(c *candidate) error) error {
+	return s.inTurn(func(t *turns.Turn) error { return s.scanIn(t, q, more, take) })
+}
+
+func (s *session) scanIn(t *turns.Turn, q *query, more need, take func(c *candidate) error) error {
 	if q.modseq {
 		s.condstore() // RFC 7162 3.1
 	}
@@ -29,6 +34,9 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 			return err
 		}
 		k.found = s.view.indexes(uids)
+		if err := s.pass(t); err != nil {
+			return err
+		}
 	}
 	v := s.view
 	c := &candidate{view: v, index: q.from}
@@ -45,7 +53,7 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 	case needs == flagsAlone && q.to-q.from >= flagLeast:
 		return s.scanFlags(q, c, try)
 	case needs != 0:
-		return s.scanStore(q, needs, c, try)
+		return s.scanStore(t, q, needs, c, try)
 	}
 	for ; c.index < q.to; c.index++ {
 		if err := try(); err != nil {
@@ -59,7 +67,7 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 const readPage = 1000
 
 // scanStore reads messages to try. The store may have some that the view has not, and the other way round.
-func (s *session) scanStore(q *query, needs need, c *candidate, try func() error) error {
+func (s *session) scanStore(t *turns.Turn, q *query, needs need, c *candidate, try func() error) error {
 	uids := s.view.uids
 	for after := store.UID(0); c.index < q.to; {
 		after = max(after, uids[c.index]-1)
@@ -82,6 +90,9 @@ func (s *session) scanStore(q *query, needs need, c *candidate, try func() error
 			c.index++
 		}
 		after = page[len(page)-1].UID
+		if err := s.pass(t); err != nil {
+			return err
+		}
 	}
 	return nil
 }

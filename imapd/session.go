@@ -14,6 +14,7 @@ import (
 
 	"domicile"
 	"domicile/imapd/wire"
+	"domicile/login"
 	"domicile/store"
 )
 
@@ -22,9 +23,10 @@ import (
 type session struct {
 	home    *Home
 	acct    domicile.AccountID
+	by      login.Means
 	conn    *wire.Conn
 	maxSize int64 // bytes of an appended message
-	memory  allowance
+	memory  share
 	hasDoor bool         // the connection can go back to a door of this process
 	ending  time.Time    // when Home.End was told first; guarded by Home.mu
 	stray   int          // commands in a row that were BAD

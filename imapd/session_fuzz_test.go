@@ -60,7 +60,7 @@ func (w *world) session(t *testing.T, lines []string, size int) {
 	if err := w.home.enter(acct); err != nil {
 		t.Fatal(err)
 	}
-	w.home.serve(wire.NewConn(said, wire.After), acct, "login", 1<<16, false)
+	w.home.serve(wire.NewConn(said, wire.After), w.by(acct), "login", 1<<16, false)
 	if n := w.faults.Load(); n > 0 {
 		t.Fatalf("%d faults", n)
 	}

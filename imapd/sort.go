@@ -10,6 +10,7 @@ import (
 	"domicile/imapd/wire"
 	"domicile/message"
 	"domicile/store"
+	"domicile/turns"
 )
 
 // sort answers SORT (RFC 5256 3, RFC 5957; with RETURN RFC 5267 3).
@@ -100,7 +101,7 @@ func needsOf(keys []sortKey) need {
 
 // sorted finds messages and brings them in order. What is the same for all keys stays in the order of the mailbox.
 func (s *session) sorted(q *query, keys []sortKey) (*hits, error) {
-	room := &room{memory: s.memory}
+	room := &room{memory: &s.memory}
 	defer room.release()
 	h := &hits{view: s.view, modseq: q.modseq, sorted: true}
 	var values []sortValue // those of one message behind one another
@@ -117,6 +118,11 @@ func (s *session) sorted(q *query, keys []sortKey) (*hits, error) {
 	if err != nil {
 		return nil, err
 	}
+	return h, s.inTurn(func(*turns.Turn) error { h.sort(keys, values); return nil })
+}
+
+// sort brings them in order by the values of their keys.
+func (h *hits) sort(keys []sortKey, values []sortValue) {
 	rows := make([]int, len(h.idx))
 	for i := range rows {
 		rows[i] = i
@@ -134,7 +140,6 @@ func (s *session) sorted(q *query, keys []sortKey) (*hits, error) {
 		return a - b
 	})
 	h.reorder(rows)
-	return h, nil
 }
 
 func (h *hits) reorder(rows []int) {

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"domicile/message"
 )
 
@@ -116,24 +114,24 @@ func TestSortWithoutRoom(t *testing.T) {
 	for range 3 {
 		w.put("INBOX", "Subject: "+strings.Repeat("x", 600)+"\r\n\r\n")
 	}
-	w.home.memory = semaphore.NewWeighted(roomStep - 1)
+	w.home.memory = newShares(2*roomStep - 2)
 	c := w.login()
 	c.do("b SELECT INBOX", "b OK")
 	c.do("c SORT (SUBJECT) UTF-8 ALL", "c NO [LIMIT]")
 	c.do("d THREAD REFERENCES UTF-8 ALL", "d NO [LIMIT]")
-	w.home.memory = semaphore.NewWeighted(roomStep)
+	w.home.memory = newShares(2 * roomStep)
 	c = w.login()
 	c.do("b SELECT INBOX", "b OK")
 	for range 3 {
 		c.do("e SORT (SUBJECT) UTF-8 ALL", "e OK")
 		c.do("f THREAD REFERENCES UTF-8 ALL", "f OK")
 	}
-	r := &room{memory: w.home.memory}
+	r := &room{memory: &share{of: w.home.memory, acct: ann}}
 	if r.take(roomStep) != nil || r.take(1) == nil {
 		t.Error("room is not counted")
 	}
 	r.release()
-	if !w.home.memory.TryAcquire(roomStep) {
+	if !w.home.memory.TryAcquire(2 * roomStep) {
 		t.Error("room was not given back")
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"domicile/imapd/wire"
 	"domicile/message"
+	"domicile/turns"
 )
 
 // thread answers THREAD (RFC 5256 3).
@@ -24,7 +25,7 @@ func (s *session) thread(cmd *wire.Command) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	room := &room{memory: s.memory}
+	room := &room{memory: &s.memory}
 	defer room.release()
 	t := newThreads(algorithm == "REFERENCES")
 	err = s.scan(q, records|summaries, func(c *candidate) error {
@@ -33,8 +34,12 @@ func (s *session) thread(cmd *wire.Command) (string, error) {
 	if err != nil {
 		return "", failure(err)
 	}
+	var f *forest
+	if err := s.inTurn(func(*turns.Turn) error { f = t.forest(); return nil }); err != nil {
+		return "", err
+	}
 	s.conn.Raw("* THREAD")
-	s.tellThreads(t.forest(), isUID(cmd))
+	s.tellThreads(f, isUID(cmd))
 	s.conn.Line()
 	return "", nil
 }

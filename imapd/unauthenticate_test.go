@@ -88,7 +88,7 @@ func TestUnauthenticateEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan string)
-	go func() { done <- w.home.serve(wire.NewConn(far, wire.After), ann, "a", 1<<20, false) }()
+	go func() { done <- w.home.serve(wire.NewConn(far, wire.After), w.by(ann), "a", 1<<20, false) }()
 	c := newClient(t, near)
 	c.want("a OK")
 	ends(c)

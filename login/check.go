@@ -7,6 +7,7 @@ import (
 
 	"domicile"
 	"domicile/store"
+	"domicile/turns"
 )
 
 // Accounts finds accounts; store.Store fits. NotExist if there is none.
@@ -76,41 +77,50 @@ type Checker struct {
 
 	Count func(how string) // if not nil, told how each login was checked
 
-	right  right  // passwords that were right
-	line   line   // to argon2id
-	proofs proofs // that other nodes handed over
+	right  right      // passwords that were right
+	line   turns.Line // to argon2id, by networks
+	proofs proofs     // that other nodes handed over
 }
 
-// Verify finds who logs in, and of SCRAM what proves the server to the client. NotExist for whatever is wrong with name or credential;
+// Verified is who has logged in.
+type Verified struct {
+	Account   store.Account
+	Means     Means
+	Signature []byte // of SCRAM: what proves the server to the client
+}
+
+// Verify finds who logs in. NotExist for whatever is wrong with name or credential;
 // Unavailable if it cannot be known now, or too many wait to be checked. Whether the account may be served is not looked at: see MayServe.
-func (c *Checker) Verify(ctx context.Context, from From, cred Credential) (a store.Account, signature []byte, err error) {
+func (c *Checker) Verify(ctx context.Context, from From, cred Credential) (Verified, error) {
 	addr, err := c.Address(cred.Name)
+	var a store.Account
 	if err == nil {
 		a, err = c.find(ctx, addr)
 	}
 	if err != nil && domicile.KindOf(err) != domicile.NotExist && domicile.KindOf(err) != domicile.Invalid {
-		return store.Account{}, nil, domicile.E("login", domicile.Unavailable, "the account cannot be read now")
+		return Verified{}, domicile.E("login", domicile.Unavailable, "the account cannot be read now")
 	}
+	v := Verified{Account: a, Means: Own(a)}
 	var ok bool
 	if cred.Exchange != "" {
-		signature, ok = c.proof(ctx, a, from, addr, cred)
-	} else if ok, err = c.password(ctx, a, from, cred.Password); err != nil {
-		return store.Account{}, nil, err
+		v.Signature, ok = c.proof(ctx, &v, from, addr, cred)
+	} else if ok, err = c.password(ctx, &v, from, cred.Password); err != nil {
+		return Verified{}, err
 	}
 	if !ok {
 		if c.Failed != nil {
 			c.Failed(ctx, a.ID)
 		}
-		return store.Account{}, nil, Wrong()
+		return Verified{}, Wrong()
 	}
-	return a, signature, nil
+	return v, nil
 }
 
 // Nobody is Verify for a name that is known to rest nowhere: the same work, and Wrong.
 func (c *Checker) Nobody(ctx context.Context, from From, cred Credential) error {
 	if cred.Exchange != "" {
-		c.proof(ctx, store.Account{}, from, "", cred)
-	} else if _, err := c.password(ctx, store.Account{}, from, cred.Password); err != nil {
+		c.proof(ctx, &Verified{}, from, "", cred)
+	} else if _, err := c.password(ctx, &Verified{}, from, cred.Password); err != nil {
 		return err
 	}
 	if c.Failed != nil {
@@ -136,22 +146,23 @@ func (c *Checker) find(ctx context.Context, a domicile.Address) (store.Account, 
 
 // password checks one that was sent. What is cheap comes first, for names that do not exist too: whoever has the right password does not
 // stand in line for having it checked again.
-func (c *Checker) password(ctx context.Context, a store.Account, from From, password string) (ok bool, err error) {
+func (c *Checker) password(ctx context.Context, v *Verified, from From, password string) (ok bool, err error) {
+	a := v.Account
 	if i := slices.IndexFunc(a.AppPasswords, func(p store.AppPassword) bool { return c.Kept.CheckApp(p.Kept, password) }); i >= 0 {
 		c.count(App)
-		return c.app(ctx, a, from, a.AppPasswords[i]), nil
+		return c.app(ctx, v, from, a.AppPasswords[i]), nil
 	}
 	now := time.Now()
 	if c.right.known(a, password, now) {
 		c.count(Cached)
 		return true, nil
 	}
-	leave, err := c.line.enter(ctx, from.Network)
+	turn, err := c.line.Enter(ctx, from.Network)
 	if err != nil {
 		c.count(Busy)
 		return false, err
 	}
-	defer leave()
+	defer turn.Leave()
 	c.count(Hashed)
 	ok, err = c.Kept.Check(a.Password, password)
 	if err != nil || !ok || a.Password == "" {
@@ -163,10 +174,12 @@ func (c *Checker) password(ctx context.Context, a store.Account, from From, pass
 }
 
 // app lets an app password in where it is good, and notes the day.
-func (c *Checker) app(ctx context.Context, a store.Account, from From, p store.AppPassword) bool {
+func (c *Checker) app(ctx context.Context, v *Verified, from From, p store.AppPassword) bool {
+	a := v.Account
 	if p.Scope != "" && p.Scope != from.Service {
 		return false
 	}
+	v.Means = Means{Account: a.ID, app: p.ID}
 	today := time.Now().UTC().Format(time.DateOnly)
 	if p.Used != today && a.State == store.Active && c.Update != nil {
 		c.Update(ctx, a.ID, func(now *store.Account) error { // that it is not noted keeps nobody out
@@ -200,7 +213,8 @@ func (c *Checker) complete(ctx context.Context, a store.Account, password string
 }
 
 // proof checks the proof of SCRAM against the account's password and all its app passwords, which share a salt.
-func (c *Checker) proof(ctx context.Context, a store.Account, from From, addr domicile.Address, cred Credential) (signature []byte, ok bool) {
+func (c *Checker) proof(ctx context.Context, v *Verified, from From, addr domicile.Address, cred Credential) (signature []byte, ok bool) {
+	a := v.Account
 	c.count(Proved)
 	said, err := parseExchange(cred.Exchange)
 	if err != nil || said.name != cred.Name {
@@ -212,7 +226,7 @@ func (c *Checker) proof(ctx context.Context, a store.Account, from From, addr do
 	}
 	for _, p := range a.AppPasswords {
 		if signature, ok := c.Kept.Proof(p.Scram, said.salt, said.iterations, cred.Exchange, cred.Proof); ok {
-			return signature, c.app(ctx, a, from, p)
+			return signature, c.app(ctx, v, from, p)
 		}
 	}
 	return nil, false

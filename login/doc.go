@@ -10,14 +10,14 @@
 //	func verify(c login.Credential) (signature []byte, err error) {
 //		began := time.Now()
 //		if err := check.Tries.May(network, c.Name); err != nil { … }  // "try again later"
-//		a, signature, err := check.Verify(ctx, login.From{Service: login.IMAP, Network: network}, c)  // or through a tunnel, at home
+//		v, err := check.Verify(ctx, login.From{Service: login.IMAP, Network: network}, c)  // or through a tunnel, at home
 //		switch {
 //		case err == nil:
 //			check.Tries.Right(network, c.Name)
 //		case domicile.KindOf(err) == domicile.NotExist:
 //			check.Tries.Wait(ctx, network, c.Name, began)  // "no such account here, or the wrong password"
 //		}
-//		return signature, err
+//		return v.Signature, err
 //	}
 //
 // # What it promises
@@ -26,8 +26,10 @@
 // same moment, counted from when the login began. Failed logins of one network, and at one name, are answered later and later. A right
 // password is never delayed by that: nobody can lock an owner out by failing in the owner's place.
 //
+// What a session began with is known to it as Means, and Means.Stand says by the account's record whether it would still do.
+//
 // A password that was right is remembered for five minutes, as a digest under a key of the process over the account's record as it
-// stands: a change of password, a move, a freeze forgets it. Others wait for argon2id in a line in which networks take turns; it is
+// stands: a change of password, a move, a freeze forgets it. Others wait for argon2id by turns of their networks (package turns); the line is
 // bounded, and so is the wait.
 //
 // SCRAM-SHA-256 (RFC 5802, RFC 7677) hangs on the name alone until the client has proved itself: the front needs no home for its first

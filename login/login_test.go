@@ -97,7 +97,8 @@ func TestUnknownIsWrong(t *testing.T) {
 				check.right.note(ann, "pw", time.Now())
 			}
 			kept.hashed, kept.proved, failed = 0, 0, nil
-			a, signature, err := check.Verify(t.Context(), From{SMTP, "n"}, c.cred)
+			v, err := check.Verify(t.Context(), From{SMTP, "n"}, c.cred)
+			a, signature := v.Account, v.Signature
 			var want []domicile.AccountID
 			if c.kind == domicile.NotExist {
 				want = []domicile.AccountID{""}
@@ -137,7 +138,7 @@ func TestRightPasswordIsRemembered(t *testing.T) {
 	login := func(want bool, hashed int) {
 		t.Helper()
 		kept.hashed = 0
-		_, _, err := check.Verify(t.Context(), From{IMAP, "n"}, Credential{Name: "ann@example.com", Password: "pw"})
+		_, err := check.Verify(t.Context(), From{IMAP, "n"}, Credential{Name: "ann@example.com", Password: "pw"})
 		if (err == nil) != want || kept.hashed != hashed {
 			t.Errorf("%v after %d hashes, want %v after %d", err, kept.hashed, want, hashed)
 		}
@@ -191,7 +192,7 @@ func TestAppPasswords(t *testing.T) {
 		if proof != "" {
 			c = Credential{Name: "ann@example.com", Exchange: said("ann@example.com"), Proof: []byte(proof)}
 		}
-		if _, _, err := check.Verify(t.Context(), From{service, "n"}, c); (err == nil) != want {
+		if _, err := check.Verify(t.Context(), From{service, "n"}, c); (err == nil) != want {
 			t.Errorf("%s %q %q: %v", service, password, proof, err)
 		}
 	}

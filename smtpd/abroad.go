@@ -141,10 +141,11 @@ func (s *Server) serveSession(ctx context.Context, in *region.Session) error {
 	if err := s.cfg.Check.Take(cred); err != nil {
 		return err
 	}
-	a, signature, err := s.cfg.Check.Verify(ctx, login.From{Service: login.SMTP, Network: string(in.From.Region) + "/" + in.Client}, cred)
+	who, err := s.cfg.Check.Verify(ctx, login.From{Service: login.SMTP, Network: string(in.From.Region) + "/" + in.Client}, cred)
 	if domicile.KindOf(err) == domicile.NotExist {
 		s.cfg.Check.Tries.Handed.Wait(s.ctx, in.From.Region, in.Client, began)
 	}
+	a := who.Account
 	if err == nil {
 		err = s.maySend(ctx, in, a)
 	}
@@ -155,13 +156,13 @@ func (s *Server) serveSession(ctx context.Context, in *region.Session) error {
 	if err != nil {
 		return err
 	}
-	in.Signature = signature
+	in.Signature = who.Signature
 	c, err := in.Accept(p)
 	if err != nil {
 		p.Close()
 		return err
 	}
-	g := s.takeOver(c, a, in.Tag)
+	g := s.takeOver(c, who, in.Tag)
 	select {
 	case <-in.Draining():
 		g.drain()
@@ -185,9 +186,9 @@ func (s *Server) maySend(ctx context.Context, in *region.Session, a store.Accoun
 
 // takeOver serves a connection on which an account has logged in elsewhere. The client has been greeted and has said EHLO there; here
 // the gate says it in the client's place, and keeps back what is answered.
-func (s *Server) takeOver(c net.Conn, a store.Account, word string) *gate {
+func (s *Server) takeOver(c net.Conn, who login.Verified, word string) *gate {
 	g := s.admit(c)
-	g.auth, g.account, g.word, g.mute, g.gone = authDone, a, word, 2, make(chan struct{})
+	g.auth, g.who, g.word, g.mute, g.gone = authDone, who, word, 2, make(chan struct{})
 	g.hand([]byte("EHLO relayed"))
 	leave := g.closed
 	g.closed = func() {

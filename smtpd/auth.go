@@ -38,6 +38,7 @@ var (
 	errNotOneself    = reply(535, smtp.EnhancedCode{5, 7, 8}, "An account can act for itself alone")
 	errLoginMissing  = reply(530, smtp.EnhancedCode{5, 7, 0}, "Log in first")
 	errCancelled     = reply(421, smtp.EnhancedCode{4, 7, 0}, "The login before was cancelled; connect again")
+	errLoginOver     = reply(421, smtp.EnhancedCode{4, 7, 0}, "The password of this session lets nobody in any more")
 	errTooManyLogins = reply(421, smtp.EnhancedCode{4, 7, 0}, "Too many failed logins")
 )
 
@@ -182,7 +183,8 @@ func loginResult(err error) string {
 
 // here logs in to an account of this node.
 func (s *submitSession) here(c login.Credential) (signature []byte, err error) {
-	a, signature, err := s.srv.cfg.Check.Verify(s.srv.ctx, s.from(), c)
+	who, err := s.srv.cfg.Check.Verify(s.srv.ctx, s.from(), c)
+	a := who.Account
 	if err == nil {
 		err = login.MayServe(a)
 	}
@@ -193,8 +195,8 @@ func (s *submitSession) here(c login.Credential) (signature []byte, err error) {
 		s.srv.cfg.Log.Warn("a session was refused", "account", string(a.ID), "reason", string(domicile.ReasonOf(err)))
 		return nil, err
 	}
-	s.onward = func() { s.account = a }
-	return signature, nil
+	s.onward = func() { s.account, s.means = a, who.Means }
+	return who.Signature, nil
 }
 
 // underPermit puts a connection under a stream permit for the account, so that the session is on record.
@@ -214,7 +216,7 @@ func (s *Server) underPermit(c net.Conn, a store.Account) error {
 	return nil
 }
 
-// checkNow reads the account again: it may have been suspended, or moved, since it logged in.
+// checkNow reads the account again: it may have been suspended, or moved, since it logged in, and what it logged in with may have been taken away.
 func (s *submitSession) checkNow(ctx context.Context) error {
 	if s.account.ID == "" {
 		return errLoginMissing
@@ -225,6 +227,10 @@ func (s *submitSession) checkNow(ctx context.Context) error {
 	}
 	if err := login.MayServe(a); err != nil {
 		return s.srv.loginAnswer(err, s.srv.cfg.Region)
+	}
+	if !s.means.Stand(a) {
+		s.gate.finish = true
+		return errLoginOver
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"domicile/store"
+	"domicile/login"
 )
 
 // Limits of one connection. Times are until the next byte, unless said otherwise.
@@ -24,7 +24,7 @@ const (
 	helloTime    = time.Minute     // for the handshake of TLS
 	dataTime     = 3 * time.Minute // RFC 5321 4.5.3.2.5
 	dataSlack    = 10 * time.Minute
-	dataRate     = 1 << 10 // bytes a second that a body must arrive with, behind the first dataSlack
+	dataRate     = 16 << 10 // bytes a second that a body must arrive with, behind the first dataSlack: what is staged of it is in the store's way
 	writeTime    = 5 * time.Minute
 	drainMessage = "421 4.3.2 Closing down, try again later\r\n"
 )
@@ -64,9 +64,9 @@ type gate struct {
 
 	// Of a connection that another node's front has handed over: who logged in there, the word of the trace field, and what tells
 	// that it has ended.
-	account store.Account
-	word    string
-	gone    chan struct{}
+	who  login.Verified
+	word string
+	gone chan struct{}
 
 	mu       sync.Mutex
 	idle     bool // waiting for a command
@@ -248,9 +248,14 @@ func (g *gate) drain() {
 	}
 }
 
+// bodyTime is how long a body is waited for of which so many bytes came.
+func bodyTime(size int64) time.Duration {
+	return dataSlack + time.Duration(size/dataRate)*time.Second
+}
+
 func (g *gate) readBody() {
 	deadline := time.Now().Add(dataTime)
-	if last := g.began.Add(dataSlack + time.Duration(g.size/dataRate)*time.Second); last.Before(deadline) {
+	if last := g.began.Add(bodyTime(g.size)); last.Before(deadline) {
 		deadline = last
 	}
 	g.Conn.SetReadDeadline(deadline)

@@ -157,7 +157,7 @@ func (s *Server) session(c *smtp.Conn) (smtp.Session, error) {
 	case LMTP:
 		return &lmtpSession{session: base}, nil
 	case Submission:
-		return &submitSession{session: base, account: g.account}, nil
+		return &submitSession{session: base, account: g.who.Account, means: g.who.Means}, nil
 	}
 	return &base, nil
 }

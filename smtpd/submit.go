@@ -10,6 +10,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"domicile"
+	"domicile/login"
 	"domicile/placement"
 	"domicile/store"
 )
@@ -18,6 +19,7 @@ import (
 type submitSession struct {
 	session
 	account store.Account // ID "" before the login
+	means   login.Means   // by which it logged in
 	onward  func()        // what follows the login that was verified; nil = none was
 	abandon func() error  // ends it at home where it was verified and does not follow; nil = nothing to end
 	fails   int

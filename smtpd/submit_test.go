@@ -34,12 +34,7 @@ func newOffice(t *testing.T, lab bool) *office {
 	s.Close()
 	o.tls = &tls.Config{Certificates: s.TLS.Certificates, MinVersion: tls.VersionTLS12}
 	for _, name := range []string{"ann", "bob"} {
-		if err := o.store.UpdateAccount(t.Context(), domicile.AccountID("a-"+name), func(a *store.Account) error {
-			a.Password = "hash of secret-" + name
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
+		o.setPassword(name)
 	}
 	o.srv = o.door(Submission, ireland, o.home)
 	o.srv.cfg.Queue, o.srv.cfg.Lab = o.open(), lab
@@ -56,6 +51,17 @@ func newOffice(t *testing.T, lab bool) *office {
 	t.Cleanup(func() { l.Close() })
 	o.implicit = l.Addr().String()
 	return o
+}
+
+// setPassword gives an account of a name its password.
+func (o *office) setPassword(name string) {
+	o.t.Helper()
+	if err := o.store.UpdateAccount(o.t.Context(), domicile.AccountID("a-"+name), func(a *store.Account) error {
+		a.Password = "hash of secret-" + name
+		return nil
+	}); err != nil {
+		o.t.Fatal(err)
+	}
 }
 
 // within returns a connection within TLS, said EHLO on.
@@ -209,6 +215,17 @@ func TestSubmissionStates(t *testing.T) {
 		}
 		c.do("MAIL FROM:<ann@example.com>", s.mail) // logged in before
 	}
+	c.do("RCPT TO:<bob@example.com>", "250")
+	if err := o.store.UpdateAccount(t.Context(), "a-ann", func(a *store.Account) error { a.Password = "hash of secret-ann#anew"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	c.do("DATA", "354")
+	c.send("From: ann@example.com\r\n\r\nx\r\n.\r\n")
+	c.want("421 4.7.0 The password of this session")
+	if _, err := c.r.ReadByte(); err == nil {
+		t.Error("it goes on")
+	}
+	o.setPassword("ann")
 	o.srv.attach = func(net.Conn, store.Account) error { return domicile.Refuse("x", domicile.EgressNotAllowed, "", "") }
 	o.within().do("AUTH PLAIN "+plain("ann@example.com", "secret-ann"), "535 5.7.8 Refused (egress_not_allowed)")
 	o.srv.attach = func(net.Conn, store.Account) error { return domicile.E("x", domicile.Unavailable, "") }

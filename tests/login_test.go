@@ -316,7 +316,19 @@ func TestAppPassword(t *testing.T) {
 	if len(made.List) != 1 || made.List[0].Label != "phone" || made.List[0].Password != "" || made.List[0].Used == "" {
 		t.Errorf("ls: %+v", made.List)
 	}
+	open := func(at domicile.Node, password string) *reader {
+		k := dialIMAP(t, c.Node(at).IMAP)
+		k.want(`LOGIN `+address+` "`+password+`"`, "OK")
+		return k
+	}
+	lost, lostAbroad, kept := open(ieNode, phone.Password), open(usNode, phone.Password), open(ieNode, password)
 	ctl("rm", address, phone.ID)
+	for _, k := range []*reader{lost, lostAbroad} { // what it had opened ends, wherever it came in
+		if line := k.line(); !strings.HasPrefix(line, "* BYE") {
+			t.Errorf("%q", line)
+		}
+	}
+	kept.want("NOOP", "OK")
 	if len(made.List) != 0 {
 		t.Errorf("rm: %+v", made.List)
 	}

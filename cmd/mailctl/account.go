@@ -143,9 +143,11 @@ account resume takes it back.`
 }
 
 func (a *app) accountPassword() *cobra.Command {
-	var stdin bool
+	var stdin, apps bool
 	cmd := &cobra.Command{
 		Use: "passwd ADDR", Short: "Replace an account's password", Args: args("ADDR"),
+		Long: `Replace an account's password. Sessions that logged in with the one before end. App passwords, and what logged in with them, stay: each was made
+for a device. --remove-app-passwords takes them away too, as behind a break-in.`,
 		Example: "  mailctl account passwd anna@example.com --password-stdin < password.txt",
 		RunE: func(cmd *cobra.Command, addr []string) error {
 			c, err := a.client(cmd)
@@ -157,14 +159,18 @@ func (a *app) accountPassword() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v, err := c.SetPassword(cmd.Context(), admin.SetPassword{Address: addr[0], Password: word})
+			v, err := c.SetPassword(cmd.Context(), admin.SetPassword{Address: addr[0], Password: word, RemoveAppPasswords: apps})
 			if err != nil {
 				return err
+			}
+			if n := v.AppPasswords; n != nil && *n > 0 {
+				a.note("%d app passwords let in as before; account app-password ls shows them", *n)
 			}
 			return a.showAccount(v)
 		},
 	}
 	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from the standard input")
+	cmd.Flags().BoolVar(&apps, "remove-app-passwords", false, "take all app passwords away too")
 	return cmd
 }
 

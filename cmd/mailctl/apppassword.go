@@ -74,8 +74,8 @@ func (a *app) appPasswordList() *cobra.Command {
 func (a *app) appPasswordRemove() *cobra.Command {
 	return &cobra.Command{
 		Use: "rm ADDR ID", Short: "Take one away: nobody logs in with it any more", Args: args("ADDR", "ID"),
-		Long: `Take an app password away. From then on nobody logs in with it; sessions that it began go on until they end by themselves:
-account suspend, then resume, ends those.`,
+		Long: `Take an app password away. From then on nobody logs in with it, and sessions that it began end, wherever they came in: those that read
+mail between two commands, those that send it before the next message.`,
 		Example: "  mailctl account app-password rm anna@example.com pexample",
 		RunE: func(cmd *cobra.Command, words []string) error {
 			c, err := a.client(cmd)

@@ -95,9 +95,12 @@ func (n *node) measure() {
 	}
 }
 
-// measureStore adds how the mail store's log and index fare.
+// measureStore adds how the mail store's log and index fare, and those who read it.
 func (n *node) measureStore() {
 	s, read := n.counts.set, n.storeStats
+	s.Gauge("domicile_heavy_waiting", "IMAP commands that wait for a turn to search, sort, thread or take messages apart.", func(is metrics.Sample) {
+		is(float64(n.reading.Waiting()))
+	})
 	s.Gauge("domicile_store_segments", "Files of the store's log.", func(is metrics.Sample) { is(float64(read().Segments)) })
 	s.Gauge("domicile_store_bytes", "Bytes of the store's log: all, and those of bodies that a message names.", func(is metrics.Sample) {
 		st := read()

@@ -128,7 +128,7 @@ func (n *node) startAdmin(background context.Context) (string, error) {
 		made = &backups{n: n, ctx: background}
 	}
 	s, err := admin.New(admin.Config{Region: n.region(), Backups: made, Node: domicile.Node(n.cfg.Name), Network: n.net, Catalog: n.catalog.Load, Store: n.store,
-		Directory: n.directory, Residence: n.residence, Moves: n.moves, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Queue: operatorsQueue{n.queue}, Passwords: n.passwords, Log: n.log, Now: n.cfg.Now, Clock: n.clock, Undelete: n.cfg.KeepExpunged()})
+		Directory: n.directory, Residence: n.residence, Moves: n.moves, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Queue: operatorsQueue{n.queue}, Passwords: n.passwords, Log: n.log, Now: n.cfg.Now, Clock: n.clock, Undelete: n.cfg.KeepExpunged(), Changed: n.reading.Changed})
 	if err != nil {
 		return "", err
 	}

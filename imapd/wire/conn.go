@@ -18,7 +18,15 @@ type Limits struct {
 	Literal  int64         // bytes of a literal that is an argument
 	Idle     time.Duration // between commands
 	Part     time.Duration // until the next byte of a command or a literal
-	Whole    time.Duration // that a command is waited for in all, and a second more for each KiB that came
+	Whole    time.Duration // that a command is waited for in all, and a second more for each pace bytes that came
+}
+
+// pace is how fast what is long has to come, in bytes a second: what is staged of a message is in the store's way until all has come.
+const pace = 16 << 10
+
+// inAll is how long a command is waited for of which so many bytes came.
+func (l Limits) inAll(came int) time.Duration {
+	return l.Whole + time.Duration(came/pace)*time.Second
 }
 
 // Before holds until a client is logged in, After behind that: RFC 9051 5.4 wants 30 minutes at least, and programs that name
@@ -238,7 +246,7 @@ func (c *Conn) more() error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	left := c.limits.Whole + time.Duration(c.came>>10)*time.Second - c.waited
+	left := c.limits.inAll(c.came) - c.waited
 	if err := c.deadline(min(c.limits.Part, left), false); err != nil {
 		return err
 	}

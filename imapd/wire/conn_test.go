@@ -182,6 +182,16 @@ func TestReadLine(t *testing.T) {
 	}
 }
 
+// A message of the usual limit has somewhat over an hour to come, however its client spreads it.
+func TestPace(t *testing.T) {
+	if got := After.inAll(64 << 20); got > 80*time.Minute || got < time.Hour {
+		t.Errorf("%v", got)
+	}
+	if got := After.inAll(0); got != After.Whole {
+		t.Errorf("%v before anything came", got)
+	}
+}
+
 // A client that sends its command byte by byte, each in time, is cut off nevertheless.
 func TestSlowCommandIsTheEnd(t *testing.T) {
 	for what, begin := range map[string]string{"a line": "a X ", "a literal": "a X {5000+}\r\n"} {

@@ -1,0 +1,107 @@
+package imapd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"domicile"
+	"domicile/store"
+)
+
+const bob domicile.AccountID = "a-bob"
+
+// withBob adds another account, and returns a client of it with its INBOX selected.
+func (w *world) withBob() *client {
+	w.t.Helper()
+	if err := w.store.CreateAccount(w.t.Context(), "", store.Account{ID: bob, Address: "bob@example.com", Residence: "IE", Password: "pw"}); err != nil {
+		w.t.Fatal(err)
+	}
+	w.deliver(bob, "INBOX", "Subject: 1\r\n\r\n")
+	c := w.dial()
+	c.do("a LOGIN bob@example.com pw", "a OK")
+	c.do("b SELECT INBOX", "b OK")
+	return c
+}
+
+// steps is a store that says who reads summaries, and waits to be told to go on.
+type steps struct {
+	store.Store
+	who chan domicile.AccountID
+	on  chan struct{}
+}
+
+func (s *steps) Listing(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) ([]store.Listed, error) {
+	s.who <- acct
+	<-s.on
+	return s.Store.Listing(ctx, acct, mbox, after, limit)
+}
+
+// An account's many searches hold up another's by no more than a piece of one of them, however long they are; and nothing that is not heavy.
+func TestTurns(t *testing.T) {
+	w, first := filled(t, readPage+1) // two pieces
+	busy := []*client{first}
+	for range 3 {
+		c := w.login()
+		c.do("b SELECT INBOX", "b OK")
+		busy = append(busy, c)
+	}
+	light, other := w.login(), w.withBob()
+	light.do("b SELECT INBOX", "b OK")
+	st := &steps{w.store, make(chan domicile.AccountID), make(chan struct{})}
+	w.home.cfg.Store = st
+	w.home.turns.Width = 1
+
+	for i, c := range busy {
+		c.send("c SORT (SUBJECT) UTF-8 ALL\r\n")
+		if i == 0 {
+			<-st.who // it has the one turn
+		}
+		waitFor(t, func() bool { return w.home.Waiting() == i })
+	}
+	other.send("c THREAD REFERENCES UTF-8 ALL\r\n")
+	waitFor(t, func() bool { return w.home.Waiting() == len(busy) })
+	light.do("c NOOP", "c OK")
+	light.do("d FETCH 1:* (FLAGS UID)", "d OK")
+	light.do("e STORE 1 +FLAGS (x)", "e OK")
+
+	var order []domicile.AccountID
+	for range 2 * len(busy) { // and one of the other, less the first piece, of which it was told
+		st.on <- struct{}{}
+		order = append(order, <-st.who)
+	}
+	st.on <- struct{}{}
+	for _, c := range append(busy, other) {
+		for got := c.line(); got != "c OK SORT completed" && got != "c OK THREAD completed"; got = c.line() {
+			if !strings.HasPrefix(got, "* ") {
+				t.Fatalf("%q", got)
+			}
+		}
+	}
+	if got := fmt.Sprint(order[:3]); got != "[a-ann a-bob a-ann]" {
+		t.Errorf("behind the first piece come %v", order)
+	}
+}
+
+// Who does not get a turn in time is told so: in searches, and where a message is taken apart. What is kept ready, and what is sent as it stands, needs none.
+func TestNoTurn(t *testing.T) {
+	w, c := filled(t, 2)
+	w.home.turns.Width, w.home.turns.Wait = 1, 10*time.Millisecond
+	turn, err := w.home.turns.Enter(t.Context(), "another")
+	if err != nil {
+		t.Fatal(err)
+	}
+	heavy := []string{"SEARCH ALL", "UID SEARCH TEXT x", "SEARCH RETURN (COUNT) UNSEEN", "SORT (DATE) UTF-8 ALL", "THREAD REFERENCES UTF-8 ALL", "THREAD ORDEREDSUBJECT UTF-8 ALL", "FETCH 1:* BINARY.PEEK[1]", "FETCH 1 PREVIEW"}
+	for i, command := range heavy {
+		c.do(fmt.Sprintf("c%d %s", i, command), fmt.Sprintf("c%d NO [LIMIT]", i))
+	}
+	for i, command := range []string{"FETCH 1:* (ENVELOPE BODYSTRUCTURE FLAGS UID)", "FETCH 1:* BODY.PEEK[]", "FETCH 1:* BODY.PEEK[HEADER]", "STORE 1 +FLAGS (x)", "STATUS INBOX (UNSEEN SIZE)", `LIST "" *`, "NOOP"} {
+		c.do(fmt.Sprintf("d%d %s", i, command), fmt.Sprintf("d%d OK", i))
+	}
+	turn.Leave()
+	for i, command := range heavy {
+		c.do(fmt.Sprintf("e%d %s", i, command), fmt.Sprintf("e%d OK", i))
+	}
+}
