@@ -96,6 +96,7 @@ var enablers = map[string]func(*session){
 	"CONDSTORE":   func(s *session) { s.enabled.condstore = true },
 	"QRESYNC":     func(s *session) { s.enabled.condstore, s.enabled.qresync = true, true },
 	"UTF8=ACCEPT": func(s *session) { s.conn.UTF8 = true },
+	"METADATA":    (*session).noteAnnotations,
 }
 
 // enable is ENABLE (RFC 5161), before a mailbox is selected. What is not offered, or cannot be enabled, is passed over.
