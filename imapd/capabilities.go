@@ -12,6 +12,8 @@ var offered = []string{
 	"IMAP4rev1", "LITERAL+", "ENABLE", "ID", "NAMESPACE", "UTF8=ACCEPT", "MULTIAPPEND", "QUOTA", "QUOTA=RES-STORAGE",
 	// mailboxes.go, list.go, status.go
 	"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "CREATE-SPECIAL-USE", "STATUS=SIZE",
+	// metadata.go, metadatatell.go, list.go
+	"METADATA", "LIST-METADATA",
 	// select.go, view.go, fetchitems.go, storeflags.go, expunge.go, copy.go, idle.go
 	"IMAP4rev2", "SASL-IR", "UNSELECT", "UIDPLUS", "MOVE", "IDLE", "CONDSTORE", "QRESYNC", "BINARY", "OBJECTID", "SAVEDATE", "PREVIEW",
 	"UIDONLY",

@@ -31,7 +31,7 @@
 // region is passed through before that, unread: TLS ends at home (relay.go).
 //
 // A session (session.go) is one goroutine that reads a command, runs it and answers. The table of commands (verbs.go) says of each what it
-// needs and what the client may learn before its answer; it is made of families: plain.go, mailboxes.go, messages.go, search.go. A handler reads its arguments to
+// needs and what the client may learn before its answer; it is made of families: plain.go, mailboxes.go, metadata.go, messages.go, search.go. A handler reads its arguments to
 // the end, acts, and writes untagged lines; whatever was wrong with an argument is told once, as BAD. capabilities.go is the one place that says what is offered. UNAUTHENTICATE
 // gives the connection back to its door, behind the end of the session's permit.
 //

@@ -1,11 +1,13 @@
 package imapd
 
 import (
+	"math"
 	"slices"
 	"strings"
 
 	"golang.org/x/text/unicode/norm"
 
+	"domicile"
 	"domicile/imapd/wire"
 	"domicile/store"
 )
@@ -14,6 +16,8 @@ import (
 const (
 	maxPatterns     = 100
 	maxPatternBytes = 4 << 10
+
+	maxListedEntries = 100 // annotations that are told of each mailbox
 )
 
 // listing is what LIST asks for (RFC 9051 6.3.9, RFC 5258).
@@ -29,6 +33,7 @@ type listing struct {
 
 	subscribed bool // show \Subscribed
 	status     []string
+	metadata   *metadataQuery
 }
 
 func (s *session) list(cmd *wire.Command) (string, error) {
@@ -107,7 +112,7 @@ func (q *listing) names(cmd *wire.Command) {
 	q.delimiter = q.delimiter && !q.extended
 }
 
-// returns reads return options behind "(" (RFC 5258 3.2, RFC 5819, RFC 6154 5.3).
+// returns reads return options behind "(" (RFC 5258 3.2, RFC 5819, RFC 6154 5.3, RFC 9590).
 func (q *listing) returns(cmd *wire.Command) {
 	for n := 0; cmd.Err() == nil && !cmd.Take(")"); n++ {
 		if n > 0 {
@@ -120,6 +125,10 @@ func (q *listing) returns(cmd *wire.Command) {
 		case "STATUS":
 			cmd.SP()
 			q.status = readStatusItems(cmd)
+		case "METADATA": // RFC 9590
+			cmd.SP()
+			q.metadata = &metadataQuery{maxSize: math.MaxUint32}
+			cmd.List(maxListedEntries, false, func() { q.metadata.entry(cmd) })
 		default:
 			cmd.Fail("No such return option")
 		}
@@ -180,6 +189,11 @@ func (s *session) tellList(q *listing) error {
 		if q.status != nil && n.exists {
 			if err := s.tellStatus(n.Mailbox, q.status); err != nil {
 				return err
+			}
+		}
+		if q.metadata != nil && n.exists {
+			if err := s.tellMetadata(n.Mailbox, q.metadata); err != nil && domicile.KindOf(err) != domicile.NotExist { // deleted meanwhile
+				return failure(err)
 			}
 		}
 	}

@@ -209,6 +209,7 @@ func (s *session) tellItems(news []store.UID) {
 // tellAll tells all that a client that listens wants to know.
 func (s *session) tellAll(gone bool) {
 	s.tellUpdates(gone)
+	s.tellAnnotations()
 	s.tellOthers()
 }
 

@@ -97,6 +97,7 @@ var enablers = map[string]func(*session){
 	"QRESYNC":     func(s *session) { s.enabled.condstore, s.enabled.qresync = true, true },
 	"UTF8=ACCEPT": func(s *session) { s.conn.UTF8 = true },
 	"UIDONLY":     func(s *session) { s.enabled.uidOnly = true },
+	"METADATA":    (*session).noteAnnotations,
 }
 
 // enable is ENABLE (RFC 5161), before a mailbox is selected. What is not offered, or cannot be enabled, is passed over.

@@ -41,7 +41,8 @@ type session struct {
 	watching  bool       // it is in a hub because of NOTIFY
 	notify    *notify    // what NOTIFY chose; nil = none came
 	enabled   enabled
-	deflate   bool        // COMPRESS is on
+	deflate   bool // COMPRESS is on
+	noted     knownAnnotations
 	saved     imap.UIDSet // SEARCHRES (RFC 9051 6.4.4.1)
 
 	unauthenticated string // the tag of the command by which the connection goes back to its door
@@ -53,6 +54,7 @@ type enabled struct {
 	condstore bool // MODSEQ in every FETCH (RFC 7162 3.1)
 	qresync   bool // VANISHED instead of EXPUNGE (RFC 7162 3.2)
 	uidOnly   bool // UIDFETCH instead of FETCH, VANISHED too, and no message numbers (RFC 9586)
+	metadata  bool // what others annotate is told (RFC 5464 4.1)
 }
 
 func (s *session) ctx() context.Context { return s.home.ctx }
@@ -116,6 +118,7 @@ func (s *session) answer(cmd *wire.Command) (err error) {
 	if err == nil || isTold(err) {
 		if known && v.tells != noUpdates {
 			s.tellUpdates(v.tells == allUpdates)
+			s.tellAnnotations()
 			done = s.addBehind(done, err == nil)
 		}
 	}

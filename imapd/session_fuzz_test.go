@@ -24,6 +24,7 @@ func FuzzSession(f *testing.F) {
 	f.Add("GETQUOTAROOT INBOX\nID NIL\nNAMESPACE\nSTATUS INBOX (UIDNEXT RECENT MAILBOXID)\nCAPABILITY\nXYZZY \"{3+}\nLOGOUT", uint8(20))
 	f.Add("ENABLE UIDONLY\nSELECT INBOX (QRESYNC (1 1 1 (1 1)))\nSELECT INBOX\nFETCH 1 UID\nUID FETCH 1:* (FLAGS BODY[TEXT])\nUID STORE 1:2 +FLAGS (\\Deleted)\nUID SEARCH 1\nUID MOVE 3 Trash\nEXPUNGE", uint8(30))
 	f.Add("NOTIFY SET STATUS (SELECTED (MessageNew (UID BODY[]) MessageExpunge FlagChange)) (MAILBOXES (Sent {1+}\nx) NONE) (SUBTREE a (MailboxName))\nSELECT INBOX\nAPPEND INBOX {3+}\nabc\nIDLE\nDONE\nCREATE a/b\nRENAME a x\nNOTIFY NONE\nEXPUNGE\nNOOP", uint8(60))
+	f.Add("ENABLE METADATA\nSETMETADATA INBOX (/private/comment {3+}\na\nb /shared/x ~{1+}\nx /private/y NIL)\nGETMETADATA INBOX (DEPTH infinity MAXSIZE 3) (/private/comment /shared)\nGETMETADATA (DEPTH 1) \"\" /private/a\nLIST (SUBSCRIBED) \"\" * RETURN (METADATA (/private/comment))\nSUBSCRIBE nowhere/x\nRENAME INBOX old\nNOOP", uint8(40))
 	w := newWorld(f)
 	f.Fuzz(func(t *testing.T, text string, size uint8) {
 		if lines := strings.SplitAfter(text, "\n"); len(lines) < 60 && len(text) < 20_000 {

@@ -42,7 +42,7 @@ const (
 var verbs = map[string]verb{}
 
 func init() {
-	for _, family := range []map[string]verb{plainVerbs, mailboxVerbs, messageVerbs, searchVerbs} {
+	for _, family := range []map[string]verb{plainVerbs, mailboxVerbs, metadataVerbs, messageVerbs, searchVerbs} {
 		for name, v := range family {
 			verbs[name] = v
 		}

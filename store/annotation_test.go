@@ -40,3 +40,20 @@ func TestEntryName(t *testing.T) {
 		}
 	}
 }
+
+// FuzzEntryName: the form of a name is its own form, and nothing that an answer could not carry.
+func FuzzEntryName(f *testing.F) {
+	for _, s := range []string{"/private/comment", "/Shared/Vendor/A b", "/private//x", "/private/\"\\(){ }"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		entry, err := EntryName(name)
+		if err != nil {
+			return
+		}
+		again, err := EntryName(entry)
+		if err != nil || again != entry || !strings.EqualFold(entry, name) || strings.ContainsAny(entry, "\r\n\x00*%") {
+			t.Errorf("%q is %q, and that %q, %v", name, entry, again, err)
+		}
+	})
+}

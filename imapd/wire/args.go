@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"io"
 	"strings"
 	"time"
@@ -166,29 +167,48 @@ func (c *Command) utf8(s string) string {
 }
 
 func (c *Command) literal() string {
-	l, _ := c.Stream(min(c.conn.limits.Literal, int64(c.conn.limits.Text-c.text)))
+	b, _, fits := c.held(false)
+	if !fits {
+		c.Fail("A literal is too large here")
+	}
+	return string(b)
+}
+
+// held takes a literal into memory. One that does not fit is left to be drained.
+func (c *Command) held(mayBinary bool) (b []byte, size int64, fits bool) {
+	l, size := c.Stream(min(c.conn.limits.Literal, int64(c.conn.limits.Text-c.text)))
 	if l == nil {
-		if c.err == nil {
-			c.Fail("A literal is too large here")
-		}
-		return ""
+		return nil, size, c.err != nil
 	}
 	c.text += int(l.Size)
 	if err := c.conn.hold(c.text); err != nil {
 		c.kill(err)
-		return ""
+		return nil, size, true
 	}
-	b := make([]byte, l.Size)
+	b = make([]byte, l.Size)
 	if _, err := io.ReadFull(l, b); err != nil && c.err == nil {
 		c.err = err
 	}
-	if strings.IndexByte(string(b), 0) >= 0 {
+	if bytes.IndexByte(b, 0) >= 0 && !(l.Binary && mayBinary) {
 		c.Fail("A literal may hold no NUL here")
 	}
 	if c.err != nil {
-		return ""
+		return nil, size, true
 	}
-	return string(b)
+	return b, size, true
+}
+
+// Value takes a string, which may be a literal8 (RFC 5464 5), or NIL, for which it is nil. A literal that is too large is left to be drained, with all behind
+// it, and fits is false.
+func (c *Command) Value() (v []byte, size int64, fits bool) {
+	if b := c.Peek(); b == '{' || b == '~' {
+		return c.held(true)
+	}
+	s, ok := c.Nstring()
+	if !ok {
+		return nil, 0, true
+	}
+	return []byte(s), int64(len(s)), true
 }
 
 // Mailbox takes a mailbox name and gives it in UTF-8. Names of clients that did not enable UTF-8 are in modified UTF-7 (RFC 3501 5.1.3).
@@ -234,6 +254,11 @@ func (c *Command) List(most int, empty bool, item func()) {
 	if empty && c.Take(")") {
 		return
 	}
+	c.Items(most, item)
+}
+
+// Items is List behind its parenthesis.
+func (c *Command) Items(most int, item func()) {
 	for n := 0; c.err == nil; n++ {
 		if n == most {
 			c.Fail("A list is too long")

@@ -34,6 +34,10 @@ func TestArguments(t *testing.T) {
 		"nstring": {func(c *Command) any { s, ok := c.Nstring(); return fmt.Sprint(s, ok) }, map[string]string{
 			"NIL": "false", "nil": "false", `"NIL"`: "NILtrue", "x": "-",
 		}},
+		"value": {func(c *Command) any { v, size, fits := c.Value(); return fmt.Sprintf("%q %d %v", v, size, fits) }, map[string]string{
+			"NIL": `"" 0 true`, `"NIL"`: `"NIL" 3 true`, `""`: `"" 0 true`, "{1+}\r\n\xff": `"\xff" 1 true`, "~{2+}\r\n\x00\xff": `"\x00\xff" 2 true`,
+			"{1+}\r\n\x00": "-", "x": "-", "": "-", "~x": "-", "~{x}": "-",
+		}},
 		"number": {func(c *Command) any { return c.Num() }, map[string]string{
 			"0": "0", "4294967295": "4294967295", "4294967296": "-", "-1": "-", "": "-", "99999999999999999999999": "-",
 		}},

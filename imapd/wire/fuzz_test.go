@@ -89,7 +89,7 @@ func taken(raw []byte, size int, l Limits, acts []byte) (tags []string) {
 
 // do reads an argument as a handler would.
 func do(cmd *Command, act byte) {
-	switch act % 16 {
+	switch act % 17 {
 	case 0:
 		cmd.Fail("no")
 	case 1:
@@ -126,6 +126,8 @@ func do(cmd *Command, act byte) {
 		cmd.Num64()
 	case 15:
 		cmd.Base64()
+	case 16:
+		cmd.Value()
 	}
 }
 
