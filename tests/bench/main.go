@@ -3,6 +3,7 @@
 //
 //	go run ./tests/bench             all, some 15 minutes
 //	go run ./tests/bench -short      a first look, some 3 minutes
+//	go run ./tests/bench -parts idlers -accounts 0   ten thousand idle connections, some 20 minutes; with Dovecot some 10 GB of memory
 //	go run ./tests/bench -parts slow,accounts
 //
 // What it is doing is told on standard error, the tables go to standard output as each part ends.
@@ -30,18 +31,21 @@ import (
 type options struct {
 	dir, parts            string
 	rounds, big, accounts int
-	most, delay           time.Duration
+	conns                 int
+	most, delay, rest     time.Duration
 	peers, short          bool
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.dir, "dir", "", "folder to work in, on the disk to measure (default: a temporary one)")
-	flag.StringVar(&o.parts, "parts", strings.Join(partNames, ","), "which parts to run")
+	flag.StringVar(&o.parts, "parts", strings.Join(partNames[:usualParts], ","), "which parts to run; there is "+strings.Join(partNames[usualParts:], ", ")+" besides")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds, of which the medians count")
 	flag.IntVar(&o.big, "big", 10_000, "messages in the big mailbox, 10 KB each")
 	flag.IntVar(&o.accounts, "accounts", 100_000, "accounts to deliver to in random order (0: leave that out)")
 	flag.DurationVar(&o.most, "most", 1500*time.Millisecond, "time for one load")
+	flag.IntVar(&o.conns, "conns", 10_000, "idle connections, in the part idlers")
+	flag.DurationVar(&o.rest, "rest", 150*time.Second, "how long they idle before memory is read")
 	flag.DurationVar(&o.delay, "delay", 5*time.Millisecond, "what is added to each flush in one part of it (0: leave that out)")
 	flag.BoolVar(&o.peers, "peers", true, "measure Dovecot too, where it is installed")
 	flag.BoolVar(&o.short, "short", false, "one round with little of all: -rounds 1 -big 2000 -accounts 2000 -most 1s")
@@ -58,8 +62,10 @@ func main() {
 	}
 }
 
-// partNames are the parts of a run, in order. That of the moves needs the big mailbox that rows makes.
-var partNames = []string{"limits", "rows", "moves", "flushes", "slow", "accounts"}
+// partNames are the parts of a run, in order; the last ones run only if asked for. That of the moves needs the big mailbox that rows makes.
+var partNames = []string{"limits", "rows", "moves", "flushes", "slow", "accounts", "idlers"}
+
+const usualParts = 6
 
 // bench is a run: the servers and how they are loaded.
 type bench struct {
@@ -94,8 +100,12 @@ func (o options) run(ctx context.Context) (err error) {
 	if err := b.build(); err != nil {
 		return err
 	}
-	b.tell("domicile: %d accounts are made", max(o.accounts, loaded+1))
-	ours, made, err := newOurs(ctx, filepath.Join(o.dir, "lab"), filepath.Join(o.dir, "bin", "mailnode"), max(o.accounts, loaded+1))
+	accounts := max(o.accounts, loaded+1)
+	if slices.Contains(wanted, "idlers") {
+		accounts = max(accounts, idlerAccounts)
+	}
+	b.tell("domicile: %d accounts are made", accounts)
+	ours, made, err := newOurs(ctx, filepath.Join(o.dir, "lab"), filepath.Join(o.dir, "bin", "mailnode"), accounts, o.conns)
 	if err != nil {
 		return err
 	}
@@ -108,7 +118,7 @@ func (o options) run(ctx context.Context) (err error) {
 		b.servers = append(b.servers, peers...)
 	}
 	b.preface(made)
-	for i, part := range []func() error{b.limits, b.inTurn, b.moves, b.flushes, b.slowDisk, b.manyAccounts} {
+	for i, part := range []func() error{b.limits, b.inTurn, b.moves, b.flushes, b.slowDisk, b.manyAccounts, b.idlers} {
 		if !slices.Contains(wanted, partNames[i]) {
 			continue
 		}

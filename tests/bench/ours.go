@@ -20,7 +20,7 @@ const homeRegion = domicile.Region("eu-ireland")
 
 // newOurs makes a lab of one region, which has no rate limits on loopback, with accounts user0 to user(n-1), and returns the node
 // that is to be started. made is how long an account took.
-func newOurs(ctx context.Context, dir, mailnode string, accounts int) (s *server, made time.Duration, err error) {
+func newOurs(ctx context.Context, dir, mailnode string, accounts, conns int) (s *server, made time.Duration, err error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, 0, err
@@ -30,6 +30,9 @@ func newOurs(ctx context.Context, dir, mailnode string, accounts int) (s *server
 		return nil, 0, err
 	}
 	n := l.Home(homeRegion)
+	if err := raiseLimits(l.Path(n.Config), conns); err != nil {
+		return nil, 0, err
+	}
 	data := l.Path(n.Data)
 	s = &server{name: "domicile", dir: dir, mail: filepath.Join(data, "store"), imap: n.IMAP, imaps: n.IMAPS, lmtp: n.LMTP, flush: n.IMAP,
 		root: filepath.Join(l.Dir, string(homeRegion), "root.key"), data: data,

@@ -51,11 +51,12 @@ type result struct {
 		P50 float64 `json:"p50"`
 	} `json:"latency_ms"`
 	Extra struct {
-		Messages   float64               `json:"messages_per_sec"`
-		MB         float64               `json:"literal_mb_per_sec"`
-		PSS        float64               `json:"pss_kib_per_conn"`
-		AfterOK    struct{ P50 float64 } `json:"latency_from_ok_ms"`
-		SearchHits int                   `json:"hits"`
+		Messages   float64                    `json:"messages_per_sec"`
+		MB         float64                    `json:"literal_mb_per_sec"`
+		PSS        float64                    `json:"pss_kib_per_conn"`
+		AfterOK    struct{ P50, P99 float64 } `json:"latency_from_ok_ms"`
+		Open       float64                    `json:"open_seconds"`
+		SearchHits int                        `json:"hits"`
 	} `json:"extra"`
 }
 

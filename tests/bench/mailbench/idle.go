@@ -12,6 +12,7 @@ import (
 // every idle connection on the mailbox, the time to its EXISTS: from the start
 // of the delivery and from its OK (negative when the notice came first).
 func runIdle() (*result, error) {
+	cfg.buffer = 4 << 10 // of each connection
 	var before, after memory
 	if cfg.pid != 0 {
 		before = readMemory(cfg.pid, cfg.children)
@@ -35,6 +36,9 @@ func runIdle() (*result, error) {
 		go func() {
 			defer func() { <-sem; wg.Done() }()
 			c, err := imapSelected(pat(cfg.user, k%cfg.users))
+			if err == nil && cfg.traffic {
+				err = c.traffic()
+			}
 			if err == nil {
 				if _, err = c.send("IDLE"); err == nil {
 					for err = c.readResp(); err == nil && c.line[0] != '+'; err = c.readResp() {
@@ -133,4 +137,14 @@ func runIdle() (*result, error) {
 		r.Extra["pss_kib_per_conn"] = float64(after.PSS-before.PSS) / float64(cfg.idles)
 	}
 	return r, nil
+}
+
+// traffic does what a mail program does before it idles.
+func (c *imapConn) traffic() error {
+	for _, command := range []string{"FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE)", "UID SEARCH UNSEEN", "STATUS INBOX (MESSAGES UNSEEN)", "FETCH * (BODY.PEEK[])", `LIST "" *`} {
+		if err := c.cmd(command, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }

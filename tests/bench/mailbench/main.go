@@ -35,7 +35,9 @@ type config struct {
 	most                                  time.Duration
 
 	idles, pid    int
+	buffer        int // bytes that a connection reads at a time
 	children      bool
+	traffic       bool
 	via, viaAddr  string
 	pause, settle time.Duration
 }
@@ -66,6 +68,7 @@ func main() {
 	name := os.Args[1]
 	fs := flag.NewFlagSet(name, flag.ExitOnError)
 	c := &cfg
+	c.buffer = 64 << 10
 	fs.StringVar(&c.addr, "addr", "127.0.0.1:143", "server host:port")
 	fs.StringVar(&c.user, "user", "user%d", "login name; %d becomes 0..users-1")
 	fs.StringVar(&c.pass, "pass", "pass", "password")
@@ -95,6 +98,7 @@ func main() {
 	fs.Uint64Var(&c.seed, "seed", 1, "seed of generated text")
 	fs.StringVar(&c.label, "label", "", "copied to the output")
 	fs.IntVar(&c.idles, "idles", 100, "idle: connections in IDLE")
+	fs.BoolVar(&c.traffic, "traffic", false, "idle: list the mailbox, search it and read a message before")
 	fs.IntVar(&c.pid, "pid", 0, "server process: report its CPU use, and for idle its memory")
 	fs.BoolVar(&c.children, "children", false, "add up -pid and all its descendants")
 	fs.StringVar(&c.via, "via", "append", "idle: how to deliver: append, lmtp or smtp")
