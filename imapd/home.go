@@ -56,21 +56,22 @@ type HomeConfig struct {
 // Home serves the sessions of customers whose mail rests here, whichever front they came in by: a Server of this process, or
 // that of another node. Safe for concurrent use.
 type Home struct {
-	cfg     HomeConfig
-	check   *login.Checker
-	guesses *login.Handed       // wrong logins that other nodes hand over
-	memory  *semaphore.Weighted // of readMemory
-	waiting *semaphore.Weighted // of waitingMemory
-	long    *semaphore.Weighted // of longMemory
-	deflate atomic.Int64        // connections that compress
-	hubs    hubs
-	recents recents
-	flags   flagIndexes
-	permit  func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
-	refuse  func(ctx context.Context, r region.Request, reason domicile.Reason, rule, detail string) error // Guard.Refuse
-	attach  func(net.Conn, domicile.AccountID) error                                                       // underPermit
-	detach  func(net.Conn) error                                                                           // offPermit
-	passed  *Server                                                                                        // speaks with clients passed through, until they are logged in
+	cfg      HomeConfig
+	check    *login.Checker
+	guesses  *login.Handed       // wrong logins that other nodes hand over
+	memory   *semaphore.Weighted // of readMemory
+	waiting  *semaphore.Weighted // of waitingMemory
+	long     *semaphore.Weighted // of longMemory
+	contexts *semaphore.Weighted // of contextMemory
+	deflate  atomic.Int64        // connections that compress
+	hubs     hubs
+	recents  recents
+	flags    flagIndexes
+	permit   func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
+	refuse   func(ctx context.Context, r region.Request, reason domicile.Reason, rule, detail string) error // Guard.Refuse
+	attach   func(net.Conn, domicile.AccountID) error                                                       // underPermit
+	detach   func(net.Conn) error                                                                           // offPermit
+	passed   *Server                                                                                        // speaks with clients passed through, until they are logged in
 
 	ctx    context.Context // ends when all is to stop
 	cancel context.CancelFunc
@@ -87,6 +88,7 @@ type place struct {
 	sessions int                 // guarded by Home.mu; those that begin included
 	memory   *semaphore.Weighted // of accountMemory
 	long     *semaphore.Weighted // of accountLong
+	contexts *semaphore.Weighted // of accountContexts
 }
 
 // NewHome checks cfg. Shutdown ends what it starts.
@@ -113,7 +115,7 @@ func sizeFits(n int64) bool { return n > 0 && n <= math.MaxUint32 }
 
 func newHome(cfg HomeConfig) *Home {
 	h := &Home{cfg: cfg, check: cfg.Check,
-		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), waiting: semaphore.NewWeighted(waitingMemory), long: semaphore.NewWeighted(longMemory), sessions: map[*session]struct{}{},
+		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), waiting: semaphore.NewWeighted(waitingMemory), long: semaphore.NewWeighted(longMemory), contexts: semaphore.NewWeighted(contextMemory), sessions: map[*session]struct{}{},
 		places: map[domicile.AccountID]*place{}}
 	h.left = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
@@ -130,7 +132,7 @@ func (h *Home) enter(id domicile.AccountID) error {
 	defer h.mu.Unlock()
 	p := h.places[id]
 	if p == nil {
-		p = &place{memory: semaphore.NewWeighted(accountMemory), long: semaphore.NewWeighted(accountLong)}
+		p = &place{memory: semaphore.NewWeighted(accountMemory), long: semaphore.NewWeighted(accountLong), contexts: semaphore.NewWeighted(accountContexts)}
 		h.places[id] = p
 	}
 	if p.sessions >= h.cfg.PerAccount {
@@ -168,7 +170,7 @@ func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session
 	h.mu.Lock()
 	h.sessions[s] = struct{}{}
 	p := h.places[id]
-	s.memory, c.Long = allowance{p.memory, h.memory}, allowance{p.long, h.long}
+	s.memory, s.contexts, c.Long = allowance{p.memory, h.memory}, allowance{p.contexts, h.contexts}, allowance{p.long, h.long}
 	if h.draining {
 		c.Drain()
 	}

@@ -25,10 +25,12 @@ type session struct {
 	conn    *wire.Conn
 	maxSize int64 // bytes of an appended message
 	memory  allowance
-	hasDoor bool         // the connection can go back to a door of this process
-	ending  time.Time    // when Home.End was told first; guarded by Home.mu
-	stray   int          // commands in a row that were BAD
-	nudges  atomic.Int64 // to push what changed, that were not followed yet
+	// contexts is what searches may hold whose results are updated.
+	contexts allowance
+	hasDoor  bool         // the connection can go back to a door of this process
+	ending   time.Time    // when Home.End was told first; guarded by Home.mu
+	stray    int          // commands in a row that were BAD
+	nudges   atomic.Int64 // to push what changed, that were not followed yet
 
 	mu        sync.Mutex // held while a command runs, and while something is pushed; guards what follows, and the conn's Writer
 	view      *view      // the selected mailbox, or nil
@@ -90,7 +92,7 @@ func (s *session) serve() {
 func (s *session) end(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.view = nil
+	s.deselect()
 	var bye wire.Bye
 	switch {
 	case errors.As(err, &bye):
