@@ -19,6 +19,8 @@ var offered = []string{
 	"UIDONLY",
 	// notify.go, notifytell.go
 	"NOTIFY",
+	// contexts.go
+	"CONTEXT=SEARCH", "CONTEXT=SORT",
 	// search.go, sort.go, thread.go
 	"ESEARCH", "SEARCHRES", "PARTIAL", "WITHIN", "SORT", "SORT=DISPLAY", "ESORT", "THREAD=REFERENCES", "THREAD=ORDEREDSUBJECT",
 }

@@ -166,7 +166,7 @@ func TestManyInPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for len(uids) < all {
-		_, made, err := w.store.Copy(t.Context(), "", ann, box.ID, uids[:min(len(uids), all-len(uids))], "INBOX")
+		_, made, err := w.store.Copy(t.Context(), "", ann, box.ID, uids[:min(len(uids), all-len(uids), actPage)], "INBOX") // a larger copy passes over UIDs
 		if err != nil {
 			t.Fatal(err)
 		}

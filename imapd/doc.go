@@ -39,7 +39,7 @@
 //
 // The selected mailbox is a view (view.go): its UIDs, 4 bytes a message, and a modification sequence. Flags and sizes are read from the store when
 // they are asked for. What others change is read by store.Store.Changes when the client may be told, and during IDLE, or between commands by NOTIFY (notify.go), on the store's hints, of
-// which an account has one watch however many of its sessions idle (hub.go).
+// which an account has one watch however many of its sessions idle (hub.go). The results of searches that a client has updated follow the same way (contexts.go): what changed is tried again.
 //
 // What is bounded, what is offered by which RFC, and what is left out and why is in docs/IMAP.md.
 package imapd

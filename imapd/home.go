@@ -58,21 +58,22 @@ type HomeConfig struct {
 // Home serves the sessions of customers whose mail rests here, whichever front they came in by: a Server of this process, or
 // that of another node. Safe for concurrent use.
 type Home struct {
-	cfg     HomeConfig
-	check   *login.Checker
-	memory  *shares             // of readMemory
-	waiting *semaphore.Weighted // of waitingMemory
-	long    *shares             // of longMemory
-	turns   turns.Line          // to heavy work, by accounts
-	deflate atomic.Int64        // connections that compress
-	hubs    hubs
-	recents recents
-	flags   flagIndexes
-	permit  func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
-	refuse  func(ctx context.Context, r region.Request, reason domicile.Reason, rule, detail string) error // Guard.Refuse
-	attach  func(net.Conn, domicile.AccountID) error                                                       // underPermit
-	detach  func(net.Conn) error                                                                           // offPermit
-	passed  *Server                                                                                        // speaks with clients passed through, until they are logged in
+	cfg      HomeConfig
+	check    *login.Checker
+	memory   *shares             // of readMemory
+	waiting  *semaphore.Weighted // of waitingMemory
+	long     *shares             // of longMemory
+	contexts *shares             // of contextMemory
+	turns    turns.Line          // to heavy work, by accounts
+	deflate  atomic.Int64        // connections that compress
+	hubs     hubs
+	recents  recents
+	flags    flagIndexes
+	permit   func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
+	refuse   func(ctx context.Context, r region.Request, reason domicile.Reason, rule, detail string) error // Guard.Refuse
+	attach   func(net.Conn, domicile.AccountID) error                                                       // underPermit
+	detach   func(net.Conn) error                                                                           // offPermit
+	passed   *Server                                                                                        // speaks with clients passed through, until they are logged in
 
 	ctx    context.Context // ends when all is to stop
 	cancel context.CancelFunc
@@ -108,7 +109,7 @@ func sizeFits(n int64) bool { return n > 0 && n <= math.MaxUint32 }
 
 func newHome(cfg HomeConfig) *Home {
 	h := &Home{cfg: cfg, check: cfg.Check,
-		memory: newShares(readMemory), waiting: semaphore.NewWeighted(waitingMemory), long: newShares(longMemory), sessions: map[*session]struct{}{},
+		memory: newShares(readMemory), waiting: semaphore.NewWeighted(waitingMemory), long: newShares(longMemory), contexts: newShares(contextMemory), sessions: map[*session]struct{}{},
 		places: map[domicile.AccountID]int{}}
 	h.turns.Width = runtime.GOMAXPROCS(0)
 	h.left = sync.NewCond(&h.mu)
@@ -157,6 +158,7 @@ func (h *Home) take(c *wire.Conn, by login.Means, maxSize int64) *session {
 	s := &session{home: h, acct: id, by: by, conn: c, maxSize: maxSize}
 	cut := func() { go c.Close() } // it may wait for the client
 	s.memory, c.Long = share{of: h.memory, acct: id, cut: cut}, &share{of: h.long, acct: id, cut: cut}
+	s.contexts = share{of: h.contexts, acct: id} // which nobody waits for
 	c.Limit(wire.After, time.Time{})
 	h.mu.Lock()
 	h.sessions[s] = struct{}{}

@@ -110,7 +110,7 @@ func TestHostileClientsWithSavedResults(t *testing.T) {
 	cmd.SP()
 	bytes := allocated(func() {
 		q, err := s.keyReader(cmd).query(returning{})
-		if err != nil || q.fits(&candidate{view: v, index: 0}) || !q.fits(&candidate{view: v, index: 1}) {
+		if err != nil || q.fits(&candidate{view: v, uid: 1}) || !q.fits(&candidate{view: v, uid: 2}) {
 			t.Errorf("%v", err)
 		}
 	})

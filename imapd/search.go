@@ -7,7 +7,7 @@ import (
 	"domicile/imapd/wire"
 )
 
-// searchVerbs are SEARCH (RFC 9051 6.4.4, and RFC 3501 of the same number), SORT and THREAD (RFC 5256). Their numbers of messages must
+// searchVerbs are SEARCH (RFC 9051 6.4.4, and RFC 3501 of the same number), SORT and THREAD (RFC 5256), and what ends updates of the first two (RFC 5267). Their numbers of messages must
 // hold until they are told, those with UID may learn of expunged ones.
 var searchVerbs = map[string]verb{
 	"SEARCH":     {run: (*session).search, needs: selected, tells: withoutGone, numbers: true},
@@ -16,6 +16,8 @@ var searchVerbs = map[string]verb{
 	"UID SEARCH": {run: (*session).search, needs: selected},
 	"UID SORT":   {run: (*session).sort, needs: selected},
 	"UID THREAD": {run: (*session).thread, needs: selected},
+
+	"CANCELUPDATE": {run: (*session).cancelUpdate, needs: selected},
 }
 
 func isUID(cmd *wire.Command) bool { return strings.HasPrefix(cmd.Name, "UID ") }
@@ -37,7 +39,11 @@ func (s *session) search(cmd *wire.Command) (string, error) {
 		return "", s.notSaved(want, err)
 	}
 	hits.uid = isUID(cmd)
-	return s.tell(cmd.Tag, want, hits)
+	s.tell(cmd.Tag, want, hits)
+	if want.update {
+		s.keepLive(cmd.Tag, q, nil, hits)
+	}
+	return "", nil
 }
 
 // find returns the messages that fit.
@@ -53,6 +59,7 @@ func (s *session) find(q *query) (*hits, error) {
 type returning struct {
 	given                      bool // there was a RETURN: the answer is ESEARCH (RFC 4731)
 	min, max, count, all, save bool
+	update                     bool // of the result, from now on (RFC 5267 4.3)
 	partial                    *partial
 }
 
@@ -74,6 +81,9 @@ func readReturn(cmd *wire.Command) (w returning) {
 			w.all = true
 		case "SAVE":
 			w.save = true
+		case "UPDATE":
+			w.update = true
+		case "CONTEXT": // that it will be asked for again (RFC 5267 4.2)
 		case "PARTIAL":
 			if w.partial != nil {
 				cmd.Fail("PARTIAL stands once")
@@ -87,7 +97,7 @@ func readReturn(cmd *wire.Command) (w returning) {
 	if w.partial != nil && w.all {
 		cmd.Fail("ALL and PARTIAL exclude each other (RFC 9394 3.1)")
 	}
-	if !w.min && !w.max && !w.count && !w.save && w.partial == nil {
+	if !w.min && !w.max && !w.count && !w.save && !w.update && w.partial == nil {
 		w.all = true // "RETURN ()" (RFC 9051 6.4.4)
 	}
 	return w

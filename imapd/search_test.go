@@ -191,9 +191,6 @@ func FuzzSearch(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, k := range q.texts {
-			k.found = make(bits, 1)
-		}
 		h := &hits{view: s.view}
 		for i, uid := range s.view.uids {
 			if c := blank(s.view, i, uid); q.fits(c) {

@@ -187,13 +187,14 @@ func (s *session) marked(mbox domicile.MailboxID) (uids []store.UID, err error) 
 }
 
 // scanFlags tries messages of which nothing but system flags is needed.
-func (s *session) scanFlags(q *query, c *candidate, try func() error) error {
+func (s *session) scanFlags(q *query, try func(c *candidate) error) error {
 	v := s.view
 	f, _, err := s.flagsNow(v.mailbox.ID)
 	if err != nil {
 		return err
 	}
 	defer f.mu.Unlock()
+	c := &candidate{view: v, index: q.from}
 	i, _ := slices.BinarySearch(f.uids, v.uids[c.index])
 	for ; i < len(f.uids); i++ {
 		for c.index < q.to && v.uids[c.index] < f.uids[i] {
@@ -203,7 +204,7 @@ func (s *session) scanFlags(q *query, c *candidate, try func() error) error {
 			return nil
 		}
 		if c.flags = f.flags[i]; v.uids[c.index] == f.uids[i] {
-			if err := try(); err != nil {
+			if err := try(c); err != nil {
 				return err
 			}
 		}

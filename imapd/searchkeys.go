@@ -1,11 +1,13 @@
 package imapd
 
 import (
+	"math"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
 
 	"domicile/imapd/wire"
+	"domicile/store"
 )
 
 // Bounds of a search program. A chain of ORs, as programs write it for many addresses, counts as one level.
@@ -23,9 +25,11 @@ type query struct {
 	from   int        // all that fits is among these indexes of the view,
 	to     int        // the last one not included
 	modseq bool       // MODSEQ stood in it: the answer tells the highest one (RFC 7162 3.1.5)
+	drifts bool       // what fits changes without a change of a message
+	size   int        // about how many bytes it holds
 }
 
-// test says whether a message is what is looked for.
+// test says whether a message is what is looked for. It holds for the message whatever its number becomes.
 type test func(c *candidate) bool
 
 // need is what must be read of each message of the mailbox.
@@ -46,7 +50,7 @@ type keyReader struct {
 	q       *query
 	keys    int
 	refused error
-	saved   spans // what "$" stands for, as indexes; nil = it was not asked for yet
+	saved   spans // what "$" stands for; nil = it was not asked for yet
 }
 
 func (s *session) keyReader(cmd *wire.Command) *keyReader {
@@ -55,6 +59,9 @@ func (s *session) keyReader(cmd *wire.Command) *keyReader {
 
 // query reads keys to the end of the command. w is what is wanted of their result.
 func (r *keyReader) query(w returning) (*query, error) {
+	if w.update && r.s.isLive(r.cmd.Tag) {
+		r.cmd.Fail("The tag is that of a search whose result is updated")
+	}
 	r.q.fits = r.all(0)
 	if err := r.cmd.Err(); err != nil { // also where what was refused as a charset is none, since nothing follows
 		return nil, err
@@ -96,6 +103,7 @@ func (r *keyReader) all(depth int) test {
 
 // key reads one key.
 func (r *keyReader) key(depth int) test {
+	r.q.size += 100
 	if r.keys++; r.keys > maxKeys || depth > maxKeyDepth {
 		r.refuse(no(imap.ResponseCodeLimit, "Too many search keys, or too deep in one another"))
 	}
@@ -160,31 +168,57 @@ func (r *keyReader) set(set imap.NumSet, depth int) test {
 	if r.stopped() {
 		return nil
 	}
-	members, err := r.members(set)
+	uids, err := r.members(set)
 	if err != nil {
 		r.cmd.Fail("%s", err)
 	}
 	if depth == 0 {
 		from, to := 0, 0
-		if n := len(members); n > 0 {
-			from, to = int(members[0].from), int(members[n-1].to)+1
+		if n := len(uids); n > 0 {
+			from, _ = r.s.view.between(store.UID(uids[0].from), 0)
+			_, to = r.s.view.between(0, store.UID(uids[n-1].to))
 		}
 		r.q.from, r.q.to = max(r.q.from, from), min(r.q.to, to)
 	}
-	return func(c *candidate) bool { return members.has(uint32(c.index)) }
+	return func(c *candidate) bool { return uids.has(uint32(c.uid)) }
 }
 
-// members are the indexes of a set. Those of "$" are made once: a byte of a program must not take megabytes.
-func (r *keyReader) members(set imap.NumSet) (spans, error) {
-	if !imap.IsSearchRes(set) {
-		return r.s.ranges(set)
-	}
-	if r.saved == nil {
-		members, err := r.s.ranges(set)
-		if err != nil {
-			return nil, err
+// members are the UIDs of a set. Those of "$" are made once: a byte of a program must not take megabytes.
+func (r *keyReader) members(set imap.NumSet) (uids spans, err error) {
+	v := r.s.view
+	switch set := set.(type) {
+	case imap.SeqSet:
+		uids, err = r.s.ranges(set)
+		for i, run := range uids {
+			uids[i] = span{uint32(v.uids[run.from]), uint32(v.uids[run.to])}
 		}
-		r.saved = members
+	case imap.UIDSet:
+		if imap.IsSearchRes(set) {
+			if r.saved == nil {
+				r.saved = uidRanges(r.s.saved, 0)
+				r.q.size += len(r.saved) * 8
+			}
+			return r.saved, nil
+		}
+		uids = r.open(set)
 	}
-	return r.saved, nil
+	r.q.size += len(uids) * 8
+	return uids, err
+}
+
+// open are the UIDs of a set. Those from one of the mailbox up to "*" have no end, so that later messages are of them; where "*" stands otherwise it
+// is the last message of now, and the set is another one when that changes.
+func (r *keyReader) open(set imap.UIDSet) spans {
+	last := r.s.view.last()
+	uids := uidRanges(set, last)
+	for _, run := range set {
+		switch {
+		case run.Stop != 0:
+		case run.Start != 0 && store.UID(run.Start) <= last:
+			uids = append(uids, span{uint32(run.Start), math.MaxUint32})
+		default:
+			r.q.drifts = true
+		}
+	}
+	return merged(uids)
 }

@@ -68,9 +68,11 @@ func (r *keyReader) number(name string) test {
 		n := int64(r.cmd.Num64())
 		return func(c *candidate) bool { return c.m.Size < n }
 	case "OLDER": // RFC 5032: to the second, the second itself included, both ways
+		r.q.drifts = true
 		t := r.now.Unix() - int64(r.cmd.Positive())
 		return func(c *candidate) bool { return c.m.Internal.Unix() <= t }
 	case "YOUNGER":
+		r.q.drifts = true
 		t := r.now.Unix() - int64(r.cmd.Positive())
 		return func(c *candidate) bool { return c.m.Internal.Unix() >= t }
 	case "EMAILID": // RFC 8474 6
@@ -143,7 +145,7 @@ func dayOf(t time.Time) int { y, m, d := t.Date(); return y*10000 + int(m)*100 +
 type textKey struct {
 	in          store.Where
 	field, text string // the text folded
-	found       bits   // by index in the view
+	found       spans  // UIDs
 }
 
 // string reads what is looked for.
@@ -176,11 +178,12 @@ func (r *keyReader) text(in store.Where, field, text string) test {
 		r.refuse(no(imap.ResponseCodeLimit, "More than 64 keys that look into messages"))
 	}
 	k := &textKey{in: in, field: field, text: text}
+	r.q.size += len(field) + len(text)
 	r.q.texts = append(r.q.texts, k)
 	return k.fits
 }
 
-func (k *textKey) fits(c *candidate) bool { return k.found.has(c.index) }
+func (k *textKey) fits(c *candidate) bool { return k.found.has(uint32(c.uid)) }
 
 // isFieldName: RFC 5322 2.2. No field has another name.
 func isFieldName(name string) bool {

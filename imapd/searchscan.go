@@ -1,6 +1,8 @@
 package imapd
 
 import (
+	"slices"
+
 	"domicile"
 	"domicile/message"
 	"domicile/store"
@@ -21,75 +23,92 @@ func (c *candidate) recent() bool { return c.view.isRecent(c.uid) }
 
 // scan gives take the messages of the view that fit, in the order of the mailbox. It reads more of them than the program needs if so told.
 func (s *session) scan(q *query, more need, take func(c *candidate) error) error {
-	return s.inTurn(func(t *turns.Turn) error { return s.scanIn(t, q, more, take) })
-}
-
-func (s *session) scanIn(t *turns.Turn, q *query, more need, take func(c *candidate) error) error {
 	if q.modseq {
 		s.condstore() // RFC 7162 3.1
 	}
+	return s.inTurn(func(t *turns.Turn) error {
+		if err := s.findTexts(t, q); err != nil {
+			return err
+		}
+		if q.from >= q.to {
+			return nil
+		}
+		if needs := q.needs | more; needs == flagsAlone && q.to-q.from >= flagLeast {
+			return s.scanFlags(q, s.trying(q, take))
+		}
+		return s.scanOf(t, q, more, spans{{uint32(q.from), uint32(q.to - 1)}}, take)
+	})
+}
+
+// findTexts asks the store which messages hold the texts of a program.
+func (s *session) findTexts(t *turns.Turn, q *query) error {
 	for _, k := range q.texts {
 		uids, err := s.store().Find(s.ctx(), s.acct, s.view.mailbox.ID, k.in, k.field, k.text)
 		if err != nil {
 			return err
 		}
-		k.found = s.view.indexes(uids)
+		k.found = uidSpans(uids)
 		if err := s.pass(t); err != nil {
-			return err
-		}
-	}
-	v := s.view
-	c := &candidate{view: v, index: q.from}
-	try := func() error {
-		if c.index%1024 == 0 && s.ctx().Err() != nil {
-			return domicile.E("search", domicile.Unavailable, "closing down")
-		}
-		if c.uid = v.uids[c.index]; v.isGone(c.uid) || !q.fits(c) {
-			return nil
-		}
-		return take(c)
-	}
-	switch needs := q.needs | more; {
-	case needs == flagsAlone && q.to-q.from >= flagLeast:
-		return s.scanFlags(q, c, try)
-	case needs != 0:
-		return s.scanStore(t, q, needs, c, try)
-	}
-	for ; c.index < q.to; c.index++ {
-		if err := try(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// trying holds a candidate against a program.
+func (s *session) trying(q *query, take func(c *candidate) error) func(c *candidate) error {
+	return func(c *candidate) error {
+		if c.index%1024 == 0 && s.ctx().Err() != nil {
+			return domicile.E("search", domicile.Unavailable, "closing down")
+		}
+		if c.uid = c.view.uids[c.index]; c.view.isGone(c.uid) || !q.fits(c) {
+			return nil
+		}
+		return take(c)
+	}
+}
+
 // readPage is how many messages are read at a time.
 const readPage = 1000
 
-// scanStore reads messages to try. The store may have some that the view has not, and the other way round.
-func (s *session) scanStore(t *turns.Turn, q *query, needs need, c *candidate, try func() error) error {
-	uids := s.view.uids
-	for after := store.UID(0); c.index < q.to; {
-		after = max(after, uids[c.index]-1)
-		page, err := s.listedFor(needs, after, min(readPage, q.to-c.index))
-		if err != nil || len(page) == 0 {
+// scanOf is scan of some messages of the view, by their indexes, whose texts were asked for already.
+func (s *session) scanOf(t *turns.Turn, q *query, more need, picked spans, take func(c *candidate) error) error {
+	v, try := s.view, s.trying(q, take)
+	c := &candidate{view: v}
+	needs := q.needs | more
+	if needs == 0 {
+		for _, r := range picked {
+			for c.index = int(r.from); c.index <= int(r.to); c.index++ {
+				if err := try(c); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	p := &pager{v: v, left: slices.Clone(picked), size: readPage}
+	for from, to, ok := p.next(); ok; from, to, ok = p.next() {
+		page, err := s.listedFor(needs, v.uids[from]-1, int(to-from)+1)
+		if err != nil {
 			return err
 		}
-		for i := range page {
+		c.index = int(from)
+		for i := range page { // the store may have some that the view has not, and the other way round
 			m := &page[i]
-			for c.index < q.to && uids[c.index] < m.UID {
+			for c.index <= int(to) && v.uids[c.index] < m.UID {
 				c.index++
 			}
-			if c.index == q.to || uids[c.index] != m.UID {
+			if c.index > int(to) {
+				break
+			}
+			if v.uids[c.index] != m.UID || !picked.has(uint32(c.index)) {
 				continue
 			}
 			c.m, c.summary, c.flags = &m.Message, m.Summary, bitsOf(m.Flags)
-			if err := try(); err != nil {
+			if err := try(c); err != nil {
 				return err
 			}
-			c.index++
 		}
-		after = page[len(page)-1].UID
 		if err := s.pass(t); err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ type hits struct {
 	sorted bool           // their order is that of a SORT
 	modseq bool           // their modification sequences are wanted
 	idx    []uint32       // indexes in the view
+	places []string       // of each, if sorted
 	seqs   []store.ModSeq // of each, if wanted
 }
 
@@ -38,21 +39,20 @@ func (v *view) nameOf(index uint32, uid bool) uint32 {
 }
 
 // tell answers a SEARCH or SORT, and keeps its result if that was wanted.
-func (s *session) tell(tag string, w returning, h *hits) (string, error) {
+func (s *session) tell(tag string, w returning, h *hits) {
 	if !w.given && s.enabled.rev2 && !h.sorted {
 		w.given, w.all = true, true // RFC 9051 6.4.4: SEARCH is no more
 	}
 	if !w.given {
 		s.tellNumbers(h)
-		return "", nil
+		return
 	}
 	if w.save {
 		s.saved = h.saved(w)
 	}
-	if w.min || w.max || w.count || w.all || w.partial != nil {
+	if w.min || w.max || w.count || w.all || w.update || w.partial != nil {
 		s.tellExtended(tag, w, h)
 	}
-	return "", nil
 }
 
 // tellNumbers answers as RFC 3501 7.2.5 and RFC 5256 4 have it.
@@ -81,10 +81,7 @@ func (s *session) often(i int) {
 
 // tellExtended answers as RFC 4731 has it.
 func (s *session) tellExtended(tag string, w returning, h *hits) {
-	s.conn.Raw("* ESEARCH (TAG ").Str(tag).Raw(")")
-	if h.uid {
-		s.conn.Raw(" UID")
-	}
+	s.beginExtended(tag, h.uid)
 	n := len(h.idx)
 	if n > 0 && w.min { // the first and the last in the order of the result (RFC 5267 3.1)
 		s.conn.Raw(" MIN ").Num(int64(h.number(0)))
@@ -114,6 +111,13 @@ func (s *session) tellExtended(tag string, w returning, h *hits) {
 	s.conn.Line()
 }
 
+func (s *session) beginExtended(tag string, uid bool) {
+	s.conn.Raw("* ESEARCH (TAG ").Str(tag).Raw(")")
+	if uid {
+		s.conn.Raw(" UID")
+	}
+}
+
 // highest is the modification sequence to be told: of MIN and MAX alone, if nothing else was wanted (RFC 4731 3.2).
 func (h *hits) highest(w returning) store.ModSeq {
 	n := len(h.seqs)
@@ -131,15 +135,18 @@ func (h *hits) highest(w returning) store.ModSeq {
 }
 
 // tellSet writes a part of the result as a set: in ranges, or one by one where the order counts.
-func (s *session) tellSet(h *hits, from, to int) {
+func (s *session) tellSet(h *hits, from, to int) { s.tellRuns(from, to, !h.sorted, h.number) }
+
+// tellRuns writes the numbers from from to to, the last one not included, as a set in their order.
+func (s *session) tellRuns(from, to int, ranges bool, number func(i int) uint32) {
 	for i := from; i < to; i++ {
 		if i > from {
 			s.conn.Raw(",")
 		}
-		n := h.number(i)
+		n := number(i)
 		s.conn.Num(int64(n))
 		run := n
-		for !h.sorted && i+1 < to && h.number(i+1) == run+1 {
+		for ranges && i+1 < to && number(i+1) == run+1 {
 			run++
 			i++
 		}

@@ -40,7 +40,7 @@ func (s *session) open(cmd *wire.Command, readOnly bool) (string, error) {
 		return "", err
 	}
 	if s.view != nil {
-		s.view, s.saved = nil, nil
+		s.deselect()
 		s.conn.Raw("* OK [CLOSED] The mailbox that was open is closed").Line()
 	}
 	if params.condstore || params.resync != nil {
@@ -64,7 +64,7 @@ func (s *session) open(cmd *wire.Command, readOnly bool) (string, error) {
 		s.tellName(name, v.mailbox.Name)
 	}
 	if err := s.tellResync(params.resync); err != nil {
-		s.view = nil
+		s.deselect()
 		return "", err
 	}
 	if readOnly {
@@ -195,7 +195,7 @@ func (s *session) closeMailbox(cmd *wire.Command) (string, error) {
 		return "", err
 	}
 	v := s.view
-	s.view, s.saved = nil, nil
+	s.deselect()
 	if v.readOnly || v.removed {
 		return "", nil
 	}
@@ -210,6 +210,6 @@ func (s *session) unselect(cmd *wire.Command) (string, error) {
 	if err := cmd.End(); err != nil {
 		return "", err
 	}
-	s.view, s.saved = nil, nil
+	s.deselect()
 	return "", nil
 }

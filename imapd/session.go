@@ -21,17 +21,18 @@ import (
 // session is one client that is logged in, from the answer to its login on. One goroutine reads its commands and runs them one after the
 // other; while the client listens, what others change is pushed from outside.
 type session struct {
-	home    *Home
-	acct    domicile.AccountID
-	by      login.Means
-	conn    *wire.Conn
-	maxSize int64 // bytes of an appended message
-	memory  share
-	hasDoor bool         // the connection can go back to a door of this process
-	ending  time.Time    // when Home.End was told first; guarded by Home.mu
-	stray   int          // commands in a row that were BAD
-	nudges  atomic.Int64 // to push what changed, that were not followed yet,
-	hints   hints        // and where that is
+	home     *Home
+	acct     domicile.AccountID
+	by       login.Means
+	conn     *wire.Conn
+	maxSize  int64 // bytes of an appended message
+	memory   share
+	contexts share        // of searches whose results are updated
+	hasDoor  bool         // the connection can go back to a door of this process
+	ending   time.Time    // when Home.End was told first; guarded by Home.mu
+	stray    int          // commands in a row that were BAD
+	nudges   atomic.Int64 // to push what changed, that were not followed yet,
+	hints    hints        // and where that is
 
 	mu        sync.Mutex // held while a command runs, and while something is pushed; guards what follows, and the conn's Writer
 	view      *view      // the selected mailbox, or nil
@@ -95,7 +96,7 @@ func (s *session) serve() {
 func (s *session) end(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.view = nil
+	s.deselect()
 	var bye wire.Bye
 	switch {
 	case errors.As(err, &bye):

@@ -31,7 +31,11 @@ func (s *session) sort(cmd *wire.Command) (string, error) {
 		return "", s.notSaved(want, err)
 	}
 	hits.uid = isUID(cmd)
-	return s.tell(cmd.Tag, want, hits)
+	s.tell(cmd.Tag, want, hits)
+	if want.update {
+		s.keepLive(cmd.Tag, q, keys, hits)
+	}
+	return "", nil
 }
 
 // sortKey is one criterion.
@@ -76,10 +80,8 @@ var sortValues = map[string]func(m *store.Message, s *message.Summary) sortValue
 	"DISPLAYTO":   func(_ *store.Message, s *message.Summary) sortValue { return textValue(s.ToKey.Display) },
 }
 
-// textValue is a folded text as i;unicode-casemap compares it (RFC 5051): capitals, by octets. It keeps nothing of the summary.
-func textValue(folded string) sortValue {
-	return sortValue{text: strings.Clone(strings.ToUpper(folded))}
-}
+// textValue is a folded text as i;unicode-casemap compares it (RFC 5051): capitals, by octets.
+func textValue(folded string) sortValue { return sortValue{text: strings.ToUpper(folded)} }
 
 // sent is the date that sorts and threads: of the Date field, else the internal date (RFC 5256 2.2), in seconds.
 func sent(m *store.Message, s *message.Summary) int64 {
@@ -99,58 +101,67 @@ func needsOf(keys []sortKey) need {
 	return records
 }
 
+// placeOf is where a message stands by some keys: the strings of two messages compare as the messages do.
+func placeOf(keys []sortKey, m *store.Message, s *message.Summary) string {
+	var b []byte // which keeps nothing of the summary
+	for _, k := range keys {
+		from := len(b)
+		v := sortValues[k.name](m, s)
+		for shift := 56; shift >= 0; shift -= 8 {
+			b = append(b, byte((uint64(v.number)^1<<63)>>shift)) // negative ones come first
+		}
+		for _, c := range []byte(v.text) {
+			if b = append(b, c); c == 0 {
+				b = append(b, 0xff)
+			}
+		}
+		b = append(b, 0, 0) // no text goes on like this: what is the beginning of another one comes before it
+		if k.reverse {
+			for i := from; i < len(b); i++ {
+				b[i] = ^b[i]
+			}
+		}
+	}
+	return string(b)
+}
+
 // sorted finds messages and brings them in order. What is the same for all keys stays in the order of the mailbox.
 func (s *session) sorted(q *query, keys []sortKey) (*hits, error) {
 	room := &room{memory: &s.memory}
 	defer room.release()
 	h := &hits{view: s.view, modseq: q.modseq, sorted: true}
-	var values []sortValue // those of one message behind one another
 	err := s.scan(q, needsOf(keys), func(c *candidate) error {
 		h.add(c)
-		size := 32
-		for _, k := range keys {
-			v := sortValues[k.name](c.m, c.summary)
-			values = append(values, v)
-			size += 24 + len(v.text)
-		}
-		return room.take(size)
+		place := placeOf(keys, c.m, c.summary)
+		h.places = append(h.places, place)
+		return room.take(40 + len(place))
 	})
 	if err != nil {
 		return nil, err
 	}
-	return h, s.inTurn(func(*turns.Turn) error { h.sort(keys, values); return nil })
+	return h, s.inTurn(func(*turns.Turn) error { h.sort(); return nil })
 }
 
-// sort brings them in order by the values of their keys.
-func (h *hits) sort(keys []sortKey, values []sortValue) {
+// sort brings them in the order of their places.
+func (h *hits) sort() {
 	rows := make([]int, len(h.idx))
 	for i := range rows {
 		rows[i] = i
 	}
-	slices.SortFunc(rows, func(a, b int) int {
-		for i, k := range keys {
-			x, y := &values[a*len(keys)+i], &values[b*len(keys)+i]
-			if k.reverse {
-				x, y = y, x
-			}
-			if c := cmp.Or(cmp.Compare(x.number, y.number), strings.Compare(x.text, y.text)); c != 0 {
-				return c
-			}
-		}
-		return a - b
-	})
-	h.reorder(rows)
+	slices.SortFunc(rows, func(a, b int) int { return cmp.Or(strings.Compare(h.places[a], h.places[b]), a-b) })
+	h.idx, h.places, h.seqs = reordered(h.idx, rows), reordered(h.places, rows), reordered(h.seqs, rows)
 }
 
-func (h *hits) reorder(rows []int) {
-	idx, seqs := h.idx, h.seqs
-	h.idx, h.seqs = make([]uint32, len(idx)), make([]store.ModSeq, len(seqs))
-	for to, from := range rows {
-		h.idx[to] = idx[from]
-		if len(seqs) > 0 {
-			h.seqs[to] = seqs[from]
-		}
+// reordered is a list in another order, nil if it was not kept.
+func reordered[T any](list []T, rows []int) []T {
+	if len(list) == 0 {
+		return nil
 	}
+	out := make([]T, len(rows))
+	for to, from := range rows {
+		out[to] = list[from]
+	}
+	return out
 }
 
 var errNoRoom = no(imap.ResponseCodeLimit, "Too much to sort at once: search for less, or try again later")

@@ -26,6 +26,7 @@ type view struct {
 	words    keywords                   // those of the mailbox that the client was told of
 	recent   spans                      // UIDs that have \Recent in this session
 	removed  bool                       // the mailbox was deleted
+	live     []*live                    // searches whose results are updated
 }
 
 // last is the greatest UID, 0 if there is none.
@@ -131,7 +132,7 @@ func (s *session) tellUpdates(gone bool) {
 		}
 		return
 	}
-	var news []store.UID
+	var news, changed []store.UID
 	if !v.removed {
 		m, err := s.changes(v.mailbox.ID, v.seq, func(p *store.Changes) {
 			if lost := merged(vanishedOf(p)); len(lost) > 0 {
@@ -139,6 +140,9 @@ func (s *session) tellUpdates(gone bool) {
 				news = slices.DeleteFunc(news, func(uid store.UID) bool { return lost.has(uint32(uid)) })
 			}
 			for _, m := range p.Changed {
+				if len(v.live) > 0 {
+					changed = append(changed, m.UID)
+				}
 				if s.tellKeywords(m.Flags); m.UID > v.last() {
 					news = append(news, m.UID)
 				} else {
@@ -163,6 +167,7 @@ func (s *session) tellUpdates(gone bool) {
 	}
 	s.tellNew(news)
 	s.tellItems(news)
+	s.updateLive(changed, len(news) > 0)
 	v.own = nil
 }
 
@@ -226,6 +231,7 @@ func (s *session) tellGone() {
 	if len(v.gone) == 0 {
 		return
 	}
+	s.removeGone()
 	if s.enabled.qresync || s.enabled.uidOnly { // RFC 7162 3.2.10, RFC 9586 3.4
 		s.conn.Raw("* VANISHED ").Set(uidSpans(v.gone).uidSet()).Line()
 	} else {
