@@ -247,9 +247,16 @@ func TestCheckFinds(t *testing.T) {
 		"moving":            func(m *mailbox) { m.account.b.Put(kState, isMoving) },
 		"erased, unmarked":  func(m *mailbox) { m.account.b.Put(kState, isErased) },
 		"erasing":           func(m *mailbox) { m.b.tx.root(bErasing).Put([]byte("a9"), nil) },
-		"address":           func(m *mailbox) { m.account.b.Put(kAddress, []byte("other")) },
-		"a stray account":   func(m *mailbox) { m.s.accountIn(m.b.tx, "a9").b.Put(kUsage, number(1)) },
-		"a table's record":  func(m *mailbox) { m.b.tx.root(bTables).sub([]byte("x")).Put([]byte("k"), []byte("v")) },
+		"hidden for ever":   func(m *mailbox) { m.hidden = store.UIDRange{First: 90, Last: 99}; m.save() },
+		"hidden messages": func(m *mailbox) {
+			m.hidden = store.UIDRange{First: 1, Last: 1}
+			m.save()
+			m.leave(leftover{m.id, m.id})
+		},
+		"rows of another":  func(m *mailbox) { m.at = "bother"; m.save() },
+		"address":          func(m *mailbox) { m.account.b.Put(kAddress, []byte("other")) },
+		"a stray account":  func(m *mailbox) { m.s.accountIn(m.b.tx, "a9").b.Put(kUsage, number(1)) },
+		"a table's record": func(m *mailbox) { m.b.tx.root(bTables).sub([]byte("x")).Put([]byte("k"), []byte("v")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, r := plainStore(t)
