@@ -11,7 +11,8 @@ import (
 type Backups interface {
 	// Begin begins a job and returns it, or one of the same words that goes on. Conflict while another does. Its leaf says by whom it was asked for.
 	Begin(ctx context.Context, operator string, ask BeginBackup) (BackupJob, error)
-	// Job tells how a job fares. NotExist if it was not among the last that were begun since the node started.
+	// Job tells how a job fares. NotExist if it was not among the last that were begun since the node started, or gone on with: a set that was asked for is made by the
+	// next start if this one does not come to it.
 	Job(id string) (BackupJob, error)
 	State() (BackupState, error)
 }

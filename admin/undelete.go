@@ -180,6 +180,9 @@ func (s *Server) purge(ctx context.Context, who caller, in Target) (Undeleted, e
 	if err != nil {
 		return Undeleted{}, err
 	}
+	if !second { // who asks must not learn from what is due and still there that a case preserves it
+		all = s.undue(all)
+	}
 	out := Undeleted{Address: a.Address, Account: a.ID, State: "asked", Messages: len(all), Bytes: bytesOf(all)}
 	if !second {
 		if out.Leaf, err = s.recordExpunged(ctx, who, "account.purge_asked", a, all); err != nil {

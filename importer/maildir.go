@@ -101,11 +101,14 @@ func folderMailbox(dir string) string {
 
 // mailbox lists the messages of a folder: by UID where Dovecot's list has one, the others behind them by date.
 func (s *Maildir) mailbox(ctx context.Context, dir, name string, subscribed bool) Mailbox {
+	side, has := s.sidecar(dir)
+	if has {
+		name = side.mailbox(name)
+	}
 	m := Mailbox{Name: name, Subscribed: subscribed, ref: dir}
 	words := s.keywords(dir)
 	uids, validity := s.uidList(dir)
 	m.UIDValidity = validity
-	side, has := s.sidecar(dir)
 	if has {
 		side.apply(&m)
 	}

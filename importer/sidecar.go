@@ -2,6 +2,8 @@ package importer
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 
 	"domicile"
@@ -13,7 +15,8 @@ const SidecarFile = "domicile-mailbox.json"
 
 // Sidecar is its content.
 type Sidecar struct {
-	Format      int                       `json:"format"` // 1
+	Format      int                       `json:"format"`         // 1
+	Name        string                    `json:"name,omitempty"` // of the mailbox, where its folder has another for want of one that can be
 	SpecialUse  string                    `json:"special_use,omitempty"`
 	Subscribed  bool                      `json:"subscribed"`
 	UIDValidity uint32                    `json:"uid_validity"`
@@ -42,6 +45,17 @@ func (s *Maildir) sidecar(dir string) (c Sidecar, ok bool) {
 		c.SpecialUse = use
 	}
 	return c, true
+}
+
+// mailbox is the name of the mailbox in a folder that is called so: its last levels are those of the sidecar, if that has a name that can be.
+func (c Sidecar) mailbox(folder string) string {
+	name, err := store.MailboxName(c.Name)
+	if err != nil || name != c.Name {
+		return folder
+	}
+	above, levels := strings.Split(folder, "/"), strings.Split(name, "/")
+	above = above[:max(0, len(above)-len(levels))]
+	return strings.Join(slices.Concat(above, levels), "/")
 }
 
 // apply has a mailbox be as the sidecar says.

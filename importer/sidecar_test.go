@@ -2,6 +2,7 @@ package importer
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -30,5 +31,23 @@ func TestSidecar(t *testing.T) {
 	}
 	if o := boxes["Other"]; o.SpecialUse != "" || o.Apart {
 		t.Errorf("of another format: %+v", o)
+	}
+}
+
+// A sidecar names the last levels of its folder, and with a name that cannot be none.
+func TestSidecarName(t *testing.T) {
+	for _, c := range []struct{ folder, name, want string }{
+		{"Restored/_x", ".x", "Restored/.x"},
+		{"Restored/A/_x", "A/.x", "Restored/A/.x"},
+		{"_x", "A/.x", "A/.x"},
+		{"Restored/_x", "", "Restored/_x"},
+		{"Restored/_x", "a//b", "Restored/_x"},
+		{"Restored/_x", "a\x00", "Restored/_x"},
+		{"Restored/_x", "../../x", "../../x"}, // a name like others: nothing is made of it but a mailbox
+		{"Restored/_x", strings.Repeat("x", 2000), "Restored/_x"},
+	} {
+		if got := (Sidecar{Name: c.name}).mailbox(c.folder); got != c.want {
+			t.Errorf("%q in %q: %q, want %q", c.name, c.folder, got, c.want)
+		}
 	}
 }

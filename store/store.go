@@ -35,7 +35,7 @@ type Store interface {
 	// CreateMailbox makes name and, unmade so far, its parents. Exist if there is one of that name.
 	CreateMailbox(ctx context.Context, tok Token, acct domicile.AccountID, name, specialUse string) (Mailbox, error)
 	// RenameMailbox moves children too, and makes parents that are unmade. Ids and numbers stay. Renaming INBOX moves its messages into a new mailbox, where
-	// they keep their UIDs, ModSeqs and save dates, and leaves its children (RFC 9051 6.3.6). Exist if any new name is taken, Invalid below itself or too deep.
+	// they keep their UIDs, ModSeqs and save dates, and which remembers the expunged UIDs that INBOX did; and leaves its children (RFC 9051 6.3.6). Exist if any new name is taken, Invalid below itself or too deep.
 	RenameMailbox(ctx context.Context, tok Token, acct domicile.AccountID, from, to string) error
 	// DeleteMailbox removes a mailbox and its messages. Its children stay. INBOX cannot be deleted (Invalid). Of a mailbox with more than MaxPage messages
 	// the bodies may go some time after the call returned, and be used, read and counted until then; not after the return of Purge.

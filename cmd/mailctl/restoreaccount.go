@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -81,23 +80,25 @@ func writeAccount(ctx context.Context, n backup.Node, address domicile.Address, 
 		return 0, err
 	}
 	boxes, err := s.Mailboxes(ctx, acct.ID)
+	folders := maildirFolders(boxes)
 	for _, b := range boxes {
 		if err != nil {
 			break
 		}
 		var n int
-		n, err = writeMailbox(ctx, s, acct.ID, b, filepath.Join(to, "Restored", maildirName(b.Name)))
+		n, err = writeMailbox(ctx, s, acct.ID, b, filepath.Join(to, "Restored"), folders[b.Name])
 		count += n
 	}
 	return count, err
 }
 
 // writeMailbox writes a mailbox as a Maildir, with what names of files cannot say beside it.
-func writeMailbox(ctx context.Context, s *bolt.Store, id domicile.AccountID, b store.Mailbox, dir string) (count int, err error) {
+func writeMailbox(ctx context.Context, s *bolt.Store, id domicile.AccountID, b store.Mailbox, to, folder string) (count int, err error) {
+	dir := filepath.Join(to, folder)
 	if err := os.MkdirAll(filepath.Join(dir, "cur"), 0o700); err != nil {
 		return 0, err
 	}
-	side := importer.Sidecar{Format: 1, SpecialUse: b.SpecialUse, Subscribed: b.Subscribed, UIDValidity: b.UIDValidity, MailboxID: b.ID, Messages: map[string]importer.SidecarMessage{}}
+	side := importer.Sidecar{Format: 1, Name: namedBeside(b.Name, folder), SpecialUse: b.SpecialUse, Subscribed: b.Subscribed, UIDValidity: b.UIDValidity, MailboxID: b.ID, Messages: map[string]importer.SidecarMessage{}}
 	for m, err := range store.AllMessages(ctx, s, id, b.ID) {
 		if err != nil {
 			return count, err
@@ -114,17 +115,6 @@ func writeMailbox(ctx context.Context, s *bolt.Store, id domicile.AccountID, b s
 		return count, err
 	}
 	return count, writeFile(filepath.Join(dir, importer.SidecarFile), append(raw, '\n'), 0o600)
-}
-
-// maildirName makes a path of a mailbox name that account import reads back: "&" begins an encoding there, and a dot a level.
-func maildirName(name string) string {
-	levels := strings.Split(strings.ReplaceAll(name, "&", "&-"), "/")
-	for i, l := range levels {
-		if strings.HasPrefix(l, ".") || slices.Contains([]string{"", "cur", "new", "tmp"}, l) {
-			levels[i] = "_" + l
-		}
-	}
-	return filepath.Join(levels...)
 }
 
 func writeRestored(ctx context.Context, s *bolt.Store, id domicile.AccountID, m store.Message, dir string) (base string, err error) {

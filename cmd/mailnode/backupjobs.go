@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"sync"
@@ -12,30 +13,89 @@ import (
 	"domicile/audit"
 	"domicile/backup"
 	"domicile/metrics"
+	"domicile/store"
 )
 
-// backups shows the repository to operators, and runs what they ask for: one job at a time, which goes on when nobody waits for it.
+// backups shows the repository to operators, and runs what they ask for: one job at a time, which goes on when nobody waits for it. A set that was asked for and that a
+// restart cut short is made by the next start.
 type backups struct {
-	n   *node
-	ctx context.Context // ends when the node does
+	n     *node
+	ctx   context.Context   // ends when the node does
+	open  func() repository // nil while it cannot be opened
+	asked store.Table       // of the set that is asked for
 
 	mu   sync.Mutex
 	jobs []admin.BackupJob // guarded by mu: the last ones, the newest at the end
 }
 
-const jobsKept = 16
+// repository is what jobs need of a backup.Mirror.
+type repository interface {
+	Make(ctx context.Context, private map[string]string) (backup.Set, error)
+	Prune(ctx context.Context, keep backup.Retention, dry bool) (backup.Pruned, error)
+	Health() backup.State
+	State() backup.State
+}
 
-func (b *backups) mirror() (*backup.Mirror, error) {
-	if m := b.n.mirror.Load(); m != nil {
+// repository is the node's, nil while it cannot be opened.
+func (n *node) repository() repository {
+	if m := n.mirror.Load(); m != nil {
+		return m
+	}
+	return nil
+}
+
+const (
+	jobsKept = 16
+	askedKey = "create" // in the table
+)
+
+// askedSet is a set that was asked for and is not made yet.
+type askedSet struct {
+	V        int    `json:"v"`
+	ID       string `json:"id"` // of its job
+	Operator string `json:"operator"`
+}
+
+// openBackups goes on with what a restart cut short.
+func openBackups(ctx context.Context, n *node, open func() repository, asked store.Table) (*backups, error) {
+	b := &backups{n: n, ctx: ctx, open: open, asked: asked}
+	raw, ok, err := asked.Get(askedKey)
+	if err != nil || !ok {
+		return b, err
+	}
+	var a askedSet
+	if err := json.Unmarshal(raw, &a); err != nil || a.V != 1 || a.ID == "" {
+		return nil, domicile.E("backup", domicile.Invalid, "what was asked for of the repository is of no form that this release knows")
+	}
+	n.log.Info("a set of the backup repository that was asked for is made now", "job", a.ID)
+	b.start(admin.BackupJob{ID: a.ID, Kind: "create", State: "running"}, a.Operator, admin.BeginBackup{Kind: "create"})
+	return b, nil
+}
+
+func (b *backups) mirror() (repository, error) {
+	if m := b.open(); m != nil {
 		return m, nil
 	}
 	return nil, domicile.E("backup", domicile.Unavailable, "the repository cannot be opened; the node's log says why")
 }
 
+// awaited is the repository when it can be opened, or nil when the node ends before.
+func (b *backups) awaited() repository {
+	for {
+		if m := b.open(); m != nil {
+			return m
+		}
+		select {
+		case <-b.ctx.Done():
+			return nil
+		case <-time.After(mirrorEvery):
+		}
+	}
+}
+
 // Begin begins a job. A set that is being made already is that one.
 func (b *backups) Begin(ctx context.Context, operator string, ask admin.BeginBackup) (admin.BackupJob, error) {
-	m, err := b.mirror()
-	if err != nil {
+	if _, err := b.mirror(); err != nil {
 		return admin.BackupJob{}, err
 	}
 	b.mu.Lock()
@@ -52,14 +112,45 @@ func (b *backups) Begin(ctx context.Context, operator string, ask admin.BeginBac
 		}
 	}
 	j := admin.BackupJob{ID: domicile.NewID("b"), Kind: ask.Kind, State: "running"}
+	if ask.Kind == "create" {
+		raw, err := json.Marshal(askedSet{V: 1, ID: j.ID, Operator: operator})
+		if err == nil {
+			err = b.asked.Put(askedKey, raw)
+		}
+		if err != nil {
+			return admin.BackupJob{}, err
+		}
+	}
+	b.start(j, operator, ask)
+	return j, nil
+}
+
+// start has a job run. Call under b.mu, or before anybody else has b.
+func (b *backups) start(j admin.BackupJob, operator string, ask admin.BeginBackup) {
 	b.jobs = append(b.jobs[max(0, len(b.jobs)-jobsKept+1):], j)
 	b.n.work.Go(func() {
+		m := b.awaited()
+		if m == nil {
+			return // the next start goes on with it
+		}
 		ended := b.run(m, j, operator, ask)
+		if ask.Kind == "create" && b.ctx.Err() == nil {
+			if err := b.forget(); err != nil {
+				b.n.log.Error("a set that was made stays asked for: the next start makes another", "error", err)
+			}
+		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.jobs[len(b.jobs)-1] = ended
 	})
-	return j, nil
+}
+
+func (b *backups) forget() error {
+	raw, ok, err := b.asked.Get(askedKey)
+	if err == nil && ok {
+		_, err = b.asked.CompareAndSwap(askedKey, raw, nil)
+	}
+	return err
 }
 
 func (b *backups) retention(ask admin.BeginBackup) backup.Retention {
@@ -80,7 +171,7 @@ func (b *backups) recordPrune(ctx context.Context, operator string, keep backup.
 }
 
 // run does a job.
-func (b *backups) run(m *backup.Mirror, j admin.BackupJob, operator string, ask admin.BeginBackup) admin.BackupJob {
+func (b *backups) run(m repository, j admin.BackupJob, operator string, ask admin.BeginBackup) admin.BackupJob {
 	var err error
 	if ask.Kind == "create" {
 		var set backup.Set
@@ -116,11 +207,11 @@ func (b *backups) Job(id string) (admin.BackupJob, error) {
 			return b.progress(j), nil
 		}
 	}
-	return admin.BackupJob{}, domicile.E("backup", domicile.NotExist, "the node does not know this job: it was started anew since. Say it again; what was copied is not copied again")
+	return admin.BackupJob{}, domicile.E("backup", domicile.NotExist, "the node does not know this job: it was started anew since, and had ended it. mailctl backup ls shows the sets")
 }
 
 func (b *backups) progress(j admin.BackupJob) admin.BackupJob {
-	if m := b.n.mirror.Load(); m != nil && j.State == "running" {
+	if m := b.open(); m != nil && j.State == "running" {
 		if p := m.Health().Making; p != nil {
 			j.Done, j.Total = p.Done, p.Total
 		}

@@ -64,6 +64,15 @@ func (n *node) recordResidence(ctx context.Context, e residence.Entry) error {
 // clock refuses what turns on a date while this node's clock disagrees with its cosigners.
 func (n *node) clock(ctx context.Context) error { return n.net.ClockSure(ctx, n.audit) }
 
+// preserved says whether a case keeps an account as it is. Before the cases are there all of them are.
+func (n *node) preserved(account domicile.AccountID) (bool, error) {
+	l := n.preserving.Load()
+	if l == nil {
+		return true, nil
+	}
+	return l.Frozen(account)
+}
+
 // freeze keeps a residence as it is while a case is open. The machine acts, on no person's word.
 func (n *node) freeze(ctx context.Context, account domicile.AccountID, caseID string) error {
 	return n.moves.Freeze(ctx, account, func() error {

@@ -57,6 +57,7 @@ type node struct {
 	storeStats func() bolt.Stats
 	registrar  *placement.Registrar
 	residence  *residence.Ledger
+	preserving atomic.Pointer[residence.Ledger] // the same, for the store, which asks from goroutines of its own
 	orders     *disclosure.Engine
 	moves      *move.Machine
 	home       *smtpd.Home
@@ -238,7 +239,8 @@ func (n *node) buildStore() error {
 	}
 	n.ring = ring
 	n.opened(ring.Close)
-	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Now: n.cfg.Now, Log: n.log, SegmentSize: n.cfg.StoreSegment, Undelete: n.cfg.KeepExpunged()})
+	s, err := bolt.Open(bolt.Config{Dir: n.data("store"), Region: n.region(), Sealer: ring, Now: n.cfg.Now, Log: n.log, SegmentSize: n.cfg.StoreSegment, Undelete: n.cfg.KeepExpunged(),
+		Preserved: n.preserved})
 	if err != nil {
 		return err
 	}
@@ -372,6 +374,7 @@ func (n *node) buildCases() error {
 	if err != nil {
 		return err
 	}
+	n.preserving.Store(n.residence)
 	if err := n.buildMoves(); err != nil {
 		return err
 	}

@@ -124,8 +124,14 @@ func (n *node) startAdmin(background context.Context) (string, error) {
 		return "", nil
 	}
 	var made admin.Backups
-	if n.cfg.Backup.Dir != "" {
-		made = &backups{n: n, ctx: background}
+	if n.cfg.Backup.Dir != "" && n.store != nil {
+		asked, err := n.store.Table("backups")
+		if err != nil {
+			return "", err
+		}
+		if made, err = openBackups(background, n, n.repository, asked); err != nil {
+			return "", err
+		}
 	}
 	s, err := admin.New(admin.Config{Region: n.region(), Backups: made, Node: domicile.Node(n.cfg.Name), Network: n.net, Catalog: n.catalog.Load, Store: n.store,
 		Directory: n.directory, Residence: n.residence, Moves: n.moves, Orders: n.orders, Audit: n.audit, AuditDir: n.data("audit"), Guard: n.guard, Queue: operatorsQueue{n.queue}, Passwords: n.passwords, Log: n.log, Now: n.cfg.Now, Clock: n.clock, Undelete: n.cfg.KeepExpunged(), Changed: n.reading.Changed})

@@ -31,6 +31,9 @@ type Config struct {
 
 	// Undelete is how long a message stays that was expunged from its last mailbox, for Undelete; 0 = not at all.
 	Undelete time.Duration
+	// Preserved says whether an account is to be kept as it is, as by a case: what was expunged from it then stays beyond its time. It is asked before such
+	// messages go, and may use the store. nil = nobody knows, and all of it stays.
+	Preserved func(domicile.AccountID) (bool, error)
 
 	// SegmentSize is how long a file of the log gets before a new one is begun, 0 = 64 MiB. Bases and compaction come as much oftener
 	// as it is less, down to every second: a test of them needs no gigabytes.

@@ -38,7 +38,7 @@ func TestEraseDamaged(t *testing.T) {
 
 // What was expunged and is damaged goes when it is due, and keeps nothing else from going.
 func TestPurgeDamaged(t *testing.T) {
-	s, err := still(Config{Dir: t.TempDir(), Region: storetest.Region, Sealer: storetest.NewSealer("x")})
+	s, err := still(Config{Dir: t.TempDir(), Region: storetest.Region, Sealer: storetest.NewSealer("x"), Preserved: nobody})
 	if err != nil {
 		t.Fatal(err)
 	}

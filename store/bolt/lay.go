@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"domicile"
 	"domicile/store"
@@ -24,7 +25,8 @@ type laid struct {
 	seq  store.ModSeq   // of all of them
 	now  int64
 	transferred
-	sum counters // what the mailbox counts more
+	sum   counters            // what the mailbox counts more
+	flags map[string][]string // those that messages share
 }
 
 // How far ahead of its mailbox a copy is laid down: what comes there meanwhile must have room, or the copy fails.
@@ -44,7 +46,7 @@ func (s *Store) copyMany(ctx context.Context, tok store.Token, act string, acct 
 	if err := s.sweepAccount(ctx, acct, true); err != nil { // what an earlier one left where this one goes
 		return transferred{}, err
 	}
-	l := &laid{s: s, acct: acct, from: mbox, now: s.cfg.Now().Unix()}
+	l := &laid{s: s, acct: acct, from: mbox, now: s.cfg.Now().Unix(), flags: map[string][]string{}}
 	done, err := l.begin(ctx, tok, act, to, len(uids))
 	if err != nil || done {
 		return l.transferred, err
@@ -55,6 +57,7 @@ func (s *Store) copyMany(ctx context.Context, tok store.Token, act string, acct 
 		asked[uid] = true
 		return again
 	})
+	l.From, l.Made = make([]store.UID, 0, len(uids)), make(records, 0, len(uids)) // a million of them: grown they would take twice the room
 	for some := range slices.Chunk(uids, sweepMessages) {
 		if err := l.lay(ctx, some); err != nil {
 			return transferred{}, err
@@ -148,12 +151,25 @@ func (l *laid) lay(ctx context.Context, uids []store.UID) error {
 			if summary != nil {
 				to.rows.sub(bSummaries).Put(uidKey(r.UID), bytes.Clone(summary))
 			}
+			r.Flags = l.shared(r.Flags)
 			made = append(made, r)
 		}
 		return nil
 	})
 	l.From, l.Made, l.sum = append(l.From, found...), append(l.Made, made...), sum
 	return err
+}
+
+// shared is the same flags in memory that others have: nearly all messages have one of a few combinations.
+func (l *laid) shared(flags []string) []string {
+	key := strings.Join(flags, " ")
+	if have, ok := l.flags[key]; ok {
+		return have
+	}
+	if len(l.flags) < 1000 {
+		l.flags[key] = slices.Clip(flags)
+	}
+	return flags
 }
 
 // end makes the rows messages, or gives them up if there are none.

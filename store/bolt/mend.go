@@ -15,13 +15,10 @@ import (
 func (r *repairer) mailboxes(a account, where string) (refs map[domicile.MessageID]uint32, whole bool, err error) {
 	refs, whole = map[domicile.MessageID]uint32{}, true
 	names, boxes, validity := map[string]domicile.MailboxID{}, 0, readNumber(a.b.Get(kValidity))
-	owned := map[string]domicile.MailboxID{} // rows, by whose they are
-	a.b.sub(bMailboxes).ForEachBucket(func(key []byte) error {
-		if owner := a.rows(domicile.MailboxID(key)).Get(kOwner); owner != nil {
-			owned[string(owner)] = domicile.MailboxID(key)
-		}
-		return nil
-	})
+	owned, err := r.owners(a)
+	if err != nil {
+		return nil, false, err
+	}
 	err = a.b.sub(bMailboxes).ForEachBucket(func(key []byte) error {
 		if a.rowsAlone(key) {
 			return nil
@@ -39,9 +36,6 @@ func (r *repairer) mailboxes(a account, where string) (refs map[domicile.Message
 			a.b.Put(kValidity, number(uint64(m.validity)))
 		}
 		m.rows = a.rows(m.rowsOf(id))
-		if m.at != "" {
-			r.put(m.rows, kOwner, key, "whose messages these are", "mailbox "+string(id))
-		}
 		validity = max(validity, uint64(m.validity))
 		if m.hidden.Last > 0 {
 			r.put(a.left(), []byte(m.rowsOf(id)), key, "what it hides is to be removed", "mailbox "+string(id))
@@ -63,6 +57,23 @@ func (r *repairer) mailboxes(a account, where string) (refs map[domicile.Message
 		r.names(a, names, where)
 	}
 	return refs, whole, nil
+}
+
+// owners makes mailboxes that have their rows elsewhere and these name each other, and returns where the rows of each are.
+func (r *repairer) owners(a account) (map[string]domicile.MailboxID, error) {
+	owned := map[string]domicile.MailboxID{}
+	err := a.b.sub(bMailboxes).ForEachBucket(func(key []byte) error {
+		var c counters
+		b := a.rows(domicile.MailboxID(key))
+		if owner := b.Get(kOwner); owner != nil {
+			owned[string(owner)] = domicile.MailboxID(key)
+		}
+		if c.decode(b.Get(kCounters)) == nil && c.at != "" {
+			r.put(a.rows(c.at), kOwner, bytes.Clone(key), "whose messages these are", "mailbox "+string(key))
+		}
+		return nil
+	})
+	return owned, err
 }
 
 // names makes the table of names that of the mailboxes' records.

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -57,6 +58,7 @@ func TestRepair(t *testing.T) {
 		"change lost":                func(_ *txn, _ account, m *mailbox) { eachKey(m.rows.sub(bChanges), m.rows.sub(bChanges).Delete) },
 		"change of nothing":          func(_ *txn, _ account, m *mailbox) { m.rows.sub(bChanges).Put(changeKey(2, 90), isLive) },
 		"change doubled":             func(_ *txn, _ account, m *mailbox) { m.rows.sub(bChanges).Put(changeKey(1, 2), isVanished) },
+		"hidden for ever":            func(_ *txn, _ account, m *mailbox) { m.hidden = store.UIDRange{First: 90, Last: 99}; m.save() },
 		"token without order":        func(_ *txn, a account, _ *mailbox) { eachKey(a.b.sub(bOrder), a.b.sub(bOrder).Delete) },
 		"order without token":        func(_ *txn, a account, _ *mailbox) { eachKey(a.b.sub(bTokens), a.b.sub(bTokens).Delete) },
 		"token that does not open": func(_ *txn, a account, _ *mailbox) {
@@ -219,5 +221,50 @@ func flipByte(t *testing.T, path string, at int64) {
 	b[0] ^= 1
 	if _, err := f.WriteAt(b, at); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Of an INBOX that was renamed, and of the mailbox that has its rows, each thing that says where they are is lost in turn: Repair finds them by the others.
+func TestRepairRenamedInbox(t *testing.T) {
+	for name, damage := range map[string]func(old, inbox *mailbox){
+		"counters of INBOX":     func(_, m *mailbox) { m.b.Delete(kCounters) },
+		"counters of the other": func(m, _ *mailbox) { m.b.Delete(kCounters) },
+		"owner of INBOX's rows": func(_, m *mailbox) { m.rows.Delete(kOwner) },
+		"owner of the others":   func(m, _ *mailbox) { m.rows.Delete(kOwner) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := storetest.New(t, open)
+			s, ctx := r.Store.(*Store), context.Background()
+			newPerson(r)
+			for _, text := range []string{"one", "two", "three"} {
+				r.MustDeliver(person, store.Inbox, text)
+			}
+			if err := s.RenameMailbox(ctx, "", person, store.Inbox, "Old"); err != nil {
+				t.Fatal(err)
+			}
+			r.MustDeliver(person, store.Inbox, "four")
+			err := s.update(ctx, "", func(tx *txn) error {
+				a := s.accountIn(tx, person)
+				old, err1 := a.mailboxNamed("Old")
+				inbox, err2 := a.mailboxNamed(store.Inbox)
+				if err1 == nil && err2 == nil {
+					damage(old, inbox)
+				}
+				return errors.Join(err1, err2)
+			})
+			if err != nil || s.Check(ctx) == nil {
+				t.Fatal("Check does not see it:", err)
+			}
+			if mended, err := s.Repair(ctx); err != nil || len(mended) == 0 {
+				t.Fatal(mended, err)
+			}
+			if old, inbox := r.List(person, "Old"), r.List(person, store.Inbox); len(old) != 3 || len(inbox) != 1 {
+				t.Errorf("%d and %d messages are there", len(old), len(inbox))
+			}
+			if mended, err := s.Repair(ctx); err != nil || len(mended) > 0 {
+				t.Errorf("a second time it mends %q, %v", mended, err)
+			}
+			r.Check()
+		})
 	}
 }

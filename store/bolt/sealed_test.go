@@ -252,11 +252,18 @@ func TestCheckFinds(t *testing.T) {
 		"moving":            func(m *mailbox) { m.account.b.Put(kState, isMoving) },
 		"erased, unmarked":  func(m *mailbox) { m.account.b.Put(kState, isErased) },
 		"erasing":           func(m *mailbox) { m.b.tx.root(bErasing).Put([]byte("a9"), nil) },
-		"address":           func(m *mailbox) { m.account.b.Put(kAddress, []byte("other")) },
-		"a stray account":   func(m *mailbox) { m.s.accountIn(m.b.tx, "a9").b.Put(kUsage, number(1)) },
-		"annotations":       func(m *mailbox) { m.account.b.Put(kAnnotated, annotated{entries: 1, bytes: 12}.encode()) },
-		"annotated bytes":   func(m *mailbox) { m.account.b.Put(kAnnotated, annotated{entries: 2, bytes: 27, changes: 1}.encode()) },
-		"no annotation":     func(m *mailbox) { m.b.sub(bAnnotations).deleteSome(9) },
+		"hidden for ever":   func(m *mailbox) { m.hidden = store.UIDRange{First: 90, Last: 99}; m.save() },
+		"hidden messages": func(m *mailbox) {
+			m.hidden = store.UIDRange{First: 1, Last: 1}
+			m.save()
+			m.leave(leftover{m.id, m.id})
+		},
+		"rows of another": func(m *mailbox) { m.at = "bother"; m.save() },
+		"address":         func(m *mailbox) { m.account.b.Put(kAddress, []byte("other")) },
+		"a stray account": func(m *mailbox) { m.s.accountIn(m.b.tx, "a9").b.Put(kUsage, number(1)) },
+		"annotations":     func(m *mailbox) { m.account.b.Put(kAnnotated, annotated{entries: 1, bytes: 12}.encode()) },
+		"annotated bytes": func(m *mailbox) { m.account.b.Put(kAnnotated, annotated{entries: 2, bytes: 27, changes: 1}.encode()) },
+		"no annotation":   func(m *mailbox) { m.b.sub(bAnnotations).deleteSome(9) },
 		"another's annotation": func(m *mailbox) {
 			eachKey(m.b.sub(bAnnotations), func(k []byte) { m.account.b.sub(bAnnotations).Put(k, m.b.sub(bAnnotations).Get(k)) })
 		},

@@ -202,38 +202,70 @@ func (s *Store) Purge(ctx context.Context, acct domicile.AccountID) error {
 	}
 }
 
-// purgeDue removes what was expunged longer ago than it is kept.
+// purgeDue removes what was expunged longer ago than it is kept, but of accounts that are preserved.
 func (s *Store) purgeDue(stop <-chan struct{}) error {
-	const some = 1000
-	for {
-		n := 0
-		err := s.update(context.Background(), "", func(tx *txn) error {
-			limit := number(uint64(s.cfg.Now().Add(-s.cfg.Undelete).UnixMilli()))
-			var keys [][]byte
-			err := tx.root(bDue).ForEach(func(k, _ []byte) error {
-				if len(keys) == some || bytes.Compare(k, limit) >= 0 {
-					return errStop
+	if s.cfg.Preserved == nil {
+		return nil
+	}
+	preserved := map[string]bool{} // by account, as it is asked now
+	for from := []byte(nil); ; {
+		keys, err := s.due(from)
+		if err != nil || len(keys) == 0 {
+			return err
+		}
+		from = append(keys[len(keys)-1], 0)
+		if keys = s.notPreserved(keys, preserved); len(keys) > 0 {
+			err = s.update(context.Background(), "", func(tx *txn) error {
+				for _, k := range keys {
+					tx.root(bDue).Delete(k)
+					acct, id, ok := parseDue(k)
+					if a := s.accountIn(tx, acct); ok && a.b.sub(bExpunged).Get([]byte(id)) != nil {
+						a.dropExpunged(id)
+					}
 				}
-				keys = append(keys, bytes.Clone(k))
 				return nil
 			})
-			for _, k := range keys {
-				tx.root(bDue).Delete(k)
-				acct, id, ok := parseDue(k)
-				if a := s.accountIn(tx, acct); ok && a.b.sub(bExpunged).Get([]byte(id)) != nil {
-					a.dropExpunged(id)
-				}
-			}
-			n = len(keys)
+		}
+		if err != nil {
 			return err
-		})
+		}
 		select {
 		case <-stop:
 			return nil
 		default:
 		}
-		if err != nil || n < some {
-			return err
-		}
 	}
+}
+
+// due gives the keys of some messages that are due, from one on.
+func (s *Store) due(from []byte) (keys [][]byte, err error) {
+	const some = 1000
+	limit := number(uint64(s.cfg.Now().Add(-s.cfg.Undelete).UnixMilli()))
+	err = s.view(func(tx *txn) error {
+		return tx.root(bDue).ForEachFrom(from, func(k, _ []byte) error {
+			if len(keys) == some || bytes.Compare(k, limit) >= 0 {
+				return errStop
+			}
+			keys = append(keys, bytes.Clone(k))
+			return nil
+		})
+	})
+	return keys, err
+}
+
+// notPreserved leaves out the keys of accounts that are preserved, or of which that cannot be said now.
+func (s *Store) notPreserved(keys [][]byte, known map[string]bool) [][]byte {
+	return slices.DeleteFunc(keys, func(k []byte) bool {
+		acct, _, ok := parseDue(k)
+		is, asked := known[string(acct)]
+		if !asked && ok {
+			var err error
+			if is, err = s.cfg.Preserved(acct); err != nil {
+				s.cfg.Log.Warn("store: what was expunged from an account stays, as nobody can say whether it is preserved", "error", err)
+				is = true
+			}
+			known[string(acct)] = is
+		}
+		return is
+	})
 }

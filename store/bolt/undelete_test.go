@@ -3,6 +3,7 @@ package bolt
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,14 +14,16 @@ import (
 
 func undeleteRig(t *testing.T) *storetest.Rig {
 	return storetest.New(t, func(at storetest.At) (store.Store, error) {
-		return Open(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now, Undelete: 24 * time.Hour})
+		return Open(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now, Undelete: 24 * time.Hour, Preserved: nobody})
 	})
 }
+
+func nobody(domicile.AccountID) (bool, error) { return false, nil }
 
 // TestStoreThatUndeletes is the whole suite for a store that keeps what was expunged.
 func TestStoreThatUndeletes(t *testing.T) {
 	storetest.Run(t, func(at storetest.At) (store.Store, error) {
-		return Open(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now, Undelete: time.Hour})
+		return Open(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now, Undelete: time.Hour, Preserved: nobody})
 	})
 }
 
@@ -138,5 +141,58 @@ func TestUndeleteNothing(t *testing.T) {
 	}
 	if after := r.Box(person, store.Inbox).HighestModSeq; after != before {
 		t.Errorf("HIGHESTMODSEQ went from %d to %d", before, after)
+	}
+}
+
+// What is due stays while its account is preserved, or while nobody can say, and goes when that is over. That of others goes meanwhile.
+func TestDueIsPreserved(t *testing.T) {
+	ctx := context.Background()
+	var is atomic.Value
+	is.Store("unknown")
+	r := storetest.New(t, func(at storetest.At) (store.Store, error) {
+		return still(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now, Undelete: time.Hour, Preserved: func(id domicile.AccountID) (bool, error) {
+			if is.Load() == "unknown" {
+				return false, errDisk
+			}
+			return id == person && is.Load() == "preserved", nil
+		}})
+	})
+	newPerson(r)
+	other := r.Person("other")
+	for _, who := range []domicile.AccountID{person, other} { // more than one page of them, those of the one before those of the other
+		for range 600 {
+			r.MustDeliver(who, "INBOX", "x", store.Deleted)
+		}
+		if _, err := r.Expunge(ctx, "", who, r.Box(who, "INBOX").ID, nil); err != nil {
+			t.Fatal(err)
+		}
+		r.Pass(time.Minute)
+	}
+	r.Pass(2 * time.Hour)
+	for _, step := range []struct {
+		is         string
+		mine, also int
+	}{{"unknown", 600, 600}, {"preserved", 600, 0}, {"preserved", 600, 0}, {"free", 0, 0}} {
+		is.Store(step.is)
+		if err := r.Store.(*Store).Compact(ctx); err != nil {
+			t.Fatal(step.is, err)
+		}
+		mine, err1 := r.Expunged(ctx, person)
+		also, err2 := r.Expunged(ctx, other)
+		if len(mine) != step.mine || len(also) != step.also || err1 != nil || err2 != nil {
+			t.Fatalf("%s: %d and %d can be undeleted, %v, %v", step.is, len(mine), len(also), err1, err2)
+		}
+		r.Check()
+	}
+	s := r.Store.(*Store)
+	s.cfg.Preserved = nil
+	r.MustDeliver(person, "INBOX", "x", store.Deleted)
+	expungeAll(t, r, "INBOX")
+	r.Pass(2 * time.Hour)
+	if err := s.Compact(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := r.Expunged(ctx, person); len(all) != 1 || err != nil {
+		t.Fatal("a store that knows of no cases removes:", all, err)
 	}
 }

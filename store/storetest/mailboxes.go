@@ -119,6 +119,7 @@ func renameInbox(r *Rig) {
 	r.is(domicile.Exist, r.RenameMailbox(ctx, "", ann, "INBOX", "Old"))
 
 	third := r.MustDeliver(ann, "INBOX", "3") // both go on, and INBOX once more
+	r.Check()
 	_, err = r.Expunge(ctx, "", ann, box.ID, nil)
 	r.no(err)
 	into := r.MustDeliver(ann, "Old/Mail", "4")

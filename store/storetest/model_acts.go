@@ -194,7 +194,7 @@ func (m *machine) rename(t *rapid.T) {
 	if from == "INBOX" {
 		made := &modelBox{next: 1}
 		if len(m.boxes[from].messages) > 0 {
-			made = &modelBox{next: m.boxes[from].next, messages: m.boxes[from].take(func(modelMessage) bool { return true })}
+			made = &modelBox{next: m.boxes[from].next, vanished: slices.Clone(m.boxes[from].vanished), messages: m.boxes[from].take(func(modelMessage) bool { return true })}
 		}
 		made.notes = maps.Clone(m.boxes[from].notes)
 		m.addBox(to, made)

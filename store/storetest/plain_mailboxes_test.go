@@ -166,8 +166,12 @@ func (p *plain) RenameMailbox(ctx context.Context, tok store.Token, id domicile.
 			if from == store.Inbox {
 				if len(b.Live) > 0 {
 					dst.Live, dst.UIDNext, dst.HighestModSeq = slices.Clone(b.Live), b.UIDNext, b.HighestModSeq
+					dst.Gone = slices.Clone(b.Gone)
 					for i := range dst.Live {
 						dst.Live[i].Mailbox = dst.ID
+					}
+					for i := range dst.Gone {
+						dst.Gone[i].Mailbox = dst.ID
 					}
 					b.drop(b.Live)
 				}

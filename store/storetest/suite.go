@@ -43,6 +43,7 @@ var suite = []struct {
 	{"Copy", copyMessages, true},
 	{"MoveMessages", moveMessages, true},
 	{"ManyBodies", manyBodies, true},
+	{"LargeActs", largeActs, true},
 	{"Expunge", expunge, true},
 	{"List", list, false},
 	{"Walk", walk, false},
