@@ -181,7 +181,7 @@ func (s *Store) openAnnotation(acct domicile.AccountID, mbox domicile.MailboxID,
 	return x, nil
 }
 
-// dropAnnotations counts those of a mailbox off, whose entries go with it.
+// dropAnnotations removes those of a mailbox, in whatever acts its other entries go.
 func (m *mailbox) dropAnnotations() error {
 	n, err := m.annotated()
 	if err != nil {
@@ -195,6 +195,7 @@ func (m *mailbox) dropAnnotations() error {
 	if err != nil || n == before {
 		return err
 	}
+	m.b.sub(bAnnotations).deleteSome(store.MaxAnnotations)
 	m.account.b.Put(kAnnotated, n.encode())
 	return m.useMore(int64(n.bytes) - int64(before.bytes))
 }
