@@ -37,6 +37,8 @@ type ImportMailbox struct {
 	Name       string `json:"name"`
 	SpecialUse string `json:"special_use,omitempty"`
 	Messages   uint32 `json:"messages"`
+	// NoRoom says, of MakeMailbox, that the account may have no more annotations: none was set.
+	NoRoom bool `json:"no_room,omitempty"`
 }
 
 // MakeMailbox has a mailbox made for an import, unless the account has it. A subscription is set, never taken away.
@@ -48,6 +50,8 @@ type MakeMailbox struct {
 	Subscribed bool   `json:"subscribed,omitempty"`
 	// UIDValidity, if set, is that of the source, which the mailbox gets: Exist if UIDs of another may be known to clients.
 	UIDValidity uint32 `json:"uid_validity,omitempty"`
+	// Annotations are set (RFC 5464, by name) where the mailbox has none of that name.
+	Annotations map[string][]byte `json:"annotations,omitempty"`
 }
 
 // KnownImports asks for keys of messages that were taken from a source before, from a page on.
@@ -215,7 +219,36 @@ func (s *Server) makeMailbox(ctx context.Context, who caller, in MakeMailbox) (I
 			err = &domicile.Error{Op: who.call, Kind: domicile.Exist, Err: err}
 		}
 	}
-	return ImportMailbox{Name: b.Name, SpecialUse: b.SpecialUse, Messages: b.Messages}, err
+	out := ImportMailbox{Name: b.Name, SpecialUse: b.SpecialUse, Messages: b.Messages}
+	if err == nil {
+		out.NoRoom, err = s.annotate(ctx, a.ID, b.ID, in.Annotations)
+	}
+	return out, err
+}
+
+// annotate sets annotations that a mailbox has not, all or none.
+func (s *Server) annotate(ctx context.Context, id domicile.AccountID, mbox domicile.MailboxID, given map[string][]byte) (noRoom bool, err error) {
+	if len(given) == 0 {
+		return false, nil
+	}
+	has, err := s.cfg.Store.Annotations(ctx, id, mbox)
+	if err != nil {
+		return false, err
+	}
+	var set []store.Annotation
+	for entry, value := range given {
+		if entry, err = store.EntryName(entry); err != nil {
+			return false, err
+		}
+		if !slices.ContainsFunc(has, func(x store.Annotation) bool { return x.Entry == entry }) {
+			set = append(set, store.Annotation{Entry: entry, Value: value})
+		}
+	}
+	_, err = s.cfg.Store.Annotate(ctx, "", id, mbox, set)
+	if domicile.KindOf(err) == domicile.TooLarge {
+		return true, nil
+	}
+	return false, err
 }
 
 // mailbox returns a mailbox of an account, made if absent.

@@ -18,6 +18,19 @@ type importStore struct {
 	*fakeStore
 	tokens map[store.Token]store.Message
 	room   int64
+	notes  []store.Annotation // of all mailboxes
+}
+
+func (s *importStore) Annotations(context.Context, domicile.AccountID, domicile.MailboxID) ([]store.Annotation, error) {
+	return s.notes, nil
+}
+
+func (s *importStore) Annotate(_ context.Context, _ store.Token, _ domicile.AccountID, _ domicile.MailboxID, set []store.Annotation) (uint64, error) {
+	if len(s.notes)+len(set) > 2 {
+		return 0, domicile.E("annotate", domicile.TooLarge, "")
+	}
+	s.notes = append(s.notes, set...)
+	return 1, nil
 }
 
 func (s *importStore) MailboxByName(_ context.Context, id domicile.AccountID, name string) (store.Mailbox, error) {
@@ -83,7 +96,7 @@ func (in *importIncoming) Commit(ctx context.Context, tok store.Token, mailbox s
 func importingKit(t *testing.T) (*kit, *importStore, *Client, Import) {
 	t.Helper()
 	k := newKit(t)
-	s := &importStore{k.store, map[store.Token]store.Message{}, 1 << 30}
+	s := &importStore{fakeStore: k.store, tokens: map[store.Token]store.Message{}, room: 1 << 30}
 	k.server.cfg.Store = s
 	c := k.client("eu-ireland", "operator")
 	if _, err := c.CreateAccount(t.Context(), anna()); err != nil {
@@ -262,5 +275,25 @@ func TestImportsForgotten(t *testing.T) {
 	k.server.sweepImports(t.Context())
 	if n := len(k.store.table("import_keys").rows) + len(k.store.table("imports").rows); n != 0 {
 		t.Errorf("%d records are left", n)
+	}
+}
+
+// Annotations that come with a mailbox are set where it has none of that name; those that find no room fail nothing.
+func TestImportAnnotations(t *testing.T) {
+	_, s, c, imp := importingKit(t)
+	ask := MakeMailbox{Address: "anna@example.com", Import: imp.Import, Name: "Old", Annotations: map[string][]byte{"/private/a": []byte("first")}}
+	for range 2 {
+		if b, err := c.MakeMailbox(t.Context(), ask); err != nil || b.NoRoom || len(s.notes) != 1 || string(s.notes[0].Value) != "first" {
+			t.Fatalf("%+v, %+v, %v", b, s.notes, err)
+		}
+		ask.Annotations["/private/a"] = []byte("second")
+	}
+	ask.Annotations = map[string][]byte{"/private/b": {}, "/private/c": {}}
+	if b, err := c.MakeMailbox(t.Context(), ask); err != nil || !b.NoRoom || b.Name != "Old" || len(s.notes) != 1 {
+		t.Errorf("%+v, %+v, %v", b, s.notes, err)
+	}
+	ask.Annotations = map[string][]byte{"no name": {}}
+	if _, err := c.MakeMailbox(t.Context(), ask); domicile.KindOf(err) != domicile.Invalid {
+		t.Error(err)
 	}
 }

@@ -48,9 +48,28 @@ func (s *session) annotated(mbox domicile.MailboxID, set []store.Annotation, cha
 	}
 }
 
+// hearsAnnotations reports whether the client is told at all: by ENABLE, or in the place of that as NOTIFY chose (RFC 5465 5.6, 5.7).
+func (s *session) hearsAnnotations() bool {
+	if s.notify == nil {
+		return s.enabled.metadata
+	}
+	return s.notify.has(metadataEvents)
+}
+
+// wantsEntries reports whether it is told of a mailbox, or of the account.
+func (s *session) wantsEntries(m store.Mailbox) bool {
+	switch {
+	case s.notify == nil:
+		return true
+	case m.ID == "":
+		return s.notify.has(serverMetadata)
+	}
+	return s.notify.wants(watchedOf(m), mailboxMetadata)
+}
+
 // tellAnnotations tells which annotations others have changed, and not what they are now (RFC 5464 4.4), to a client that wants to hear of it.
 func (s *session) tellAnnotations() {
-	if !s.enabled.metadata {
+	if !s.hearsAnnotations() {
 		return
 	}
 	k := &s.noted
@@ -87,7 +106,7 @@ func (s *session) tellEntries(news map[domicile.MailboxID][]string) {
 	}
 	for _, m := range append([]store.Mailbox{{}}, boxes...) {
 		entries := news[m.ID]
-		if len(entries) == 0 {
+		if len(entries) == 0 || !s.wantsEntries(m) {
 			continue
 		}
 		slices.SortFunc(entries, strings.Compare)

@@ -27,15 +27,18 @@ const (
 	flagChange
 	mailboxName
 	subscriptionChange
+	mailboxMetadata
+	serverMetadata
 
-	messageEvents = messageNew | messageExpunge | flagChange
+	messageEvents  = messageNew | messageExpunge | flagChange
+	metadataEvents = mailboxMetadata | serverMetadata
 )
 
-// events are the names. What is none of these is not supported, since there are neither annotations nor metadata.
+// events are the names. What is none of these is not supported, since messages have no annotations.
 var events = map[string]event{"MESSAGENEW": messageNew, "MESSAGEEXPUNGE": messageExpunge, "FLAGCHANGE": flagChange,
-	"MAILBOXNAME": mailboxName, "SUBSCRIPTIONCHANGE": subscriptionChange}
+	"MAILBOXNAME": mailboxName, "SUBSCRIPTIONCHANGE": subscriptionChange, "MAILBOXMETADATACHANGE": mailboxMetadata, "SERVERMETADATACHANGE": serverMetadata}
 
-const badEvent imap.ResponseCode = "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)"
+const badEvent imap.ResponseCode = "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange)"
 
 // notify is what a client has chosen to be told of without asking, in the place of what IMAP tells of the selected mailbox (RFC 5465 3.1).
 type notify struct {
@@ -94,6 +97,11 @@ func (n *notify) wants(m watched, e event) bool {
 		}
 	}
 	return false
+}
+
+// has reports whether some group has one of some events.
+func (n *notify) has(e event) bool {
+	return slices.ContainsFunc(n.groups, func(g notifyGroup) bool { return g.events&e != 0 })
 }
 
 // ofSelected is the group about the selected mailbox, or nil.

@@ -12,7 +12,11 @@ import (
 
 // follow has what n chooses told from now on.
 func (s *session) follow(n *notify) {
-	s.notify = n
+	heard := s.hearsAnnotations()
+	if s.notify = n; !heard && s.hearsAnnotations() {
+		s.noted = knownAnnotations{}
+		s.tellAnnotations() // of none yet: it notes what there is
+	}
 	switch chosen := len(n.groups) > 0; {
 	case chosen && !s.watching:
 		s.home.hubs.join(s)

@@ -47,8 +47,9 @@ type Mailbox struct {
 	Name        string // UTF-8, levels parted by "/", as the source calls it
 	SpecialUse  string // attribute of RFC 6154, or ""
 	Subscribed  bool
-	UIDValidity uint32 // 0 = it knows no UIDs
-	Apart       bool   // it goes into a mailbox of its own, though the account has one for its special use
+	UIDValidity uint32            // 0 = it knows no UIDs
+	Annotations map[string][]byte // RFC 5464, by name
+	Apart       bool              // it goes into a mailbox of its own, though the account has one for its special use
 	Items       []Item
 	Notes       []string // what of it cannot be kept
 	Err         error    // it cannot be read at all: then Items is empty

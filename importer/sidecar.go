@@ -2,6 +2,7 @@ package importer
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +22,8 @@ type Sidecar struct {
 	Subscribed  bool                      `json:"subscribed"`
 	UIDValidity uint32                    `json:"uid_validity"`
 	MailboxID   domicile.MailboxID        `json:"mailbox_id"`
-	Messages    map[string]SidecarMessage `json:"messages"` // by the unique names of files
+	Annotations map[string][]byte         `json:"annotations,omitempty"` // RFC 5464, by name
+	Messages    map[string]SidecarMessage `json:"messages"`              // by the unique names of files
 }
 
 // SidecarMessage is what it says of a message. ID and Saved are for people: an import gives new ones.
@@ -44,6 +46,10 @@ func (s *Maildir) sidecar(dir string) (c Sidecar, ok bool) {
 	} else {
 		c.SpecialUse = use
 	}
+	maps.DeleteFunc(c.Annotations, func(entry string, value []byte) bool {
+		canonical, err := store.EntryName(entry)
+		return err != nil || canonical != entry || value == nil || len(value) > store.MaxAnnotation
+	})
 	return c, true
 }
 
@@ -61,6 +67,7 @@ func (c Sidecar) mailbox(folder string) string {
 // apply has a mailbox be as the sidecar says.
 func (c Sidecar) apply(m *Mailbox) {
 	m.SpecialUse, m.Subscribed, m.UIDValidity, m.Apart = c.SpecialUse, c.Subscribed, c.UIDValidity, true
+	m.Annotations = c.Annotations
 }
 
 // item has a message be as the sidecar says.

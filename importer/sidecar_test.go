@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +14,7 @@ func TestSidecar(t *testing.T) {
 		"Restored/Drafts/cur/7.m1:2,D": "Subject: one\r\n\r\n",
 		"Restored/Drafts/cur/9.m2:2,S": "Subject: two\r\n\r\n",
 		"Restored/Drafts/cur/8.m3:2,S": "Subject: nobody knows it\r\n\r\n",
-		"Restored/Drafts/" + SidecarFile: `{"format":1,"special_use":"\\drafts","subscribed":false,"uid_validity":77,"messages":{
+		"Restored/Drafts/" + SidecarFile: `{"format":1,"special_use":"\\drafts","subscribed":false,"uid_validity":77,"annotations":{"/private/comment":"eA==","/private/empty":"","/Private/a":"eA==","no":"eA==","/private/none":null},"messages":{
 			"7.m1":{"uid":9,"flags":["\\Draft","$a","$b","no such ( flag"],"internal_date":"2019-03-04T05:06:07+01:00"},"9.m2":{"uid":7}}}`,
 		"Other/cur/1.m:2,":     "Subject: x\r\n\r\n",
 		"Other/" + SidecarFile: `{"format":2,"special_use":"\\Sent"}`,
@@ -22,6 +23,9 @@ func TestSidecar(t *testing.T) {
 	b := boxes["Restored/Drafts"]
 	if b.SpecialUse != "\\Drafts" || b.Subscribed || b.UIDValidity != 77 || !b.Apart || len(b.Items) != 3 {
 		t.Fatalf("%+v", b)
+	}
+	if fmt.Sprint(b.Annotations) != "map[/private/comment:[120] /private/empty:[]]" {
+		t.Errorf("annotations %v", b.Annotations)
 	}
 	if got := bodies["Restored/Drafts"]; got[0] != "Subject: two\r\n\r\n" || b.Items[0].UID != 7 || b.Items[1].UID != 9 || b.Items[2].UID != 0 {
 		t.Errorf("order: %q, %+v", got, b.Items)

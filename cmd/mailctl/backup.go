@@ -130,7 +130,7 @@ the node was lost. With --at it is the mail as it was at that time, one of the p
 accounts) are never taken back.
 
 With --account the mail of one account is written into a folder, below Restored/, with all that the account had of it: flags, keywords, dates,
-UIDs, subscriptions and special uses. mailctl account import --from maildir:DIR brings that in; the data folder stays as it is, and its node may run.
+UIDs, subscriptions, special uses and annotations of mailboxes. mailctl account import --from maildir:DIR brings that in; the data folder stays as it is, and its node may run.
 
 In another region, and at another node, it is refused (wrong_region); if that one's own log is here, the
 refusal is a leaf in it, with a receipt. The node then serves nothing until all who cosign its log have said that they

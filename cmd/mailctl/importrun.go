@@ -243,11 +243,12 @@ func (j *importJob) mailbox(ctx context.Context, box *importBox) error {
 	if box.Err != nil || box.bad != nil || box.made {
 		return nil
 	}
-	ask := admin.MakeMailbox{Address: j.words.address, Import: j.imp.Import, Name: box.to, SpecialUse: box.SpecialUse, Subscribed: box.Subscribed}
+	ask := admin.MakeMailbox{Address: j.words.address, Import: j.imp.Import, Name: box.to, SpecialUse: box.SpecialUse, Subscribed: box.Subscribed, Annotations: box.Annotations}
 	if j.words.keepUIDs {
 		ask.UIDValidity = box.UIDValidity
 	}
-	err := j.patiently(ctx, func() error { _, err := j.node.MakeMailbox(ctx, ask); return err })
+	var made admin.ImportMailbox
+	err := j.patiently(ctx, func() (err error) { made, err = j.node.MakeMailbox(ctx, ask); return err })
 	if ask.UIDValidity != 0 && domicile.KindOf(err) == domicile.Exist {
 		box.bad = &importer.Problem{Code: "uids_in_use", Detail: "its UIDs cannot be kept: " + err.Error()}
 		return nil
@@ -255,6 +256,9 @@ func (j *importJob) mailbox(ctx context.Context, box *importBox) error {
 	if kind := domicile.KindOf(err); kind == domicile.Invalid || kind == domicile.TooLarge {
 		box.bad = &importer.Problem{Code: "bad_name", Detail: "the account cannot have this mailbox: " + err.Error()}
 		return nil
+	}
+	if made.NoRoom {
+		j.notes = append(j.notes, box.Name+" has annotations for which the account has no room: none of them was kept")
 	}
 	box.made = err == nil
 	return err

@@ -98,7 +98,15 @@ func writeMailbox(ctx context.Context, s *bolt.Store, id domicile.AccountID, b s
 	if err := os.MkdirAll(filepath.Join(dir, "cur"), 0o700); err != nil {
 		return 0, err
 	}
-	side := importer.Sidecar{Format: 1, Name: namedBeside(b.Name, folder), SpecialUse: b.SpecialUse, Subscribed: b.Subscribed, UIDValidity: b.UIDValidity, MailboxID: b.ID, Messages: map[string]importer.SidecarMessage{}}
+	side := importer.Sidecar{Format: 1, Name: namedBeside(b.Name, folder), SpecialUse: b.SpecialUse, Subscribed: b.Subscribed, UIDValidity: b.UIDValidity, MailboxID: b.ID,
+		Annotations: map[string][]byte{}, Messages: map[string]importer.SidecarMessage{}}
+	notes, err := s.Annotations(ctx, id, b.ID)
+	if err != nil {
+		return 0, err
+	}
+	for _, x := range notes {
+		side.Annotations[x.Entry] = x.Value
+	}
 	for m, err := range store.AllMessages(ctx, s, id, b.ID) {
 		if err != nil {
 			return count, err

@@ -181,7 +181,7 @@ func (s *Store) openAnnotation(acct domicile.AccountID, mbox domicile.MailboxID,
 	return x, nil
 }
 
-// dropAnnotations removes those of a mailbox.
+// dropAnnotations removes those of a mailbox, in whatever acts its other entries go.
 func (m *mailbox) dropAnnotations() error {
 	n, err := m.annotated()
 	if err != nil {
@@ -195,8 +195,7 @@ func (m *mailbox) dropAnnotations() error {
 	if err != nil || n == before {
 		return err
 	}
-	for !m.b.sub(bAnnotations).deleteSome(store.MaxAnnotations) {
-	}
+	m.b.sub(bAnnotations).deleteSome(store.MaxAnnotations)
 	m.account.b.Put(kAnnotated, n.encode())
 	return m.useMore(int64(n.bytes) - int64(before.bytes))
 }
