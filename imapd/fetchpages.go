@@ -7,6 +7,7 @@ import (
 
 	"domicile"
 	"domicile/store"
+	"domicile/turns"
 )
 
 // pageSize is how many messages are read from the store at once.
@@ -66,7 +67,7 @@ func (f *fetcher) read(p *pager) <-chan page {
 				got <- page{err: no(imap.ResponseCodeServerBug, "It failed; nothing more is known")}
 			}
 		}()
-		listed, err := f.s.listed(mbox, after, int(to-from)+1, f.q.summarized())
+		listed, err := f.s.listedInTurn(mbox, after, int(to-from)+1, f.q.summarized())
 		for n := len(listed); n > 0 && listed[n-1].UID > last; n = len(listed) {
 			listed = listed[:n-1]
 		}
@@ -88,6 +89,21 @@ func (q *fetchItems) summarized() bool {
 		}
 	}
 	return q.envelope || q.body || q.structure
+}
+
+// lightPage is how many messages are listed without a turn.
+const lightPage = 64
+
+// listedInTurn is listed, in a turn if there are many: heavy work.
+func (s *session) listedInTurn(mbox domicile.MailboxID, after store.UID, n int, summarized bool) (listed []store.Listed, err error) {
+	if n <= lightPage {
+		return s.listed(mbox, after, n, summarized)
+	}
+	err = s.inTurn(func(*turns.Turn) (err error) {
+		listed, err = s.listed(mbox, after, n, summarized)
+		return err
+	})
+	return listed, err
 }
 
 // listed reads at most n messages behind a UID, with their summaries only if these are wanted.

@@ -64,7 +64,7 @@ func TestTurns(t *testing.T) {
 	other.send("c THREAD REFERENCES UTF-8 ALL\r\n")
 	waitFor(t, func() bool { return w.home.Waiting() == len(busy) })
 	light.do("c NOOP", "c OK")
-	light.do("d FETCH 1:* (FLAGS UID)", "d OK")
+	light.do("d FETCH 1:64 (FLAGS UID)", "d OK")
 	light.do("e STORE 1 +FLAGS (x)", "e OK")
 
 	var order []domicile.AccountID
@@ -87,17 +87,17 @@ func TestTurns(t *testing.T) {
 
 // Who does not get a turn in time is told so: in searches, and where a message is taken apart. What is kept ready, and what is sent as it stands, needs none.
 func TestNoTurn(t *testing.T) {
-	w, c := filled(t, 2)
+	w, c := filled(t, lightPage+1)
 	w.home.turns.Width, w.home.turns.Wait = 1, 10*time.Millisecond
 	turn, err := w.home.turns.Enter(t.Context(), "another")
 	if err != nil {
 		t.Fatal(err)
 	}
-	heavy := []string{"SEARCH ALL", "UID SEARCH TEXT x", "SEARCH RETURN (COUNT) UNSEEN", "SORT (DATE) UTF-8 ALL", "THREAD REFERENCES UTF-8 ALL", "THREAD ORDEREDSUBJECT UTF-8 ALL", "FETCH 1:* BINARY.PEEK[1]", "FETCH 1 PREVIEW"}
+	heavy := []string{"SEARCH ALL", "UID SEARCH TEXT x", "SEARCH RETURN (COUNT) UNSEEN", "SORT (DATE) UTF-8 ALL", "THREAD REFERENCES UTF-8 ALL", "THREAD ORDEREDSUBJECT UTF-8 ALL", "FETCH 1:2 BINARY.PEEK[1]", "FETCH 1 PREVIEW", "FETCH 1:* FLAGS"}
 	for i, command := range heavy {
 		c.do(fmt.Sprintf("c%d %s", i, command), fmt.Sprintf("c%d NO [LIMIT]", i))
 	}
-	for i, command := range []string{"FETCH 1:* (ENVELOPE BODYSTRUCTURE FLAGS UID)", "FETCH 1:* BODY.PEEK[]", "FETCH 1:* BODY.PEEK[HEADER]", "STORE 1 +FLAGS (x)", "STATUS INBOX (UNSEEN SIZE)", `LIST "" *`, "NOOP"} {
+	for i, command := range []string{"FETCH 2:* (ENVELOPE BODYSTRUCTURE FLAGS UID)", "FETCH 1:* BODY.PEEK[]", "FETCH 1:* BODY.PEEK[HEADER]", "STORE 1 +FLAGS (x)", "STATUS INBOX (UNSEEN SIZE)", `LIST "" *`, "NOOP"} {
 		c.do(fmt.Sprintf("d%d %s", i, command), fmt.Sprintf("d%d OK", i))
 	}
 	turn.Leave()

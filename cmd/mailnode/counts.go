@@ -98,7 +98,7 @@ func (n *node) measure() {
 // measureStore adds how the mail store's log and index fare, and those who read it.
 func (n *node) measureStore() {
 	s, read := n.counts.set, n.storeStats
-	s.Gauge("domicile_heavy_waiting", "IMAP commands that wait for a turn to search, sort, thread or take messages apart.", func(is metrics.Sample) {
+	s.Gauge("domicile_heavy_waiting", "IMAP commands that wait for a turn to search, sort, thread, list many messages or take some apart.", func(is metrics.Sample) {
 		is(float64(n.reading.Waiting()))
 	})
 	s.Gauge("domicile_store_segments", "Files of the store's log.", func(is metrics.Sample) { is(float64(read().Segments)) })
