@@ -401,6 +401,9 @@ func (c *checker) front(key string, f Front, role string) {
 	if f.MaxSize != 0 && (f.MaxSize < leastMaxSize || f.MaxSize > mostMaxSize) {
 		c.problem(key+".max_size", "must be from %d to %d bytes", leastMaxSize, mostMaxSize)
 	}
+	if f.NoUnauthenticate && !strings.HasPrefix(key, "imap") {
+		c.problem(key+".no_unauthenticate", "is for imap and imaps")
+	}
 	if f.Hostname != c.node.Name && (len(f.Hostname) > 253 || strings.ContainsAny(f.Hostname, " \t\r\n\x00")) {
 		c.problem(key+".hostname", "must be a host name")
 	}

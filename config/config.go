@@ -107,6 +107,8 @@ type Front struct {
 	Hostname string `toml:"hostname,omitempty"`
 	// MaxSize is the most bytes that one message may have, 64 KiB to 1 GiB; not for admin. Default 67108864 (64 MiB).
 	MaxSize int64 `toml:"max_size,omitempty"`
+	// NoUnauthenticate, of imap and imaps alone, keeps a connection from serving a second login: UNAUTHENTICATE is not offered. Default false.
+	NoUnauthenticate bool `toml:"no_unauthenticate,omitempty"`
 }
 
 // Queue bounds the outbound queue, which rests sealed in the data folder.

@@ -175,6 +175,7 @@ func TestProblems(t *testing.T) {
 		{"secret is a folder", `"names.key"`, `"."`, "FILE:8: names_key: DIR is not a file"},
 		{"root key within data", `data = "data"`, `data = "."`, "FILE:5: root_key: must lie outside data: a copy of the data folder would otherwise be a copy of the mail"},
 		{"no registry", `registry = "authorities.toml"`, "", "FILE:31: disclosure.registry: is needed: the file of the authorities that this region believes; an empty one believes nobody"},
+		{"no UNAUTHENTICATE of SMTP", `listen = "127.0.0.1:20003"`, "listen = \"127.0.0.1:20003\"\nno_unauthenticate = true", "FILE:24: smtp.no_unauthenticate: is for imap and imaps"},
 		{"tiny messages", `listen = "127.0.0.1:20003"`, "listen = \"127.0.0.1:20003\"\nmax_size = 10", "FILE:24: smtp.max_size: must be from 65536 to 1073741824 bytes"},
 		{"backups in the data folder", "[admin]", "[backup]\ndir = \"data/backup\"\n[admin]", "FILE:29: backup.dir: must lie outside data, and not around it"},
 		{"backups all the time", "[admin]", "[backup]\ndir = \"backup\"\nevery = \"1s\"\nkeep = \"1h\"\n[admin]",

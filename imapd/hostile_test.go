@@ -132,7 +132,7 @@ func TestHostileClientsWithManySections(t *testing.T) {
 	}
 	bytes := allocated(func() {
 		got := c.do("c FETCH 1 ("+strings.TrimSpace(ask.String())+")", "c OK")
-		if n := strings.Count(got, " {1}\r\nz"); n != maxItems/2 || strings.Count(got, fmt.Sprint("] ", size)) != maxItems/2 {
+		if n := strings.Count(got, "{1}\r\nz"); n != maxItems/2 || strings.Count(got, fmt.Sprint("] ", size)) != maxItems/2 {
 			t.Errorf("%d pieces of %d", n, maxItems/2)
 		}
 	})

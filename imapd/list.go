@@ -156,6 +156,11 @@ func (q *listing) fits(name string) bool {
 	return false
 }
 
+// fitsLevel reports whether a name is a level of hierarchy that a "%" at the end of a pattern asks for, whether there is a mailbox or not (RFC 9051 6.3.9).
+func (q *listing) fitsLevel(name string) bool {
+	return slices.ContainsFunc(q.patterns, func(p string) bool { return strings.HasSuffix(p, "%") && matches(name, p) })
+}
+
 // tellList answers LIST and LSUB.
 func (s *session) tellList(q *listing) error {
 	word := "* LIST "
@@ -186,7 +191,7 @@ func (s *session) tellList(q *listing) error {
 			s.conn.Raw(` ("CHILDINFO" ("SUBSCRIBED"))`)
 		}
 		s.conn.Line()
-		if q.status != nil && n.exists {
+		if q.status != nil && n.exists && q.wants(n.Mailbox) {
 			if err := s.tellStatus(n.Mailbox, q.status); err != nil {
 				return err
 			}
@@ -225,6 +230,9 @@ func (q *listing) wants(m store.Mailbox) bool {
 func (q *listing) selects(n *node) bool {
 	if !n.exists && !n.children && !q.onlySubscribed {
 		return false // it is but a subscribed name
+	}
+	if !n.exists && q.extended && !n.Subscribed && !q.fitsLevel(n.Name) { // RFC 9051 7.3.1, \NonExistent
+		return n.hidden
 	}
 	if q.wants(n.Mailbox) || n.hidden { // what is listed itself needs no word of it above (RFC 9051 6.3.9.3, 6.3.9.6)
 		return true

@@ -97,7 +97,7 @@ func (s *Server) here(d *door, tag string, c login.Credential) (*verified, error
 	}
 	return &verified{signature: who.Signature,
 		onward: func() step {
-			if unauthenticated := h.serve(d.conn, who.Means, tag, s.cfg.MaxSize, s != h.passed); unauthenticated != "" {
+			if unauthenticated := h.serve(d.conn, who.Means, tag, s.cfg.MaxSize, s != h.passed && !s.cfg.NoUnauthenticate); unauthenticated != "" {
 				return d.again(unauthenticated)
 			}
 			return handOn

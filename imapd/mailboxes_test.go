@@ -43,6 +43,9 @@ func TestManyMailboxes(t *testing.T) {
 	if got := c.do("b LIST (SUBSCRIBED RECURSIVEMATCH) \"\" * RETURN (CHILDREN STATUS (MESSAGES UIDNEXT))", "b OK"); strings.Count(got, "* LIST") != 5000 || strings.Count(got, "* STATUS") != 5000 {
 		t.Errorf("%d lines", strings.Count(got, "\n"))
 	}
+	if got := c.do("c LIST (SUBSCRIBED RECURSIVEMATCH) \"\" %/%", "c OK"); strings.Count(got, `("CHILDINFO" ("SUBSCRIBED"))`) != 100 {
+		t.Errorf("%d lines", strings.Count(got, "\n"))
+	}
 	if got := c.do("c LIST \"\" %", "c OK"); strings.Count(got, "* LIST") != 2 {
 		t.Errorf("%q", got)
 	}

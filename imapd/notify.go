@@ -136,9 +136,11 @@ func (s *session) setNotify(cmd *wire.Command) (string, error) {
 		s.condstore()
 	}
 	if len(n.groups) > 0 { // SET is a NOOP too, and tells what was not chosen so far (RFC 5465 3.1)
+		before := s.notify
 		s.notify = nil
 		s.view.rewind()
 		s.tellUpdates(true)
+		s.notify = before
 	}
 	s.follow(n)
 	return "", nil

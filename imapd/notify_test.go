@@ -192,7 +192,7 @@ func TestNotifyModSeq(t *testing.T) {
 	c.says("e NOOP", "e OK [HIGHESTMODSEQ 4]")
 	c.says(`f STORE 2 +FLAGS.SILENT (\Deleted)`, "f OK [HIGHESTMODSEQ 4]", "* 2 FETCH (UID 2 MODSEQ (7))")
 	c.says("g EXPUNGE", "g OK [HIGHESTMODSEQ 4]", "* VANISHED 2")
-	c.says("h STORE 1 (UNCHANGEDSINCE 4) +FLAGS (x)", "h OK [MODIFIED 1]", "* OK [HIGHESTMODSEQ 4] Not all that changed was told")
+	c.says("h STORE 1 (UNCHANGEDSINCE 4) +FLAGS (x)", "h OK [MODIFIED 1]", "* OK [HIGHESTMODSEQ 4] Up to here all is told")
 	c.says("i NOTIFY SET (SELECTED (MessageNew MessageExpunge FlagChange))", "i OK NOTIFY",
 		`* 1 FETCH (UID 1 FLAGS (\Flagged) MODSEQ (5))`, `* 3 FETCH (UID 4 FLAGS (\Recent) MODSEQ (6))`) // all since 4, what was told too
 	c.says("j NOOP", "j OK NOOP")

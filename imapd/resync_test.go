@@ -55,7 +55,7 @@ func TestQresync(t *testing.T) {
 	// VANISHED instead of EXPUNGE, and not while numbers must hold.
 	d.says("e FETCH 10 UID", "e OK [HIGHESTMODSEQ 11] ", "* 10 FETCH (UID 10)", `* 3 FETCH (UID 3 FLAGS (\Seen) MODSEQ (14))`, "* 11 EXISTS", "* 0 RECENT")
 	d.says("f STORE 1 FLAGS.SILENT ()", "f OK [HIGHESTMODSEQ 11] ", "* 1 FETCH (UID 1 MODSEQ (2))")
-	d.says("g NOOP", "g OK NOOP completed", "* VANISHED 2,4,9")
+	d.says("g NOOP", "g OK [HIGHESTMODSEQ 17] ", "* VANISHED 2,4,9")
 	d.says("h FETCH 7 UID", "h OK FETCH completed", "* 7 FETCH (UID 10)")
 
 	e := w.login()

@@ -107,6 +107,7 @@ func readReturn(cmd *wire.Command) (w returning) {
 type partial struct {
 	from, to uint32 // in order
 	last     bool
+	text     string // as the client wrote it: it is told so (RFC 9394 3.1)
 }
 
 func readPartial(cmd *wire.Command) *partial {
@@ -121,6 +122,11 @@ func readPartial(cmd *wire.Command) *partial {
 	cmd.Expect(":")
 	b := bound(p.last)
 	p.from, p.to = min(a, b), max(a, b)
+	sign := ""
+	if p.last {
+		sign = "-"
+	}
+	p.text = fmt.Sprintf("%s%d:%s%d", sign, a, sign, b)
 	return p
 }
 
@@ -130,14 +136,6 @@ func (p *partial) of(n int) (from, to int) {
 		return max(n-int(p.to), 0), max(n-int(p.from)+1, 0)
 	}
 	return min(int(p.from)-1, n), min(int(p.to), n)
-}
-
-func (p *partial) String() string {
-	sign := ""
-	if p.last {
-		sign = "-"
-	}
-	return fmt.Sprintf("%s%d:%s%d", sign, p.from, sign, p.to)
 }
 
 // notSaved empties the saved result, as a search does that was to save one and is answered NO (RFC 9051 6.4.4.1).

@@ -97,7 +97,7 @@ func (s *session) tellExtended(tag string, w returning, h *hits) {
 		s.tellSet(h, 0, n)
 	}
 	if p := w.partial; p != nil {
-		s.conn.Raw(" PARTIAL (").Raw(p.String()).Raw(" ")
+		s.conn.Raw(" PARTIAL (").Raw(p.text).Raw(" ")
 		if from, to := p.of(n); from < to {
 			s.tellSet(h, from, to)
 		} else {

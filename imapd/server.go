@@ -37,6 +37,9 @@ type Config struct {
 	HostOf   func(domicile.Region) string
 	RegionOf func(host string) (domicile.Region, bool)
 
+	// NoUnauthenticate keeps a connection from serving a second login (RFC 8437 8).
+	NoUnauthenticate bool
+
 	// Count, if not nil, is told how each login ended: LoginOK or another of those words. It must be quick and safe for
 	// concurrent use.
 	Count func(result string)

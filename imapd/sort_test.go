@@ -141,11 +141,11 @@ func TestPartial(t *testing.T) {
 		p           partial
 		n, from, to int
 	}{
-		{partial{1, 2, false}, 5, 0, 2}, {partial{4, 9, false}, 5, 3, 5}, {partial{6, 9, false}, 5, 5, 5}, {partial{1, 4294967295, false}, 0, 0, 0},
-		{partial{1, 2, true}, 5, 3, 5}, {partial{4, 9, true}, 5, 0, 2}, {partial{6, 9, true}, 5, 0, 0}, {partial{1, 4294967295, true}, 5, 0, 5},
+		{partial{from: 1, to: 2, last: false}, 5, 0, 2}, {partial{from: 4, to: 9, last: false}, 5, 3, 5}, {partial{from: 6, to: 9, last: false}, 5, 5, 5}, {partial{from: 1, to: 4294967295, last: false}, 0, 0, 0},
+		{partial{from: 1, to: 2, last: true}, 5, 3, 5}, {partial{from: 4, to: 9, last: true}, 5, 0, 2}, {partial{from: 6, to: 9, last: true}, 5, 0, 0}, {partial{from: 1, to: 4294967295, last: true}, 5, 0, 5},
 	} {
 		if from, to := x.p.of(x.n); from != x.from || to != x.to {
-			t.Errorf("%s of %d: %d to %d", &x.p, x.n, from, to)
+			t.Errorf("%v of %d: %d to %d", x.p, x.n, from, to)
 		}
 	}
 }

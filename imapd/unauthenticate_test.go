@@ -43,6 +43,21 @@ func TestUnauthenticate(t *testing.T) {
 	}
 }
 
+// An operator can do without it (RFC 8437 8).
+func TestNoUnauthenticate(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.NoUnauthenticate = true
+	w.front(w.cfg)
+	c := w.login()
+	if caps := c.do("b CAPABILITY", "b OK"); strings.Contains(caps, "UNAUTHENTICATE") {
+		t.Error(caps)
+	}
+	if before := c.do("c UNAUTHENTICATE", "c OK"); !strings.HasPrefix(before, "* BYE ") {
+		t.Errorf("it goes on behind %q", before)
+	}
+	c.want("CLOSED")
+}
+
 // How often is bounded: each login is a record on the disk.
 func TestUnauthenticateOften(t *testing.T) {
 	c := newWorld(t).login()

@@ -21,6 +21,7 @@ type view struct {
 	seq      store.ModSeq               // all changes up to here are in
 	knows    store.ModSeq               // as long as there are some in gone, or untold: up to where the client was told all
 	untold   bool                       // flags changed of which the client was not told, as NOTIFY had it
+	vanished bool                       // VANISHED was told, and not yet up to where all is known with it
 	own      spans                      // UIDs that the client put here itself, until the client is told
 	told     map[store.UID]store.ModSeq // messages of which the client knows a change after seq already
 	words    keywords                   // those of the mailbox that the client was told of
@@ -234,6 +235,7 @@ func (s *session) tellGone() {
 	s.removeGone()
 	if s.enabled.qresync || s.enabled.uidOnly { // RFC 7162 3.2.10, RFC 9586 3.4
 		s.conn.Raw("* VANISHED ").Set(uidSpans(v.gone).uidSet()).Line()
+		v.vanished = true
 	} else {
 		for i := len(v.uids) - 1; i >= 0; i-- {
 			if v.isGone(v.uids[i]) {
@@ -246,14 +248,18 @@ func (s *session) tellGone() {
 }
 
 // behind tells a client that expunged messages wait until their numbers may go, or that it chose by NOTIFY to hear less than all; "" if neither is so. A
-// client that follows modification sequences is kept from believing that it knows all because it was told of a later change (RFC 7162 3.2); others learn that a
-// NOOP would tell (RFC 5530 3).
+// client that follows modification sequences is kept from believing that it knows all because it was told of a later change (RFC 7162 3.2), and learns that it does
+// when what waited was told (RFC 7162 6); others learn that a NOOP would tell (RFC 5530 3).
 func (s *session) behind() string {
-	switch v := s.view; {
-	case v == nil:
+	v := s.view
+	if v == nil {
 		return ""
-	case s.enabled.qresync && len(v.gone) > 0, s.enabled.condstore && (v.untold || !s.wants(messageNew)):
-		return highestModSeq + strconv.FormatUint(uint64(s.toldUpTo()), 10) + "] Not all that changed was told"
+	}
+	vanished := v.vanished
+	v.vanished = false
+	switch {
+	case vanished, s.enabled.qresync && len(v.gone) > 0, s.enabled.condstore && (v.untold || !s.wants(messageNew)):
+		return highestModSeq + strconv.FormatUint(uint64(s.toldUpTo()), 10) + "] Up to here all is told"
 	case len(v.gone) > 0:
 		return "[EXPUNGEISSUED] Messages are gone, which is told later"
 	}

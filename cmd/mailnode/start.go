@@ -103,7 +103,7 @@ func (n *node) startIMAP(at *ready) error {
 			continue
 		}
 		s, err := imapd.New(imapd.Config{Region: n.region(), Hostname: f.conf.Hostname, Lab: n.cfg.Lab, Home: n.reading, Guard: n.guard, TLS: n.frontTLS(),
-			Implicit: f.tls, MaxSize: f.conf.MaxSize, Check: n.logins, Log: n.log,
+			Implicit: f.tls, MaxSize: f.conf.MaxSize, NoUnauthenticate: f.conf.NoUnauthenticate, Check: n.logins, Log: n.log,
 			Resolve: n.directory.Resolve, Moved: n.directory.Moved, Network: n.net,
 			HostOf:   func(r domicile.Region) string { return n.catalog.Load().HostOf(r) },
 			RegionOf: func(host string) (domicile.Region, bool) { return n.catalog.Load().RegionOfHost(host) },

@@ -212,32 +212,42 @@ func (c *Command) Value() (v []byte, size int64, fits bool) {
 }
 
 // Mailbox takes a mailbox name and gives it in UTF-8. Names of clients that did not enable UTF-8 are in modified UTF-7 (RFC 3501 5.1.3).
-func (c *Command) Mailbox() string { return c.name(c.Astring()) }
-
-// Pattern takes a name in which "%" and "*" may stand.
-func (c *Command) Pattern() string {
-	if c.IsString() {
-		return c.name(c.String())
-	}
-	return c.name(c.some(func(b byte) bool { return isAtomChar(b) || b == ']' || b == '%' || b == '*' }, "A pattern"))
-}
-
-func (c *Command) name(s string) string {
-	if c.err != nil {
-		return ""
-	}
-	if !utf8.ValidString(s) {
-		c.Fail("A mailbox name is not UTF-8")
-		return ""
-	}
-	if c.conn.UTF8 {
-		return s
-	}
-	name, ok := DecodeUTF7(s)
+func (c *Command) Mailbox() string {
+	name, ok := c.name(c.Astring())
 	if !ok {
 		c.Fail("A mailbox name is not in modified UTF-7")
 	}
 	return name
+}
+
+// Pattern takes a name in which "%" and "*" may stand. One that is well-formed and can be no name's, as it is not in modified UTF-7, is no fault of
+// the command (RFC 9051 6.3.9): for it stands a pattern that fits nothing.
+func (c *Command) Pattern() string {
+	var s string
+	if c.IsString() {
+		s = c.String()
+	} else {
+		s = c.some(func(b byte) bool { return isAtomChar(b) || b == ']' || b == '%' || b == '*' }, "A pattern")
+	}
+	name, ok := c.name(s)
+	if !ok {
+		return "\x00"
+	}
+	return name
+}
+
+// name reads a name. ok is false for what is not in modified UTF-7, where names are.
+func (c *Command) name(s string) (name string, ok bool) {
+	if c.err == nil && !utf8.ValidString(s) {
+		c.Fail("A mailbox name is not UTF-8")
+	}
+	switch {
+	case c.err != nil:
+		return "", true
+	case c.conn.UTF8:
+		return s, true
+	}
+	return DecodeUTF7(s)
 }
 
 // Flag takes a flag or a keyword.

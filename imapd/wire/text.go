@@ -75,7 +75,7 @@ func EncodeUTF7(s string) string {
 }
 
 // DecodeUTF7 reads a name in modified UTF-7. Letters beyond ASCII are taken as they stand, since programs write them. ok is false for
-// a run that does not end or decode, or that encodes what may not be encoded: printable ASCII.
+// a run that does not end or decode, that encodes what may not be encoded, which is printable ASCII, or that could be one with the run before it.
 func DecodeUTF7(s string) (name string, ok bool) {
 	var b strings.Builder
 	for {
@@ -115,6 +115,9 @@ func DecodeUTF7(s string) (name string, ok bool) {
 				return "", false
 			}
 			b.WriteRune(r)
+		}
+		if strings.HasPrefix(s, "&") && !strings.HasPrefix(s, "&-") {
+			return "", false
 		}
 	}
 }

@@ -36,7 +36,7 @@ func TestUTF7(t *testing.T) {
 			t.Errorf("%q becomes %q, %v, want %q", want, got, ok, name)
 		}
 	}
-	for _, bad := range []string{"&", "&AOk", "&AO-", "&AOkA-", "&AGE-", "&2D0-", "&3gA-", "&A/k-", "a&!!-"} {
+	for _, bad := range []string{"&", "&AOk", "&AO-", "&AOkA-", "&AGE-", "&2D0-", "&3gA-", "&A/k-", "a&!!-", "&U,BTFw-&ZeVnLIqe-"} {
 		if got, ok := DecodeUTF7(bad); ok {
 			t.Errorf("%q becomes %q", bad, got)
 		}
