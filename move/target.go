@@ -318,12 +318,26 @@ func (m *Machine) forget(r row) error {
 	return nil
 }
 
-// part imports one part. One that does not fit where the import stands changes nothing, and the answer says where that is.
+// part imports one part. One that does not fit where the import stands changes nothing, and the answer says where that is; but first it waits
+// for those that come before it and are on their way.
 func (m *Machine) part(ctx context.Context, from domicile.Region, in partHead, body []byte) (at standing, err error) {
 	items, err := decodeItems(body)
 	if err != nil {
 		return at, err
 	}
+	for waits := min(in.Before, maxUnderWay); ; {
+		at, other, err := m.importPart(ctx, from, in, items, waits > 0)
+		if err != nil || other == nil {
+			return at, err
+		}
+		if waits--; !m.turns.wait(ctx, in.Move, other) {
+			waits = 0 // once more, for the answer
+		}
+	}
+}
+
+// importPart returns, of a part that does not fit and may wait, the turn to wait for.
+func (m *Machine) importPart(ctx context.Context, from domicile.Region, in partHead, items []store.Item, mayWait bool) (at standing, other *turn, err error) {
 	err = m.coming(ctx, from, in.Move, func(r row) error {
 		if r.State == Receiving && r.Residence == 0 {
 			return notApproved("no ledger that has the change approved came before it")
@@ -334,15 +348,20 @@ func (m *Machine) part(ctx context.Context, from domicile.Region, in partHead, b
 				return err
 			}
 			if err == nil {
+				m.turns.over(in.Move)
 				if err := m.progressIn(r, items); err != nil {
 					return err
 				}
+			}
+			if err != nil && mayWait {
+				other = m.turns.join(in.Move)
+				return nil
 			}
 		}
 		at, err = m.standing(ctx, r)
 		return err
 	})
-	return at, err
+	return at, other, err
 }
 
 func (m *Machine) progressIn(r row, items []store.Item) error {

@@ -54,9 +54,10 @@ type standing struct {
 // partHead precedes the items of a part.
 type partHead struct {
 	head
-	After store.Position `json:"after"`
-	Next  store.Position `json:"next"`
-	Last  bool           `json:"last"`
+	After  store.Position `json:"after"`
+	Next   store.Position `json:"next"`
+	Last   bool           `json:"last"`
+	Before int            `json:"before,omitempty"` // how many parts may be on their way that come before it: it waits for them
 }
 
 // prepared answers a prepare: the record of the next epoch with the target's signature.

@@ -43,6 +43,7 @@ const (
 	maxCalls    = 512          // answered at once
 	maxRPCConns = 1024
 	dialTimeout = 4 * time.Second
+	maxUnread   = 4<<20 - 1 // bytes that a node may send ahead of who reads them, of one call half as many: as fast as that within a round trip and no faster. net/http takes no more
 )
 
 // pace is how long a node waits for what. Tests shorten it.
@@ -86,7 +87,8 @@ func (n *Node) listenRPC() error {
 		Handler: http.HandlerFunc(n.serve), TLSConfig: n.trust.nodeServer(&n.id), Protocols: &h2,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 10 * time.Minute, MaxHeaderBytes: 8 << 10,
 		ErrorLog: stdLog(n.log, "rpc"),
-		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 250, SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 250, SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second,
+			MaxReceiveBufferPerConnection: maxUnread, MaxReceiveBufferPerStream: maxUnread / 2},
 	}
 	limited := newLimited(l, Limits{Open: maxRPCConns, OpenEach: maxRPCConns})
 	n.background.Go(func() {

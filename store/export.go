@@ -11,7 +11,7 @@ const (
 	MaxPosition   = 256
 	MaxPart       = 4 << 20 // bytes of bodies in a Part
 	MaxPartItems  = 1000
-	MaxPartBodies = 128
+	MaxPartBodies = 1000
 )
 
 // Part is a run of the items of an exported account, in their one order: the account; its subscribed names that no mailbox has, and its own annotations; each mailbox
