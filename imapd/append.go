@@ -7,6 +7,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"domicile"
 	"domicile/imapd/wire"
 	"domicile/store"
 )
@@ -25,7 +26,7 @@ type arrival struct {
 }
 
 // appendMessages is APPEND of one message or several (RFC 9051 6.3.12, RFC 3502). The bytes are sealed as they arrive; all messages are
-// taken before the first one is put into the mailbox.
+// taken before they are put into the mailbox, all or none.
 func (s *session) appendMessages(cmd *wire.Command) (string, error) {
 	cmd.SP()
 	name := cmd.Mailbox()
@@ -57,16 +58,11 @@ func (s *session) appendMessages(cmd *wire.Command) (string, error) {
 	if err := cmd.End(); err != nil {
 		return "", err
 	}
-	messages, err := s.commit(to, all)
+	code, err := s.commit(to, all, nil)
 	if err != nil {
-		return "", failure(err)
+		return "", err
 	}
-	s.made(to.ID, messages)
-	var made imap.UIDSet
-	for _, m := range messages {
-		made.AddNum(imap.UID(m.UID))
-	}
-	return fmt.Sprintf("[APPENDUID %d %v] APPEND completed", to.UIDValidity, made), nil // RFC 4315 3
+	return code + " APPEND completed", nil
 }
 
 // arrive reads one message with its flags and date. Behind an error its bytes, and those of later messages, are left to be drained.
@@ -128,34 +124,23 @@ func (s *session) take(cmd *wire.Command, l *wire.Literal) (store.Incoming, erro
 	return in, nil
 }
 
-// commit puts messages into a mailbox, in their order. The store has no act for several of them, so that those before one that
-// fails are taken out again: RFC 3502 wants all or none. Between the two, others may see them.
-func (s *session) commit(to store.Mailbox, all []arrival) (made []store.Message, err error) {
-	for _, a := range all {
-		m, err := a.bytes.Commit(s.ctx(), newToken(), to.Name, a.flags, a.date)
-		if err != nil {
-			s.takeBack(to, made)
-			return nil, err
+// commit puts messages into a mailbox by one act, which takes out of the selected one that in whose place they come, if there is one. It returns the code
+// APPENDUID (RFC 4315 3), whose UIDVALIDITY is of that act: while the bytes came, the mailbox may have become another. It has no token: nobody would say it again.
+func (s *session) commit(to store.Mailbox, all []arrival, instead *store.Instead) (code string, err error) {
+	letters := make([]store.Letter, len(all))
+	for i, a := range all {
+		letters[i] = store.Letter{Bytes: a.bytes, Flags: a.flags, Internal: a.date}
+	}
+	validity, made, err := s.store().Commit(s.ctx(), "", s.acct, to.Name, letters, instead)
+	if domicile.KindOf(err) == domicile.NotExist {
+		if _, err := s.target(to.Name); err != nil {
+			return "", err
 		}
-		made = append(made, m)
-	}
-	return made, nil
-}
-
-// takeBack removes messages that were put into a mailbox a moment ago. Where that fails, they stay: none is lost.
-func (s *session) takeBack(to store.Mailbox, made []store.Message) {
-	if len(made) == 0 {
-		return
-	}
-	uids := make([]store.UID, len(made))
-	for i, m := range made {
-		uids[i] = m.UID
-	}
-	_, _, err := s.store().StoreFlags(s.ctx(), newToken(), s.acct, to.ID, uids, store.FlagsAdd, []string{store.Deleted}, 0)
-	if err == nil {
-		_, err = s.store().Expunge(s.ctx(), newToken(), s.acct, to.ID, uids)
+		return "", no("EXPUNGEISSUED", "It is gone")
 	}
 	if err != nil {
-		s.home.cfg.Log.Error("messages of a refused APPEND are left in their mailbox", "account", string(s.acct), "messages", len(uids), "error", err)
+		return "", failure(err)
 	}
+	s.made(made[0].Mailbox, made)
+	return fmt.Sprintf("[APPENDUID %d %v]", validity, spans(nil).addAll(made).uidSet()), nil
 }

@@ -17,6 +17,8 @@ var offered = []string{
 	// select.go, view.go, fetchitems.go, storeflags.go, expunge.go, copy.go, idle.go
 	"IMAP4rev2", "SASL-IR", "UNSELECT", "UIDPLUS", "MOVE", "IDLE", "CONDSTORE", "QRESYNC", "BINARY", "OBJECTID", "SAVEDATE", "PREVIEW",
 	"UIDONLY",
+	// replace.go
+	"REPLACE",
 	// notify.go, notifytell.go
 	"NOTIFY",
 	// contexts.go

@@ -26,6 +26,7 @@ func FuzzSession(f *testing.F) {
 	f.Add("SELECT INBOX\nSEARCH RETURN (UPDATE CONTEXT) UNSEEN UID 2:*\nUID SORT RETURN (UPDATE COUNT) (REVERSE SUBJECT SIZE) UTF-8 NOT TEXT \"body\"\nSTORE 1:2 +FLAGS (\\Seen \\Deleted)\nAPPEND INBOX {3+}\nabc\nEXPUNGE\nCANCELUPDATE \"t1\" {2+}\nt2\nNOOP", uint8(40))
 	f.Add("NOTIFY SET STATUS (SELECTED (MessageNew (UID BODY[]) MessageExpunge FlagChange)) (MAILBOXES (Sent {1+}\nx) NONE) (SUBTREE a (MailboxName))\nSELECT INBOX\nAPPEND INBOX {3+}\nabc\nIDLE\nDONE\nCREATE a/b\nRENAME a x\nNOTIFY NONE\nEXPUNGE\nNOOP", uint8(60))
 	f.Add("ENABLE METADATA\nSETMETADATA INBOX (/private/comment {3+}\na\nb /shared/x ~{1+}\nx /private/y NIL)\nGETMETADATA INBOX (DEPTH infinity MAXSIZE 3) (/private/comment /shared)\nGETMETADATA (DEPTH 1) \"\" /private/a\nLIST (SUBSCRIBED) \"\" * RETURN (METADATA (/private/comment))\nSUBSCRIBE nowhere/x\nRENAME INBOX old\nNOOP", uint8(40))
+	f.Add("SELECT INBOX\nREPLACE 1 INBOX (\\Draft) {5+}\nhello\nUID REPLACE 4 Sent {2+}\nhi\nREPLACE * INBOX {1+}\na {1+}\nb\nREPLACE 9 INBOX {3}\nNOOP", uint8(80))
 	w := newWorld(f)
 	f.Fuzz(func(t *testing.T, text string, size uint8) {
 		if lines := strings.SplitAfter(text, "\n"); len(lines) < 60 && len(text) < 20_000 {
@@ -108,6 +109,8 @@ UID THREAD REFERENCES UTF-8 ALL
 APPEND BOX (FLAG) {5+}|hello
 APPEND BOX {5+}|hello {2+}|hi
 APPEND BOX {0+}|
+REPLACE SET BOX (FLAG) {5+}|hello
+UID REPLACE SET BOX {2+}|hi
 APPEND BOX {70000+}
 CREATE BOX
 CREATE NEW/NEW (USE (\Sent))

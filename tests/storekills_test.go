@@ -27,8 +27,8 @@ import (
 
 // TestStoreKills ends a node by SIGKILL at any instant of deliveries, appends, copies, expunges, and, since its segments are small, of
 // rotation, bases and compaction. After each kill a copy of its folder is opened as mailctl fsck does, and counted: all that was
-// acknowledged is there, unaltered, and twice only where the 250 itself was lost; what was expunged is not; the check finds nothing. The
-// node itself recovers and goes on. DOMICILE_KILLS sets the number of kills; with DOMICILE_LONG=1 it is 200.
+// acknowledged is there, unaltered, and twice only where the 250 itself was lost; what was expunged is not; of an APPEND of several messages
+// all are there or none; the check finds nothing. The node itself recovers and goes on. DOMICILE_KILLS sets the number of kills; with DOMICILE_LONG=1 it is 200.
 func TestStoreKills(t *testing.T) {
 	t.Parallel()
 	kills := 6
@@ -105,9 +105,10 @@ func (w *whatKillsMet) look(t *testing.T, data string) {
 type kept struct {
 	sum     [32]byte // from its From field on
 	acked   bool
-	unsure  int  // tries without an answer
-	leaving bool // an expunge was asked for
-	gone    bool // and acknowledged
+	unsure  int    // tries without an answer
+	leaving bool   // an expunge was asked for
+	gone    bool   // and acknowledged
+	beside  string // another one of the same APPEND
 }
 
 // ledger is what clients were told.
@@ -189,7 +190,7 @@ func (l *ledger) deliver() error {
 	return l.ctx.Err()
 }
 
-// upload appends one message by IMAP, once.
+// upload appends messages by IMAP, once, one to three at a time.
 func (l *ledger) upload() error {
 	t, err := l.enter()
 	if err != nil {
@@ -197,12 +198,19 @@ func (l *ledger) upload() error {
 	}
 	defer t.conn.Close()
 	for range 20 {
-		word, text := l.write()
-		l.note(word, func(k *kept) { k.unsure = 1 })
-		if err := t.append(store.Inbox, text); err != nil {
+		var words []string
+		var texts [][]byte
+		for range 1 + rand.IntN(3) {
+			word, text := l.write()
+			words, texts = append(words, word), append(texts, text)
+			l.note(word, func(k *kept) { k.unsure, k.beside = 1, words[0] })
+		}
+		if err := t.append(store.Inbox, texts...); err != nil {
 			return err
 		}
-		l.note(word, func(k *kept) { k.acked, k.unsure = true, 0 })
+		for _, word := range words {
+			l.note(word, func(k *kept) { k.acked, k.unsure = true, 0 })
+		}
 	}
 	return nil
 }
@@ -279,6 +287,9 @@ func (l *ledger) judge(t *testing.T, data string, known map[string]kept) {
 	}
 	for word, k := range known {
 		n := found[word]
+		if with, ok := known[k.beside]; ok && !k.leaving && !with.leaving && n != found[k.beside] {
+			t.Errorf("%s is there %d times, and %s of the same APPEND %d times", word, n, k.beside, found[k.beside])
+		}
 		switch {
 		case k.acked && !k.leaving && n == 0:
 			t.Errorf("%s was acknowledged and is lost", word)
@@ -396,15 +407,19 @@ func (t *talker) answer() (string, error) {
 	}
 }
 
-func (t *talker) append(mailbox string, text []byte) error {
+func (t *talker) append(mailbox string, texts ...[]byte) error {
 	t.n++
-	fmt.Fprintf(t.conn, "t%d APPEND %s {%d}\r\n", t.n, mailbox, len(text))
-	if line, err := t.r.ReadString('\n'); err != nil || !strings.HasPrefix(line, "+") {
-		return errors.Join(err, errors.New(line))
+	fmt.Fprintf(t.conn, "t%d APPEND %s", t.n, mailbox)
+	for _, text := range texts {
+		fmt.Fprintf(t.conn, " {%d}\r\n", len(text))
+		if line, err := t.r.ReadString('\n'); err != nil || !strings.HasPrefix(line, "+") {
+			return errors.Join(err, errors.New(line))
+		}
+		if _, err := t.conn.Write(text); err != nil {
+			return err
+		}
 	}
-	if _, err := t.conn.Write(append(text, "\r\n"...)); err != nil {
-		return err
-	}
+	fmt.Fprint(t.conn, "\r\n")
 	_, err := t.answer()
 	return err
 }

@@ -83,6 +83,9 @@
 // What a process that ended may have left in the page cache alone, because it was killed or because its flush failed, Open writes anew where it is and
 // flushes, before anything rests on it: the last group of the log, and bbolt's meta pages. All before these is on the disk.
 //
+// Messages that come in together are one act of one group: the ends of their bodies, and then what changed. Of many bytes all but some MiB are written ahead, in groups of their own,
+// and named by the act; what was written ahead of an act that did not come nothing names.
+//
 // COPY of many messages lays rows down ahead of its mailbox, where readers pass them over, some in each act, and its last act makes messages of them by the counters. Of a
 // large mailbox that is deleted the record goes, and its rows follow, some in each act. RENAME of INBOX gives the rows to the new mailbox as they are. What a
 // crash leaves of these is listed, and goes when the store is open again.

@@ -54,6 +54,11 @@ func TestMutants(t *testing.T) {
 		"shows what comes in":                  {"Move"},
 		"ends a subscription with its mailbox": {"Subscriptions", "Model"},
 		"loses annotations with a rename":      {"Annotations", "Model"},
+		"commits one by one":                   {"CommitRefused", "CommitQuota", "CommitTorn", "CommitTokens", "Linear", "Model"},
+		"replaces in two acts":                 {"CommitTorn", "CommitInstead", "Linear"},
+		"makes them in another order":          {"Commit", "Linear", "Model"},
+		"asks for the quota first":             {"CommitQuota"},
+		"replaces what is not there":           {"CommitInstead", "Linear", "Model"},
 	} {
 		for _, test := range tests {
 			t.Run(bug+"/"+test, func(t *testing.T) {
