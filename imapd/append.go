@@ -141,6 +141,8 @@ func (s *session) commit(to store.Mailbox, all []arrival, instead *store.Instead
 	if err != nil {
 		return "", failure(err)
 	}
-	s.made(made[0].Mailbox, made)
+	if validity == to.UIDValidity {
+		s.made(to.ID, made)
+	}
 	return fmt.Sprintf("[APPENDUID %d %v]", validity, spans(nil).addAll(made).uidSet()), nil
 }
