@@ -86,7 +86,7 @@ func TestNotifyOthers(t *testing.T) {
 	d.do("d CREATE Work/2026", "d OK")
 	c.lines(`* LIST (\HasChildren) "/" "Work"`, `* LIST (\HasNoChildren) "/" "Work/2026"`)
 	w.put("Work", "Subject: 1\r\n\r\n") // not subscribed
-	c.do("d2 NOOP", "d2 OK")              // or what came is told as of a mailbox that is
+	c.do("d2 NOOP", "d2 OK")            // or what came is told as of a mailbox that is
 	d.do("e SUBSCRIBE Work", "e OK")
 	c.lines(`* LIST (\HasChildren \Subscribed) "/" "Work"`)
 	w.put("Work", "Subject: 2\r\n\r\n")
