@@ -14,7 +14,7 @@
 //
 // No byte of a mailbox is sent before the guard gave a permit for the session. A client
 // reads exactly what was accepted: sections are byte ranges of the stored message, and
-// a message that is not MIME at all still has a structure. APPEND's OK means on disk, sealed. What
+// a message that is not MIME at all still has a structure. APPEND's OK means on disk, sealed; what CATENATE puts together is of this account and of nowhere else. What
 // EXAMINE opened is not changed. Names that do not exist and wrong passwords look alike, in words and
 // as far as can be in time; failed logins are slowed down for each network, and end the connection at the third. A
 // right password is never delayed. Bytes of a literal are never taken for commands.
