@@ -7,6 +7,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"domicile"
 	"domicile/imapd/wire"
 	"domicile/store"
 )
@@ -25,7 +26,7 @@ type arrival struct {
 }
 
 // appendMessages is APPEND of one message or several (RFC 9051 6.3.12, RFC 3502). The bytes are sealed as they arrive; all messages are
-// taken before the first one is put into the mailbox.
+// taken before they are put into the mailbox, all or none.
 func (s *session) appendMessages(cmd *wire.Command) (string, error) {
 	cmd.SP()
 	name := cmd.Mailbox()
@@ -45,7 +46,7 @@ func (s *session) appendMessages(cmd *wire.Command) (string, error) {
 	waiting := &room{memory: s.home.waiting}
 	defer waiting.release()
 	for left := appendFactor * s.maxSize; len(all) == 0 || cmd.More(); {
-		a, size, err := s.arrive(cmd)
+		a, size, err := s.arrive(cmd, 0)
 		if err != nil {
 			return "", err
 		}
@@ -57,19 +58,15 @@ func (s *session) appendMessages(cmd *wire.Command) (string, error) {
 	if err := cmd.End(); err != nil {
 		return "", err
 	}
-	uids, err := s.commit(to, all)
+	code, err := s.commit(to, all, nil)
 	if err != nil {
-		return "", failure(err)
+		return "", err
 	}
-	var made imap.UIDSet
-	for _, uid := range uids {
-		made.AddNum(imap.UID(uid))
-	}
-	return fmt.Sprintf("[APPENDUID %d %v] APPEND completed", to.UIDValidity, made), nil // RFC 4315 3
+	return code + " APPEND completed", nil
 }
 
-// arrive reads one message with its flags and date. Behind an error its bytes, and those of later messages, are left to be drained.
-func (s *session) arrive(cmd *wire.Command) (a arrival, size int64, err error) {
+// arrive reads one message with its flags and date, in whose favour freed bytes of the quota are given up. Behind an error its bytes, and those of later messages, are left to be drained.
+func (s *session) arrive(cmd *wire.Command, freed int64) (a arrival, size int64, err error) {
 	cmd.SP()
 	if cmd.Peek() == '(' {
 		a.flags = cmd.Flags()
@@ -85,18 +82,18 @@ func (s *session) arrive(cmd *wire.Command) (a arrival, size int64, err error) {
 	if a.flags, err = clientFlags(a.flags); err != nil {
 		return a, 0, err
 	}
-	a.bytes, size, err = s.take(cmd)
+	a.bytes, size, err = s.take(cmd, freed)
 	return a, size, err
 }
 
 // take takes the bytes of a message: one literal, or what CATENATE puts together.
-func (s *session) take(cmd *wire.Command) (in store.Incoming, size int64, err error) {
+func (s *session) take(cmd *wire.Command, freed int64) (in store.Incoming, size int64, err error) {
 	in, err = s.store().Incoming(s.ctx(), s.acct, s.maxSize)
 	if err != nil {
 		return nil, 0, failure(err)
 	}
 	if cmd.Take("CATENATE (") {
-		size, err = s.catenate(cmd, in)
+		size, err = s.catenate(cmd, in, freed)
 	} else {
 		size, err = s.literal(cmd, in, s.maxSize, cmd.Take("UTF8 ("))
 	}
@@ -135,30 +132,22 @@ func (s *session) literal(cmd *wire.Command, to io.Writer, limit int64, utf8 boo
 	return size, failure(err)
 }
 
-// commit puts messages into a mailbox, in their order. The store has no act for several of them, so that those before one that
-// fails are taken out again: RFC 3502 wants all or none. Between the two, others may see them.
-func (s *session) commit(to store.Mailbox, all []arrival) (uids []store.UID, err error) {
-	for _, a := range all {
-		m, err := a.bytes.Commit(s.ctx(), newToken(), to.Name, a.flags, a.date)
-		if err != nil {
-			s.takeBack(to, uids)
-			return nil, err
+// commit puts messages into a mailbox by one act, which takes out of the selected one that in whose place they come, if there is one. It returns the code
+// APPENDUID (RFC 4315 3), whose UIDVALIDITY is of that act: while the bytes came, the mailbox may have become another. It has no token: nobody would say it again.
+func (s *session) commit(to store.Mailbox, all []arrival, instead *store.Instead) (code string, err error) {
+	letters := make([]store.Letter, len(all))
+	for i, a := range all {
+		letters[i] = store.Letter{Bytes: a.bytes, Flags: a.flags, Internal: a.date}
+	}
+	validity, made, err := s.store().Commit(s.ctx(), "", s.acct, to.Name, letters, instead)
+	if domicile.KindOf(err) == domicile.NotExist {
+		if _, err := s.target(to.Name); err != nil {
+			return "", err
 		}
-		uids = append(uids, m.UID)
-	}
-	return uids, nil
-}
-
-// takeBack removes messages that were put into a mailbox a moment ago. Where that fails, they stay: none is lost.
-func (s *session) takeBack(to store.Mailbox, uids []store.UID) {
-	if len(uids) == 0 {
-		return
-	}
-	_, _, err := s.store().StoreFlags(s.ctx(), newToken(), s.acct, to.ID, uids, store.FlagsAdd, []string{store.Deleted}, 0)
-	if err == nil {
-		_, err = s.store().Expunge(s.ctx(), newToken(), s.acct, to.ID, uids)
+		return "", no("EXPUNGEISSUED", "It is gone")
 	}
 	if err != nil {
-		s.home.cfg.Log.Error("messages of a refused APPEND are left in their mailbox", "account", string(s.acct), "messages", len(uids), "error", err)
+		return "", failure(err)
 	}
+	return fmt.Sprintf("[APPENDUID %d %v]", validity, spans(nil).addAll(made).uidSet()), nil
 }

@@ -14,6 +14,8 @@ var offered = []string{
 	"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "CREATE-SPECIAL-USE", "STATUS=SIZE",
 	// select.go, view.go, fetchitems.go, storeflags.go, expunge.go, copy.go, idle.go
 	"IMAP4rev2", "SASL-IR", "UNSELECT", "UIDPLUS", "MOVE", "IDLE", "CONDSTORE", "QRESYNC", "BINARY", "OBJECTID", "SAVEDATE", "PREVIEW",
+	// replace.go
+	"REPLACE",
 	// notify.go, notifytell.go
 	"NOTIFY",
 	// search.go, sort.go, thread.go

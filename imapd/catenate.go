@@ -21,10 +21,11 @@ type catenation struct {
 	room int64 // of the quota: what is copied costs a client nothing to send
 }
 
-// catenate takes the parts from behind "CATENATE (", and writes them one after the other. It returns their size.
-func (s *session) catenate(cmd *wire.Command, to io.Writer) (size int64, err error) {
+// catenate takes the parts from behind "CATENATE (", and writes them one after the other. It returns their size. freed is what of the quota comes
+// free for the message.
+func (s *session) catenate(cmd *wire.Command, to io.Writer, freed int64) (size int64, err error) {
 	c := catenation{s: s, cmd: cmd, to: to}
-	if c.room, err = s.quotaLeft(); err != nil {
+	if c.room, err = s.quotaLeft(freed); err != nil {
 		return 0, failure(err)
 	}
 	for {
@@ -39,14 +40,14 @@ func (s *session) catenate(cmd *wire.Command, to io.Writer) (size int64, err err
 	}
 }
 
-// quotaLeft is how much the account may still take.
-func (s *session) quotaLeft() (int64, error) {
+// quotaLeft is how much the account may still take, when freed bytes are given up.
+func (s *session) quotaLeft(freed int64) (int64, error) {
 	a, err := s.store().Account(s.ctx(), s.acct)
 	if err != nil || a.Quota == 0 {
 		return math.MaxInt64, err
 	}
 	used, err := s.store().Used(s.ctx(), s.acct)
-	return a.Quota - used, err
+	return a.Quota - used + freed, err
 }
 
 // part takes a part, and returns its size.

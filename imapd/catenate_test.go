@@ -207,6 +207,9 @@ func TestCatenateOverQuota(t *testing.T) {
 		t.Errorf("%d bodies were read", read)
 	}
 	c.do("c APPEND INBOX CATENATE (URL /INBOX/;UID=1)", "c OK")
+	c.do("d APPEND INBOX CATENATE (URL /INBOX/;UID=1)", "d NO [OVERQUOTA]")
+	c.do("e SELECT INBOX", "e OK")
+	c.do("f REPLACE 1 INBOX CATENATE (URL ;UID=1 TEXT {100+}\r\n"+strings.Repeat("x", 100)+")", "f OK")
 }
 
 // URLs count as literals do, over all messages of the command.

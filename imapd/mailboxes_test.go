@@ -47,32 +47,26 @@ func TestManyMailboxes(t *testing.T) {
 	c.do("f LIST \"\" ("+strings.Repeat("a ", maxPatterns)+"a)", "f BAD")
 }
 
-// failing is a store that refuses the commit of a message whose flags hold a word.
+// failing is a store that refuses to commit messages of which one has $Fail.
 type failing struct{ store.Store }
 
-type failingIncoming struct{ store.Incoming }
-
-func (f failing) Incoming(ctx context.Context, id domicile.AccountID, limit int64) (store.Incoming, error) {
-	in, err := f.Store.Incoming(ctx, id, limit)
-	return failingIncoming{in}, err
-}
-
-func (f failingIncoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (store.Message, error) {
-	if store.HasFlag(flags, "$Fail") {
-		f.Incoming.Abort()
-		return store.Message{}, domicile.E("commit", domicile.Unavailable, "as the test wants")
+func (f failing) Commit(ctx context.Context, tok store.Token, id domicile.AccountID, to string, letters []store.Letter, instead *store.Instead) (uint32, []store.Message, error) {
+	for _, l := range letters {
+		if store.HasFlag(l.Flags, "$Fail") {
+			return 0, nil, domicile.E("commit", domicile.Unavailable, "as the test wants")
+		}
 	}
-	return f.Incoming.Commit(ctx, tok, mailbox, flags, internal)
+	return f.Store.Commit(ctx, tok, id, to, letters, instead)
 }
 
-// Whichever message of an APPEND fails, none is left; a quota that has room for the first ones only fails it, too.
+// Whichever message of an APPEND fails, none is left and no UID is gone; a quota that has room for the first ones only fails it, too, whatever flags they have.
 func TestAppendAllOrNone(t *testing.T) {
 	w := newWorld(t)
 	w.home.cfg.Store = failing{w.store}
 	c := w.login()
 	for _, sent := range []string{"($Fail) {1+}\r\na {1+}\r\nb", "{1+}\r\na ($Fail) {1+}\r\nb {1+}\r\nc", "{1+}\r\na {1+}\r\nb ($Fail) {1+}\r\nc"} {
 		c.do("b APPEND Archive "+sent, "b NO [UNAVAILABLE]")
-		if got := c.do("c STATUS Archive (MESSAGES)", "c OK"); !strings.Contains(got, "(MESSAGES 0)") {
+		if got := c.do("c STATUS Archive (MESSAGES UIDNEXT)", "c OK"); !strings.Contains(got, "(MESSAGES 0 UIDNEXT 1)") {
 			t.Errorf("%q: %q", sent, got)
 		}
 	}
@@ -80,9 +74,68 @@ func TestAppendAllOrNone(t *testing.T) {
 	if err := w.store.UpdateAccount(t.Context(), ann, func(a *store.Account) error { a.Quota = 10; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	c.do("d APPEND Archive {8+}\r\n12345678 {8+}\r\nabcdefgh", "d NO [OVERQUOTA]")
+	full := ""
+	for i := range store.MaxFlags {
+		full += fmt.Sprint(" k", i)
+	}
+	c.do("d APPEND Archive ("+full[1:]+") {4+}\r\n1234 {4+}\r\n5678 {4+}\r\nabcd", "d NO [OVERQUOTA]")
 	c.do("e APPEND Archive {8+}\r\n12345678", "e OK [APPENDUID")
-	if got := c.do("f STATUS Archive (MESSAGES)", "f OK"); !strings.Contains(got, "(MESSAGES 1)") {
+	if got := c.do("f STATUS Archive (MESSAGES UIDNEXT)", "f OK"); !strings.Contains(got, "(MESSAGES 1 UIDNEXT 2)") {
 		t.Error(got)
+	}
+}
+
+// While the bytes of an APPEND come its mailbox is made anew: APPENDUID tells the UIDVALIDITY of the one that it came into.
+func TestAppendUIDOfMailboxMadeAnew(t *testing.T) {
+	w := newWorld(t)
+	c, other := w.login(), w.login()
+	other.do("a CREATE Box", "a OK")
+	was, err := w.store.MailboxByName(t.Context(), ann, "Box")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.send("b APPEND Box {4}\r\n")
+	if got := c.line(); !strings.HasPrefix(got, "+") {
+		t.Fatal(got)
+	}
+	other.do("b DELETE Box", "b OK")
+	other.do("c CREATE Box", "c OK")
+	now, err := w.store.MailboxByName(t.Context(), ann, "Box")
+	if err != nil || now.UIDValidity == was.UIDValidity {
+		t.Fatal(now, err)
+	}
+	c.send("four\r\n")
+	if got, want := c.line(), fmt.Sprintf("b OK [APPENDUID %d 1]", now.UIDValidity); !strings.HasPrefix(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+
+	c.send("c APPEND Box {4}\r\n")
+	c.line()
+	other.do("d DELETE Box", "d OK")
+	c.send("four\r\n")
+	if got := c.line(); !strings.HasPrefix(got, "c NO [TRYCREATE]") {
+		t.Error(got)
+	}
+}
+
+// What a message that goes used of the quota is free for the one that comes in its place, unless a copy holds it.
+func TestReplaceQuota(t *testing.T) {
+	w := newWorld(t)
+	if err := w.store.UpdateAccount(t.Context(), ann, func(a *store.Account) error { a.Quota = 10; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	c := w.login()
+	c.do("a APPEND Drafts {8+}\r\n12345678", "a OK")
+	c.do("b SELECT Drafts", "b OK")
+	c.do("c APPEND Drafts {8+}\r\nabcdefgh", "c NO [OVERQUOTA]")
+	c.do("d REPLACE 1 Drafts {11+}\r\nabcdefghijk", "d NO [OVERQUOTA]")
+	if got := c.do("e REPLACE 1 Sent {10+}\r\nabcdefghij", "e OK"); !strings.HasPrefix(got, "* OK [APPENDUID") || !strings.HasSuffix(got, "* 1 EXPUNGE\r\n") {
+		t.Errorf("%q", got)
+	}
+	c.do("f SELECT Sent", "f OK")
+	c.do("g COPY 1 Archive", "g OK")
+	c.do("h REPLACE 1 Sent {1+}\r\na", "h NO [OVERQUOTA]")
+	if got := c.do("i STATUS Drafts (MESSAGES UIDNEXT)", "i OK") + c.do("i STATUS Sent (MESSAGES UIDNEXT)", "i OK"); !strings.Contains(got, `"Drafts" (MESSAGES 0 UIDNEXT 2)`) || !strings.Contains(got, `"Sent" (MESSAGES 1 UIDNEXT 2)`) {
+		t.Errorf("%q", got)
 	}
 }

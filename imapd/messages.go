@@ -13,6 +13,8 @@ var messageVerbs = map[string]verb{
 	"UID STORE":   {run: (*session).uidStoreFlags, needs: writable},
 	"EXPUNGE":     {run: (*session).expunge, needs: writable},
 	"UID EXPUNGE": {run: (*session).uidExpunge, needs: writable},
+	"REPLACE":     {run: (*session).replace, needs: writable},
+	"UID REPLACE": {run: (*session).uidReplace, needs: writable},
 	"COPY":        {run: (*session).copyMessages, needs: selected},
 	"UID COPY":    {run: (*session).uidCopy, needs: selected},
 	"MOVE":        {run: (*session).move, needs: writable},

@@ -24,6 +24,7 @@ func FuzzSession(f *testing.F) {
 	f.Add("ENABLE IMAP4rev2 UTF8=ACCEPT\nEXAMINE INBOX\nSORT (ARRIVAL REVERSE SUBJECT) UTF-8 ALL\nTHREAD REFERENCES UTF-8 ALL\nUID SEARCH RETURN (COUNT PARTIAL 1:2) TEXT \"x\" UID 1:*\nSTORE 1 FLAGS ()", uint8(90))
 	f.Add("GETQUOTAROOT INBOX\nID NIL\nNAMESPACE\nSTATUS INBOX (UIDNEXT RECENT MAILBOXID)\nCAPABILITY\nXYZZY \"{3+}\nLOGOUT", uint8(20))
 	f.Add("NOTIFY SET STATUS (SELECTED (MessageNew (UID BODY[]) MessageExpunge FlagChange)) (MAILBOXES (Sent {1+}\nx) NONE) (SUBTREE a (MailboxName))\nSELECT INBOX\nAPPEND INBOX {3+}\nabc\nIDLE\nDONE\nCREATE a/b\nRENAME a x\nNOTIFY NONE\nEXPUNGE\nNOOP", uint8(60))
+	f.Add("SELECT INBOX\nREPLACE 1 INBOX (\\Draft) {5+}\nhello\nUID REPLACE 4 Sent {2+}\nhi\nREPLACE * INBOX {1+}\na {1+}\nb\nREPLACE 9 INBOX {3}\nNOOP", uint8(80))
 	w := newWorld(f)
 	f.Fuzz(func(t *testing.T, text string, size uint8) {
 		if lines := strings.SplitAfter(text, "\n"); len(lines) < 60 && len(text) < 20_000 {
@@ -104,6 +105,9 @@ APPEND BOX {5+}|hello {2+}|hi
 APPEND BOX {0+}|
 APPEND BOX CATENATE (URL ";UID=NUM" TEXT {5+}|hello URL "/BOX/;UID=NUM/;SECTION=1")
 APPEND BOX CATENATE (TEXT {5+}|hello URL /INBOX/;UID=NUM/;PARTIAL=1.3) (FLAG) {2+}|hi CATENATE (URL /BOX/;UID=NUM/;SECTION=HEADER)
+REPLACE SET BOX (FLAG) {5+}|hello
+UID REPLACE SET BOX {2+}|hi
+REPLACE SET BOX CATENATE (URL ";UID=NUM" TEXT {5+}|hello)
 APPEND BOX {70000+}
 CREATE BOX
 CREATE NEW/NEW (USE (\Sent))

@@ -9,7 +9,7 @@
 // Every method that changes something returns nil only when the change is on
 // disk: a body, its index entry, the counters and the token together. From then on no crash,
 // no power cut and no failover takes it away. Nothing of a message exists for a reader before
-// Incoming.Commit began, and nothing of it is lost once that returned nil. Bytes of an Incoming
+// Commit began, and nothing of it is lost once that returned nil. Bytes of an Incoming
 // that was not committed are gone after Abort, or at the latest after the next opening of the store.
 //
 // A flush that failed is never repeated as if it had worked: what it should have kept counts as lost.

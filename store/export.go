@@ -70,7 +70,7 @@ type Vanished struct {
 	Some    bool `json:",omitempty"` // some of these, up to ModSeq: which, the mailbox has forgotten
 }
 
-// UsedToken is a token of Incoming.Commit, so that the repetition of a delivery is known behind the move too.
+// UsedToken is a token of a delivery (Store.Commit), so that the repetition of a delivery is known behind the move too.
 type UsedToken struct {
 	Token Token
 	Used  int64 // Unix seconds

@@ -15,7 +15,7 @@ const (
 	MaxUIDValidity  = 1<<32 - 1<<20 // of a mailbox that is numbered as elsewhere: those of the store's own ascend from the greatest
 	MaxFlags        = 64            // on a message
 	MaxKeyword      = 128           // bytes of a keyword
-	MaxPage         = 1000          // messages or changes that are read at once, and messages of an act that holds up no other for long
+	MaxPage         = 1000          // messages or changes that are read at once, messages of one Commit, and of an act that holds up no other for long
 	VanishedRuns    = 1 << 12       // runs of expunged UIDs that a mailbox remembers at most
 	MaxRecord       = 1 << 16       // bytes of an account record, and of a value in a Table
 	MaxTableKey     = 1 << 10       // bytes of a key in a Table

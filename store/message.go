@@ -78,17 +78,27 @@ type Changes struct {
 	Next     Position   // where the next part begins; "" = this is the last
 }
 
-// Incoming is a message on its way in: bytes that are durable and sealed once Commit returns, and nowhere before.
+// Incoming is a message on its way in: bytes that are durable and sealed once they are committed, and nowhere before.
 // One goroutine at a time.
 type Incoming interface {
 	io.Writer
-	// Commit puts the message into a mailbox by name, durable in body and index when it returns nil.
-	// A Token that was used before stores nothing, and the first Message is returned.
-	// An internal date of zero means now; its zone is kept to the minute. Commit ends the Incoming, whatever the outcome: Write and
-	// Commit are Invalid afterwards, and after Abort.
+	// Commit is Store.Commit of this message alone.
 	Commit(ctx context.Context, tok Token, mailbox string, flags []string, internal time.Time) (Message, error)
 	// Abort forgets the bytes. Safe after Commit, where it does nothing.
 	Abort()
+}
+
+// Letter is a message that has come in, and what it is to have in its mailbox.
+type Letter struct {
+	Bytes    Incoming
+	Flags    []string
+	Internal time.Time // INTERNALDATE: zero means now, and of its zone minutes are kept
+}
+
+// Instead names the message in whose place others come.
+type Instead struct {
+	Mailbox domicile.MailboxID
+	UID     UID
 }
 
 // FlagOp is how StoreFlags combines.

@@ -42,13 +42,19 @@ type Store interface {
 	Subscribe(ctx context.Context, tok Token, acct domicile.AccountID, name string, on bool) error
 
 	// NumberMailbox has mail that is brought in from elsewhere keep the UIDs that it had there. It gives a mailbox that never had a
-	// message the UIDVALIDITY validity, and raises its UIDNEXT to next, from where Incoming.Commit goes on. Where validity is the
+	// message the UIDVALIDITY validity, and raises its UIDNEXT to next, from where Commit goes on. Where validity is the
 	// mailbox's own, UIDNEXT alone is raised, also in a mailbox with messages; it never falls. Conflict if another UIDVALIDITY was in use, or
 	// if another mailbox of the account has this one and had messages (else that one gets another); Invalid above MaxUIDValidity. It may be repeated after Unknown.
 	NumberMailbox(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, validity uint32, next UID) error
 
 	// Incoming opens room for a message of at most limit bytes, more than 0; a Write past it fails with TooLarge, and so does Commit then.
 	Incoming(ctx context.Context, acct domicile.AccountID, limit int64) (Incoming, error)
+	// Commit puts messages that have come in, at least one and at most MaxPage, into the mailbox named to, all or none: durable in bodies and index when it
+	// returns nil. They are made in their order, and their UIDs follow one another; validity is the UIDVALIDITY of their mailbox. If instead is not nil the message
+	// that it names, whatever its flags, is expunged in the same act, and what it used of the quota is free for the others; NotExist if it is not there.
+	// Commit ends each Incoming, whatever the outcome: Write and Commit are Invalid afterwards, and after Abort. So is one of another account, and one that is named twice.
+	// A token of one message, and of none that goes, is that of a delivery: Forget drops it, and it moves with the account, behind which its validity is 0.
+	Commit(ctx context.Context, tok Token, acct domicile.AccountID, to string, letters []Letter, instead *Instead) (validity uint32, made []Message, err error)
 	// Messages returns at most limit messages (and MaxPage) behind a UID, by UID, from one snapshot; fewer only at the end of the mailbox. Since
 	// UIDs ascend, who goes on behind the last one misses none that stays; AllMessages does that for a mailbox.
 	Messages(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after UID, limit int) ([]Message, error)
@@ -93,7 +99,7 @@ type Store interface {
 	// Purge gives up what could be undeleted, as where somebody has a right to have it erased. It may be repeated after Unknown.
 	Purge(ctx context.Context, acct domicile.AccountID) error
 
-	// Forget drops a token of Incoming.Commit: a later Commit with the same token stores again.
+	// Forget drops a token of a delivery: a later Commit with the same token stores again.
 	Forget(ctx context.Context, acct domicile.AccountID, tok Token) error
 	// Export returns the part of an account behind a position, at most size bytes of bodies (and MaxPart) of it; see "Moves" in
 	// the package comment. Conflict unless the account is Moving.

@@ -452,7 +452,7 @@ func (w *walker) step() {
 	if uid {
 		prefix = "UID "
 	}
-	what := w.rng.IntN(14)
+	what := w.rng.IntN(15)
 	if len(w.msgs) == 0 && what < 8 {
 		what = 8
 	}
@@ -489,7 +489,11 @@ func (w *walker) step() {
 		w.do(prefix + "SEARCH " + w.pick([]string{"ALL", "UNSEEN", "DELETED"}))
 	case 12:
 		w.idle()
-	case 13:
+	case 13: // a message that another client takes meanwhile is NO
+		if len(w.msgs) > 0 {
+			w.replace(prefix, uid)
+		}
+	case 14:
 		if w.kind == walkQresync {
 			w.connect()
 			w.open(true)
@@ -499,12 +503,28 @@ func (w *walker) step() {
 	}
 }
 
-// append adds messages by literals that are not waited for.
+// append adds messages together, by literals that are not waited for.
 func (w *walker) append(n int) {
+	command := "APPEND Walked"
 	for range n {
-		text := fmt.Sprintf("Subject: %d\r\n\r\nwalk\r\n", w.rng.Uint32())
-		w.do(fmt.Sprintf("APPEND Walked (%s) {%d+}\r\n%s", w.pick([]string{"", `\Seen`, "work"}), len(text), text))
+		command += w.message()
 	}
+	w.do(command)
+}
+
+func (w *walker) message() string {
+	text := fmt.Sprintf("Subject: %d\r\n\r\nwalk\r\n", w.rng.Uint32())
+	return fmt.Sprintf(" (%s) {%d+}\r\n%s", w.pick([]string{"", `\Seen`, "work"}), len(text), text)
+}
+
+// replace has a message come in the place of another, here or elsewhere.
+func (w *walker) replace(prefix string, uid bool) {
+	i := w.rng.IntN(len(w.msgs))
+	number := i + 1
+	if uid {
+		number = int(w.msgs[i].uid)
+	}
+	w.do(fmt.Sprint(prefix, "REPLACE ", number, " ", w.pick([]string{"Walked", "Walked", "Beside"}), w.message()))
 }
 
 func (w *walker) idle() {

@@ -66,6 +66,15 @@ func (c *Command) UIDSet() imap.UIDSet {
 	return s
 }
 
+// One takes one message's number, or its UID, as a set; "*" is the last message (seq-number).
+func (c *Command) One(uid bool) imap.NumSet {
+	n := c.bound()
+	if uid {
+		return imap.UIDSet{{Start: imap.UID(n), Stop: imap.UID(n)}}
+	}
+	return imap.SeqSet{{Start: n, Stop: n}}
+}
+
 // ranges takes the ranges of a set, each with its lower end first. "*" is 0, and higher than any number.
 func (c *Command) ranges(add func(from, to uint32)) {
 	for n := 0; c.err == nil; n++ {

@@ -174,6 +174,50 @@ func TestCrashInCommit(t *testing.T) {
 	t.Run("in a new segment", crashes{inNew, 64, prepare, verify}.run)
 }
 
+// Several messages come in the place of one by the same one write and one flush; of many bytes all but the last ones are written before, each a group's worth
+// by a write and a flush of its own. Wherever it ends, all of it was done or nothing.
+func TestCrashInCommitTogether(t *testing.T) {
+	for name, c := range map[string]struct {
+		want []string
+		size int64
+		body string
+	}{
+		"small": {aGroup, 0, "the body"},
+		"large": {slices.Concat(aGroup, aGroup, aGroup), 1 << 20, noise(7, 60_000)},
+	} {
+		commit := func(r *storetest.Rig) error {
+			_, _, err := r.Commit(context.Background(), "token", person, "Sent", r.Letters(person, "0"+c.body, "1"+c.body, "2"+c.body),
+				&store.Instead{Mailbox: r.Box(person, "Drafts").ID, UID: 1})
+			return err
+		}
+		t.Run(name, crashes{c.want, c.size, func(r *storetest.Rig) func() error {
+			newPerson(r)
+			r.MustDeliver(person, "Drafts", "gone")
+			return func() error { return commit(r) }
+		}, func(t *testing.T, r *storetest.Rig, err error) {
+			count := func() string { return fmt.Sprint(len(r.List(person, "Sent")), " for ", len(r.List(person, "Drafts"))) }
+			before := count()
+			kind := domicile.KindOf(err)
+			switch {
+			case before != "3 for 0" && before != "0 for 1":
+				t.Fatalf("some of it was done: %s", before)
+			case err == nil && before != "3 for 0" || err != nil && kind == domicile.Unavailable && before != "0 for 1":
+				t.Fatalf("%v, and %s", err, before)
+			case err != nil && kind != domicile.Unavailable && kind != domicile.Unknown:
+				t.Fatal("no outcome of the four:", err)
+			}
+			if err := commit(r); err != nil || count() != "3 for 0" {
+				t.Fatalf("the retry: %v, %s", err, count())
+			}
+			for n, m := range r.List(person, "Sent") {
+				if body, err := r.ReadBody(person, m.ID); err != nil || body != fmt.Sprint(n)+c.body {
+					t.Fatalf("body %d: %.20q, %v", n, body, err)
+				}
+			}
+		}}.run)
+	}
+}
+
 func TestCrashInExpunge(t *testing.T) {
 	expunge := func(r *storetest.Rig) error {
 		_, err := r.Expunge(context.Background(), "", person, r.Box(person, "INBOX").ID, nil)

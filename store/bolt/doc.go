@@ -75,6 +75,9 @@
 // What a process that ended may have left in the page cache alone, because it was killed or because its flush failed, Open writes anew where it is and
 // flushes, before anything rests on it: the last group of the log, and bbolt's meta pages. All before these is on the disk.
 //
+// Messages that come in together are one act of one group: the ends of their bodies, and then what changed. Of many bytes all but some MiB are written ahead, in groups of their own,
+// and named by the act; what was written ahead of an act that did not come nothing names.
+//
 // An act on many messages runs alone, and is written in parts, each in a group of its own; readers see it, and replay does it, when the frame behind the last part
 // is durable. A crash before leaves parts that nothing names. Until bbolt has it the act rests in memory, at some KiB for a message.
 //

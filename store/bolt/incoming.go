@@ -10,8 +10,6 @@ import (
 	"domicile/store/segment"
 )
 
-const actDeliver = "deliver a message"
-
 // incoming is a message on its way in. Chunks go to the log as they come; nothing names them before Commit, and those of a
 // message that is given up are reclaimed by compaction.
 type incoming struct {
@@ -125,78 +123,13 @@ func (in *incoming) Abort() {
 	}
 }
 
-// Commit makes the end of the body, index, counters and token durable with one flush.
+// Commit is Store.Commit of this message alone.
 func (in *incoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (store.Message, error) {
-	const op = "deliver message"
-	if in.ended {
-		return store.Message{}, errEnded
-	}
-	defer in.Abort()
-	rec, err := in.commit(ctx, tok, mailbox, flags, internal)
+	_, made, err := in.s.Commit(ctx, tok, in.acct, mailbox, []store.Letter{{Bytes: in, Flags: flags, Internal: internal}}, nil)
 	if err != nil {
-		return store.Message{}, domicile.W(op, err)
+		return store.Message{}, err
 	}
-	in.s.indexer.came(in.acct)
-	return rec.message(), nil
-}
-
-func (in *incoming) commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (rec messageRecord, err error) {
-	name, err1 := store.MailboxName(mailbox)
-	flags, err2 := store.CanonicalFlags(flags)
-	if err := firstError(in.err, err1, err2, checkToken(tok)); err != nil {
-		return rec, err
-	}
-	digests := make([]digest, len(in.chunks))
-	for i, c := range in.chunks {
-		digests[i] = c.digest
-	}
-	last, err := in.s.sealLast(in.acct, in.id, in.size, digests, in.buf[in.piece:])
-	if err != nil {
-		return rec, unavailable(err)
-	}
-	var summary []byte // nil for one that is too large
-	if in.whole {
-		summary, err = in.s.summarize(in.acct, in.id, in.buf)
-	}
-	if err != nil {
-		return rec, unavailable(err)
-	}
-	now := in.s.cfg.Now()
-	fresh := messageRecord{ID: in.id, Flags: flags, Saved: now.Unix(), Size: in.size}
-	fresh.Internal, fresh.Zone = internalDate(internal, now)
-	err = in.s.update(ctx, in.acct, func(tx *txn) (err error) {
-		rec, err = in.index(tx, tok, name, fresh, last, summary)
-		return err
-	})
-	return rec, err
-}
-
-// index enters the message in a transaction, unless tok did it before.
-func (in *incoming) index(tx *txn, tok store.Token, name string, rec messageRecord, last, summary []byte) (messageRecord, error) {
-	a, err := in.s.served(tx, in.acct)
-	if err != nil {
-		return rec, err
-	}
-	var first messageRecord
-	if done, err := a.didBefore(tok, actDeliver, &first); done || err != nil {
-		return first, err
-	}
-	m, err := a.mailboxNamed(name)
-	if err != nil {
-		return rec, err
-	}
-	if err := a.newBody(rec.ID, rec.Size, in.chunks, tx.frame(frameBody, last)); err != nil {
-		return rec, err
-	}
-	m.modseq++
-	if rec, err = m.add(rec); err != nil {
-		return rec, err
-	}
-	if summary != nil {
-		m.b.sub(bSummaries).Put(uidKey(rec.UID), summary)
-	}
-	m.save()
-	return rec, a.remember(tok, actDeliver, rec)
+	return made[0], nil
 }
 
 // internalDate gives seconds and the zone in minutes; a date that is zero, or

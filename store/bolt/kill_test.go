@@ -44,10 +44,17 @@ func killBody(i int) string {
 	return strings.Repeat(fmt.Sprintf("line of message %d\r\n", i), i%300)
 }
 
+// killPart is one of the three messages that come in the place of message i: together they are more than a group takes.
+func killPart(i, part int) string {
+	return fmt.Sprintf("%d %d\r\n%s", i, part, noise(uint64(i), 9_000*part))
+}
+
+const killParts = 3
+
 const killSegments = 256 << 10
 
-// child delivers from four goroutines, and copies, flags and expunges some of what it delivered, beside compaction, until it is killed. It prints what it
-// did once the store has said so, and "expunging" before.
+// child delivers from four goroutines, and copies, flags, replaces and expunges some of what it delivered, beside compaction, until it is killed. It prints what it
+// did once the store has said so, and "expunging" and "replacing" before.
 func child(dir string) error {
 	sealer := storetest.NewSealer("storetest")
 	sealer.CreateAccountKey(person)
@@ -108,7 +115,10 @@ func (s *Store) killActs(i int) error {
 		}
 		fmt.Println(i, "flagged", m.ID)
 	}
-	if i%3 > 0 {
+	switch {
+	case i%3 == 1:
+		return s.killReplaces(i, m, box)
+	case i%3 > 0:
 		return nil
 	}
 	fmt.Println(i, "expunging", m.ID)
@@ -119,6 +129,28 @@ func (s *Store) killActs(i int) error {
 		return err
 	}
 	fmt.Println(i, "expunged", m.ID)
+	return nil
+}
+
+// killReplaces has several messages come in the place of message i, in another mailbox.
+func (s *Store) killReplaces(i int, m store.Message, box domicile.MailboxID) error {
+	ctx := context.Background()
+	var letters []store.Letter
+	for part := range killParts {
+		in, err := s.Incoming(ctx, person, 1<<20)
+		if err != nil {
+			return err
+		}
+		if _, err := in.Write([]byte(killPart(i, part))); err != nil {
+			return err
+		}
+		letters = append(letters, store.Letter{Bytes: in})
+	}
+	fmt.Println(i, "replacing", m.ID)
+	if _, _, err := s.Commit(ctx, store.Token(fmt.Sprint("replace ", i)), person, "Sent", letters, &store.Instead{Mailbox: box, UID: m.UID}); err != nil {
+		return err
+	}
+	fmt.Println(i, "replaced", m.ID)
 	return nil
 }
 
@@ -135,7 +167,7 @@ type killed struct {
 	told func(line string) // what each line is for, if not for the above
 }
 
-// A process is killed again and again in the midst of deliveries, copies, changes of flags, expunges, compaction, new segments and bases. What it had
+// A process is killed again and again in the midst of deliveries, copies, changes of flags, expunges, messages that come together in the place of one, compaction, new segments and bases. What it had
 // acknowledged is so afterwards, whole and once; the rest is done whole or not at all. Now and then the index is lost as well. DOMICILE_LONG=1 for 220 kills.
 func TestKill(t *testing.T) {
 	kills := 6
@@ -151,7 +183,7 @@ func TestKill(t *testing.T) {
 	for n := 0; n < kills || (acts == 0 || removed == 0) && n < 10*kills; n++ { // on a busy machine a child may get little done
 		if n%15 == 0 { // so that a check does not take ever longer
 			k.ids, k.said = map[int]domicile.MessageID{}, map[domicile.MessageID][]string{}
-			for _, box := range []string{"INBOX", "Archive"} {
+			for _, box := range []string{"INBOX", "Archive", "Sent"} {
 				empty(t, r, box)
 			}
 			k.next += 100 // no child delivers again what was emptied: its token is remembered
@@ -233,14 +265,16 @@ func (k *killed) once(t *testing.T, dir string) (acts int) {
 
 func (k *killed) verify(t *testing.T, r *storetest.Rig) {
 	t.Helper()
-	inbox, archive := byID(t, r, "INBOX"), byID(t, r, "Archive")
+	inbox, archive, replaced := byID(t, r, "INBOX"), byID(t, r, "Archive"), replacements(t, r)
 	for i, id := range k.ids {
 		said := func(what string) bool { return slices.Contains(k.said[id], what) }
 		m, there := inbox[id]
 		_, copied := archive[id]
 		switch {
-		case !there && !said("expunging"):
+		case !there && !said("expunging") && !replaced[i]:
 			t.Fatalf("message %d was acknowledged and is not there", i)
+		case there && replaced[i] || replaced[i] && !said("replacing") || said("replaced") && !replaced[i]:
+			t.Fatalf("message %d was replaced by half, or unasked, or is back", i)
 		case there && said("expunged"):
 			t.Fatalf("message %d was expunged and came back", i)
 		case there && said("flagged") && !store.HasFlag(m.Flags, store.Flagged):
@@ -255,6 +289,27 @@ func (k *killed) verify(t *testing.T, r *storetest.Rig) {
 			t.Fatalf("message %d is not what was sent: %v", i, err)
 		}
 	}
+}
+
+// replacements are the numbers of the messages in whose place others came: all of these, one behind the other.
+func replacements(t *testing.T, r *storetest.Rig) map[int]bool {
+	t.Helper()
+	list, found := r.List(person, "Sent"), map[int]bool{}
+	for n, m := range list {
+		var i, part int
+		body, err := r.ReadBody(person, m.ID)
+		if err == nil {
+			_, err = fmt.Sscan(body, &i, &part)
+		}
+		if err != nil || part != n%killParts || body != killPart(i, part) || m.UID != list[n-part].UID+store.UID(part) || m.ModSeq != list[n-part].ModSeq {
+			t.Fatalf("%d is not what came with the others: %v", m.UID, err)
+		}
+		found[i] = true
+	}
+	if len(list)%killParts != 0 {
+		t.Fatalf("%d of one act are there", len(list)%killParts)
+	}
+	return found
 }
 
 // byID lists a mailbox, in which no message may be twice.

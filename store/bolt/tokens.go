@@ -109,7 +109,7 @@ func (a account) pruneTokens(newest uint64, now time.Time) {
 	}
 }
 
-// Forget drops a token of Incoming.Commit. A token that is not known is no error.
+// Forget drops a token of a delivery. A token that is not known is no error.
 func (s *Store) Forget(ctx context.Context, acct domicile.AccountID, tok store.Token) error {
 	const op = "forget token"
 	err := s.update(ctx, "", func(tx *txn) error {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"domicile"
@@ -111,19 +112,42 @@ func (f *faulty) Incoming(ctx context.Context, acct domicile.AccountID, limit in
 	if err != nil {
 		return nil, err
 	}
-	return &faultyIncoming{in, f}, nil
+	return &faultyIncoming{in, f, acct}, nil
 }
 
-// faultyIncoming loses a Commit or its answer. Either way it is ended, as the contract says.
 type faultyIncoming struct {
 	store.Incoming
-	f *faulty
+	f    *faulty
+	acct domicile.AccountID
 }
 
-func (in *faultyIncoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (m store.Message, err error) {
-	defer in.Abort()
-	err = in.f.call("Commit", func() (err error) { m, err = in.Incoming.Commit(ctx, tok, mailbox, flags, internal); return err })
-	return m, err
+func (in *faultyIncoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (store.Message, error) {
+	return commitAlone(ctx, in.f, in.acct, in, tok, mailbox, flags, internal)
+}
+
+// Commit of a message alone, by a driver's Commit of several.
+func commitAlone(ctx context.Context, s store.Store, acct domicile.AccountID, in store.Incoming, tok store.Token, mailbox string, flags []string, internal time.Time) (store.Message, error) {
+	_, made, err := s.Commit(ctx, tok, acct, mailbox, []store.Letter{{Bytes: in, Flags: flags, Internal: internal}}, nil)
+	if err != nil {
+		return store.Message{}, err
+	}
+	return made[0], nil
+}
+
+// Commit is lost, or its answer is. Either way the letters are ended, as the contract says.
+func (f *faulty) Commit(ctx context.Context, tok store.Token, acct domicile.AccountID, to string, letters []store.Letter, instead *store.Instead) (validity uint32, made []store.Message, err error) {
+	letters = slices.Clone(letters)
+	for i, l := range letters {
+		if in, ok := l.Bytes.(*faultyIncoming); ok {
+			letters[i].Bytes = in.Incoming
+			defer in.Abort()
+		}
+	}
+	err = f.call("Commit", func() (err error) {
+		validity, made, err = f.Store.Commit(ctx, tok, acct, to, letters, instead)
+		return err
+	})
+	return validity, made, err
 }
 
 func (f *faulty) Table(name string) (store.Table, error) {

@@ -90,7 +90,7 @@ func (h *history) play(clients, acts int) {
 
 // randomAct names UIDs of which some are there, some were, and some will be.
 func randomAct(rng *rand.Rand, h *history) act {
-	a := act{kind: []string{"deliver", "deliver", "deliver", "flags", "flags", "copy", "move", "expunge", "since", "since", "messages"}[rng.IntN(11)],
+	a := act{kind: []string{"deliver", "deliver", "commit", "replace", "flags", "flags", "copy", "move", "expunge", "since", "since", "messages"}[rng.IntN(12)],
 		box: rng.IntN(4) / 3}
 	for range 1 + rng.IntN(3) {
 		a.uids = append(a.uids, store.UID(1+rng.IntN(12)))
@@ -100,28 +100,31 @@ func randomAct(rng *rand.Rand, h *history) act {
 	a.op = store.FlagOp(rng.IntN(3))
 	a.flags = [][]string{{store.Seen}, {store.Deleted}, {store.Seen, store.Deleted}, {}}[rng.IntN(4)]
 	a.seq = store.ModSeq(1 + rng.IntN(29))
-	if a.kind == "deliver" {
-		a.size = h.size.Add(1)
+	for range map[string]int{"deliver": 1, "commit": 2 + rng.IntN(2), "replace": 1 + rng.IntN(2)}[a.kind] {
+		a.sizes = append(a.sizes, h.size.Add(1))
 	}
+	a.across = rng.IntN(2) == 0
 	a.again = rng.IntN(2) == 0
 	return a
 }
 
 // act is what a client asks for.
 type act struct {
-	kind  string
-	box   int
-	uids  []store.UID
-	op    store.FlagOp
-	flags []string
-	seq   store.ModSeq
-	size  int64
-	again bool // a client that asks again by token when an answer was lost
+	kind   string
+	box    int
+	uids   []store.UID
+	op     store.FlagOp
+	flags  []string
+	seq    store.ModSeq
+	sizes  []int64
+	across bool // a message of the box is replaced by some in the other one
+	again  bool // a client that asks again by token when an answer was lost
 }
 
 // told is what it was told. Of an act whose answer was lost that is nothing.
 type told struct {
 	lost bool
+	none bool // the message to be replaced is not there
 	from []store.UID
 	made []store.Message
 	all  Snapshot
@@ -133,7 +136,7 @@ func (h *history) do(client int, a act) {
 	tok := store.Token(domicile.NewID("t"))
 	var out told
 	err := h.call(tok, a, &out)
-	for a.again && a.takesToken() && err != nil {
+	for a.again && a.takesToken() && err != nil && domicile.KindOf(err) != domicile.NotExist {
 		err = h.call(tok, a, &out)
 	}
 	end := h.clock.Add(1)
@@ -142,6 +145,8 @@ func (h *history) do(client int, a act) {
 		return
 	case domicile.Unknown:
 		out, end = told{lost: true}, math.MaxInt64
+	case domicile.NotExist:
+		out = told{none: true}
 	default:
 		if err != nil {
 			h.t.Errorf("%+v: %v", a, err)
@@ -160,7 +165,14 @@ func (h *history) call(tok store.Token, a act, out *told) (err error) {
 	switch a.kind {
 	case "deliver":
 		out.made = make([]store.Message, 1)
-		out.made[0], err = (&Rig{Store: h.s}).Deliver(h.acct, tok, linearBoxes[a.box], strings.Repeat("x", int(a.size)), a.flags...)
+		out.made[0], err = (&Rig{Store: h.s}).Deliver(h.acct, tok, linearBoxes[a.box], strings.Repeat("x", int(a.sizes[0])), a.flags...)
+	case "commit":
+		_, out.made, err = h.s.Commit(ctx, tok, h.acct, linearBoxes[a.box], h.letters(a), nil)
+	case "replace":
+		if !a.across {
+			to = linearBoxes[a.box]
+		}
+		_, out.made, err = h.s.Commit(ctx, tok, h.acct, to, h.letters(a), &store.Instead{Mailbox: box, UID: a.uids[0]})
 	case "flags":
 		out.made, _, err = h.s.StoreFlags(ctx, tok, h.acct, box, a.uids, a.op, a.flags, 0)
 	case "copy":
@@ -177,6 +189,18 @@ func (h *history) call(tok store.Token, a act, out *told) (err error) {
 	return err
 }
 
+func (h *history) letters(a act) []store.Letter {
+	var bodies []string
+	for _, size := range a.sizes {
+		bodies = append(bodies, strings.Repeat("x", int(size)))
+	}
+	letters := (&Rig{Store: h.s, T: h.t}).Letters(h.acct, bodies...)
+	for i := range letters {
+		letters[i].Flags = a.flags
+	}
+	return letters
+}
+
 func (h *history) String() string {
 	var b strings.Builder
 	slices.SortFunc(h.ops, func(x, y porcupine.Operation) int { return int(x.Call - y.Call) })
@@ -187,13 +211,16 @@ func (h *history) String() string {
 }
 
 func (a act) String() string {
-	return fmt.Sprint(a.kind, " in ", linearBoxes[a.box], " uids ", a.uids, " flags ", a.op, a.flags, " size ", a.size, " since ", a.seq)
+	return fmt.Sprint(a.kind, " in ", linearBoxes[a.box], " uids ", a.uids, " flags ", a.op, a.flags, " sizes ", a.sizes, " across ", a.across, " since ", a.seq)
 }
 
 func (o told) String() string {
 	var b strings.Builder
 	if o.lost {
 		return "no answer"
+	}
+	if o.none {
+		return "not there"
 	}
 	fmt.Fprint(&b, o.from)
 	for _, m := range append(o.made, o.all.Changed...) {

@@ -91,9 +91,23 @@ type mirrors [2]mirror
 func (s *mirrors) step(a act, out told) bool {
 	b, other := &s[a.box], &s[1-a.box]
 	switch a.kind {
-	case "deliver":
-		flags, _ := store.CanonicalFlags(a.flags)
-		return b.add([]mirrored{{size: a.size, flags: strings.Join(flags, " ")}}, out)
+	case "deliver", "commit":
+		return !out.none && b.add(a.fresh(), out)
+	case "replace":
+		at := b.find(a.uids[:1])
+		if len(at) == 0 {
+			return out.none || out.lost
+		}
+		if out.none {
+			return false
+		}
+		if a.across {
+			b.drop(at)
+			return other.add(a.fresh(), out)
+		}
+		ok := b.add(a.fresh(), out)
+		b.gives(at)
+		return ok
 	case "flags":
 		return b.storeFlags(a, out)
 	case "copy", "move":
@@ -152,8 +166,22 @@ func (b *mirror) add(messages []mirrored, out told) bool {
 	return ok
 }
 
+// fresh are the messages that an act brings.
+func (a act) fresh() (messages []mirrored) {
+	flags, _ := store.CanonicalFlags(a.flags)
+	for _, size := range a.sizes {
+		messages = append(messages, mirrored{size: size, flags: strings.Join(flags, " ")})
+	}
+	return messages
+}
+
 func (b *mirror) drop(at []int) {
 	b.raise(0)
+	b.gives(at)
+}
+
+// gives takes messages out by an act that has raised the ModSeq already.
+func (b *mirror) gives(at []int) {
 	live := b.live
 	b.live, b.gone = nil, slices.Clone(b.gone)
 	for i, m := range live {

@@ -53,6 +53,7 @@ func model(r *Rig) {
 		t.Repeat(map[string]func(*rapid.T){
 			"deliver":  turn(m.deliver),
 			"deliver2": turn(m.deliver),
+			"commit":   turn(m.commit),
 			"flags":    turn(m.flags),
 			"copy":     turn(func(t *rapid.T) { m.transfer(t, false) }),
 			"move":     turn(func(t *rapid.T) { m.transfer(t, true) }),

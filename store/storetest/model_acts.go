@@ -73,6 +73,55 @@ func (m *machine) deliver(t *rapid.T) {
 	b.add(body, flags)
 }
 
+// commit brings several messages, or some in the place of one, which may not be there.
+func (m *machine) commit(t *rapid.T) {
+	to, b := m.pick(t, "into")
+	in, old := m.pick(t, "instead in")
+	instead := &store.Instead{Mailbox: m.id(in)}
+	if uids := old.uids(t); len(uids) > 0 {
+		instead.UID = uids[0]
+	}
+	least := 1
+	if instead.UID == 0 {
+		instead, least = nil, 2
+	}
+	var bodies []string
+	var flags [][]string
+	for i := range rapid.IntRange(least, 3).Draw(t, "messages") {
+		bodies = append(bodies, fmt.Sprint("body ", m.n, " ", i))
+		flags = append(flags, drawFlags(t))
+	}
+	acct, validity := m.acct, m.r.Box(m.acct, to).UIDValidity
+	var got []store.Message
+	err := m.say(func(tok store.Token) (_ string, err error) {
+		letters := m.r.Letters(acct, bodies...)
+		for i := range letters {
+			letters[i].Flags = flags[i]
+		}
+		v, made, err := m.r.Commit(ctx, tok, acct, to, letters, instead)
+		if err == nil && v != validity {
+			t.Fatalf("UIDVALIDITY %d, want %d", v, validity)
+		}
+		got = made
+		return fmt.Sprint(made), err
+	})
+	named := func(x modelMessage) bool { return instead != nil && x.uid == instead.UID }
+	if instead != nil && !slices.ContainsFunc(old.messages, named) {
+		if domicile.KindOf(err) != domicile.NotExist {
+			t.Fatal("the message to be replaced is not there:", err)
+		}
+		return
+	}
+	m.no(err)
+	old.take(named)
+	for i, body := range bodies {
+		if got[i].UID != b.next {
+			t.Fatalf("UID %d, want %d", got[i].UID, b.next)
+		}
+		b.add(body, flags[i])
+	}
+}
+
 func (m *machine) flags(t *rapid.T) {
 	name, b := m.pick(t, "in")
 	uids, flags := b.uids(t), drawFlags(t)

@@ -131,6 +131,8 @@ func (r *Rig) furnished() domicile.AccountID {
 	r.no(r.NumberMailbox(ctx, id, r.Box(id, "Archive").ID, 7, 50))
 	_, _, err = r.Move(ctx, "", id, inbox, []store.UID{9}, "Archive")
 	r.no(err)
+	_, _, err = r.Commit(ctx, "together", id, "Sent", r.Letters(id, "one", "two"), &store.Instead{Mailbox: inbox, UID: 11})
+	r.no(err)
 	r.no(r.Forget(ctx, id, "smtp-1"))
 	return id
 }

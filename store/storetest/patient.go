@@ -3,6 +3,7 @@ package storetest
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"domicile"
@@ -124,13 +125,15 @@ func (p *patient) Incoming(ctx context.Context, acct domicile.AccountID, limit i
 	if err != nil {
 		return nil, err
 	}
-	return &patientIncoming{Incoming: in, open: func() (store.Incoming, error) { return p.Store.Incoming(ctx, acct, limit) }}, nil
+	return &patientIncoming{Incoming: in, p: p, acct: acct, limit: limit}, nil
 }
 
 // patientIncoming keeps the bytes, to bring them in anew.
 type patientIncoming struct {
 	store.Incoming
-	open  func() (store.Incoming, error)
+	p     *patient
+	acct  domicile.AccountID
+	limit int64
 	bytes []byte
 	ended bool
 }
@@ -140,23 +143,51 @@ func (in *patientIncoming) Write(b []byte) (int, error) {
 	return in.Incoming.Write(b)
 }
 
-func (in *patientIncoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (m store.Message, err error) {
-	tok, anew := orNew(tok), false
+func (in *patientIncoming) Abort() {
+	in.ended = true
+	in.Incoming.Abort()
+}
+
+func (in *patientIncoming) anew(ctx context.Context) error {
+	fresh, err := in.p.Store.Incoming(ctx, in.acct, in.limit)
+	if err == nil {
+		in.Incoming = fresh
+		fresh.Write(in.bytes)
+	}
+	return err
+}
+
+func (in *patientIncoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (store.Message, error) {
+	return commitAlone(ctx, in.p, in.acct, in, tok, mailbox, flags, internal)
+}
+
+func (p *patient) Commit(ctx context.Context, tok store.Token, acct domicile.AccountID, to string, letters []store.Letter, instead *store.Instead) (validity uint32, made []store.Message, err error) {
+	tok = orNew(tok)
+	first := true
 	err = again(func() (err error) {
-		if anew {
-			fresh, err := in.open()
-			if err != nil {
-				return err
+		bare, came := slices.Clone(letters), map[*patientIncoming]bool{}
+		for i, l := range letters {
+			in, ok := l.Bytes.(*patientIncoming)
+			if !ok {
+				continue
 			}
-			in.Incoming = fresh
-			fresh.Write(in.bytes)
+			if !first && !in.ended && !came[in] {
+				if err := in.anew(ctx); err != nil {
+					return err
+				}
+			}
+			came[in], bare[i].Bytes = true, in.Incoming
 		}
-		anew = !in.ended
-		m, err = in.Incoming.Commit(ctx, tok, mailbox, flags, internal)
+		first = false
+		validity, made, err = p.Store.Commit(ctx, tok, acct, to, bare, instead)
 		return err
 	})
-	in.ended = true
-	return m, err
+	for _, l := range letters {
+		if in, ok := l.Bytes.(*patientIncoming); ok {
+			in.ended = true
+		}
+	}
+	return validity, made, err
 }
 
 func (p *patient) Table(name string) (store.Table, error) {

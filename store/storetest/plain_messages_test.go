@@ -47,51 +47,6 @@ func (in *plainIncoming) Write(b []byte) (int, error) {
 
 func (in *plainIncoming) Abort() { in.ended = true }
 
-func (in *plainIncoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (store.Message, error) {
-	if in.ended {
-		return store.Message{}, plainError(domicile.Invalid, "it has ended")
-	}
-	in.ended = true
-	_, err1 := store.MailboxName(mailbox)
-	flags, err2 := store.CanonicalFlags(flags)
-	if err := cmp.Or(in.err, err1, err2); err != nil {
-		return store.Message{}, err
-	}
-	now := in.p.at.Now()
-	if internal.IsZero() {
-		internal = now.UTC()
-	}
-	_, zone := internal.Zone()
-	x := store.ExportedMessage{ID: domicile.MessageID(domicile.NewID("m")), Flags: flags, Internal: internal.Unix(), Zone: zone / 60,
-		Saved: now.Unix(), Size: int64(in.buf.Len())}
-	err := in.p.change(ctx, in.id, func(d *doc) (err error) {
-		x, err = once(in.p, d, tok, "deliver", func() (store.ExportedMessage, error) {
-			b, err := d.find(mailbox)
-			if err != nil {
-				return x, err
-			}
-			sum := x.Size
-			for _, size := range d.Bodies {
-				sum += size
-			}
-			if d.Account.Quota > 0 && sum > d.Account.Quota && in.p.bug != "counts no quota" {
-				return x, &domicile.Error{Op: "plain", Kind: domicile.TooLarge, Err: store.ErrOverQuota}
-			}
-			if err := in.p.write(bodyName(in.id, x.ID), in.id, in.buf.Bytes()); err != nil {
-				return x, plainError(domicile.Unavailable, err.Error())
-			}
-			d.Bodies[x.ID] = x.Size
-			b.HighestModSeq++
-			return b.add(in.p, x)
-		})
-		return err
-	})
-	if err != nil {
-		return store.Message{}, err
-	}
-	return message(x), nil
-}
-
 func message(x store.ExportedMessage) store.Message {
 	zone := time.UTC
 	if x.Zone != 0 {

@@ -32,9 +32,9 @@ func (d *doc) items() []store.Item {
 	}
 	for _, tok := range slices.Sorted(maps.Keys(d.Tokens)) {
 		if u := d.Tokens[tok]; u.Act == "deliver" {
-			x := store.UsedToken{Token: tok, Used: u.At}
-			mustUnmarshal(u.Result, &x.Made)
-			items = append(items, store.Item{Token: &x})
+			var c committed
+			mustUnmarshal(u.Result, &c)
+			items = append(items, store.Item{Token: &store.UsedToken{Token: tok, Used: u.At, Made: c.Made[0]}})
 		}
 	}
 	return items
@@ -164,7 +164,7 @@ func (d *doc) take(p *plain, i store.Item, old *doc) error {
 			return wrong
 		}
 		d.Uses++
-		d.Tokens[i.Token.Token] = &used{"deliver", d.Uses, i.Token.Used, mustMarshal(i.Token.Made)}
+		d.Tokens[i.Token.Token] = &used{"deliver", d.Uses, i.Token.Used, mustMarshal(committed{Made: []store.ExportedMessage{i.Token.Made}})}
 	case i.Piece != nil:
 		return d.takePiece(p, i.Piece, old)
 	default:

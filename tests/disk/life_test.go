@@ -198,6 +198,7 @@ func (l *life) live(name string, rounds int, say func(claim), failed func(act st
 		{"put", func(i int) error { return l.put(name, i, say) }},
 		{"witness", func(i int) error { return l.cosign(ctx, say) }},
 		{"expunge", func(i int) error { return l.expunge(ctx, name, i, say) }},
+		{"draft", func(i int) error { return l.draft(ctx, name, i, say) }},
 		{"delete", func(i int) error { return l.delete(ctx, name, i, say) }},
 		{"arrive", func(i int) error { return l.arrive(ctx, name, i, say) }},
 		{"give up", func(i int) error { return l.giveUp(ctx, name, i, say) }},
@@ -423,6 +424,65 @@ func (l *life) expunge(ctx context.Context, name string, i int, say func(claim))
 	return nil
 }
 
+// draft puts messages into a mailbox together, and then others in the place of the first of them. From "drafting" on there may be those of none of
+// the two acts, of one or of both.
+func (l *life) draft(ctx context.Context, name string, i int, say func(claim)) error {
+	acct := domicile.AccountID(fmt.Sprintf("%s-stays-%d", name, i))
+	box, err := l.store.MailboxByName(ctx, acct, "Drafts")
+	if err != nil {
+		return err
+	}
+	say(claim{Kind: "drafting", In: string(acct)})
+	first, err := l.together(ctx, acct, nil, 0, 1)
+	if err != nil {
+		return err
+	}
+	say(claim{Kind: "drafted", In: string(acct), N: 2})
+	if _, err := l.together(ctx, acct, &store.Instead{Mailbox: box.ID, UID: first[0].UID}, 2, 3, 4); err != nil {
+		return err
+	}
+	say(claim{Kind: "drafted", In: string(acct), N: 4})
+	return nil
+}
+
+func (l *life) together(ctx context.Context, acct domicile.AccountID, instead *store.Instead, numbers ...int) ([]store.Message, error) {
+	var letters []store.Letter
+	for _, n := range numbers {
+		in, err := l.store.Incoming(ctx, acct, 1<<20)
+		if err != nil {
+			return nil, err
+		}
+		defer in.Abort()
+		if _, err := in.Write(body(string(acct)+" drafts", n)); err != nil {
+			return nil, err
+		}
+		letters = append(letters, store.Letter{Bytes: in})
+	}
+	_, made, err := l.store.Commit(ctx, store.Token(fmt.Sprint(acct, numbers)), acct, "Drafts", letters, instead)
+	return made, err
+}
+
+// holdsDrafts wants the drafts of whole acts, and of those that were acknowledged.
+func (l *life) holdsDrafts(ctx context.Context, c claim) error {
+	acct := domicile.AccountID(c.In)
+	box, err := l.store.MailboxByName(ctx, acct, "Drafts")
+	if err != nil {
+		return err
+	}
+	want := map[uint32][]int{0: nil, 2: {0, 1}, 4: {1, 2, 3, 4}}[box.Messages]
+	if uint64(box.Messages) < c.N || len(want) != int(box.Messages) {
+		return fmt.Errorf("%d drafts are there", box.Messages)
+	}
+	list, err := l.store.Messages(ctx, acct, box.ID, 0, store.MaxPage)
+	for n, m := range list {
+		raw, err := l.text(ctx, acct, m.ID)
+		if err != nil || !bytes.Equal(raw, body(string(acct)+" drafts", want[n])) {
+			return fmt.Errorf("draft %d of %d is another: %w", n, len(want), err)
+		}
+	}
+	return err
+}
+
 func (l *life) delete(ctx context.Context, name string, i int, say func(claim)) error {
 	acct := fmt.Sprintf("%s-goes-%d", name, i)
 	say(claim{Kind: "deleting", ID: acct})
@@ -622,6 +682,8 @@ func (l *life) holds(ctx context.Context, c claim) error {
 		return l.holdsSent(ctx, c)
 	case "mail", "flagged", "expunged":
 		return l.holdsMail(ctx, c)
+	case "drafting", "drafted":
+		return l.holdsDrafts(ctx, c)
 	case "record":
 		table, err := l.store.Table("records")
 		if err != nil {
