@@ -66,6 +66,7 @@ type Home struct {
 	hubs    hubs
 	recents recents
 	flags   flagIndexes
+	pace    time.Duration                                                                                  // of INPROGRESS: progressEvery
 	permit  func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
 	refuse  func(ctx context.Context, r region.Request, reason domicile.Reason, rule, detail string) error // Guard.Refuse
 	attach  func(net.Conn, domicile.AccountID) error                                                       // underPermit
@@ -112,7 +113,7 @@ func NewHome(cfg HomeConfig) (*Home, error) {
 func sizeFits(n int64) bool { return n > 0 && n <= math.MaxUint32 }
 
 func newHome(cfg HomeConfig) *Home {
-	h := &Home{cfg: cfg, check: cfg.Check,
+	h := &Home{cfg: cfg, check: cfg.Check, pace: progressEvery,
 		guesses: login.NewHanded(), memory: semaphore.NewWeighted(readMemory), waiting: semaphore.NewWeighted(waitingMemory), long: semaphore.NewWeighted(longMemory), sessions: map[*session]struct{}{},
 		places: map[domicile.AccountID]*place{}}
 	h.left = sync.NewCond(&h.mu)
@@ -163,7 +164,7 @@ func (h *Home) serve(c *wire.Conn, id domicile.AccountID, tag string, maxSize in
 
 // take begins a session.
 func (h *Home) take(c *wire.Conn, id domicile.AccountID, maxSize int64) *session {
-	s := &session{home: h, acct: id, conn: c, maxSize: maxSize}
+	s := &session{home: h, acct: id, conn: c, maxSize: maxSize, progress: &progress{}}
 	c.Limit(wire.After, time.Time{})
 	h.mu.Lock()
 	h.sessions[s] = struct{}{}

@@ -97,6 +97,7 @@ func newWorldIn(t testing.TB, lab bool) *world {
 	log := slog.New(faultCounter{slog.DiscardHandler, &w.faults})
 	check := &login.Checker{Accounts: st, Address: placement.ParseAddress, Kept: plainKept{}, Tries: login.NewGuesses(time.Millisecond, placement.ParseAddress)}
 	w.home = newHome(HomeConfig{Region: "eu-ireland", Hostname: "imap.test", Store: st, MaxSize: 1 << 20, PerAccount: DefaultPerAccount, Check: check, Log: log})
+	w.home.pace = time.Hour // tests that want to see it have it told more often
 	w.home.attach = func(_ net.Conn, id domicile.AccountID) error {
 		if id == "a-us" {
 			return domicile.Refuse("permit", domicile.EgressNotAllowed, "", "")

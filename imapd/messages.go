@@ -6,7 +6,7 @@ var messageVerbs = map[string]verb{
 	"EXAMINE":     {run: (*session).examine, tells: noUpdates},
 	"CLOSE":       {run: (*session).closeMailbox, needs: selected, tells: noUpdates},
 	"UNSELECT":    {run: (*session).unselect, needs: selected, tells: noUpdates},
-	"IDLE":        {run: (*session).idle},
+	"IDLE":        {run: (*session).idle, waits: true},
 	"FETCH":       {run: (*session).fetch, needs: selected, tells: withoutGone},
 	"UID FETCH":   {run: (*session).uidFetch, needs: selected},
 	"STORE":       {run: (*session).storeFlags, needs: writable, tells: withoutGone},

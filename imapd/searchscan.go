@@ -32,9 +32,13 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 	}
 	v := s.view
 	c := &candidate{view: v, index: q.from}
+	s.progress.toGo(q.to - q.from)
 	try := func() error {
-		if c.index%1024 == 0 && s.ctx().Err() != nil {
-			return domicile.E("search", domicile.Unavailable, "closing down")
+		if c.index%1024 == 0 {
+			s.progress.reached(c.index - q.from)
+			if s.ctx().Err() != nil {
+				return domicile.E("search", domicile.Unavailable, "closing down")
+			}
 		}
 		if c.uid = v.uids[c.index]; v.isGone(c.uid) || !q.fits(c) {
 			return nil

@@ -40,6 +40,7 @@ type session struct {
 	enabled   enabled
 	deflate   bool        // COMPRESS is on
 	saved     imap.UIDSet // SEARCHRES (RFC 9051 6.4.4.1)
+	progress  *progress   // of the command under way, or of the last one
 
 	unauthenticated string // the tag of the command by which the connection goes back to its door
 }
@@ -151,6 +152,9 @@ func (s *session) run(v verb, known bool, cmd *wire.Command) (done string, err e
 		return "", no(imap.ResponseCodeNoPerm, "The mailbox was opened by EXAMINE")
 	case v.needs == writable && s.view.removed:
 		return "", no(imap.ResponseCodeNonExistent, "The mailbox was deleted")
+	}
+	if !v.waits {
+		defer s.begin(cmd.Tag)()
 	}
 	return v.run(s, cmd)
 }

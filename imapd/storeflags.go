@@ -39,15 +39,19 @@ func (s *session) storeSet(cmd *wire.Command, uid bool) (string, error) {
 	}
 	var failed spans
 	var uids []store.UID
+	done := 0
+	s.progress.toGo(picked.count())
 	act := func() error {
 		if len(uids) == 0 {
 			return nil
 		}
+		done += len(uids)
 		late, err := s.storeSome(r, uids)
 		for _, uid := range late {
 			failed = failed.add(s.numberOf(uid, r.uid))
 		}
 		uids = uids[:0]
+		s.progress.reached(done)
 		return err
 	}
 	for i := range s.view.picked(picked) {

@@ -17,6 +17,7 @@ type verb struct {
 	run   func(s *session, cmd *wire.Command) (done string, err error)
 	needs state
 	tells updates
+	waits bool // it waits for the client, or has the last word itself: INPROGRESS has no place in it
 }
 
 // state is what a command needs.

@@ -97,7 +97,9 @@ func (c *Conn) Reset(below net.Conn) {
 	c.net = below
 	c.mu.Unlock()
 	c.br.Reset(below)
+	c.turn.Lock()
 	c.Writer.to = below
+	c.turn.Unlock()
 }
 
 // Limit changes the limits, from the next command on. until bounds all reads that follow; zero = no more.
@@ -241,6 +243,10 @@ func (c *Conn) more() error {
 	left := c.limits.Whole + time.Duration(c.came>>10)*time.Second - c.waited
 	if err := c.deadline(min(c.limits.Part, left), false); err != nil {
 		return err
+	}
+	if !c.claimed { // it is the client's turn: who waits for it need not tell it to wait
+		c.claim()
+		defer c.yield()
 	}
 	began := time.Now()
 	_, err := c.br.Peek(1)
