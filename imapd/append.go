@@ -46,7 +46,7 @@ func (s *session) appendMessages(cmd *wire.Command) (string, error) {
 	waiting := &room{memory: s.home.waiting}
 	defer waiting.release()
 	for left := appendFactor * s.maxSize; len(all) == 0 || cmd.More(); {
-		a, size, err := s.arrive(cmd)
+		a, size, err := s.arrive(cmd, 0)
 		if err != nil {
 			return "", err
 		}
@@ -65,8 +65,8 @@ func (s *session) appendMessages(cmd *wire.Command) (string, error) {
 	return code + " APPEND completed", nil
 }
 
-// arrive reads one message with its flags and date. Behind an error its bytes, and those of later messages, are left to be drained.
-func (s *session) arrive(cmd *wire.Command) (a arrival, size int64, err error) {
+// arrive reads one message with its flags and date, in whose favour freed bytes of the quota are given up. Behind an error its bytes, and those of later messages, are left to be drained.
+func (s *session) arrive(cmd *wire.Command, freed int64) (a arrival, size int64, err error) {
 	cmd.SP()
 	if cmd.Peek() == '(' {
 		a.flags = cmd.Flags()
@@ -76,52 +76,60 @@ func (s *session) arrive(cmd *wire.Command) (a arrival, size int64, err error) {
 		a.date = cmd.DateTime()
 		cmd.SP()
 	}
-	utf8 := cmd.Take("UTF8 (") // RFC 6855 4
-	if utf8 && !s.conn.UTF8 {
-		cmd.Fail("UTF8 comes behind ENABLE UTF8=ACCEPT")
-	}
 	if cmd.Err() != nil {
 		return a, 0, cmd.End()
 	}
 	if a.flags, err = clientFlags(a.flags); err != nil {
 		return a, 0, err
 	}
-	l, size := cmd.Stream(s.maxSize)
+	a.bytes, size, err = s.take(cmd, freed)
+	return a, size, err
+}
+
+// take takes the bytes of a message: one literal, or what CATENATE puts together.
+func (s *session) take(cmd *wire.Command, freed int64) (in store.Incoming, size int64, err error) {
+	in, err = s.store().Incoming(s.ctx(), s.acct, s.maxSize)
+	if err != nil {
+		return nil, 0, failure(err)
+	}
+	if cmd.Take("CATENATE (") {
+		size, err = s.catenate(cmd, in, freed)
+	} else {
+		size, err = s.literal(cmd, in, s.maxSize, cmd.Take("UTF8 ("))
+	}
+	if err == nil && size == 0 { // RFC 3502 6.3.11 uses it to cancel
+		err = no(imap.ResponseCodeCannot, "An empty message is not stored")
+	}
+	if err != nil {
+		in.Abort()
+		return nil, 0, err
+	}
+	return in, size, nil
+}
+
+// literal writes a literal of at most limit bytes; in UTF8 ("UTF8 (" was read) it is one of RFC 3516, and the parenthesis ends behind it (RFC 6855 4).
+func (s *session) literal(cmd *wire.Command, to io.Writer, limit int64, utf8 bool) (size int64, err error) {
+	if utf8 && !s.conn.UTF8 {
+		cmd.Fail("UTF8 comes behind ENABLE UTF8=ACCEPT")
+	}
+	l, size := cmd.Stream(limit)
 	switch {
 	case cmd.Err() != nil:
-		return a, 0, cmd.End()
+		return 0, cmd.End()
 	case l == nil:
-		return a, 0, no(imap.ResponseCodeTooBig, "Over the limit of APPEND") // RFC 7889 4
-	case size == 0: // RFC 3502 6.3.11 uses it to cancel
-		return a, 0, no(imap.ResponseCodeCannot, "An empty message is not stored")
+		return 0, no(imap.ResponseCodeTooBig, "Over the limit of APPEND") // RFC 7889 4
 	case utf8 && !l.Binary:
 		cmd.Fail("UTF8 goes with a literal of RFC 3516")
-		return a, 0, cmd.End()
+		return 0, cmd.End()
 	}
-	if a.bytes, err = s.take(cmd, l); err != nil {
-		return a, 0, err
+	_, err = io.Copy(to, l)
+	if cmd.Err() != nil { // the connection broke off
+		return 0, cmd.End()
 	}
 	if utf8 {
 		cmd.Expect(")")
 	}
-	return a, size, nil
-}
-
-// take takes the bytes of a message.
-func (s *session) take(cmd *wire.Command, l *wire.Literal) (store.Incoming, error) {
-	in, err := s.store().Incoming(s.ctx(), s.acct, l.Size)
-	if err != nil {
-		return nil, failure(err)
-	}
-	_, err = io.Copy(in, l)
-	if cmd.Err() != nil { // the connection broke off
-		err = cmd.End()
-	}
-	if err != nil {
-		in.Abort()
-		return nil, failure(err)
-	}
-	return in, nil
+	return size, failure(err)
 }
 
 // commit puts messages into a mailbox by one act, which takes out of the selected one that in whose place they come, if there is one. It returns the code

@@ -8,8 +8,8 @@ import (
 // offered are the capabilities behind the login. This is the one place that decides: a capability stands here once all of it
 // works, and what it enables or adds to the grammar works if it stands here. docs/IMAP.md says which test shows each.
 var offered = []string{
-	// plain.go, append.go
-	"IMAP4rev1", "LITERAL+", "ENABLE", "ID", "NAMESPACE", "UTF8=ACCEPT", "MULTIAPPEND", "QUOTA", "QUOTA=RES-STORAGE",
+	// plain.go, progress.go, append.go, catenate.go
+	"IMAP4rev1", "LITERAL+", "ENABLE", "ID", "INPROGRESS", "NAMESPACE", "UTF8=ACCEPT", "MULTIAPPEND", "CATENATE", "QUOTA", "QUOTA=RES-STORAGE",
 	// mailboxes.go, list.go, status.go
 	"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "CREATE-SPECIAL-USE", "STATUS=SIZE",
 	// metadata.go, metadatatell.go, list.go

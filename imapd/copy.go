@@ -86,7 +86,9 @@ func (s *session) moveSome(uids []store.UID, to store.Mailbox, release func()) (
 	var from []store.UID
 	var there spans
 	var failed error
+	s.progress.toGo(len(uids))
 	for page := range slices.Chunk(uids, actPage) {
+		s.progress.reached(len(from))
 		some, made, err := s.store().Move(s.ctx(), newToken(), s.acct, s.view.mailbox.ID, page, to.Name)
 		if err != nil {
 			failed = failure(err)

@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,7 +12,7 @@ import (
 
 // Each file of testdata is a conversation with a fresh account: "C: " is a line sent, `C" ` a Go string of raw bytes, "C* n " n bytes
 // that repeat a Go string, "S: " a line of the answer (… stands for anything), "S>: " one behind any others, "PUT n" delivers n messages
-// "Subject: 1" and so on, PUT" the one that a Go string is, "ABSENT name" wants no such mailbox. An S of CLOSED is the end of the connection.
+// "Subject: 1" and so on, PUT" the one that a Go string is, "ABSENT name" wants no such mailbox, "NUMBER name n m" gives one that had no message the UIDVALIDITY n, and the UIDNEXT m. An S of CLOSED is the end of the connection.
 // "AS name" goes on in the session of that name, which begins there with a login, if the name is new; the first one has none.
 // ‹name› is a word that the server chose: where it stands first in an answer it takes what is there, and from then on, in what is sent too, it is that.
 func TestDialogues(t *testing.T) {
@@ -83,6 +84,13 @@ func TestDialogues(t *testing.T) {
 					if w.mailboxExists(rest) {
 						t.Fatalf("line %d: %s exists", n+1, rest)
 					}
+				case "NUMBER":
+					var name string
+					var validity, next uint32
+					if _, err := fmt.Sscan(rest, &name, &validity, &next); err != nil {
+						t.Fatalf("line %d: %v", n+1, err)
+					}
+					w.number(name, validity, next)
 				case "", "#":
 				default:
 					t.Fatalf("line %d: %q", n+1, line)

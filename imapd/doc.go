@@ -14,7 +14,7 @@
 //
 // No byte of a mailbox is sent before the guard gave a permit for the session. A client
 // reads exactly what was accepted: sections are byte ranges of the stored message, and
-// a message that is not MIME at all still has a structure. APPEND's OK means on disk, sealed. What
+// a message that is not MIME at all still has a structure. APPEND's OK means on disk, sealed; what CATENATE puts together is of this account and of nowhere else. What
 // EXAMINE opened is not changed. Names that do not exist and wrong passwords look alike, in words and
 // as far as can be in time; failed logins are slowed down for each network, and end the connection at the third. A
 // right password is never delayed. Bytes of a literal are never taken for commands.
@@ -30,7 +30,8 @@
 // carries its bytes in memory and understands none of them. A client of an Implicit front that asks by its ClientHello for the host of another
 // region is passed through before that, unread: TLS ends at home (relay.go).
 //
-// A session (session.go) is one goroutine that reads a command, runs it and answers. The table of commands (verbs.go) says of each what it
+// A session (session.go) is one goroutine that reads a command, runs it and answers. While it runs, a timer tells the client now and
+// then that it does (progress.go). The table of commands (verbs.go) says of each what it
 // needs and what the client may learn before its answer; it is made of families: plain.go, mailboxes.go, metadata.go, messages.go, search.go. A handler reads its arguments to
 // the end, acts, and writes untagged lines; whatever was wrong with an argument is told once, as BAD. capabilities.go is the one place that says what is offered. UNAUTHENTICATE
 // gives the connection back to its door, behind the end of the session's permit.

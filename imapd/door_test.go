@@ -234,7 +234,7 @@ func TestAnswersOfHomes(t *testing.T) {
 
 func TestReferralNames(t *testing.T) {
 	for in, want := range map[string]string{"ann@example.com": "ann%40example.com", "a b;c/d%": "a%20b%3Bc%2Fd%25", "jos\u00e9": "jos%C3%A9", "a+b": "a+b"} {
-		if got := urlUser(in); got != want {
+		if got := percentEncoded(in, isAchar); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
 	}

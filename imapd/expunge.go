@@ -41,7 +41,9 @@ const actPage = store.MaxPage
 
 // remove expunges those of some messages that have \Deleted. What was done before an error is done.
 func (s *session) remove(mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {
+	s.progress.toGo(len(uids))
 	for page := range slices.Chunk(uids, actPage) {
+		s.progress.reached(len(gone))
 		some, err := s.store().Expunge(s.ctx(), "", s.acct, mbox, page)
 		if err != nil {
 			return gone, err

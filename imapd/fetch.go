@@ -37,7 +37,8 @@ func (s *session) fetchSet(cmd *wire.Command, uid bool) (string, error) {
 			return "", err
 		}
 	}
-	f := fetcher{s: s, q: &q}
+	s.progress.toGo(picked.count())
+	f := fetcher{s: s, q: &q, counts: true}
 	if err := f.all(picked); err != nil {
 		return "", err
 	}
@@ -67,6 +68,7 @@ func (s *session) changedOf(set imap.NumSet, picked spans, q fetchItems) (spans,
 type fetcher struct {
 	s       *session
 	q       *fetchItems
+	counts  bool   // it is the command's progress how many messages are sent
 	refusal error  // what is told at the end, if a message could not be had; the others were
 	some    bool   // an item of the present message was sent
 	room    []byte // for the bytes of a message
@@ -82,6 +84,7 @@ func (f *fetcher) all(picked spans) error {
 		p.size = pageSize / 4
 	}
 	var under []<-chan page // being read
+	sent := 0
 	for {
 		for len(under) < pagesAhead {
 			next := f.read(&p)
@@ -107,6 +110,9 @@ func (f *fetcher) all(picked spans) error {
 		}
 		if err := f.sendPage(rows); err != nil {
 			return err
+		}
+		if sent += len(rows); f.counts {
+			f.s.progress.reached(sent)
 		}
 	}
 }

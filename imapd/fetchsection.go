@@ -62,11 +62,18 @@ func (c *cut) bytes(raw []byte) []byte {
 		return c.clip(c.decoded)
 	case c.fields != nil:
 		return c.clip(message.FieldsOf(raw[c.from:c.to], c.fields, c.what == "HEADER.FIELDS.NOT"))
-	case c.partial:
-		n := uint64(c.to - c.from)
-		return raw[c.from+int64(min(c.offset, n)) : c.from+int64(c.end(n))]
 	}
-	return raw[c.from:c.to]
+	from, to := c.bounds()
+	return raw[from:to]
+}
+
+// bounds are where what is sent of a plain section begins and ends in the message.
+func (c *cut) bounds() (from, to int64) {
+	if !c.partial {
+		return c.from, c.to
+	}
+	n := uint64(c.to - c.from)
+	return c.from + int64(min(c.offset, n)), c.from + int64(c.end(n))
 }
 
 // placer finds parts, in a summary or in a parsed message.

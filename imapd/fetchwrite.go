@@ -105,11 +105,7 @@ func (f *fetcher) literal(n int64, eight bool) {
 
 // streamed sends a message of whose bytes one large section is wanted.
 func (f *fetcher) streamed(m *row, p *cut, body io.Reader) error {
-	from, to := p.from, p.to
-	if p.partial {
-		n := uint64(to - from)
-		from, to = p.from+int64(min(p.offset, n)), p.from+int64(p.end(n))
-	}
+	from, to := p.bounds()
 	err := f.s.stream(&m.Message, body, from, to-from, func() {
 		f.index(m)
 		f.summary(m, nil)

@@ -69,6 +69,7 @@ type Home struct {
 	hubs     hubs
 	recents  recents
 	flags    flagIndexes
+	pace     time.Duration                                                                                  // of INPROGRESS: progressEvery
 	permit   func(context.Context, region.Request) (*region.Permit, error)                                  // Guard.Permit
 	refuse   func(ctx context.Context, r region.Request, reason domicile.Reason, rule, detail string) error // Guard.Refuse
 	attach   func(net.Conn, domicile.AccountID) error                                                       // underPermit
@@ -108,7 +109,7 @@ func NewHome(cfg HomeConfig) (*Home, error) {
 func sizeFits(n int64) bool { return n > 0 && n <= math.MaxUint32 }
 
 func newHome(cfg HomeConfig) *Home {
-	h := &Home{cfg: cfg, check: cfg.Check,
+	h := &Home{cfg: cfg, check: cfg.Check, pace: progressEvery,
 		memory: newShares(readMemory), waiting: semaphore.NewWeighted(waitingMemory), long: newShares(longMemory), contexts: newShares(contextMemory), sessions: map[*session]struct{}{},
 		places: map[domicile.AccountID]int{}}
 	h.turns.Width = runtime.GOMAXPROCS(0)
@@ -155,7 +156,7 @@ func (h *Home) serve(c *wire.Conn, by login.Means, tag string, maxSize int64, ha
 // take begins a session.
 func (h *Home) take(c *wire.Conn, by login.Means, maxSize int64) *session {
 	id := by.Account
-	s := &session{home: h, acct: id, by: by, conn: c, maxSize: maxSize}
+	s := &session{home: h, acct: id, by: by, conn: c, maxSize: maxSize, progress: &progress{}}
 	cut := func() { go c.Close() } // it may wait for the client
 	s.memory, c.Long = share{of: h.memory, acct: id, cut: cut}, &share{of: h.long, acct: id, cut: cut}
 	s.contexts = share{of: h.contexts, acct: id} // which nobody waits for

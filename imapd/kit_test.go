@@ -96,7 +96,8 @@ func newWorldIn(t testing.TB, lab bool) *world {
 	w := &world{t: t, store: st}
 	log := slog.New(faultCounter{slog.DiscardHandler, &w.faults})
 	check := &login.Checker{Accounts: st, Address: placement.ParseAddress, Kept: plainKept{}, Tries: login.NewGuesses(time.Millisecond, placement.ParseAddress)}
-	w.home = newHome(HomeConfig{Region: "eu-ireland", Store: st, MaxSize: 1 << 20, PerAccount: DefaultPerAccount, Check: check, Log: log})
+	w.home = newHome(HomeConfig{Region: "eu-ireland", Hostname: "imap.test", Store: st, MaxSize: 1 << 20, PerAccount: DefaultPerAccount, Check: check, Log: log})
+	w.home.pace = time.Hour // tests that want to see it have it told more often
 	w.home.attach = func(_ net.Conn, id domicile.AccountID) error {
 		if id == "a-us" {
 			return domicile.Refuse("permit", domicile.EgressNotAllowed, "", "")
@@ -166,6 +167,18 @@ func (w *world) deliver(acct domicile.AccountID, mailbox, raw string, flags ...s
 		w.t.Fatal(err)
 	}
 	return m
+}
+
+// number gives a mailbox of ann its UIDVALIDITY and UIDNEXT.
+func (w *world) number(name string, validity, next uint32) {
+	w.t.Helper()
+	m, err := w.store.MailboxByName(context.Background(), ann, name)
+	if err == nil {
+		err = w.store.NumberMailbox(context.Background(), ann, m.ID, validity, store.UID(next))
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) mailboxExists(name string) bool {

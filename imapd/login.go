@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strings"
 
 	"domicile"
 	"domicile/login"
@@ -138,7 +137,7 @@ func (s *Server) fromHome(err error, name string, home domicile.Region) error {
 		return err
 	case domicile.Refused:
 		if host := s.hostOf(home); domicile.ReasonOf(err) == domicile.ReadAtHome && host != "" {
-			return &referral{err, "imap://" + urlUser(name) + ";AUTH=*@" + host + "/"}
+			return &referral{err, "imap://" + percentEncoded(name, isAchar) + ";AUTH=*@" + host + "/"}
 		}
 		return err
 	}
@@ -159,23 +158,6 @@ type referral struct {
 }
 
 func (r *referral) Unwrap() error { return r.error }
-
-// urlUser writes a name as enc-user of RFC 5092.
-func urlUser(name string) string {
-	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$'()*+,&="
-	var b strings.Builder
-	for i := 0; i < len(name); i++ {
-		if strings.IndexByte(plain, name[i]) >= 0 {
-			b.WriteByte(name[i])
-			continue
-		}
-		const hex = "0123456789ABCDEF"
-		b.WriteByte('%')
-		b.WriteByte(hex[name[i]>>4])
-		b.WriteByte(hex[name[i]&15])
-	}
-	return b.String()
-}
 
 // loginAnswer is what stands behind NO.
 func loginAnswer(err error) string {

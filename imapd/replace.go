@@ -31,7 +31,7 @@ func (s *session) replaceOne(cmd *wire.Command, uid bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	a, _, err := s.arrive(cmd)
+	a, _, err := s.arrive(cmd, s.messagesNow(old)[old[0]].Size)
 	if err != nil {
 		return "", err
 	}

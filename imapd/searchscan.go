@@ -33,6 +33,7 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 		if q.from >= q.to {
 			return nil
 		}
+		s.progress.toGo(q.to - q.from)
 		if needs := q.needs | more; needs == flagsAlone && q.to-q.from >= flagLeast {
 			return s.scanFlags(q, s.trying(q, take))
 		}
@@ -58,8 +59,11 @@ func (s *session) findTexts(t *turns.Turn, q *query) error {
 // trying holds a candidate against a program.
 func (s *session) trying(q *query, take func(c *candidate) error) func(c *candidate) error {
 	return func(c *candidate) error {
-		if c.index%1024 == 0 && s.ctx().Err() != nil {
-			return domicile.E("search", domicile.Unavailable, "closing down")
+		if c.index%1024 == 0 {
+			s.progress.reached(max(c.index-q.from, 0))
+			if s.ctx().Err() != nil {
+				return domicile.E("search", domicile.Unavailable, "closing down")
+			}
 		}
 		if c.uid = c.view.uids[c.index]; c.view.isGone(c.uid) || !q.fits(c) {
 			return nil

@@ -45,6 +45,7 @@ type session struct {
 	deflate   bool // COMPRESS is on
 	noted     knownAnnotations
 	saved     imap.UIDSet // SEARCHRES (RFC 9051 6.4.4.1)
+	progress  *progress   // of the command under way, or of the last one
 
 	unauthenticated string // the tag of the command by which the connection goes back to its door
 }
@@ -171,6 +172,9 @@ func (s *session) run(v verb, known bool, cmd *wire.Command) (done string, err e
 		return "", no(imap.ResponseCodeNoPerm, "The mailbox was opened by EXAMINE")
 	case v.needs == writable && s.view.removed:
 		return "", no(imap.ResponseCodeNonExistent, "The mailbox was deleted")
+	}
+	if !v.waits {
+		defer s.begin(cmd.Tag)()
 	}
 	return v.run(s, cmd)
 }

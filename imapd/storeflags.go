@@ -42,16 +42,20 @@ func (s *session) storeSet(cmd *wire.Command, uid bool) (string, error) {
 	var failed spans
 	left := picked.count() // messages that are gone, at the end
 	var uids []store.UID
+	tried := 0
+	s.progress.toGo(picked.count())
 	act := func() error {
 		if len(uids) == 0 {
 			return nil
 		}
+		tried += len(uids)
 		done, late, err := s.storeSome(r, uids)
 		left -= done + len(late)
 		for _, uid := range late {
 			failed = failed.add(s.numberOf(uid, r.uid))
 		}
 		uids = uids[:0]
+		s.progress.reached(tried)
 		return err
 	}
 	for i := range s.view.picked(picked) {

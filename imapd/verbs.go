@@ -18,6 +18,7 @@ type verb struct {
 	needs   state
 	tells   updates
 	numbers bool // what it takes or tells are message numbers, which UIDONLY does without
+	waits   bool // it waits for the client, or has the last word itself: INPROGRESS has no place in it
 }
 
 // state is what a command needs.

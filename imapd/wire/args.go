@@ -13,6 +13,11 @@ func isAtomChar(b byte) bool {
 	return b > ' ' && b < 0x7f && strings.IndexByte(`(){%*"\]`, b) < 0
 }
 
+// Arguments reads what a client has written within an argument, as a command is read. A literal cannot stand there.
+func Arguments(text string) *Command {
+	return &Command{conn: &Conn{}, rest: text} // whose limits are none
+}
+
 // Peek is the next byte, 0 at the end of the line.
 func (c *Command) Peek() byte {
 	if c.err != nil || c.rest == "" {

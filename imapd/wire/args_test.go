@@ -116,3 +116,25 @@ func TestTags(t *testing.T) {
 		}
 	}
 }
+
+// What is read out of an argument has no literals, of which nobody would send the bytes.
+func TestArgumentsWithin(t *testing.T) {
+	a := Arguments(`1.MIME ("x y" z)`)
+	word := a.Word()
+	a.SP()
+	var names []string
+	a.List(5, false, func() { names = append(names, a.Astring()) })
+	if err := a.End(); err != nil || word != "1.MIME" || strings.Join(names, "|") != "x y|z" {
+		t.Errorf("%q %q: %v", word, names, err)
+	}
+	for _, text := range []string{"{1+}", "{1}", "{0+}", "~{1+}"} {
+		a := Arguments(text)
+		if s := a.String(); s != "" || a.Err() == nil {
+			t.Errorf("%s: %q, %v", text, s, a.Err())
+		}
+		a = Arguments(text)
+		if l, _ := a.Stream(10); l != nil || a.Err() == nil {
+			t.Errorf("%s: %v", text, a.Err())
+		}
+	}
+}

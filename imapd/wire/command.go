@@ -248,6 +248,15 @@ func (c *Command) Stream(limit int64) (l *Literal, size int64) {
 	return l, size
 }
 
+// Instead counts what stands in the place of a literal, and is as much work as one, among the literals of the command.
+func (c *Command) Instead() {
+	if c.literals == c.conn.limits.Literals {
+		c.Fail("Too many literals")
+		return
+	}
+	c.literals++
+}
+
 // Read gives the bytes of the literal. An error other than io.EOF ends the connection.
 func (l *Literal) Read(p []byte) (int, error) {
 	if l.c.dead != nil {

@@ -105,7 +105,9 @@ func (c *Conn) Reset(below net.Conn) {
 	c.net = below
 	c.mu.Unlock()
 	c.br.Reset(below)
+	c.turn.Lock()
 	c.Writer.to = below
+	c.turn.Unlock()
 }
 
 // Limit changes the limits, from the next command on. until bounds all reads that follow; zero = no more.
@@ -249,6 +251,10 @@ func (c *Conn) more() error {
 	left := c.limits.inAll(c.came) - c.waited
 	if err := c.deadline(min(c.limits.Part, left), false); err != nil {
 		return err
+	}
+	if !c.claimed { // it is the client's turn: who waits for it need not tell it to wait
+		c.claim()
+		defer c.yield()
 	}
 	began := time.Now()
 	_, err := c.br.Peek(1)

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -212,5 +213,51 @@ func TestSlowCommandIsTheEnd(t *testing.T) {
 			t.Errorf("%s: %q", what, got)
 		}
 		c.Close()
+	}
+}
+
+// nosy is a connection from whose Read somebody interjects.
+type nosy struct {
+	script
+	read func()
+}
+
+func (n *nosy) Read(p []byte) (int, error) {
+	n.read()
+	return n.script.Read(p)
+}
+
+// Interject speaks between responses, with what is gathered, and neither within one nor while more of a command is waited for.
+func TestInterject(t *testing.T) {
+	var told []bool
+	n := &nosy{script: script{pieces: []string{"a X {3}\r\n", "abc\r\n"}}}
+	c := NewConn(n, small)
+	n.read = func() { told = append(told, c.Interject("* OK reading")) }
+	cmd, err := c.Next() // waits for a command, and then has all of its line
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.SP()
+	if s := cmd.String(); s != "abc" || cmd.End() != nil {
+		t.Fatalf("%q: %v", s, cmd.Err())
+	}
+	if fmt.Sprint(told) != "[true false]" {
+		t.Errorf("while reading: %v", told)
+	}
+	c.Raw("* 1 FETCH (").Num(1)
+	if c.Interject("* OK within") {
+		t.Error("within a response")
+	}
+	c.Literal(3)
+	c.Write([]byte("abc"))
+	if c.Interject("* OK within") {
+		t.Error("within a literal")
+	}
+	c.Raw(")").Line()
+	if c.Raw("* 2 EXISTS").Line(); !c.Interject("* OK between") {
+		t.Error("between responses")
+	}
+	if got, want := n.out.String(), "* OK reading\r\n+ Ready for literal data\r\n* 1 FETCH (1{3}\r\nabc)\r\n* 2 EXISTS\r\n* OK between\r\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

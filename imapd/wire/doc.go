@@ -29,5 +29,5 @@
 // # Concurrency
 //
 // A Conn belongs to one goroutine at a time; Drain and Close may be called by any. While one goroutine waits in Await, another one
-// may write and flush.
+// may write and flush. Interject may be called by any, at any time: it speaks between two responses or not at all.
 package wire
