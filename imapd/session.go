@@ -20,13 +20,12 @@ import (
 // session is one client that is logged in, from the answer to its login on. One goroutine reads its commands and runs them one after the
 // other; while the client listens, what others change is pushed from outside.
 type session struct {
-	home    *Home
-	acct    domicile.AccountID
-	conn    *wire.Conn
-	maxSize int64 // bytes of an appended message
-	memory  allowance
-	// contexts is what searches may hold whose results are updated.
-	contexts allowance
+	home     *Home
+	acct     domicile.AccountID
+	conn     *wire.Conn
+	maxSize  int64 // bytes of an appended message
+	memory   allowance
+	contexts allowance    // for searches whose results are updated
 	hasDoor  bool         // the connection can go back to a door of this process
 	ending   time.Time    // when Home.End was told first; guarded by Home.mu
 	stray    int          // commands in a row that were BAD
