@@ -82,6 +82,7 @@ func (s *session) endLive(ends func(l *live) bool) {
 			return false
 		}
 		l.memory.Release(l.held)
+		l.held = 0 // behind a panic of a later one this runs again
 		return true
 	})
 }
@@ -111,7 +112,8 @@ func (l *live) account() bool {
 	return true
 }
 
-// updateLive tells what changed in the results by messages that changed or came. One of which that is not known is updated no longer, and the client told so.
+// updateLive tells what changed in the results by messages that changed or came. A search that fails, or grows too large, is updated no longer, and the
+// client is told so.
 func (s *session) updateLive(changed []store.UID, came bool) {
 	if len(s.view.live) == 0 || len(changed) == 0 {
 		return

@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"slices"
 	"strings"
 
 	"domicile"
@@ -86,24 +87,36 @@ func specialUse(uses []string) (string, error) {
 	return "", no(useAttr, "One special use for a mailbox")
 }
 
-// delete is DELETE (RFC 9051 6.3.5). Children stay; a name that has some is listed as one that cannot be selected.
+// delete is DELETE (RFC 9051 6.3.5). Children stay; a name that has some is listed as one that cannot be selected, and is not deleted before them.
 func (s *session) delete(cmd *wire.Command) (string, error) {
 	name, err := s.oneMailbox(cmd)
 	if err != nil {
 		return "", err
 	}
-	m, err := s.mailbox(name)
-	if err != nil {
-		return "", err
+	if name, err = store.MailboxName(name); err != nil {
+		return "", failure(err)
 	}
-	if m.Name == store.Inbox {
+	if name == store.Inbox {
 		return "", no(imap.ResponseCodeCannot, "INBOX stays")
 	}
-	if err := s.store().DeleteMailbox(s.ctx(), newToken(), s.acct, m.Name); err != nil {
+	m, err := s.store().MailboxByName(s.ctx(), s.acct, name)
+	if err == nil {
+		err = s.store().DeleteMailbox(s.ctx(), newToken(), s.acct, name)
+	}
+	if domicile.KindOf(err) == domicile.NotExist && s.isParent(name) {
+		return "", no(imap.ResponseCodeHasChildren, "A name alone, which goes with the last mailbox below it")
+	}
+	if err != nil {
 		return "", failure(err)
 	}
 	s.notify.deleted(m.ID)
 	return "", nil
+}
+
+// isParent reports whether there are mailboxes below a name.
+func (s *session) isParent(name string) bool {
+	all, _ := s.store().Mailboxes(s.ctx(), s.acct)
+	return slices.ContainsFunc(all, func(m store.Mailbox) bool { return strings.HasPrefix(m.Name, name+"/") })
 }
 
 // oneMailbox reads a mailbox name, the only argument.
@@ -113,7 +126,7 @@ func (s *session) oneMailbox(cmd *wire.Command) (string, error) {
 	return name, cmd.End()
 }
 
-// rename is RENAME (RFC 9051 6.3.6).
+// rename is RENAME (RFC 9051 6.3.6). A name that is no mailbox, but has some below it, is renamed with these.
 func (s *session) rename(cmd *wire.Command) (string, error) {
 	cmd.SP()
 	from := cmd.Mailbox()
@@ -122,19 +135,30 @@ func (s *session) rename(cmd *wire.Command) (string, error) {
 	if err := cmd.End(); err != nil {
 		return "", err
 	}
-	m, err := s.mailbox(from)
-	if err != nil {
-		return "", err
-	}
-	canonical, err := store.MailboxName(to)
+	from, err := store.MailboxName(from)
 	if err != nil {
 		return "", failure(err)
 	}
-	if err := s.store().RenameMailbox(s.ctx(), newToken(), s.acct, m.Name, canonical); err != nil {
+	if to, err = store.MailboxName(to); err != nil {
 		return "", failure(err)
 	}
-	s.notify.renamed(m.Name, canonical)
+	if err := s.store().RenameMailbox(s.ctx(), newToken(), s.acct, from, to); err != nil {
+		return "", failure(err)
+	}
+	s.notify.renamed(from, to)
+	if s.enabled.rev2 && from != store.Inbox {
+		s.tellRenamed(from, to)
+	}
 	return "", nil
+}
+
+// tellRenamed lists what has a new name now (RFC 9051 6.3.9.7): a mailbox, or a name that only has some below it.
+func (s *session) tellRenamed(from, to string) {
+	attrs := []string{}
+	if _, err := s.store().MailboxByName(s.ctx(), s.acct, to); domicile.KindOf(err) == domicile.NotExist {
+		attrs = append(attrs, `\NonExistent`)
+	}
+	s.conn.Raw("* LIST ").Flags(attrs).Raw(` "/" `).Mailbox(to).Raw(` ("OLDNAME" (`).Mailbox(from).Raw("))").Line()
 }
 
 func (s *session) subscribe(cmd *wire.Command) (string, error) { return s.setSubscribed(cmd, true) }

@@ -34,7 +34,7 @@ type Store interface {
 	MailboxByName(ctx context.Context, acct domicile.AccountID, name string) (Mailbox, error)
 	// CreateMailbox makes name and, unmade so far, its parents. Exist if there is one of that name.
 	CreateMailbox(ctx context.Context, tok Token, acct domicile.AccountID, name, specialUse string) (Mailbox, error)
-	// RenameMailbox moves children too, and makes parents that are unmade. Ids and numbers stay. Renaming INBOX moves its messages into a new mailbox, where
+	// RenameMailbox moves children too, also those of a name that is no mailbox itself, and makes parents that are unmade. Ids and numbers stay. Renaming INBOX moves its messages into a new mailbox, where
 	// they keep their UIDs, ModSeqs and save dates, and which remembers the expunged UIDs that INBOX did; and leaves its children (RFC 9051 6.3.6). Exist if any new name is taken, Invalid below itself or too deep.
 	RenameMailbox(ctx context.Context, tok Token, acct domicile.AccountID, from, to string) error
 	// DeleteMailbox removes a mailbox and its messages. Its children stay. INBOX cannot be deleted (Invalid). Of a mailbox with more than MaxPage messages

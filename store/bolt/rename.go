@@ -37,6 +37,9 @@ func (s *Store) RenameMailbox(ctx context.Context, tok store.Token, acct domicil
 }
 
 func (a account) renameMailbox(from, to string) error {
+	if from != store.Inbox {
+		return a.rename(from, to)
+	}
 	m, err := a.mailboxNamed(from)
 	if err != nil {
 		return err
@@ -44,10 +47,7 @@ func (a account) renameMailbox(from, to string) error {
 	if err := a.makeParents(to); err != nil {
 		return err
 	}
-	if from == store.Inbox {
-		return m.empty(to)
-	}
-	return a.rename(from, to)
+	return m.empty(to)
 }
 
 // empty moves all messages of INBOX into a new mailbox (RFC 9051 6.3.6). It gets the rows as they are, so that this takes as long for a million
@@ -82,13 +82,10 @@ func (m *mailbox) empty(to string) error {
 	return nil
 }
 
-// rename gives a mailbox and its children their new names: all of them, or an
+// rename gives a mailbox, if there is one of the name, and its children their new names: all of them, or an
 // error and the transaction is dropped.
 func (a account) rename(from, to string) error {
 	names := a.b.sub(bNames)
-	if names.Get(a.nameKey(to)) != nil {
-		return domicile.E("mailbox", domicile.Exist, "there is a mailbox of that name")
-	}
 	type renamed struct {
 		m   *mailbox
 		rec mailboxRecord
@@ -101,7 +98,15 @@ func (a account) rename(from, to string) error {
 		}
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
+		return err
+	case len(list) == 0:
+		return domicile.E("mailbox", domicile.NotExist, "no mailbox of that name, nor below it")
+	case from == to, names.Get(a.nameKey(to)) != nil:
+		return domicile.E("mailbox", domicile.Exist, "there is a mailbox of that name")
+	}
+	if err := a.makeParents(to); err != nil {
 		return err
 	}
 	for _, r := range list {

@@ -90,6 +90,15 @@ func rename(r *Rig) {
 	r.is(domicile.Invalid, r.RenameMailbox(ctx, "", ann, "X", strings.Repeat("d/", 30)+"d")) // its children would be too deep
 	r.same("nothing changed", len(r.names(ann)), 11)
 
+	// A name that is no mailbox, but has some below it.
+	r.no(r.DeleteMailbox(ctx, "", ann, "X/Y"))
+	r.is(domicile.Exist, r.RenameMailbox(ctx, "", ann, "X/Y", "X/Y"))
+	r.is(domicile.Exist, r.RenameMailbox(ctx, "", ann, "X/Y", "AB"))
+	r.no(r.RenameMailbox(ctx, "", ann, "X/Y", "P/Q"))
+	r.same("names", r.names(ann), []string{"INBOX", "AB", "Archive", "Drafts", "Junk", "P", "P/Q/B", "P/Q/B/C", "Sent", "Trash", "X"})
+	r.is(domicile.NotExist, r.RenameMailbox(ctx, "", ann, "X/Y", "Z"))
+	r.no(r.RenameMailbox(ctx, "", ann, "P/Q", "X/Y"))
+
 	r.no(r.RenameMailbox(ctx, "", ann, "X/Y/B", "B"))
 	again, err := r.CreateMailbox(ctx, "", ann, "X/Y/B", "")
 	r.no(err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"pgregory.net/rapid"
 
@@ -224,11 +225,14 @@ func (m *machine) addBox(name string, b *modelBox) {
 
 func (m *machine) rename(t *rapid.T) {
 	from, _ := m.pick(t, "from")
+	if i := strings.LastIndexByte(from, '/'); i > 0 && rapid.Bool().Draw(t, "above") { // which may be no mailbox any more
+		from = from[:i]
+	}
 	to := rapid.SampledFrom([]string{"X", "Y/Z", "A", "A/B", "Sent"}).Draw(t, "to")
 	under := func(name, top string) bool { return len(name) > len(top) && name[:len(top)+1] == top+"/" }
 	acct := m.acct
 	err := m.say(func(tok store.Token) (string, error) { return "", m.r.RenameMailbox(ctx, tok, acct, from, to) })
-	refused := m.boxes[to] != nil || (from != "INBOX" && under(to, from))
+	refused := m.boxes[to] != nil || from == to || (from != "INBOX" && under(to, from))
 	if from != "INBOX" {
 		for name := range m.boxes { // a child would land on another mailbox
 			refused = refused || under(name, from) && m.boxes[to+name[len(from):]] != nil && !under(to+name[len(from):], from)
@@ -260,6 +264,9 @@ func (m *machine) rename(t *rapid.T) {
 		m.boxes[name] = b
 	}
 	m.addBox(to, m.boxes[to])
+	if m.boxes[to] == nil {
+		delete(m.boxes, to)
+	}
 }
 
 func (m *machine) remove(t *rapid.T) {

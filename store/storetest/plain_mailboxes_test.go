@@ -156,8 +156,11 @@ func (p *plain) RenameMailbox(ctx context.Context, tok store.Token, id domicile.
 	return p.change(ctx, id, func(d *doc) error {
 		return onlyOnce(p, d, tok, "rename mailbox", func() error {
 			b, err := d.find(from)
-			if err != nil {
+			if err != nil && !slices.ContainsFunc(d.Boxes, func(b *box) bool { return strings.HasPrefix(b.Name, from+"/") }) {
 				return err
+			}
+			if from == to {
+				return plainError(domicile.Exist, "that is its name")
 			}
 			dst, err := d.makePath(p, to, "")
 			if err != nil {
