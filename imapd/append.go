@@ -3,7 +3,6 @@ package imapd
 import (
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -18,13 +17,6 @@ const appendFactor = 4
 // heldOfMessage is how much a store may hold in memory of a message that was taken and not committed.
 const heldOfMessage = 2 << 20
 
-// arrival is a message of an APPEND that was taken whole, and is not in its mailbox yet.
-type arrival struct {
-	flags []string
-	date  time.Time // zero = now
-	bytes store.Incoming
-}
-
 // appendMessages is APPEND of one message or several (RFC 9051 6.3.12, RFC 3502). The bytes are sealed as they arrive; all messages are
 // taken before they are put into the mailbox, all or none.
 func (s *session) appendMessages(cmd *wire.Command) (string, error) {
@@ -37,10 +29,10 @@ func (s *session) appendMessages(cmd *wire.Command) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var all []arrival
+	var all []store.Letter
 	defer func() {
 		for _, a := range all {
-			a.bytes.Abort()
+			a.Bytes.Abort()
 		}
 	}()
 	waiting := &room{memory: s.home.waiting}
@@ -66,23 +58,23 @@ func (s *session) appendMessages(cmd *wire.Command) (string, error) {
 }
 
 // arrive reads one message with its flags and date, in whose favour freed bytes of the quota are given up. Behind an error its bytes, and those of later messages, are left to be drained.
-func (s *session) arrive(cmd *wire.Command, freed int64) (a arrival, size int64, err error) {
+func (s *session) arrive(cmd *wire.Command, freed int64) (a store.Letter, size int64, err error) {
 	cmd.SP()
 	if cmd.Peek() == '(' {
-		a.flags = cmd.Flags()
+		a.Flags = cmd.Flags()
 		cmd.SP()
 	}
 	if cmd.Peek() == '"' {
-		a.date = cmd.DateTime()
+		a.Internal = cmd.DateTime()
 		cmd.SP()
 	}
 	if cmd.Err() != nil {
 		return a, 0, cmd.End()
 	}
-	if a.flags, err = clientFlags(a.flags); err != nil {
+	if a.Flags, err = clientFlags(a.Flags); err != nil {
 		return a, 0, err
 	}
-	a.bytes, size, err = s.take(cmd, freed)
+	a.Bytes, size, err = s.take(cmd, freed)
 	return a, size, err
 }
 
@@ -134,12 +126,8 @@ func (s *session) literal(cmd *wire.Command, to io.Writer, limit int64, utf8 boo
 
 // commit puts messages into a mailbox by one act, which takes out of the selected one that in whose place they come, if there is one. It returns the code
 // APPENDUID (RFC 4315 3), whose UIDVALIDITY is of that act: while the bytes came, the mailbox may have become another. It has no token: nobody would say it again.
-func (s *session) commit(to store.Mailbox, all []arrival, instead *store.Instead) (code string, err error) {
-	letters := make([]store.Letter, len(all))
-	for i, a := range all {
-		letters[i] = store.Letter{Bytes: a.bytes, Flags: a.flags, Internal: a.date}
-	}
-	validity, made, err := s.store().Commit(s.ctx(), "", s.acct, to.Name, letters, instead)
+func (s *session) commit(to store.Mailbox, all []store.Letter, instead *store.Instead) (code string, err error) {
+	validity, made, err := s.store().Commit(s.ctx(), "", s.acct, to.Name, all, instead)
 	if domicile.KindOf(err) == domicile.NotExist {
 		if _, err := s.target(to.Name); err != nil {
 			return "", err

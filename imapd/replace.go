@@ -35,11 +35,11 @@ func (s *session) replaceOne(cmd *wire.Command, uid bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer a.bytes.Abort()
+	defer a.Bytes.Abort()
 	if err := cmd.End(); err != nil { // one message alone (RFC 8508 4.7)
 		return "", err
 	}
-	code, err := s.commit(to, []arrival{a}, &store.Instead{Mailbox: s.view.mailbox.ID, UID: old[0]})
+	code, err := s.commit(to, []store.Letter{a}, &store.Instead{Mailbox: s.view.mailbox.ID, UID: old[0]})
 	if err != nil {
 		return "", err
 	}
