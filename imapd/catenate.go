@@ -10,6 +10,7 @@ import (
 	"domicile"
 	"domicile/imapd/wire"
 	"domicile/store"
+	"domicile/turns"
 )
 
 // catenation is a message that is put together from literals and from what is in the account already (RFC 4469).
@@ -205,7 +206,11 @@ func (c *catenation) pick(f *fetcher, m *row, p *plan) (size int64, err error) {
 		if err != nil {
 			return err
 		}
-		if _, err := f.parsed(m, p, raw); err != nil {
+		err = c.s.inTurn(func(*turns.Turn) error {
+			_, err := f.parsed(m, p, raw)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		if p.cuts[0].absent {
@@ -223,8 +228,8 @@ func (c *catenation) pick(f *fetcher, m *row, p *plan) (size int64, err error) {
 
 // readBody has a message read, and meanwhile holds memory for what is kept of it besides what the store reads ahead.
 func (s *session) readBody(m *row, kept int64, read func(body io.Reader) error) error {
-	if s.memory.Acquire(s.ctx(), pieceAhead+kept) != nil {
-		return no(imap.ResponseCodeUnavailable, "Closing down")
+	if err := s.memory.Acquire(s.ctx(), pieceAhead+kept); err != nil {
+		return err
 	}
 	defer s.memory.Release(pieceAhead + kept)
 	body, err := s.store().Body(s.ctx(), s.acct, m.ID)

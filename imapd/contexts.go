@@ -137,12 +137,12 @@ func (s *session) update(l *live, changed []store.UID, came bool) error {
 		more = needsOf(l.keys)
 	}
 	tried := uidSpans(changed)
-	err := s.inTurn(func(t *turns.Turn) error {
-		if came {
-			if err := s.findTexts(t, l.q); err != nil {
-				return err
-			}
+	if came {
+		if err := s.findTexts(l.q); err != nil {
+			return err
 		}
+	}
+	err := s.inTurn(func(t *turns.Turn) error {
 		return s.scanOf(t, l.q, more, s.view.indexesOf(tried), func(c *candidate) error {
 			fits.uids = append(fits.uids, c.uid)
 			if l.keys != nil {

@@ -65,7 +65,8 @@ type Home struct {
 	long     *shares             // of longMemory
 	contexts *shares             // of contextMemory
 	turns    turns.Line          // to heavy work, by accounts
-	deflate  atomic.Int64        // connections that compress
+	finds    finds
+	deflate  atomic.Int64 // connections that compress
 	hubs     hubs
 	recents  recents
 	flags    flagIndexes

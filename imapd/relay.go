@@ -62,6 +62,7 @@ func (h *Home) serveSession(ctx context.Context, s *region.Session) error {
 	ended := make(chan struct{})
 	defer close(ended)
 	go drainWith(conn, s, ended)
+	who.Means.Abroad = s.From.Region != h.cfg.Region
 	h.serve(conn, who.Means, s.Tag, h.cfg.MaxSize, false)
 	return nil
 }

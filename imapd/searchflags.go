@@ -161,12 +161,18 @@ func (f *flagIndex) drop(gone spans) {
 func (s *session) flagsNow(id domicile.MailboxID) (*flagIndex, store.Mailbox, error) {
 	f := s.home.flags.get(id)
 	f.mu.Lock()
+	kept := false
+	defer func() {
+		if !kept { // also behind a panic of the store
+			f.mu.Unlock()
+		}
+	}()
 	mbox, err := f.update(s.ctx(), s.store(), s.acct)
 	if err != nil {
-		f.mu.Unlock()
 		return nil, mbox, err
 	}
 	s.home.flags.keep(f, len(f.uids))
+	kept = true
 	return f, mbox, nil
 }
 

@@ -26,15 +26,24 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 	if q.modseq {
 		s.condstore() // RFC 7162 3.1
 	}
-	return s.inTurn(func(t *turns.Turn) error {
-		if err := s.findTexts(t, q); err != nil {
+	if err := s.findTexts(q); err != nil {
+		return err
+	}
+	needs := q.needs | more
+	byFlags := needs == flagsAlone && q.to-q.from >= flagLeast
+	if byFlags { // what the index has not yet is read before the turn
+		f, _, err := s.flagsNow(s.view.mailbox.ID)
+		if err != nil {
 			return err
 		}
+		f.mu.Unlock()
+	}
+	return s.inTurn(func(t *turns.Turn) error {
 		if q.from >= q.to {
 			return nil
 		}
 		s.progress.toGo(q.to - q.from)
-		if needs := q.needs | more; needs == flagsAlone && q.to-q.from >= flagLeast {
+		if byFlags {
 			return s.scanFlags(q, s.trying(q, take))
 		}
 		return s.scanOf(t, q, more, spans{{uint32(q.from), uint32(q.to - 1)}}, take)
@@ -42,16 +51,21 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 }
 
 // findTexts asks the store which messages hold the texts of a program.
-func (s *session) findTexts(t *turns.Turn, q *query) error {
+func (s *session) findTexts(q *query) error {
+	if len(q.texts) == 0 {
+		return nil
+	}
+	leave, err := s.home.finds.enter(s.ctx(), s.acct)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	for _, k := range q.texts {
 		uids, err := s.store().Find(s.ctx(), s.acct, s.view.mailbox.ID, k.in, k.field, k.text)
 		if err != nil {
 			return err
 		}
 		k.found = uidSpans(uids)
-		if err := s.pass(t); err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func (h *hits) highest(w returning) store.ModSeq {
 	switch {
 	case n == 0:
 		return 0
-	case w.all || w.count || w.partial != nil || w.save && !w.min && !w.max:
+	case w.all || w.count || w.partial != nil || (w.save || w.update) && !w.min && !w.max:
 		return slices.Max(h.seqs)
 	case w.min && w.max:
 		return max(h.seqs[0], h.seqs[n-1])

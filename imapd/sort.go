@@ -26,11 +26,16 @@ func (s *session) sort(cmd *wire.Command) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	hits, err := s.sorted(q, keys)
+	room := &room{memory: &s.memory} // until the answer is written
+	defer room.release()
+	hits, err := s.sorted(q, keys, room)
 	if err != nil {
 		return "", s.notSaved(want, err)
 	}
 	hits.uid = isUID(cmd)
+	if !want.update {
+		hits.places = nil
+	}
 	s.tell(cmd.Tag, want, hits)
 	if want.update {
 		s.keepLive(cmd.Tag, q, keys, hits)
@@ -126,9 +131,7 @@ func placeOf(keys []sortKey, m *store.Message, s *message.Summary) string {
 }
 
 // sorted finds messages and brings them in order. What is the same for all keys stays in the order of the mailbox.
-func (s *session) sorted(q *query, keys []sortKey) (*hits, error) {
-	room := &room{memory: &s.memory}
-	defer room.release()
+func (s *session) sorted(q *query, keys []sortKey, room *room) (*hits, error) {
 	h := &hits{view: s.view, modseq: q.modseq, sorted: true}
 	err := s.scan(q, needsOf(keys), func(c *candidate) error {
 		h.add(c)

@@ -5,6 +5,7 @@ import (
 
 	"domicile/imapd/wire"
 	"domicile/store"
+	"domicile/turns"
 )
 
 // statusItems are what STATUS tells (RFC 9051 6.3.11), with their RFCs where these are others.
@@ -103,17 +104,23 @@ func (s *session) count(m store.Mailbox, items []string) (c counted, err error) 
 	if from >= m.UIDNext && !slices.Contains(items, "DELETED") && !slices.Contains(items, "DELETED-STORAGE") {
 		return c, nil
 	}
-	for msg, err := range store.AllMessages(s.ctx(), s.store(), s.acct, m.ID) {
-		if err != nil {
-			return c, failure(err)
+	return c, failure(s.inTurn(func(t *turns.Turn) error {
+		n := 0
+		for msg, err := range store.AllMessages(s.ctx(), s.store(), s.acct, m.ID) {
+			if n++; err == nil && n%readPage == 0 {
+				err = s.pass(t)
+			}
+			if err != nil {
+				return err
+			}
+			if msg.UID >= from {
+				c.recent++
+			}
+			if store.HasFlag(msg.Flags, store.Deleted) {
+				c.deleted++
+				c.deletedBytes += msg.Size
+			}
 		}
-		if msg.UID >= from {
-			c.recent++
-		}
-		if store.HasFlag(msg.Flags, store.Deleted) {
-			c.deleted++
-			c.deletedBytes += msg.Size
-		}
-	}
-	return c, nil
+		return nil
+	}))
 }

@@ -1,8 +1,14 @@
 package imapd
 
 import (
-	"github.com/emersion/go-imap/v2"
+	"context"
+	"sync"
+	"time"
 
+	"github.com/emersion/go-imap/v2"
+	"golang.org/x/sync/semaphore"
+
+	"domicile"
 	"domicile/turns"
 )
 
@@ -30,6 +36,50 @@ func (s *session) pass(t *turns.Turn) error {
 	}
 	return nil
 }
+
+// finds are the searches in texts that are under way. The store does one as a whole, and may wait for its index meanwhile, so that it has no place in a turn: an
+// account has one of them under way at a time. The zero value is ready.
+type finds struct {
+	mu sync.Mutex
+	of map[domicile.AccountID]*lane // guarded by mu
+}
+
+type lane struct {
+	free  *semaphore.Weighted
+	users int // guarded by finds.mu; in it or waiting
+}
+
+// enter waits until no other search of the account is under way, for as long as a turn is waited for.
+func (f *finds) enter(ctx context.Context, id domicile.AccountID) (leave func(), err error) {
+	f.mu.Lock()
+	if f.of == nil {
+		f.of = map[domicile.AccountID]*lane{}
+	}
+	l := f.of[id]
+	if l == nil {
+		l = &lane{free: semaphore.NewWeighted(1)}
+		f.of[id] = l
+	}
+	l.users++
+	f.mu.Unlock()
+	gone := func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if l.users--; l.users == 0 {
+			delete(f.of, id)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, findWait)
+	defer cancel()
+	if l.free.Acquire(ctx, 1) != nil {
+		gone()
+		return nil, errNoTurn
+	}
+	return func() { l.free.Release(1); gone() }, nil
+}
+
+// findWait is how long a search in texts waits for another one of its account.
+const findWait = 30 * time.Second
 
 // Waiting is how much heavy work waits for its turn.
 func (h *Home) Waiting() int { return h.turns.Waiting() }

@@ -105,3 +105,42 @@ func TestNoTurn(t *testing.T) {
 		c.do(fmt.Sprintf("e%d %s", i, command), fmt.Sprintf("e%d OK", i))
 	}
 }
+
+// An account searches texts one at a time, and no other waits for it.
+func TestFindsOneByOne(t *testing.T) {
+	var f finds
+	leave, err := f.enter(t.Context(), "a-ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := f.enter(over, "a-ann"); err != errNoTurn {
+		t.Errorf("a second one is let in: %v", err)
+	}
+	other, err := f.enter(t.Context(), bob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other()
+	second := make(chan error)
+	go func() {
+		leave, err := f.enter(t.Context(), "a-ann")
+		if err == nil {
+			leave()
+		}
+		second <- err
+	}()
+	waitFor(t, func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.of["a-ann"].users == 2
+	})
+	leave()
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+	if len(f.of) != 0 {
+		t.Errorf("%d accounts are still noted", len(f.of))
+	}
+}

@@ -12,6 +12,8 @@ type Means struct {
 	Account domicile.AccountID
 	app     string // the id of an app password; "" = the account's own
 	kept    string // of which this is kept
+
+	Abroad bool // through a front of another region, of which the owner may think better
 }
 
 // Own are those of an account's own password.
@@ -22,8 +24,15 @@ func (m Means) Stand(now store.Account) bool {
 	switch {
 	case now.ID != m.Account || MayServe(now) != nil:
 		return false
+	case m.Abroad && refusedAbroad(now):
+		return false
 	case m.app == "":
 		return now.Password == m.kept
 	}
 	return slices.ContainsFunc(now.AppPasswords, func(p store.AppPassword) bool { return p.ID == m.app })
+}
+
+func refusedAbroad(a store.Account) bool {
+	reason, _ := Abroad(a)
+	return reason != ""
 }

@@ -50,3 +50,16 @@ func TestMeansStand(t *testing.T) {
 		}
 	}
 }
+
+// A session through another region ends when its owner wants none any more; others stay.
+func TestMeansAbroad(t *testing.T) {
+	a := store.Account{ID: "a-1", State: store.Active, Password: "kept"}
+	here, abroad := Own(a), Own(a)
+	abroad.Abroad = true
+	for choice, want := range map[store.Abroad]bool{store.AbroadRelay: true, store.AbroadRefer: false, store.AbroadRefuse: false} {
+		a.Abroad = choice
+		if !here.Stand(a) || abroad.Stand(a) != want {
+			t.Errorf("%q: at home %v, abroad %v, want %v", choice, here.Stand(a), abroad.Stand(a), want)
+		}
+	}
+}

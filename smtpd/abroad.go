@@ -162,6 +162,7 @@ func (s *Server) serveSession(ctx context.Context, in *region.Session) error {
 		p.Close()
 		return err
 	}
+	who.Means.Abroad = in.From.Region != s.cfg.Region
 	g := s.takeOver(c, who, in.Tag)
 	select {
 	case <-in.Draining():

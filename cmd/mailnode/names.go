@@ -101,12 +101,17 @@ func (n *node) nameWatch() *nameWatch {
 
 // freezeForgotten keeps an account from being served here that another region has.
 func (n *node) freezeForgotten(ctx context.Context, a store.Account) error {
-	return n.store.UpdateAccount(ctx, a.ID, func(now *store.Account) error {
+	err := n.store.UpdateAccount(ctx, a.ID, func(now *store.Account) error {
 		if now.Epoch == a.Epoch {
 			now.State = store.Moving
 		}
+		a = *now
 		return nil
 	})
+	if err == nil && n.reading != nil {
+		n.reading.Changed(a)
+	}
+	return err
 }
 
 func (n *node) recordUnconfirmed(ctx context.Context, id domicile.AccountID, found error) error {
