@@ -136,7 +136,11 @@ const (
 	sweepAgain    = 10 * time.Second // behind an error, as of a full disk
 )
 
+// startSweeper does nothing in a store that knows neither of cases nor for how long what it removes could be undeleted.
 func (s *Store) startSweeper() {
+	if s.cfg.Preserved == nil {
+		return
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &sweeper{woken: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
 	s.sweeper = w
@@ -158,7 +162,7 @@ func (s *Store) startSweeper() {
 	}()
 }
 
-// wake has the sweeper look. It does nothing before that was started, which looks by itself.
+// wake has the sweeper look. It does nothing before that was started, which looks by itself, or where there is none.
 func (w *sweeper) wake() {
 	if w == nil {
 		return

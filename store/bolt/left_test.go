@@ -33,7 +33,6 @@ func TestDeleteLargeMailbox(t *testing.T) {
 	}
 	many := r.Box(person, "Many")
 	kept := r.MustDeliver(person, "INBOX", "kept")
-	s.stopSweeper()
 	if err := s.DeleteMailbox(ctx, "gone", person, "Many"); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +57,7 @@ func TestDeleteLargeMailbox(t *testing.T) {
 	if used, _ := s.Used(ctx, person); used < 100 {
 		t.Fatal("its bodies have gone before the sweeper came:", used)
 	}
-	r.Reopen() // goes on with it
+	r.Reopen() // knows of it still
 	s = r.Store.(*Store)
 	if err := s.settle(ctx, person); err != nil {
 		t.Fatal(err)
@@ -100,7 +99,6 @@ func TestCrashInDeleteLargeMailbox(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			try.stopSweeper()
 			d.arm(nth, after)
 			err = errors.Join(try.DeleteMailbox(ctx, "", person, "Many"), try.settle(context.Background(), person))
 			d.disarm()
@@ -165,6 +163,46 @@ func TestDeleteLargeThenPurgeThenMove(t *testing.T) {
 	}
 	if left, err := s.Expunged(ctx, person); err != nil || len(left) != 1 || left[0].ID != one.ID {
 		t.Fatalf("%+v can be undeleted, %v", left, err)
+	}
+	r.Check()
+}
+
+// A store that is opened by who knows of no cases, as to check it, leaves what a deleted mailbox left to one who does: it can be undeleted then.
+func TestLeftBehindACheck(t *testing.T) {
+	r, _ := largeRig(t)
+	s, ctx := r.Store.(*Store), t.Context()
+	want, err := s.Used(ctx, person)
+	if err = errors.Join(err, s.RenameMailbox(ctx, "", person, "INBOX", "Many"), s.DeleteMailbox(ctx, "", person, "Many"), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Dir: r.At.Dir, Region: r.At.Region, Sealer: r.At.Sealer, Now: r.At.Now}
+	check, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mended, err := check.Repair(ctx); err != nil || len(mended) > 0 || check.sweeper != nil {
+		t.Fatalf("it mended %q, %v; it removes what is left: %v", mended, err, check.sweeper != nil)
+	}
+	if err := errors.Join(check.Check(ctx), check.Close()); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Undelete, cfg.Preserved = time.Hour, nobody
+	s, err = Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Store = s
+	for by := time.Now().Add(time.Minute); leftIn(t, s) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(by) {
+			t.Fatal("nobody removes what is left")
+		}
+	}
+	all, err := s.Expunged(ctx, person)
+	for _, m := range all {
+		want -= m.Size
+	}
+	if err != nil || want != 0 {
+		t.Fatalf("%d messages can be undeleted, %d bytes cannot, %v", len(all), want, err)
 	}
 	r.Check()
 }
