@@ -243,7 +243,10 @@ func (s *Store) sweepAccount(ctx context.Context, id domicile.AccountID, hidden 
 	})
 	for _, l := range all {
 		for done := false; err == nil && !done; {
-			if err = s.index.settled(); err == nil { // else what is pending would grow, and with it what others wait for
+			if err = s.index.settled(); err != nil && err != errClosed { // else what is pending would grow, and with it what others wait for
+				err = unavailable(err)
+			}
+			if err == nil {
 				err = s.update(ctx, id, func(tx *txn) (err error) {
 					done = true
 					a, gone := s.served(tx, id)

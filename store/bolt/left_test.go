@@ -206,3 +206,79 @@ func TestLeftBehindACheck(t *testing.T) {
 	}
 	r.Check()
 }
+
+// watched is a sealer that tells of each record that it seals.
+type watched struct {
+	store.Sealer
+	seals func()
+}
+
+func (w watched) SealRecord(id domicile.AccountID, plain, associated []byte) ([]byte, error) {
+	w.seals()
+	return w.Sealer.SealRecord(id, plain, associated)
+}
+
+// No large copy can begin between the removal of what is left and the act by which an account goes on its way.
+func TestMovingKeepsCopiesAway(t *testing.T) {
+	var s *Store
+	held, watching := false, false
+	r := storetest.New(t, func(at storetest.At) (store.Store, error) {
+		opened, err := Open(Config{Dir: at.Dir, Region: at.Region, Sealer: watched{at.Sealer, func() {
+			if watching {
+				held = len(s.large) == 1
+			}
+		}}, Now: at.Now})
+		s = opened
+		return s, err
+	})
+	newPerson(r)
+	watching = true
+	err := s.UpdateAccount(t.Context(), person, func(a *store.Account) error { a.State = store.Moving; return nil })
+	if watching = false; err != nil || !held {
+		t.Fatalf("copies are kept away: %v, %v", held, err)
+	}
+}
+
+// What keeps the index from taking more is said of a removal as of any other act: nothing was done, try again.
+func TestSweepOfStuckIndex(t *testing.T) {
+	r, _ := largeRig(t)
+	s, ctx := r.Store.(*Store), t.Context()
+	if err := errors.Join(s.RenameMailbox(ctx, "", person, "INBOX", "Many"), s.DeleteMailbox(ctx, "", person, "Many")); err != nil {
+		t.Fatal(err)
+	}
+	s.flushIndex()
+	stuck := func(err error) {
+		s.index.mu.Lock()
+		defer s.index.mu.Unlock()
+		s.index.waiting = err
+	}
+	stuck(errDisk)
+	err := s.settle(ctx, person)
+	stuck(nil)
+	if domicile.KindOf(err) != domicile.Unavailable || !errors.Is(err, errDisk) {
+		t.Fatal(err)
+	}
+	if err := s.settle(ctx, person); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What is left of one account and cannot be read keeps no other from being mended.
+func TestRepairBesideUnreadableLeft(t *testing.T) {
+	s, r := plainStore(t)
+	newOther := r.Person("other")
+	r.MustDeliver(person, "INBOX", "x")
+	r.MustDeliver(newOther, "INBOX", "y")
+	edit(t, s, func(m *mailbox) {
+		m.leave(leftover{m.id, m.id})
+		m.rows.sub(bMessages).Put(uidKey(1), []byte("x"))
+		m.b.Put(kCounters, []byte("x"))
+		s.accountIn(m.b.tx, newOther).b.Put(kUsage, number(99))
+	})
+	if _, err := s.Repair(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if used, err := s.Used(t.Context(), newOther); used != 1 || err != nil {
+		t.Fatalf("%d bytes are used, %v", used, err)
+	}
+}
