@@ -3,6 +3,7 @@ package bolt
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,35 +208,48 @@ func TestLeftBehindACheck(t *testing.T) {
 	r.Check()
 }
 
-// watched is a sealer that tells of each record that it seals.
+// watched is a sealer that tells of each record that it seals, and opens none that it may not.
 type watched struct {
 	store.Sealer
 	seals func()
+	opens func() error
 }
 
 func (w watched) SealRecord(id domicile.AccountID, plain, associated []byte) ([]byte, error) {
-	w.seals()
+	if w.seals != nil {
+		w.seals()
+	}
 	return w.Sealer.SealRecord(id, plain, associated)
+}
+
+func (w watched) OpenRecord(id domicile.AccountID, sealed, associated []byte) ([]byte, error) {
+	if w.opens != nil && id != "" {
+		if err := w.opens(); err != nil {
+			return nil, err
+		}
+	}
+	return w.Sealer.OpenRecord(id, sealed, associated)
 }
 
 // No large copy can begin between the removal of what is left and the act by which an account goes on its way.
 func TestMovingKeepsCopiesAway(t *testing.T) {
 	var s *Store
-	held, watching := false, false
+	var held, watching atomic.Bool
 	r := storetest.New(t, func(at storetest.At) (store.Store, error) {
-		opened, err := Open(Config{Dir: at.Dir, Region: at.Region, Sealer: watched{at.Sealer, func() {
-			if watching {
-				held = len(s.large) == 1
+		opened, err := Open(Config{Dir: at.Dir, Region: at.Region, Sealer: watched{Sealer: at.Sealer, seals: func() {
+			if watching.Load() {
+				held.Store(len(s.large) == 1)
 			}
 		}}, Now: at.Now})
 		s = opened
 		return s, err
 	})
 	newPerson(r)
-	watching = true
+	watching.Store(true)
 	err := s.UpdateAccount(t.Context(), person, func(a *store.Account) error { a.State = store.Moving; return nil })
-	if watching = false; err != nil || !held {
-		t.Fatalf("copies are kept away: %v, %v", held, err)
+	watching.Store(false)
+	if err != nil || !held.Load() {
+		t.Fatalf("copies are kept away: %v, %v", held.Load(), err)
 	}
 }
 
@@ -280,5 +294,64 @@ func TestRepairBesideUnreadableLeft(t *testing.T) {
 	}
 	if used, err := s.Used(t.Context(), newOther); used != 1 || err != nil {
 		t.Fatalf("%d bytes are used, %v", used, err)
+	}
+}
+
+// While the key of an account cannot be read nothing that is left of it goes: not all its rows are damaged. Nor does the sweeper try for ever if there is none.
+func TestSweepWithoutKey(t *testing.T) {
+	var broken atomic.Pointer[error] // the indexer asks too
+	broken.Store(new(error))
+	r := storetest.New(t, func(at storetest.At) (store.Store, error) {
+		return Open(Config{Dir: at.Dir, Region: at.Region, Now: at.Now, Sealer: watched{Sealer: at.Sealer, opens: func() error { return *broken.Load() }}})
+	})
+	newPerson(r)
+	s, ctx := r.Store.(*Store), t.Context()
+	r.MustDeliver(person, "Archive", "x")
+	box := r.Box(person, "Archive").ID
+	edit(t, s, func(m *mailbox) { m.leave(leftover{rows: box}) })
+	gone := domicile.E("open", domicile.NotExist, "no key")
+	for _, why := range []error{errDisk, gone} {
+		broken.Store(&why)
+		if err := s.settle(ctx, person); !errors.Is(err, why) {
+			t.Fatal(err)
+		}
+		if err := s.sweep(ctx); why == gone && err != nil || why != gone && !errors.Is(err, why) {
+			t.Fatal(err)
+		}
+	}
+	broken.Store(new(error))
+	if used, err := s.Used(ctx, person); used != 1 || err != nil || leftIn(t, s) != 1 {
+		t.Fatalf("%d bytes are used, %d leftovers, %v", used, leftIn(t, s), err)
+	}
+	edit(t, s, func(m *mailbox) { m.left().Delete([]byte(box)) })
+}
+
+// A damaged row that a copy left takes with it what the list of changes says of it.
+func TestSweepDamagedRow(t *testing.T) {
+	r, _, l := laidRig(t, "Archive")
+	s := r.Store.(*Store)
+	<-s.large
+	err := s.update(t.Context(), "", func(tx *txn) error {
+		m, err := s.accountIn(tx, person).mailbox(l.to)
+		if err == nil {
+			m.rows.sub(bMessages).Put(uidKey(l.rows.First), []byte("x"))
+		}
+		return err
+	})
+	if err = errors.Join(err, s.settle(t.Context(), person)); err != nil || leftIn(t, s) > 0 {
+		t.Fatal(leftIn(t, s), err)
+	}
+	err = s.view(func(tx *txn) error {
+		m, err := s.accountIn(tx, person).mailbox(l.to)
+		if n := m.rows.sub(bChanges).count(); n > 0 {
+			t.Errorf("%d changes are left", n)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mended, err := s.Repair(t.Context()); err != nil || len(mended) == 0 { // the reference that it had
+		t.Fatal(mended, err)
 	}
 }
