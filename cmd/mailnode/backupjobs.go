@@ -56,16 +56,20 @@ type askedSet struct {
 	Operator string `json:"operator"`
 }
 
-// openBackups goes on with what a restart cut short.
+// openBackups goes on with what a restart cut short. A folder that was restored asks for nothing: what it says was asked for was being made when it was copied.
 func openBackups(ctx context.Context, n *node, open func() repository, asked store.Table) (*backups, error) {
 	b := &backups{n: n, ctx: ctx, open: open, asked: asked}
+	if n.restored != nil {
+		return b, b.forget()
+	}
 	raw, ok, err := asked.Get(askedKey)
 	if err != nil || !ok {
 		return b, err
 	}
 	var a askedSet
 	if err := json.Unmarshal(raw, &a); err != nil || a.V != 1 || a.ID == "" {
-		return nil, domicile.E("backup", domicile.Invalid, "what was asked for of the repository is of no form that this release knows")
+		n.log.Error("a set of the backup repository was asked for in a form that this release does not know, and is not made: ask again")
+		return b, b.forget()
 	}
 	n.log.Info("a set of the backup repository that was asked for is made now", "job", a.ID)
 	b.start(admin.BackupJob{ID: a.ID, Kind: "create", State: "running"}, a.Operator, admin.BeginBackup{Kind: "create"})

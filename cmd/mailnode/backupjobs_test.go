@@ -141,3 +141,29 @@ func TestSetGoesOn(t *testing.T) {
 	}
 	stop()
 }
+
+// A node whose folder was restored makes no set because the folder says that one was being made; nor does one that cannot read what was asked for, which starts all the same.
+func TestSetNotAskedForAnew(t *testing.T) {
+	for name, c := range map[string]struct {
+		asked    string
+		restored *backup.Mark
+	}{
+		"restored":      {`{"v":1,"id":"b1","operator":"ops"}`, &backup.Mark{}},
+		"a later form":  {`{"v":2,"id":"b1"}`, nil},
+		"no form":       {`x`, nil},
+		"nothing asked": {"", &backup.Mark{}},
+	} {
+		asked := &rows{m: map[string][]byte{}}
+		if c.asked != "" {
+			asked.m[askedKey] = []byte(c.asked)
+		}
+		n := &node{log: slog.New(slog.DiscardHandler), restored: c.restored}
+		ctx, cancel := context.WithCancel(t.Context())
+		b, err := openBackups(ctx, n, func() repository { return nil }, asked)
+		if err != nil || len(b.jobs) > 0 || len(asked.m) > 0 {
+			t.Errorf("%s: %v, it goes on: %v, it stays: %q", name, err, b != nil && len(b.jobs) > 0, asked.m)
+		}
+		cancel()
+		n.work.Wait()
+	}
+}

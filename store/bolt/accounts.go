@@ -308,26 +308,42 @@ func (s *Store) UpdateAccount(ctx context.Context, id domicile.AccountID, fn fun
 		if now.Quota < 0 {
 			return domicile.E(op, domicile.Invalid, "a quota is not negative")
 		}
-		if now.State == store.Moving && old.State != store.Moving { // from then on nothing of it changes
-			if err := s.settle(ctx, id); err != nil {
-				return domicile.W(op, err)
-			}
+		if now.State == store.Moving && old.State != store.Moving {
+			err = s.freezeAccount(ctx, sealed, now)
+		} else {
+			err = s.replaceAccount(ctx, sealed, now)
 		}
-		err = s.update(ctx, id, func(tx *txn) error {
-			acct, err := s.account(tx, id)
-			if err != nil {
-				return err
-			}
-			if !bytes.Equal(acct.b.Get(kRecord), sealed) || now.State == store.Moving && !acct.left().Empty() {
-				return errChanged
-			}
-			return acct.putRecord(now)
-		})
 		if err != errChanged {
 			return domicile.W(op, err)
 		}
 	}
 	return domicile.W(op, errChanged)
+}
+
+// freezeAccount puts the record of an account of which nothing changes from then on. No large copy begins before it is done, which would leave something anew.
+func (s *Store) freezeAccount(ctx context.Context, sealed []byte, now store.Account) error {
+	if err := s.enterLarge(ctx); err != nil {
+		return err
+	}
+	defer s.leaveLarge()
+	if err := s.sweepAccount(ctx, now.ID, true); err != nil {
+		return err
+	}
+	return s.replaceAccount(ctx, sealed, now)
+}
+
+// replaceAccount puts a record in the place of that which was read; errChanged if it is not there any more, or if the account cannot move yet.
+func (s *Store) replaceAccount(ctx context.Context, sealed []byte, now store.Account) error {
+	return s.update(ctx, now.ID, func(tx *txn) error {
+		acct, err := s.account(tx, now.ID)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(acct.b.Get(kRecord), sealed) || now.State == store.Moving && !acct.left().Empty() {
+			return errChanged
+		}
+		return acct.putRecord(now)
+	})
 }
 
 var errChanged = domicile.E("account", domicile.Conflict, "the account changed meanwhile: read again and retry")

@@ -32,7 +32,8 @@ type Config struct {
 	// Undelete is how long a message stays that was expunged from its last mailbox, for Undelete; 0 = not at all.
 	Undelete time.Duration
 	// Preserved says whether an account is to be kept as it is, as by a case: what was expunged from it then stays beyond its time. It is asked before such
-	// messages go, and may use the store. nil = nobody knows, and all of it stays.
+	// messages go, and may use the store. nil = nobody knows, as with a tool that opens the store to check or to read it: all of it stays, and what large
+	// acts left waits for a store that knows.
 	Preserved func(domicile.AccountID) (bool, error)
 
 	// SegmentSize is how long a file of the log gets before a new one is begun, 0 = 64 MiB. Bases and compaction come as much oftener

@@ -16,7 +16,6 @@ func laidRig(t *testing.T, to string) (*storetest.Rig, *disk, *laid) {
 	t.Helper()
 	r, d := largeRig(t)
 	s := r.Store.(*Store)
-	s.stopSweeper()
 	l := &laid{s: s, acct: person, from: s.inboxOf(person), now: s.cfg.Now().Unix(), flags: map[string][]string{}}
 	s.large <- struct{}{}
 	if _, err := l.begin(t.Context(), "", "copy messages", to, large); err != nil {

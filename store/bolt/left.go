@@ -1,8 +1,10 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"domicile"
@@ -84,8 +86,18 @@ func (a account) sweepSome(l leftover, some int) (done bool, err error) {
 		return false, err
 	}
 	done = len(found) <= some
+	damaged := map[store.UID]bool{}
 	for _, e := range found[:min(len(found), some)] {
-		if err := m.sweepRow(e); err != nil {
+		whole, err := m.sweepRow(e)
+		if err != nil {
+			return false, err
+		}
+		if !whole {
+			damaged[readUID(e.key)] = true
+		}
+	}
+	if l.of != "" && len(damaged) > 0 { // else they go with all the others
+		if err := m.dropChanges(damaged); err != nil {
 			return false, err
 		}
 	}
@@ -111,17 +123,53 @@ func (a account) sweepSome(l leftover, some int) (done bool, err error) {
 	return true, nil
 }
 
-func (m *mailbox) sweepRow(e entry) error {
+// errUnopened is of an account whose own record does not open, and will not: nobody can tell which rows of it are damaged.
+var errUnopened = errors.New("the account's record does not open: what is left of it stays")
+
+// opens says whether an account's own record does: if not, a row that does not open need not be damaged.
+func (a account) opens() error {
+	_, err := a.s.cfg.Sealer.OpenRecord(a.id, a.b.Get(kRecord), accountPlace(a.id))
+	if kind := domicile.KindOf(err); kind == domicile.NotExist || kind == domicile.Invalid {
+		return fmt.Errorf("%w: %w", errUnopened, err)
+	}
+	return err
+}
+
+// sweepRow removes a row; not whole if it is damaged, so that what else it said is not known.
+func (m *mailbox) sweepRow(e entry) (whole bool, err error) {
 	uid := readUID(e.key)
-	if r, err := m.s.openMessage(m.account.id, m.rowsOf(m.id), uid, e.value); err == nil {
+	r, err := m.open(uid, e.value)
+	if err != nil {
+		if err := m.opens(); err != nil {
+			return false, err
+		}
+		r, err = m.open(uid, e.value) // the account's key is in memory now
+	}
+	if whole = err == nil; whole {
 		if err := m.unref(r); err != nil && domicile.KindOf(err) != domicile.NotExist && !errors.Is(err, errDamaged) {
-			return err
+			return false, err
 		}
 		m.rows.sub(bChanges).Delete(changeKey(r.ModSeq, uid))
 	}
 	m.rows.sub(bMessages).Delete(e.key)
 	m.rows.sub(bSummaries).Delete(e.key)
-	return nil
+	return whole, nil
+}
+
+// dropChanges removes what the list of changes says of messages, wherever in it that is.
+func (m *mailbox) dropChanges(of map[store.UID]bool) error {
+	b := m.rows.sub(bChanges)
+	var found [][]byte
+	err := b.ForEach(func(k, v []byte) error {
+		if _, uid := readChange(k); of[uid] && bytes.Equal(v, isLive) {
+			found = append(found, bytes.Clone(k))
+		}
+		return nil
+	})
+	for _, k := range found {
+		b.Delete(k)
+	}
+	return err
 }
 
 // sweeper is the goroutine that removes what is left.
@@ -136,7 +184,11 @@ const (
 	sweepAgain    = 10 * time.Second // behind an error, as of a full disk
 )
 
+// startSweeper does nothing in a store that knows neither of cases nor for how long what it removes could be undeleted.
 func (s *Store) startSweeper() {
+	if s.cfg.Preserved == nil {
+		return
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &sweeper{woken: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
 	s.sweeper = w
@@ -158,7 +210,7 @@ func (s *Store) startSweeper() {
 	}()
 }
 
-// wake has the sweeper look. It does nothing before that was started, which looks by itself.
+// wake has the sweeper look. It does nothing before that was started, which looks by itself, or where there is none.
 func (w *sweeper) wake() {
 	if w == nil {
 		return
@@ -177,6 +229,7 @@ func (s *Store) stopSweeper() {
 }
 
 // sweep removes what is left of all accounts: of deleted mailboxes at first, then what copies left, unless one is under way, which wakes the sweeper.
+// An account whose record does not open keeps what is left of it.
 func (s *Store) sweep(ctx context.Context) error {
 	var ids []domicile.AccountID
 	err := s.view(func(tx *txn) error {
@@ -185,18 +238,21 @@ func (s *Store) sweep(ctx context.Context) error {
 			return nil
 		})
 	})
-	for _, id := range ids {
-		err = firstError(err, s.sweepAccount(ctx, id, false))
+	each := func(hidden bool) {
+		for _, id := range ids {
+			if failed := s.sweepAccount(ctx, id, hidden); !errors.Is(failed, errUnopened) {
+				err = firstError(err, failed)
+			}
+		}
 	}
+	each(false)
 	select {
 	case s.large <- struct{}{}:
 		defer func() { <-s.large }()
 	default:
 		return err
 	}
-	for _, id := range ids {
-		err = firstError(err, s.sweepAccount(ctx, id, true))
-	}
+	each(true)
 	return err
 }
 
@@ -239,7 +295,10 @@ func (s *Store) sweepAccount(ctx context.Context, id domicile.AccountID, hidden 
 	})
 	for _, l := range all {
 		for done := false; err == nil && !done; {
-			if err = s.index.settled(); err == nil { // else what is pending would grow, and with it what others wait for
+			if err = s.index.settled(); err != nil && err != errClosed { // else what is pending would grow, and with it what others wait for
+				err = unavailable(err)
+			}
+			if err == nil {
 				err = s.update(ctx, id, func(tx *txn) (err error) {
 					done = true
 					a, gone := s.served(tx, id)

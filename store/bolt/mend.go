@@ -11,7 +11,7 @@ import (
 	"domicile/store"
 )
 
-// mailboxes mends all mailboxes of an account, and returns what their messages name; not whole if a record does not open.
+// mailboxes mends all mailboxes of an account, and returns what their messages name; not whole if a record does not open, or what is left of large acts cannot be read.
 func (r *repairer) mailboxes(a account, where string) (refs map[domicile.MessageID]uint32, whole bool, err error) {
 	refs, whole = map[domicile.MessageID]uint32{}, true
 	names, boxes, validity := map[string]domicile.MailboxID{}, 0, readNumber(a.b.Get(kValidity))
@@ -47,14 +47,13 @@ func (r *repairer) mailboxes(a account, where string) (refs map[domicile.Message
 	if err != nil {
 		return nil, false, err
 	}
-	err = a.eachHeld(func(id domicile.MessageID) { refs[id]++ })
-	if err != nil {
-		return nil, false, err
-	}
 	r.putNumber(a.b, kValidity, validity, "the greatest UIDVALIDITY", where)
 	r.putNumber(a.b, kBoxes, uint64(boxes), "the number of its mailboxes", where)
 	if whole {
 		r.names(a, names, where)
+	}
+	if a.eachHeld(func(id domicile.MessageID) { refs[id]++ }) != nil {
+		whole = false
 	}
 	return refs, whole, nil
 }

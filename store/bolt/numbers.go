@@ -118,7 +118,9 @@ func (c *counters) count(r messageRecord, sign int) {
 }
 
 // hides says whether a row is of no message.
-func (c counters) hides(uid store.UID) bool { return c.hidden.First <= uid && uid <= c.hidden.Last }
+func (c counters) hides(uid store.UID) bool {
+	return c.hidden.Last > 0 && c.hidden.First <= uid && uid <= c.hidden.Last
+}
 
 // rowsOf is in whose bucket the rows of a mailbox are, to which their records are bound.
 func (c counters) rowsOf(id domicile.MailboxID) domicile.MailboxID { return cmp.Or(c.at, id) }

@@ -169,13 +169,16 @@ func (a account) undelete(m *mailbox, id domicile.MessageID) (r messageRecord, e
 	return m.add(r)
 }
 
-// Purge removes some in each act.
+// Purge removes some in each act, and none any more once the account is preserved: that may come about while it waits. Where nobody knows, who calls it answers for that.
 func (s *Store) Purge(ctx context.Context, acct domicile.AccountID) error {
 	const op, some = "purge expunged messages", 1000
 	if err := s.settle(ctx, acct); err != nil { // of a deleted mailbox the messages may not be expunged yet
 		return domicile.W(op, err)
 	}
 	for {
+		if err := s.mayPurge(acct); err != nil {
+			return domicile.W(op, err)
+		}
 		n := 0
 		err := s.update(ctx, "", func(tx *txn) error {
 			n = 0
@@ -202,19 +205,29 @@ func (s *Store) Purge(ctx context.Context, acct domicile.AccountID) error {
 	}
 }
 
+func (s *Store) mayPurge(acct domicile.AccountID) error {
+	if s.cfg.Preserved == nil {
+		return nil
+	}
+	is, err := s.cfg.Preserved(acct)
+	if err == nil && is {
+		err = domicile.Refuse("purge", domicile.ResidenceFrozen, "house/preserved", "an open order or hold preserves this account")
+	}
+	return err
+}
+
 // purgeDue removes what was expunged longer ago than it is kept, but of accounts that are preserved.
 func (s *Store) purgeDue(stop <-chan struct{}) error {
 	if s.cfg.Preserved == nil {
 		return nil
 	}
-	preserved := map[string]bool{} // by account, as it is asked now
 	for from := []byte(nil); ; {
 		keys, err := s.due(from)
 		if err != nil || len(keys) == 0 {
 			return err
 		}
 		from = append(keys[len(keys)-1], 0)
-		if keys = s.notPreserved(keys, preserved); len(keys) > 0 {
+		if keys = s.notPreserved(keys); len(keys) > 0 {
 			err = s.update(context.Background(), "", func(tx *txn) error {
 				for _, k := range keys {
 					tx.root(bDue).Delete(k)
@@ -254,7 +267,8 @@ func (s *Store) due(from []byte) (keys [][]byte, err error) {
 }
 
 // notPreserved leaves out the keys of accounts that are preserved, or of which that cannot be said now.
-func (s *Store) notPreserved(keys [][]byte, known map[string]bool) [][]byte {
+func (s *Store) notPreserved(keys [][]byte) [][]byte {
+	known := map[string]bool{} // by account
 	return slices.DeleteFunc(keys, func(k []byte) bool {
 		acct, _, ok := parseDue(k)
 		is, asked := known[string(acct)]

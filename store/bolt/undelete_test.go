@@ -183,6 +183,11 @@ func TestDueIsPreserved(t *testing.T) {
 			t.Fatalf("%s: %d and %d can be undeleted, %v, %v", step.is, len(mine), len(also), err1, err2)
 		}
 		r.Check()
+		if step.is != "free" {
+			if err := r.Purge(ctx, person); step.is == "unknown" && !errors.Is(err, errDisk) || step.is == "preserved" && domicile.ReasonOf(err) != domicile.ResidenceFrozen {
+				t.Fatal(step.is, err)
+			}
+		}
 	}
 	s := r.Store.(*Store)
 	s.cfg.Preserved = nil
@@ -194,5 +199,27 @@ func TestDueIsPreserved(t *testing.T) {
 	}
 	if all, err := r.Expunged(ctx, person); len(all) != 1 || err != nil {
 		t.Fatal("a store that knows of no cases removes:", all, err)
+	}
+}
+
+// A run that removes what is due asks again as it goes on: what comes to be preserved meanwhile stays.
+func TestPreservedMeanwhile(t *testing.T) {
+	var asked atomic.Int64
+	r := storetest.New(t, func(at storetest.At) (store.Store, error) {
+		return still(Config{Dir: at.Dir, Region: at.Region, Sealer: at.Sealer, Now: at.Now, Undelete: time.Hour, Preserved: func(domicile.AccountID) (bool, error) {
+			return asked.Add(1) > 1, nil
+		}})
+	})
+	newPerson(r)
+	for range 1010 { // more than are removed in an act
+		r.MustDeliver(person, "INBOX", "x", store.Deleted)
+	}
+	expungeAll(t, r, "INBOX")
+	r.Pass(2 * time.Hour)
+	if err := r.Store.(*Store).Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := r.Expunged(t.Context(), person); err != nil || len(all) != 10 {
+		t.Fatalf("%d can be undeleted, %v", len(all), err)
 	}
 }
