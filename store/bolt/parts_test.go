@@ -28,6 +28,9 @@ func largeRig(t *testing.T) (*storetest.Rig, *disk) {
 	for range 100 {
 		r.MustDeliver(person, "INBOX", "x")
 	}
+	if err := r.Store.(*Store).indexAccount(t.Context(), person, 1); err != nil { // or the indexer has something for bbolt while the disk is armed
+		t.Fatal(err)
+	}
 	for made := 100; made < large; made += 100 {
 		if _, _, err := r.Copy(t.Context(), "", person, box, uidsTo(100), "INBOX"); err != nil {
 			t.Fatal(err)
