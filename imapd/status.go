@@ -104,10 +104,10 @@ func (s *session) count(m store.Mailbox, items []string) (c counted, err error) 
 	if from >= m.UIDNext && !slices.Contains(items, "DELETED") && !slices.Contains(items, "DELETED-STORAGE") {
 		return c, nil
 	}
-	return c, failure(s.inTurn(func(t *turns.Turn) error {
+	look := func(t *turns.Turn) error {
 		n := 0
 		for msg, err := range store.AllMessages(s.ctx(), s.store(), s.acct, m.ID) {
-			if n++; err == nil && n%readPage == 0 {
+			if n++; err == nil && t != nil && n%readPage == 0 {
 				err = s.pass(t)
 			}
 			if err != nil {
@@ -122,5 +122,9 @@ func (s *session) count(m store.Mailbox, items []string) (c counted, err error) 
 			}
 		}
 		return nil
-	}))
+	}
+	if m.Messages <= lightPage {
+		return c, failure(look(nil))
+	}
+	return c, failure(s.inTurn(look))
 }

@@ -76,7 +76,7 @@ type Machine struct {
 	cfg   Config
 	rows  rows
 	locks locks // by account: one step at a time that changes who may do what
-	turns turns
+	order inOrder
 	wake  chan struct{}
 	slots chan struct{}
 	moved atomic.Int64

@@ -330,7 +330,7 @@ func (m *Machine) part(ctx context.Context, from domicile.Region, in partHead, b
 		if err != nil || other == nil {
 			return at, err
 		}
-		if waits--; !m.turns.wait(ctx, in.Move, other) {
+		if waits--; !m.order.wait(ctx, in.Move, other) {
 			waits = 0 // once more, for the answer
 		}
 	}
@@ -348,13 +348,13 @@ func (m *Machine) importPart(ctx context.Context, from domicile.Region, in partH
 				return err
 			}
 			if err == nil {
-				m.turns.over(in.Move)
+				m.order.over(in.Move)
 				if err := m.progressIn(r, items); err != nil {
 					return err
 				}
 			}
 			if err != nil && mayWait {
-				other = m.turns.join(in.Move)
+				other = m.order.join(in.Move)
 				return nil
 			}
 		}

@@ -72,18 +72,9 @@ func (s *Store) Annotate(ctx context.Context, tok store.Token, acct domicile.Acc
 	if err := firstError(err, checkToken(tok)); err != nil {
 		return 0, domicile.W(op, err)
 	}
-	err = s.update(ctx, acct, func(tx *txn) error {
-		a, err := s.served(tx, acct)
-		if err != nil {
-			return err
-		}
-		if done, err := a.didBefore(tok, op, &changed); done || err != nil {
-			return err
-		}
-		if changed, err = a.annotate(mbox, set); err != nil {
-			return err
-		}
-		return a.remember(tok, op, changed)
+	err = s.once(ctx, acct, tok, op, &changed, func(a account) (err error) {
+		changed, err = a.annotate(mbox, set)
+		return err
 	})
 	if err != nil {
 		return 0, domicile.W(op, err)

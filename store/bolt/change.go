@@ -188,19 +188,9 @@ func (s *Store) Expunge(ctx context.Context, tok store.Token, acct domicile.Acco
 		return nil, domicile.W(op, err)
 	}
 	var expunged []store.UID
-	err := s.update(ctx, acct, func(tx *txn) error {
-		expunged = nil
-		a, err := s.served(tx, acct)
-		if err != nil {
-			return err
-		}
-		if done, err := a.didBefore(tok, op, &expunged); done || err != nil {
-			return err
-		}
-		if expunged, err = a.expunge(mbox, uids); err != nil {
-			return err
-		}
-		return a.remember(tok, op, expunged)
+	err := s.once(ctx, acct, tok, op, &expunged, func(a account) (err error) {
+		expunged, err = a.expunge(mbox, uids)
+		return err
 	})
 	if err != nil {
 		return nil, domicile.W(op, err)

@@ -193,14 +193,7 @@ func (s *Store) CreateMailbox(ctx context.Context, tok store.Token, acct domicil
 		return store.Mailbox{}, domicile.W(op, err)
 	}
 	var made store.Mailbox
-	err := s.update(ctx, acct, func(tx *txn) error {
-		a, err := s.served(tx, acct)
-		if err != nil {
-			return err
-		}
-		if done, err := a.didBefore(tok, op, &made); done || err != nil {
-			return err
-		}
+	err := s.once(ctx, acct, tok, op, &made, func(a account) error {
 		if err := a.makeParents(name); err != nil {
 			return err
 		}
@@ -213,7 +206,7 @@ func (s *Store) CreateMailbox(ctx context.Context, tok store.Token, acct domicil
 			return err
 		}
 		made = m.full(m.id, rec)
-		return a.remember(tok, op, made)
+		return nil
 	})
 	if err != nil {
 		return store.Mailbox{}, domicile.W(op, err)
@@ -231,22 +224,12 @@ func (s *Store) DeleteMailbox(ctx context.Context, tok store.Token, acct domicil
 	if err := firstError(err, checkToken(tok)); err != nil {
 		return domicile.W(op, err)
 	}
-	err = s.update(ctx, acct, func(tx *txn) error {
-		a, err := s.served(tx, acct)
-		if err != nil {
-			return err
-		}
-		if done, err := a.didBefore(tok, op, nil); done || err != nil {
-			return err
-		}
+	err = s.once(ctx, acct, tok, op, nil, func(a account) error {
 		m, err := a.mailboxNamed(name)
-		if err != nil {
-			return err
+		if err == nil {
+			err = m.remove(name)
 		}
-		if err := m.remove(name); err != nil {
-			return err
-		}
-		return a.remember(tok, op, nil)
+		return err
 	})
 	if err == nil {
 		s.sweeper.wake()

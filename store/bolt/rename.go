@@ -20,19 +20,7 @@ func (s *Store) RenameMailbox(ctx context.Context, tok store.Token, acct domicil
 	if err != nil {
 		return domicile.W(op, err)
 	}
-	err = s.update(ctx, acct, func(tx *txn) error {
-		a, err := s.served(tx, acct)
-		if err != nil {
-			return err
-		}
-		if done, err := a.didBefore(tok, op, nil); done || err != nil {
-			return err
-		}
-		if err := a.renameMailbox(from, to); err != nil {
-			return err
-		}
-		return a.remember(tok, op, nil)
-	})
+	err = s.once(ctx, acct, tok, op, nil, func(a account) error { return a.renameMailbox(from, to) })
 	return domicile.W(op, err)
 }
 

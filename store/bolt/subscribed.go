@@ -22,19 +22,7 @@ func (s *Store) Subscribe(ctx context.Context, tok store.Token, acct domicile.Ac
 	if err := firstError(err, checkToken(tok)); err != nil {
 		return domicile.W(op, err)
 	}
-	err = s.update(ctx, acct, func(tx *txn) error {
-		a, err := s.served(tx, acct)
-		if err != nil {
-			return err
-		}
-		if done, err := a.didBefore(tok, op, nil); done || err != nil {
-			return err
-		}
-		if err := a.subscribe(name, on); err != nil {
-			return err
-		}
-		return a.remember(tok, op, nil)
-	})
+	err = s.once(ctx, acct, tok, op, nil, func(a account) error { return a.subscribe(name, on) })
 	return domicile.W(op, err)
 }
 

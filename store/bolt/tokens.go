@@ -57,6 +57,23 @@ func (a account) didBefore(tok store.Token, act string, result any) (bool, error
 	return true, json.Unmarshal(rec.Result, result)
 }
 
+// once does an act under a token, unless it was done by that before. result is a pointer to what the act gives, or nil.
+func (s *Store) once(ctx context.Context, acct domicile.AccountID, tok store.Token, act string, result any, do func(a account) error) error {
+	return s.update(ctx, acct, func(tx *txn) error {
+		a, err := s.served(tx, acct)
+		if err != nil {
+			return err
+		}
+		if done, err := a.didBefore(tok, act, result); done || err != nil {
+			return err
+		}
+		if err := do(a); err != nil {
+			return err
+		}
+		return a.remember(tok, act, result)
+	})
+}
+
 // remember notes in the act's own transaction that tok was used, and forgets tokens past their time. A result that is large may be given as JSON already.
 func (a account) remember(tok store.Token, act string, result any) error {
 	if tok == "" {

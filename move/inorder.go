@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// turns has parts wait for those before them. The zero value is ready.
-type turns struct {
+// inOrder has parts wait for those before them. The zero value is ready.
+type inOrder struct {
 	mu sync.Mutex
 	of map[string]*turn // guarded by mu; by move: those that somebody waits for
 }
@@ -15,14 +15,14 @@ type turns struct {
 // turn is the part of a move that is imported next, whichever it is.
 type turn struct {
 	over    chan struct{} // closed when it was imported
-	waiting int           // guarded by turns.mu
+	waiting int           // guarded by inOrder.mu
 }
 
 // turnWait is how long a part waits for one before it. Its sender waits for an answer no longer than a minute.
 const turnWait = 20 * time.Second
 
 // join waits from now on for the turn that is on, by the call of wait that follows.
-func (t *turns) join(move string) *turn {
+func (t *inOrder) join(move string) *turn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.of == nil {
@@ -36,7 +36,7 @@ func (t *turns) join(move string) *turn {
 }
 
 // over ends the turn that is on.
-func (t *turns) over(move string) {
+func (t *inOrder) over(move string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if on := t.of[move]; on != nil {
@@ -46,7 +46,7 @@ func (t *turns) over(move string) {
 }
 
 // wait waits until a turn is over, and says whether it is.
-func (t *turns) wait(ctx context.Context, move string, one *turn) bool {
+func (t *inOrder) wait(ctx context.Context, move string, one *turn) bool {
 	defer func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
