@@ -51,7 +51,7 @@ containers: ## docker-compose.yml under stress; as root, some minutes
 fuzz: ## every fuzz target for FUZZTIME
 	./.ci/fuzz $(or $(FUZZTIME),10s)
 
-bench: ## beside Dovecot where it is installed; as root, some 15 minutes; N=small and ROUNDS=1 for a first look
+bench: ## beside Dovecot where it is installed; as root, some 25 minutes; N=small and ROUNDS=1 for a first look
 	$(GO) run ./tests/bench $(if $(filter small,$(N)),-short) $(if $(ROUNDS),-rounds $(ROUNDS))
 
 growth: ## what an operation of the store costs as a mailbox, an account and a node grow; a quarter of an hour

@@ -1,7 +1,7 @@
 // Bench measures domicile beside Dovecot, on one machine, in one run and in turn, and prints the tables of
 // docs/PERFORMANCE.md. Timings decide nothing: it fails only where a server does not work.
 //
-//	go run ./tests/bench             all, some 15 minutes
+//	go run ./tests/bench             all, some 25 minutes
 //	go run ./tests/bench -short      a first look, some 3 minutes
 //	go run ./tests/bench -parts idlers -accounts 0   ten thousand idle connections, some 20 minutes; with Dovecot some 10 GB of memory
 //	go run ./tests/bench -parts slow,accounts
