@@ -1,10 +1,12 @@
 package imapd
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
+	"domicile"
 	"domicile/store"
 )
 
@@ -113,4 +115,46 @@ func TestQresync(t *testing.T) {
 	e.says("l EXPUNGE", "l OK EXPUNGE completed")
 	e.says("m SELECT nowhere", "m NO [NONEXISTENT]", "* OK [CLOSED] The mailbox that was open is closed")
 	e.says("n FETCH 1 UID", "n BAD")
+}
+
+// meanwhile is a store in which something is done once, right before or behind a look at what changed.
+type meanwhile struct {
+	store.Store
+	before, behind func()
+}
+
+func (m *meanwhile) Changes(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after store.ModSeq, at store.Position, n int) (store.Changes, error) {
+	if after != 3 { // it is SELECT itself that looks, or an update
+		return m.Store.Changes(ctx, acct, mbox, after, at, n)
+	}
+	m.before()
+	defer m.behind()
+	return m.Store.Changes(ctx, acct, mbox, after, at, n)
+}
+
+// A message that is new to a client, and goes while it selects the mailbox with what it knows, was told to exist: so it is told that it vanished, whether it went
+// before the server looked what changed or before it read the message.
+func TestQresyncMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	for range 4 { // modification sequences 2 to 5
+		w.put("INBOX", "Subject: It goes\r\n\r\n", store.Deleted)
+	}
+	inbox, err := w.store.MailboxByName(t.Context(), ann, store.Inbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expunge := func(uid store.UID) func() {
+		return func() {
+			if _, err := w.store.Expunge(t.Context(), "", ann, inbox.ID, []store.UID{uid}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	w.home.cfg.Store = &meanwhile{w.store, expunge(3), expunge(4)}
+	c := w.login()
+	c.do("b ENABLE QRESYNC", "b OK")
+	got := c.do(fmt.Sprintf("c SELECT INBOX (QRESYNC (%d 3))", inbox.UIDValidity), "c OK [READ-WRITE]")
+	if !strings.Contains(got, "* 4 EXISTS\r\n") || !strings.Contains(got, "* VANISHED 3:4\r\n") || strings.Contains(got, "EARLIER") {
+		t.Errorf("%q", got)
+	}
 }

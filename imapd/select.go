@@ -152,7 +152,8 @@ func (s *session) tellSelected(unseen int) {
 	c.Raw("* OK [MAILBOXID (").Raw(string(v.mailbox.ID)).Raw(")] Mailbox id").Line()
 }
 
-// tellResync tells a client that knew the mailbox what happened since.
+// tellResync tells a client that knew the mailbox what happened since. What happens meanwhile is told too, so that behind SELECT the client has each message that
+// it was told exists: one that was new to it and goes before it can be fetched vanishes.
 func (s *session) tellResync(r *resync) error {
 	v := s.view
 	if r == nil || r.validity != v.mailbox.UIDValidity {
@@ -168,7 +169,11 @@ func (s *session) tellResync(r *resync) error {
 	}
 	s.tellEarlier(vanished, both(known, spans{{uint32(r.matched(v)) + 1, math.MaxUint32}}))
 	f := fetcher{s: s, q: &fetchItems{uid: !s.enabled.uidOnly, flags: true, modSeq: true}}
-	return f.all(both(changed, v.indexesOf(known)))
+	if err := f.all(both(changed, v.indexesOf(known))); err != nil {
+		return err
+	}
+	s.tellUpdates(true)
+	return nil
 }
 
 // matched is the UID up to which sequence match data show that the client knows of all that was expunged: a message that has the number which the client

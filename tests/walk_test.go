@@ -298,6 +298,30 @@ func sortFlags(flags []string) string {
 }
 
 func (w *walker) vanish(set string, earlier bool) {
+	for _, uid := range w.uids(set) {
+		i := slices.IndexFunc(w.msgs, func(m *walked) bool { return m.uid == uid })
+		if i < 0 && !earlier { // one of those of which only the number was told (RFC 7162 3.2.10)
+			after := slices.IndexFunc(w.msgs, func(m *walked) bool { return m.uid > uid })
+			if after < 0 {
+				after = len(w.msgs)
+			}
+			if after > 0 && w.msgs[after-1].uid == 0 {
+				i = after - 1
+			} else if w.kind == walkUIDOnly {
+				i = slices.IndexFunc(w.msgs, func(m *walked) bool { return m.uid == 0 })
+			}
+		}
+		switch {
+		case i >= 0:
+			w.msgs = slices.Delete(w.msgs, i, i+1)
+		case !earlier:
+			w.fail("VANISHED of UID %d, which was not there", uid)
+		}
+	}
+}
+
+// uids are those of a set.
+func (w *walker) uids(set string) (all []uint32) {
 	for _, r := range strings.Split(set, ",") {
 		a, b, ranged := strings.Cut(r, ":")
 		from, err := strconv.ParseUint(a, 10, 32)
@@ -307,29 +331,13 @@ func (w *walker) vanish(set string, earlier bool) {
 		}
 		if err != nil || to < from || to-from > 1<<20 {
 			w.fail("a set of UIDs: %q", set)
-			return
+			return nil
 		}
-		for uid := uint32(from); uid <= uint32(to); uid++ {
-			i := slices.IndexFunc(w.msgs, func(m *walked) bool { return m.uid == uid })
-			if i < 0 && !earlier { // one of those of which only the number was told (RFC 7162 3.2.10)
-				after := slices.IndexFunc(w.msgs, func(m *walked) bool { return m.uid > uid })
-				if after < 0 {
-					after = len(w.msgs)
-				}
-				if after > 0 && w.msgs[after-1].uid == 0 {
-					i = after - 1
-				} else if w.kind == walkUIDOnly {
-					i = slices.IndexFunc(w.msgs, func(m *walked) bool { return m.uid == 0 })
-				}
-			}
-			switch {
-			case i >= 0:
-				w.msgs = slices.Delete(w.msgs, i, i+1)
-			case !earlier:
-				w.fail("VANISHED of UID %d, which was not there", uid)
-			}
+		for uid := from; uid <= to; uid++ {
+			all = append(all, uint32(uid))
 		}
 	}
+	return all
 }
 
 // open selects the mailbox. resume: a client with QRESYNC says what it remembers, which is all it may be sent no more.
@@ -346,7 +354,8 @@ func (w *walker) open(resume bool) {
 	w.learn()
 }
 
-// resume: EXISTS comes before VANISHED (EARLIER) and FETCH (RFC 7162 3.2.5), so what is remembered is put in order behind the command.
+// resume: EXISTS comes before VANISHED (EARLIER) and FETCH (RFC 7162 3.2.5), so what is remembered is put in order behind the command. Then comes what happened
+// while it ran, of which a message that vanishes may be one that the client never knew.
 func (w *walker) resume(kept []*walked) {
 	w.command = fmt.Sprintf("SELECT Walked (QRESYNC (%d %d))", w.validity, w.highest)
 	w.tags++
@@ -356,8 +365,8 @@ func (w *walker) resume(kept []*walked) {
 	for _, m := range kept {
 		known[m.uid] = m
 	}
-	exists := 0
-	var changed []string
+	exists := -1
+	var later []string
 	for range 100000 {
 		line := w.line()
 		if status, ok := strings.CutPrefix(line, tag+" "); ok {
@@ -370,8 +379,10 @@ func (w *walker) resume(kept []*walked) {
 			return
 		}
 		switch {
-		case strings.HasSuffix(line, " EXISTS"):
+		case strings.HasSuffix(line, " EXISTS") && exists < 0:
 			exists, _ = strconv.Atoi(strings.Fields(line)[1])
+		case strings.HasSuffix(line, " EXISTS"):
+			later = append(later, line)
 		case strings.HasPrefix(line, "* VANISHED (EARLIER) "):
 			w.msgs = nil
 			for _, m := range kept {
@@ -385,8 +396,15 @@ func (w *walker) resume(kept []*walked) {
 				left[m.uid] = m
 			}
 			known = left
+		case strings.HasPrefix(line, "* VANISHED "):
+			later = append(later, line)
+			for _, uid := range w.uids(strings.TrimPrefix(line, "* VANISHED ")) {
+				if known[uid] == nil {
+					known[uid] = &walked{uid: uid, flags: "?"}
+				}
+			}
 		case strings.Contains(line, " FETCH ("):
-			changed = append(changed, line)
+			later = append(later, line)
 			if uid := walkUID.FindStringSubmatch(line); uid == nil {
 				w.fail("no UID: %s", line)
 			} else {
@@ -408,7 +426,7 @@ func (w *walker) resume(kept []*walked) {
 		w.fail("%d messages are remembered or told, of %d", len(w.msgs), exists)
 		return
 	}
-	for _, line := range changed {
+	for _, line := range later {
 		w.take(line)
 	}
 }
