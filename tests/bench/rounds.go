@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,11 +19,13 @@ func (b *bench) inTurn() error {
 		return err
 	}
 	rows := append(writes(b.most), reads(b.most, b.accounts)...)
-	speed, cpu, written := newTable("speed", b.servers), newTable("the server's CPU for an operation", b.servers), newTable("bytes written for an operation", b.servers)
+	var tables rowTables
+	tables.speed, tables.cpu, tables.written = newTable("speed", b.servers), newTable("the server's CPU for an operation", b.servers), newTable("bytes written for an operation", b.servers)
+	tables.own, tables.busy = newTable("the generator's own CPU for an operation", b.servers), newTable("how busy the processors were with both", b.servers)
 	for range b.rounds {
 		err := b.all(func(s *server) error {
 			for _, r := range rows {
-				if err := b.measure(s, r, speed, cpu, written); err != nil {
+				if err := b.measure(s, r, tables); err != nil {
 					return fmt.Errorf("%s: %w", r.name, err)
 				}
 			}
@@ -32,7 +35,7 @@ func (b *bench) inTurn() error {
 			return err
 		}
 	}
-	for _, t := range []*table{speed, cpu, written, used} {
+	for _, t := range []*table{tables.speed, tables.cpu, tables.own, tables.busy, tables.written, used} {
 		t.print(os.Stdout)
 	}
 	return nil
@@ -78,7 +81,12 @@ func (b *bench) fill(s *server, used *table) error {
 // tooLong is after how many loads' time a row is not run again for a server: a slow peer would take most of the run.
 const tooLong = 4
 
-func (b *bench) measure(s *server, r row, speed, cpu, written *table) error {
+// rowTables are what is printed of the rows. Where the processors are busy, the generator takes a share of them that no server can save.
+type rowTables struct {
+	speed, cpu, own, busy, written *table
+}
+
+func (b *bench) measure(s *server, r row, t rowTables) error {
 	if b.long[r.name+"\x00"+s.name] || s.at(r.door) == "" {
 		return nil
 	}
@@ -100,16 +108,20 @@ func (b *bench) measure(s *server, r row, speed, cpu, written *table) error {
 		return err
 	}
 	b.long[r.name+"\x00"+s.name] = got.Seconds >= tooLong*b.most.Seconds()
-	speed.add(r, s, r.value(got))
+	t.speed.add(r, s, r.value(got))
 	if r.unit == "/s" {
 		each := r
 		each.lower, each.unit, each.aim = true, "ms", ""
-		cpu.add(each, s, got.CPU)
+		t.cpu.add(each, s, got.CPU)
+		each.apart = true
+		t.own.add(each, s, 1000*got.OwnCPU/float64(max(1, got.Ops)))
+		each.unit = "%"
+		t.busy.add(each, s, 100*(got.AllCPU+got.OwnCPU)/got.Seconds/float64(runtime.NumCPU()))
 	}
 	if r.unit == "/s" && !strings.HasPrefix(r.name, "login") {
 		each := r
 		each.lower, each.unit, each.aim = true, "bytes", ""
-		written.add(each, s, got.Written)
+		t.written.add(each, s, got.Written)
 	}
 	return nil
 }

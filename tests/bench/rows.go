@@ -22,6 +22,7 @@ type row struct {
 	warm       int  // after so many operations that do not count
 	cold       bool // with the page cache emptied before
 	lower      bool // less is better
+	apart      bool // tells of the run, not of a server: nothing is compared
 	value      func(result) float64
 	aim        string // as a multiple of the best peer's, or in the row's own unit
 }
@@ -46,6 +47,8 @@ type result struct {
 	Bytes   int64   `json:"bytes"`
 	PerSec  float64 `json:"per_sec"`
 	CPU     float64 `json:"server_cpu_ms_per_op"`
+	AllCPU  float64 `json:"server_cpu_s"`
+	OwnCPU  float64 `json:"client_cpu_s"` // the generator's
 	Written float64 `json:"server_written_bytes_per_op"`
 	Latency struct {
 		P50 float64 `json:"p50"`

@@ -61,7 +61,7 @@ func (t *table) ratio(r row) string {
 			best = median(v)
 		}
 	}
-	if len(ours) == 0 || math.IsNaN(best) {
+	if len(ours) == 0 || r.apart || math.IsNaN(best) {
 		return ""
 	}
 	x := median(ours) / best
