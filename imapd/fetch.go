@@ -42,7 +42,7 @@ func (s *session) fetchSet(cmd *wire.Command, uid bool) (string, error) {
 	if err := f.all(picked); err != nil {
 		return "", err
 	}
-	return "", f.refusal
+	return f.done(uid), f.refusal
 }
 
 // changedOf keeps of a set what changed (RFC 7162 3.1.4.1), and tells what vanished of it if that is wanted (3.2.6).
@@ -72,6 +72,8 @@ type fetcher struct {
 	refusal error  // what is told at the end, if a message could not be had; the others were
 	some    bool   // an item of the present message was sent
 	room    []byte // for the bytes of a message
+
+	downgraded spans // indexes of the messages of which an answer is in ASCII that has more
 }
 
 // pagesAhead is how many pages are read while one is sent.

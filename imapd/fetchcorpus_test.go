@@ -95,11 +95,9 @@ func TestFetchOfCorpus(t *testing.T) {
 	}
 	for i, raw := range raws {
 		m := message.Parse(raw)
-		want := fmt.Appendf(nil, "* %d FETCH (ENVELOPE ", i+1)
-		want = append(m.AppendEnvelope(want, m.Root), " BODY "...)
-		want = append(m.AppendStructure(want, m.Root, false), " BODYSTRUCTURE "...)
-		want = append(m.AppendStructure(want, m.Root, true), ")\r\n"...)
-		if got := c.exact(fmt.Sprintf("d FETCH %d (ENVELOPE BODY BODYSTRUCTURE)", i+1)); got != string(want) {
+		want := fmt.Sprintf("* %d FETCH (ENVELOPE %s BODY %s BODYSTRUCTURE %s)\r\n", i+1, message.ASCIIEnvelope(string(m.AppendEnvelope(nil, m.Root))),
+			message.ASCIIStructure(string(m.AppendStructure(nil, m.Root, false))), message.ASCIIStructure(string(m.AppendStructure(nil, m.Root, true))))
+		if got := c.exact(fmt.Sprintf("d FETCH %d (ENVELOPE BODY BODYSTRUCTURE)", i+1)); got != want {
 			t.Errorf("message %d is described otherwise:\n got %.1000q\nwant %.1000q", i+1, got, want)
 		}
 		parts := allParts(m.Root, "", true)

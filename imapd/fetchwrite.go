@@ -6,7 +6,10 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/emersion/go-imap/v2"
+
 	"domicile/message"
+	"domicile/store"
 	"domicile/turns"
 )
 
@@ -52,29 +55,69 @@ func (f *fetcher) apart(m *row, p *plan, raw []byte) (parsed *message.Message, p
 
 // summary sends what is kept ready, or else is made of the message.
 func (f *fetcher) summary(m *row, parsed *message.Message) {
-	c, sum := f.s.conn, m.Summary
+	sum := m.Summary
 	if f.item(f.q.envelope, "ENVELOPE ") {
 		if sum != nil && sum.Envelope != "" {
-			c.Raw(sum.Envelope)
+			f.described(m, sum.Envelope, message.ASCIIEnvelope)
 		} else {
-			c.Append(func(b []byte) []byte { return parsed.AppendEnvelope(b, parsed.Root) })
+			f.described(m, string(parsed.AppendEnvelope(nil, parsed.Root)), message.ASCIIEnvelope)
 		}
 	}
 	kept := sum != nil && sum.Structure != ""
 	if f.item(f.q.body, "BODY ") {
-		if kept {
-			c.Append(sum.AppendBody)
+		if kept && !message.Is8Bit(sum.Structure) {
+			f.s.conn.Append(sum.AppendBody)
+		} else if kept {
+			f.described(m, string(sum.AppendBody(nil)), message.ASCIIStructure)
 		} else {
-			c.Append(func(b []byte) []byte { return parsed.AppendStructure(b, parsed.Root, false) })
+			f.described(m, string(parsed.AppendStructure(nil, parsed.Root, false)), message.ASCIIStructure)
 		}
 	}
 	if f.item(f.q.structure, "BODYSTRUCTURE ") {
 		if kept {
-			c.Raw(sum.Structure)
+			f.described(m, sum.Structure, message.ASCIIStructure)
 		} else {
-			c.Append(func(b []byte) []byte { return parsed.AppendStructure(b, parsed.Root, true) })
+			f.described(m, string(parsed.AppendStructure(nil, parsed.Root, true)), message.ASCIIStructure)
 		}
 	}
+}
+
+// described sends an ENVELOPE or a BODYSTRUCTURE, in ASCII to a client that did not say that it knows UTF-8 (RFC 6855 3, RFC 6858).
+func (f *fetcher) described(m *row, answer string, ascii func(string) string) {
+	if !f.s.conn.UTF8 && message.Is8Bit(answer) {
+		if shown := ascii(answer); shown != answer {
+			answer = shown
+			if i := uint32(m.index); len(f.downgraded) < maxDowngraded && !f.downgraded.has(i) {
+				f.downgraded = f.downgraded.add(i)
+			}
+		}
+	}
+	f.s.conn.Raw(answer)
+}
+
+// maxDowngraded bounds how many runs of messages are told to be downgraded: that there are some is what matters.
+const maxDowngraded = 100
+
+// done is what stands in the OK of a FETCH (RFC 6858 3).
+func (f *fetcher) done(uid bool) string {
+	if len(f.downgraded) == 0 {
+		return ""
+	}
+	var set imap.NumSet
+	if v := f.s.view; uid {
+		var uids []store.UID
+		for _, r := range f.downgraded {
+			uids = append(uids, v.uids[r.from:r.to+1]...)
+		}
+		set = uidSpans(uids).uidSet()
+	} else {
+		var numbers imap.SeqSet
+		for _, r := range f.downgraded {
+			numbers.AddRange(r.from+1, r.to+1)
+		}
+		set = numbers
+	}
+	return "[DOWNGRADED " + set.String() + "] FETCH completed, in ASCII"
 }
 
 // section sends one section.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -10,8 +11,19 @@ import (
 // idlerAccounts are those that the idle connections are spread over: an account may have 100.
 const idlerAccounts = 200
 
-// peerConns bounds the connections of Dovecot, which takes a process for each, and some GB for all.
-const peerConns = 2000
+// peerConns are as many connections of Dovecot as the machine has room for: it takes a process for each, of some 700 KiB.
+func peerConns(conns int) int {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return conns
+	}
+	_, available, _ := bytes.Cut(b, []byte("MemAvailable:"))
+	var kib int
+	if _, err := fmt.Sscan(string(available), &kib); err != nil {
+		return conns
+	}
+	return min(conns, kib>>10)
+}
 
 // idlers holds many connections that had something to do once and then idle, in the clear and within TLS: what memory each takes, and how soon they hear of
 // mail. Of the peers one is enough: how it keeps its mail is nothing to them.
@@ -20,7 +32,8 @@ func (b *bench) idlers() error {
 		return err
 	}
 	b.servers = b.servers[:min(2, len(b.servers))]
-	t := newTable(fmt.Sprintf("%d idle connections, of %d accounts; %d of Dovecot's", b.conns, idlerAccounts, min(b.conns, peerConns)), b.servers)
+	peers := peerConns(b.conns)
+	t := newTable(fmt.Sprintf("%d idle connections, of %d accounts; %d of Dovecot's", b.conns, idlerAccounts, peers), b.servers)
 	for _, way := range []struct {
 		name, aim string
 		door      door
@@ -29,7 +42,7 @@ func (b *bench) idlers() error {
 		err := b.all(func(s *server) error {
 			conns := b.conns
 			if s != b.servers[0] {
-				conns = min(conns, peerConns)
+				conns = peers
 			}
 			b.tell("%s: %d idle connections %s", s.name, conns, way.name)
 			if _, err := b.load(s, doorLMTP, "deliver", "-users", strconv.Itoa(idlerAccounts), "-conns", "16", "-n", strconv.Itoa(10*idlerAccounts)); err != nil {
