@@ -25,10 +25,11 @@ import (
 	"domicile/tests/harness"
 )
 
-// TestStoreKills ends a node by SIGKILL at any instant of deliveries, appends, copies, expunges, and, since its segments are small, of
-// rotation, bases and compaction. After each kill a copy of its folder is opened as mailctl fsck does, and counted: all that was
+// TestStoreKills ends a node by SIGKILL at any instant of deliveries, appends, copies, expunges, of copying itself into its repository, and, since its segments are
+// small, of rotation, bases and compaction. After each kill a copy of its folder is opened as mailctl fsck does, and counted: all that was
 // acknowledged is there, unaltered, and twice only where the 250 itself was lost; what was expunged is not; of an APPEND of several messages
-// all are there or none; the check finds nothing. The node itself recovers and goes on. DOMICILE_KILLS sets the number of kills; with DOMICILE_LONG=1 it is 200.
+// all are there or none; the check finds nothing. The node itself recovers and goes on. Behind some kills the repository is verified; behind others the node gets another root key, by
+// a mailctl that is killed as well and said again. In the end the node is made anew from the repository, and has all. DOMICILE_KILLS sets the number of kills; with DOMICILE_LONG=1 it is 200.
 func TestStoreKills(t *testing.T) {
 	t.Parallel()
 	kills := 6
@@ -37,15 +38,16 @@ func TestStoreKills(t *testing.T) {
 	}
 	kills = times("DOMICILE_KILLS", kills)
 	c := harness.New(t, "--region", "eu-ireland=IE")
-	conf := c.Path(c.Node(ieNode).Config)
-	text, err := os.ReadFile(conf)
+	r := &repository{t: t, c: c, dir: filepath.Join(c.Root, "repository"), conf: c.Path(c.Node(ieNode).Config), data: c.Path(c.Node(ieNode).Data)}
+	text, err := os.ReadFile(r.conf)
 	if err == nil {
-		err = os.WriteFile(conf, append([]byte("store_segment = 65536\n"), text...), 0o600)
+		err = os.WriteFile(r.conf, fmt.Appendf(nil, "store_segment = 65536\n%s\n[backup]\ndir = '%s'\n", text, r.dir), 0o600)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.StartAll(t)
+	r.upToDate()
 	l := &ledger{c: c, ctx: t.Context(), password: c.Account(t, ireland, keeper, "IE"), letters: map[string]*kept{}}
 	stop := make(chan struct{})
 	var workers, checks sync.WaitGroup
@@ -62,20 +64,57 @@ func TestStoreKills(t *testing.T) {
 		c.Kill9(t, ieNode)
 		now := l.now()
 		copied := filepath.Join(t.TempDir(), "data")
-		if out, err := exec.Command("cp", "-rp", c.Path(c.Node(ieNode).Data), copied).CombinedOutput(); err != nil {
+		if out, err := exec.Command("cp", "-rp", r.data, copied).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		seen.look(t, copied)
-		c.Launch(t, ieNode)
 		checks.Wait() // one at a time, beside the node
+		switch i % 10 {
+		case 1:
+			r.verified(r.dir, true)
+		case 4: // the copy opens with the old root key
+			l.judge(t, copied, now)
+			rotateKilled(t, r)
+			c.Launch(t, ieNode)
+			continue
+		}
+		c.Launch(t, ieNode)
 		checks.Go(func() { l.judge(t, copied, now) })
 	}
 	checks.Wait()
 	close(stop)
 	workers.Wait()
+	r.upToDate()
 	c.Halt(t, ieNode)
-	l.judge(t, c.Path(c.Node(ieNode).Data), l.now())
+	l.judge(t, r.data, l.now())
+	r.verified(r.dir, true)
+	r.restored(r.dir)
+	l.judge(t, r.data, l.now())
 	l.tell(t, kills, seen)
+}
+
+// rotateKilled gives a node that is down another root key, by a command that is killed in the middle and said again.
+func rotateKilled(t *testing.T, r *repository) {
+	t.Helper()
+	root := filepath.Join(r.c.Dir, string(ireland), "root.key")
+	next := root + ".next"
+	if got := r.c.Run(t, nil, "keys", "root", "--to", next); got.Code != 0 {
+		t.Fatalf("keys root: %s", got)
+	}
+	args := []string{"keys", "rotate", r.data, "--root-key", root, "--new-root-key", next, "--output", "json"}
+	killed := exec.Command(harness.Program(t, "mailctl"), args...)
+	if err := killed.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
+	killed.Process.Kill()
+	killed.Wait()
+	if got := r.c.Run(t, nil, args...); got.Code != 0 {
+		t.Fatalf("keys rotate, behind one that was killed: %s", got)
+	}
+	if err := os.Rename(next, root); err != nil {
+		t.Fatal(err)
+	}
 }
 
 const keeper = "aoife@example.com"
