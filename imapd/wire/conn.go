@@ -71,7 +71,8 @@ type Conn struct {
 	Long   Room // for long commands; nil = they are not bounded together
 	long   bool // the command has its part of it
 	net    net.Conn
-	br     *bufio.Reader
+	src    source
+	br     *bufio.Reader // over src
 	limits Limits
 	until  time.Time // no read lasts longer; zero = no such bound
 	cmd    Command
@@ -85,9 +86,38 @@ type Conn struct {
 
 // NewConn speaks over c.
 func NewConn(c net.Conn, l Limits) *Conn {
-	w := &Conn{net: c, br: bufio.NewReaderSize(c, 4096), limits: l}
+	w := &Conn{net: c, src: source{below: c}, limits: l}
 	w.Writer.to = c
+	w.takeBuffer()
 	return w
+}
+
+// source gives what the client sends: the byte that Await took first.
+type source struct {
+	below net.Conn
+	first [1]byte
+	some  bool // first is one, and was not given yet
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if !s.some {
+		return s.below.Read(p)
+	}
+	s.some = false
+	p[0] = s.first[0]
+	if len(p) == 1 || p[0] == '\n' { // nothing needs to follow
+		return 1, nil
+	}
+	n, _ := s.below.Read(p[1:]) // an error comes again
+	return 1 + n, nil
+}
+
+// buffers are those of connections that read. One that waits for its client holds none.
+var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4096) }}
+
+func (c *Conn) takeBuffer() {
+	c.br, _ = buffers.Get().(*bufio.Reader)
+	c.br.Reset(&c.src)
 }
 
 // NetConn is the connection below. What it sent and this has read already, Read gives first.
@@ -97,14 +127,21 @@ func (c *Conn) NetConn() net.Conn { return c.net }
 func (c *Conn) Read(p []byte) (int, error) { return c.br.Read(p) }
 
 // Buffered is how many bytes were read from below and not used yet.
-func (c *Conn) Buffered() int { return c.br.Buffered() }
+func (c *Conn) Buffered() int {
+	n := c.br.Buffered()
+	if c.src.some {
+		n++
+	}
+	return n
+}
 
 // Reset goes on over another connection, such as TLS over the one before. What was read and not used is forgotten.
 func (c *Conn) Reset(below net.Conn) {
 	c.mu.Lock()
 	c.net = below
 	c.mu.Unlock()
-	c.br.Reset(below)
+	c.src = source{below: below}
+	c.br.Reset(&c.src)
 	c.turn.Lock()
 	c.Writer.to = below
 	c.turn.Unlock()
@@ -131,16 +168,20 @@ func (c *Conn) Close() error {
 	return below.Close()
 }
 
-// Await waits until the client sends something, Limits.Idle at most, without touching the Writer. ErrDraining after Drain.
+// Await waits until the client sends something, Limits.Idle at most, without touching the Writer, and without a buffer to read into. ErrDraining after Drain.
 func (c *Conn) Await() error {
 	c.came, c.waited = 0, 0
-	if c.br.Buffered() > 0 && !c.isDraining() {
+	if c.Buffered() > 0 && !c.isDraining() {
 		return nil
 	}
 	if err := c.deadline(c.limits.Idle, true); err != nil {
 		return err
 	}
-	_, err := c.br.Peek(1)
+	c.br.Reset(nil)
+	buffers.Put(c.br)
+	n, err := c.src.below.Read(c.src.first[:])
+	c.src.some = n == 1
+	c.takeBuffer()
 	return c.awake(err)
 }
 

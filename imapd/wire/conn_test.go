@@ -97,7 +97,7 @@ func TestDeadlines(t *testing.T) {
 	if cmd.Astring() != "abcd" {
 		t.Error(cmd.Err())
 	}
-	if len(d.at) != 3 || time.Until(d.at[0]) < 50*time.Minute || time.Until(d.at[1]) > time.Minute || !d.at[2].After(d.at[1]) {
+	if len(d.at) != 4 || time.Until(d.at[0]) < 50*time.Minute || time.Until(d.at[1]) > time.Minute || !d.at[2].After(d.at[1]) || !d.at[3].After(d.at[2]) { // a command, its line, its literal
 		t.Errorf("%v", d.at)
 	}
 	until := time.Now().Add(time.Second)
@@ -233,7 +233,7 @@ func TestInterject(t *testing.T) {
 	n := &nosy{script: script{pieces: []string{"a X {3}\r\n", "abc\r\n"}}}
 	c := NewConn(n, small)
 	n.read = func() { told = append(told, c.Interject("* OK reading")) }
-	cmd, err := c.Next() // waits for a command, and then has all of its line
+	cmd, err := c.Next() // waits for a command, and for the rest of its line
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func TestInterject(t *testing.T) {
 	if s := cmd.String(); s != "abc" || cmd.End() != nil {
 		t.Fatalf("%q: %v", s, cmd.Err())
 	}
-	if fmt.Sprint(told) != "[true false]" {
+	if fmt.Sprint(told) != "[true false false]" { // while nothing came; the rest of the line; the literal
 		t.Errorf("while reading: %v", told)
 	}
 	c.Raw("* 1 FETCH (").Num(1)
@@ -259,5 +259,37 @@ func TestInterject(t *testing.T) {
 	}
 	if got, want := n.out.String(), "* OK reading\r\n+ Ready for literal data\r\n* 1 FETCH (1{3}\r\nabc)\r\n* 2 EXISTS\r\n* OK between\r\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// What Await took comes first, whatever is read next; one that waits holds no buffer.
+func TestAwaitHoldsNoBuffer(t *testing.T) {
+	client, server := net.Pipe()
+	defer client.Close()
+	c := NewConn(server, small)
+	defer c.Close()
+	write := func(s string) { go io.WriteString(client, s) }
+	write("a NOOP\r\n")
+	if err := c.Await(); err != nil || c.Buffered() != 1 || c.br.Buffered() != 0 {
+		t.Fatalf("%v, %d bytes, of them %d in a buffer", err, c.Buffered(), c.br.Buffered())
+	}
+	if err := c.Await(); err != nil { // again, at once
+		t.Fatal(err)
+	}
+	if cmd, err := c.Next(); err != nil || cmd.Tag != "a" || cmd.Name != "NOOP" {
+		t.Fatalf("%+v, %v", cmd, err)
+	}
+	write("\n") // a line of one byte: nothing follows it
+	if cmd, _ := c.Next(); cmd == nil || cmd.Err() == nil {
+		t.Fatalf("%+v", cmd)
+	}
+	write("x")
+	if err := c.Await(); err != nil {
+		t.Fatal(err)
+	}
+	write("yz")
+	b := make([]byte, 3)
+	if _, err := io.ReadFull(c, b); err != nil || string(b) != "xyz" {
+		t.Fatalf("%q, %v", b, err)
 	}
 }
