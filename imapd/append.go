@@ -3,6 +3,7 @@ package imapd
 import (
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -99,6 +100,9 @@ func (s *session) take(cmd *wire.Command, freed int64) (in store.Incoming, size 
 	return in, size, nil
 }
 
+// copyBuffers spares each message a buffer of its own.
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
 // literal writes a literal of at most limit bytes; in UTF8 ("UTF8 (" was read) it is one of RFC 3516, and the parenthesis ends behind it (RFC 6855 4).
 func (s *session) literal(cmd *wire.Command, to io.Writer, limit int64, utf8 bool) (size int64, err error) {
 	if utf8 && !s.conn.UTF8 {
@@ -114,7 +118,9 @@ func (s *session) literal(cmd *wire.Command, to io.Writer, limit int64, utf8 boo
 		cmd.Fail("UTF8 goes with a literal of RFC 3516")
 		return 0, cmd.End()
 	}
-	_, err = io.Copy(to, l)
+	buf := copyBuffers.Get().(*[]byte)
+	_, err = io.CopyBuffer(to, l, *buf)
+	copyBuffers.Put(buf)
 	if cmd.Err() != nil { // the connection broke off
 		return 0, cmd.End()
 	}

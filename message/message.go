@@ -1,6 +1,6 @@
 package message
 
-import "strings"
+import "bytes"
 
 // Limits of Parse. Past them structure is no longer looked for.
 const (
@@ -119,6 +119,8 @@ var fieldNames = map[string]int{
 	"content-language": fieldLanguage, "content-location": fieldLocation,
 }
 
+const longestField = len("content-transfer-encoding")
+
 // field returns a remembered field's value, unfolded and clipped to MaxValue.
 func (m *Message) field(p *Part, n int) string {
 	s := p.fields[n]
@@ -127,11 +129,14 @@ func (m *Message) field(p *Part, n int) string {
 
 // unfold removes line ends (RFC 5322 2.2.3) and NUL, and trims. Other bytes stay as they are, UTF-8 or not.
 func unfold(b []byte) string {
+	if b = bytes.Trim(b, " \t\r\n\x00"); !bytes.ContainsAny(b, "\r\n\x00") {
+		return string(b)
+	}
 	out := make([]byte, 0, len(b))
 	for _, c := range b {
 		if c != '\r' && c != '\n' && c != 0 {
 			out = append(out, c)
 		}
 	}
-	return strings.Trim(string(out), " \t")
+	return string(out)
 }

@@ -10,6 +10,9 @@ func Parse(raw []byte) *Message {
 	p := &parser{m: &Message{raw: raw, Root: &Part{}}, boundaries: map[string]int{}, parts: 1}
 	p.open(p.m.Root, 0, "")
 	for p.pos < len(raw) {
+		if p.skip(); p.pos == len(raw) {
+			break
+		}
 		end := len(raw)
 		if i := bytes.IndexByte(raw[p.pos:], '\n'); i >= 0 {
 			end = p.pos + i + 1
@@ -51,6 +54,23 @@ func (p *parser) open(part *Part, at int, parent string) {
 	p.stack = append(p.stack, frame{part: part, header: true, parent: parent, field: -1})
 }
 
+// skip goes over lines of a body that can be no boundary.
+func (p *parser) skip() {
+	rest := p.m.raw[p.pos:]
+	if p.stack[len(p.stack)-1].header || len(p.boundaries) > 0 && bytes.HasPrefix(rest, dashes[1:]) {
+		return
+	}
+	if len(p.boundaries) > 0 {
+		if i := bytes.Index(rest, dashes); i >= 0 {
+			rest = rest[:i+1]
+		}
+	}
+	p.lines += bytes.Count(rest, dashes[:1])
+	p.pos += len(rest)
+}
+
+var dashes = []byte("\n--")
+
 func (p *parser) line(line []byte, end int) {
 	if len(line) > 2 && line[0] == '-' && line[1] == '-' && len(p.boundaries) > 0 && p.delimiter(line, end) {
 		return
@@ -73,12 +93,28 @@ func (p *parser) line(line []byte, end int) {
 	if p.pos-top.part.Start > MaxHeader {
 		return
 	}
-	if name, ok := fieldName(line); ok {
-		if n, known := fieldNames[strings.ToLower(name)]; known && top.part.fields[n] == (span{}) {
+	if name, ok := nameIn(line); ok {
+		if n, known := fieldNumber(name); known && top.part.fields[n] == (span{}) {
 			top.field = n
 			top.part.fields[n] = span{p.pos + bytes.IndexByte(line, ':') + 1, end}
 		}
 	}
+}
+
+// fieldNumber is that of a field that is remembered.
+func fieldNumber(name []byte) (n int, known bool) {
+	var lower [longestField]byte
+	if len(name) > len(lower) {
+		return 0, false
+	}
+	for i, c := range name {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		lower[i] = c
+	}
+	n, known = fieldNames[string(lower[:len(name)])]
+	return n, known
 }
 
 // delimiter handles a boundary line of an open multipart; false if the line is none.
@@ -199,10 +235,15 @@ func isBlank(line []byte) bool {
 // fieldName returns the name of the field that begins in line. White space before the colon (RFC 5322 4.5) is no part
 // of it.
 func fieldName(line []byte) (string, bool) {
+	name, ok := nameIn(line)
+	return string(name), ok
+}
+
+func nameIn(line []byte) ([]byte, bool) {
 	i := bytes.IndexByte(line[:min(len(line), MaxName)], ':')
 	if i <= 0 {
-		return "", false
+		return nil, false
 	}
 	name := bytes.TrimRight(line[:i], " \t")
-	return string(name), len(name) > 0 && !bytes.ContainsAny(name, " \t")
+	return name, len(name) > 0 && !bytes.ContainsAny(name, " \t")
 }

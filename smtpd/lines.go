@@ -28,6 +28,13 @@ const (
 // case done is true.
 func (l *lines) feed(dst, src []byte) (out []byte, used int, done bool) {
 	for i := 0; i < len(src); {
+		if l.at == lineStart {
+			n := plainLines(src[i:])
+			dst = append(dst, src[i:i+n]...)
+			if i += n; i == len(src) {
+				break
+			}
+		}
 		if l.at == lineMid {
 			n := plainLen(src[i:])
 			dst = append(dst, src[i:i+n]...)
@@ -44,6 +51,17 @@ func (l *lines) feed(dst, src []byte) (out []byte, used int, done bool) {
 		i++
 	}
 	return dst, len(src), false
+}
+
+// plainLines is how many bytes the lines have that b begins with and that come out as they are, each with its end.
+func plainLines(b []byte) (n int) {
+	for {
+		line := bytes.IndexByte(b[n:], '\n')
+		if line < 1 || line >= maxLine || b[n] == '.' || bytes.IndexByte(b[n:n+line], '\r') != line-1 {
+			return n
+		}
+		n += line + 1
+	}
 }
 
 // plainLen is how many bytes come before the first CR or LF.

@@ -33,8 +33,7 @@ type hold struct {
 
 // claim holds token, when nobody else does any more. Unavailable after patience.
 func (w *waiting) claim(ctx context.Context, token string) error {
-	ctx, cancel := context.WithTimeout(ctx, w.patience)
-	defer cancel()
+	var late <-chan time.Time // of one that has to wait
 	for {
 		w.mu.Lock()
 		other, ok := w.held[token]
@@ -47,11 +46,18 @@ func (w *waiting) claim(ctx context.Context, token string) error {
 			return nil
 		}
 		w.mu.Unlock()
+		if late == nil {
+			timer := time.NewTimer(w.patience)
+			defer timer.Stop()
+			late = timer.C
+		}
 		select {
 		case <-other.settled:
+			continue
+		case <-late:
 		case <-ctx.Done():
-			return domicile.E("", domicile.Unavailable, "the same message is being delivered by another connection; try again in a minute")
 		}
+		return domicile.E("", domicile.Unavailable, "the same message is being delivered by another connection; try again in a minute")
 	}
 }
 

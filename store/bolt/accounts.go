@@ -147,12 +147,19 @@ func (s *Store) Account(_ context.Context, id domicile.AccountID) (store.Account
 
 // readAccount also returns the sealed bytes, which change with every write.
 func (s *Store) readAccount(id domicile.AccountID) (a store.Account, sealed []byte, err error) {
+	return s.readAccountOf(func(*txn) (domicile.AccountID, error) { return id, nil })
+}
+
+// readAccountOf is readAccount of the account that of names.
+func (s *Store) readAccountOf(of func(*txn) (domicile.AccountID, error)) (a store.Account, sealed []byte, err error) {
+	var id domicile.AccountID
 	age := s.accounts.age()
-	err = s.view(func(tx *txn) error {
-		acct, err := s.account(tx, id)
-		if err == nil {
-			sealed = bytes.Clone(acct.b.Get(kRecord))
+	err = s.view(func(tx *txn) (err error) {
+		if id, err = of(tx); err != nil {
+			return err
 		}
+		_, record, _, err := s.known(tx, id)
+		sealed = bytes.Clone(record)
 		return err
 	})
 	if err != nil {
@@ -243,18 +250,14 @@ func (s *Store) Used(_ context.Context, id domicile.AccountID) (used int64, err 
 
 // AccountByAddress finds an account by its canonical address.
 func (s *Store) AccountByAddress(_ context.Context, addr domicile.Address) (store.Account, error) {
-	var id domicile.AccountID
-	err := s.view(func(tx *txn) error {
-		id = domicile.AccountID(tx.root(bAddresses).Get(s.addressKey(addr)))
-		return nil
+	key := s.addressKey(addr)
+	a, _, err := s.readAccountOf(func(tx *txn) (domicile.AccountID, error) {
+		id := domicile.AccountID(tx.root(bAddresses).Get(key))
+		if id == "" {
+			return "", domicile.E("account", domicile.NotExist, "no account of that address here")
+		}
+		return id, nil
 	})
-	if err == nil && id == "" {
-		err = domicile.E("account", domicile.NotExist, "no account of that address here")
-	}
-	var a store.Account
-	if err == nil {
-		a, _, err = s.readAccount(id)
-	}
 	return a, domicile.W("find account", err)
 }
 

@@ -369,7 +369,7 @@ func (s *Store) replay(x *index, applied uint64) error {
 			if value != nil {
 				value = append([]byte{}, value...)
 			}
-			x.top.Set(item{string(key), value}) // of this goroutine alone until Open returns
+			x.top.Set(string(key), value) // of this goroutine alone until Open returns
 			return nil
 		})
 		if err != nil || !between {

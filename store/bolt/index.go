@@ -227,13 +227,12 @@ const applyMost = maxPending
 // apply commits keys to bbolt with the LSN that they reach, the most of a large act in commits before that. done says, of an error, that the commit may be on disk.
 func (x *index) apply(w work) (done bool, err error) {
 	it := w.keys.Iter()
-	defer it.Release()
 	for more, rest := it.First(), true; rest && err == nil; rest = more {
 		done, err = x.applySome(func(tx *bbolt.Tx) error {
 			keys := tx.Bucket(bKeys)
 			keys.FillPercent = 0.9 // most keys come in order: of a mailbox, by UID and ModSeq. At half, bbolt's own measure, they would leave half-full pages behind
 			for n := 0; more && n < applyMost; n++ {
-				if err := putItem(keys, it.Item()); err != nil {
+				if err := putItem(keys, item{it.Key(), it.Value()}); err != nil {
 					return err
 				}
 				more = it.Next()

@@ -113,21 +113,30 @@ func (s *Store) accountIn(tx *txn, id domicile.AccountID) account {
 	return account{s, id, tx.root(bAccounts).sub([]byte(id))}
 }
 
-// account returns an account that is here, moving or not.
-func (s *Store) account(tx *txn, id domicile.AccountID) (account, error) {
+// known returns an account that is here with its sealed record, and whether it is moving.
+func (s *Store) known(tx *txn, id domicile.AccountID) (a account, record []byte, moving bool, err error) {
 	if validID(string(id)) {
-		a := s.accountIn(tx, id)
-		if state := string(a.b.Get(kState)); (state == "" || state == string(isMoving)) && a.b.Get(kRecord) != nil {
-			return a, nil
+		a = s.accountIn(tx, id)
+		state := string(a.b.Get(kState))
+		if moving = state == string(isMoving); state == "" || moving {
+			if record = a.b.Get(kRecord); record != nil {
+				return a, record, moving, nil
+			}
 		}
 	}
-	return account{}, domicile.E("account", domicile.NotExist, "no such account here")
+	return account{}, nil, false, domicile.E("account", domicile.NotExist, "no such account here")
+}
+
+// account returns an account that is here, moving or not.
+func (s *Store) account(tx *txn, id domicile.AccountID) (account, error) {
+	a, _, _, err := s.known(tx, id)
+	return a, err
 }
 
 // served returns an account whose mail may be read and changed: a moving one is frozen.
 func (s *Store) served(tx *txn, id domicile.AccountID) (account, error) {
-	a, err := s.account(tx, id)
-	if err == nil && a.b.Get(kState) != nil {
+	a, _, moving, err := s.known(tx, id)
+	if err == nil && moving {
 		err = domicile.E("account", domicile.Unavailable, "the account is on its way to another region")
 	}
 	return a, err

@@ -20,11 +20,12 @@ type item struct {
 
 // pending is the part of the index that is durable in the log and not in bbolt yet. Once others can see it, nobody changes it: the writer
 // works on a copy, which shares what it does not touch.
-type pending = btree.BTreeG[item]
+type pending = btree.Map[string, []byte]
 
-func newPending() *pending {
-	return btree.NewBTreeGOptions(func(a, b item) bool { return a.key < b.key }, btree.Options{NoLocks: true})
-}
+// pendingDegree is half of what a node holds at most. A group that is alone copies the nodes that it changes, a dozen for one message: small ones are less to copy.
+const pendingDegree = 16
+
+func newPending() *pending { return btree.NewMap[string, []byte](pendingDegree) }
 
 // txn is a consistent view of the index: what is pending over what bbolt has. That of a job also writes; it belongs to one goroutine.
 type txn struct {
@@ -81,13 +82,13 @@ func (c *changes) hint() store.Hint {
 
 // get returns nil if the key is absent. The bytes are valid until the end of the txn, and may not be changed.
 func (tx *txn) get(key []byte) []byte {
-	k := item{key: string(key)}
-	if it, ok := tx.top.Get(k); ok {
-		return it.value
+	k := string(key)
+	if value, ok := tx.top.Get(k); ok {
+		return value
 	}
 	if tx.frozen != nil {
-		if it, ok := tx.frozen.Get(k); ok {
-			return it.value
+		if value, ok := tx.frozen.Get(k); ok {
+			return value
 		}
 	}
 	return tx.db.Get(key)
@@ -99,15 +100,15 @@ func (tx *txn) set(key, value []byte) {
 	if w.parts.failed() != nil {
 		return // all of it is given up
 	}
-	it := item{string(key), value}
-	before, had := tx.top.Set(it)
+	k := string(key)
+	before, had := tx.top.Set(k, value)
 	if w.writes++; w.parts == nil {
-		w.undo = append(w.undo, undo{item{it.key, before.value}, had})
+		w.undo = append(w.undo, undo{item{k, before}, had})
 	}
-	if _, again := w.value[it.key]; !again {
-		w.order = append(w.order, it.key)
+	if _, again := w.value[k]; !again {
+		w.order = append(w.order, k)
 	}
-	w.value[it.key] = value
+	w.value[k] = value
 	if w.bytes += len(key) + len(value); w.parts != nil && w.bytes >= w.parts.size {
 		w.part()
 	}
@@ -117,9 +118,9 @@ func (tx *txn) set(key, value []byte) {
 func (tx *txn) rollback() {
 	for i := len(tx.w.undo) - 1; i >= 0; i-- {
 		if u := tx.w.undo[i]; u.had {
-			tx.top.Set(u.before)
+			tx.top.Set(u.before.key, u.before.value)
 		} else {
-			tx.top.Delete(u.before)
+			tx.top.Delete(u.before.key)
 		}
 	}
 }
@@ -166,10 +167,9 @@ func (s *scanner) addPending(p *pending, start []byte) {
 		if !ok {
 			return nil, nil
 		}
-		i := it.Item()
-		return []byte(i.key), i.value
+		return []byte(it.Key()), it.Value()
 	}
-	k, v := read(it.Seek(item{key: string(start)}))
+	k, v := read(it.Seek(string(start)))
 	if k == nil || !bytes.HasPrefix(k, s.prefix) {
 		return
 	}
