@@ -1,11 +1,9 @@
 package bolt
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"math/rand/v2"
 	"os"
 	"reflect"
 	"testing"
@@ -20,11 +18,11 @@ func TestPackSummary(t *testing.T) {
 	}
 	sum := message.Parse([]byte("From: Anna <anna@example.com>\r\nTo: <bob@example.com>\r\nSubject: a letter\r\nMessage-ID: <1.2@example.com>\r\n\r\ntext\r\n")).Summarize()
 	plain := sum.AppendBinary(nil)
-	packed, by := packSummary(sum), append([]byte{packedSummary}, summaryDict.Encode(nil, plain)...)
-	if len(packed)*2 > len(plain) || len(packed) > len(by) {
-		t.Errorf("%d bytes of %d; the library makes it %d", len(packed), len(plain), len(by))
+	packed := packSummary(sum)
+	if len(packed)*2 > len(plain) {
+		t.Errorf("%d bytes of %d", len(packed), len(plain))
 	}
-	for name, b := range map[string][]byte{"packed": packed, "by the library": by, "as an earlier release wrote it": plain} {
+	for name, b := range map[string][]byte{"packed": packed, "as an earlier release wrote it": plain} {
 		if got, err := unpackSummary(b); err != nil || !reflect.DeepEqual(got, sum) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -34,46 +32,6 @@ func TestPackSummary(t *testing.T) {
 		if got, err := unpackSummary(b); err == nil {
 			t.Errorf("%s: %+v", name, got)
 		}
-	}
-}
-
-// What packBlock makes the library reads: of text that is in the dictionary, near it and far away, in pieces of all lengths.
-func TestPackBlock(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(1, 1))
-	for range 5000 {
-		plain := make([]byte, 0, message.MaxSummary)
-		for range rnd.IntN(20) {
-			from := string(plain)
-			switch rnd.IntN(3) {
-			case 0:
-				from = summaryWords
-			case 1:
-				for range rnd.IntN(300) {
-					plain = append(plain, byte(rnd.Uint32()))
-				}
-			}
-			at := rnd.IntN(len(from) + 1)
-			plain = append(plain, from[at:at+rnd.IntN(min(300, len(from)-at)+1)]...)
-		}
-		checkBlock(t, plain)
-	}
-	checkBlock(t, bytes.Repeat([]byte("a"), message.MaxSummary))
-	checkBlock(t, []byte(summaryWords+summaryWords))
-}
-
-func FuzzPackBlock(f *testing.F) {
-	f.Add([]byte(summaryWords[10:30] + "and" + summaryWords[len(summaryWords)-9:] + summaryWords[:9]))
-	f.Fuzz(func(t *testing.T, plain []byte) { checkBlock(t, plain[:min(len(plain), message.MaxSummary)]) })
-}
-
-func checkBlock(t *testing.T, plain []byte) {
-	t.Helper()
-	block := packBlock(nil, append([]byte(summaryWords), plain...))
-	if got, err := summaryDict.Decode(nil, block); err != nil || !bytes.Equal(got, plain) {
-		t.Fatalf("%q became %q: %v", plain, got, err)
-	}
-	if most := len(plain) + len(plain)/256 + 8; len(block) > most {
-		t.Errorf("%d bytes of %q, which has %d", len(block), plain, len(plain))
 	}
 }
 
