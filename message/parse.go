@@ -10,6 +10,10 @@ func Parse(raw []byte) *Message {
 	p := &parser{m: &Message{raw: raw, Root: &Part{}}, boundaries: map[string]int{}, parts: 1}
 	p.open(p.m.Root, 0, "")
 	for p.pos < len(raw) {
+		if !p.looking() {
+			p.lines += bytes.Count(raw[p.pos:], lineFeed)
+			break
+		}
 		end := len(raw)
 		if i := bytes.IndexByte(raw[p.pos:], '\n'); i >= 0 {
 			end = p.pos + i + 1
@@ -23,6 +27,8 @@ func Parse(raw []byte) *Message {
 	p.closeTo(0, len(raw), p.lines)
 	return p.m
 }
+
+var lineFeed = []byte{'\n'}
 
 // parser is Parse's state at the beginning of a line.
 type parser struct {
@@ -49,6 +55,11 @@ type frame struct {
 func (p *parser) open(part *Part, at int, parent string) {
 	part.Start, part.Body, part.End = at, at, at
 	p.stack = append(p.stack, frame{part: part, header: true, parent: parent, field: -1})
+}
+
+// looking reports whether a line can still be more than text: of a header, or a boundary.
+func (p *parser) looking() bool {
+	return p.stack[len(p.stack)-1].header || len(p.boundaries) > 0
 }
 
 func (p *parser) line(line []byte, end int) {
