@@ -45,8 +45,9 @@
 //
 // # Cost
 //
-// Parse reads the bytes once, line by line; time is linear in their number
-// whatever they hold, and the tree takes at most MaxParts parts. Past a limit the
+// Parse reads the bytes once, line by line where a line can be of a header or a
+// boundary; time is linear in their number whatever they hold, and the tree takes
+// at most MaxParts parts. Past a limit the
 // parser stops to look for structure: the bytes stay reachable, as part of the
 // part that the limit was met in.
 //

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"encoding/binary"
 	"slices"
 	"strings"
 	"unicode"
@@ -77,12 +78,22 @@ var asciiFold = func() (t [utf8.RuneSelf]byte) {
 	return t
 }()
 
+// Eight bytes are looked at as one number, the first of them lowest.
+const (
+	ones = 0x0101010101010101
+	tops = 0x80 * ones // the bit that ASCII does not have
+)
+
+// eight returns the first eight bytes of s.
+func eight(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
 // asciiLen is the number of ASCII characters that s begins with.
 func asciiLen(s string) (n int) {
-	for ; len(s)-n >= 8; n += 8 {
-		if w := s[n : n+8]; (w[0]|w[1]|w[2]|w[3]|w[4]|w[5]|w[6]|w[7])&utf8.RuneSelf != 0 {
-			break
-		}
+	for len(s)-n >= 8 && eight(s[n:])&tops == 0 {
+		n += 8
 	}
 	for n < len(s) && s[n] < utf8.RuneSelf {
 		n++
@@ -90,20 +101,48 @@ func asciiLen(s string) (n int) {
 	return n
 }
 
+// ascii adds ASCII characters, eight at once where they hold no white space but single spaces, as most do.
 func (f *folder) ascii(s string) {
 	n, last := len(f.out), byte(0)
 	if n > 0 {
 		last = f.out[n-1]
 	}
 	out := slices.Grow(f.out, len(s))[:n+len(s)]
-	for i := range len(s) {
-		if c := asciiFold[s[i]]; c != ' ' || last != ' ' {
-			out[n] = c
-			n++
-			last = c
+	for len(s) > 0 {
+		some := min(len(s), 8)
+		if some == 8 {
+			if w, ok := foldEight(eight(s), last); ok {
+				binary.LittleEndian.PutUint64(out[n:], w)
+				n, last, s = n+8, byte(w>>56), s[8:]
+				continue
+			}
 		}
+		for i := range some {
+			if c := asciiFold[s[i]]; c != ' ' || last != ' ' {
+				out[n] = c
+				n++
+				last = c
+			}
+		}
+		s = s[some:]
 	}
 	f.out, f.accents = out[:n], 0
+}
+
+// foldEight makes eight ASCII characters small. ok is false if white space among them, last before them, is more than single spaces. No
+// sum below carries from one byte into the next, as ASCII has no top bit: it is set in the sum where the byte is at least so much.
+func foldEight(w uint64, last byte) (folded uint64, ok bool) {
+	controls := (w + (0x80-'\t')*ones) &^ (w + (0x80-'\r'-1)*ones)
+	spaces := (tops - (w ^ ' '*ones)) & tops
+	before := spaces << 8
+	if last == ' ' {
+		before |= 0x80
+	}
+	if controls&tops|spaces&before != 0 {
+		return 0, false
+	}
+	capitals := (w + (0x80-'A')*ones) &^ (w + (0x80-'Z'-1)*ones) & tops
+	return w | capitals>>2, true // 0x20 is what a small letter has more
 }
 
 func (f *folder) space() {

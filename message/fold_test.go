@@ -85,15 +85,55 @@ func checkFold(t *testing.T, s string) {
 
 func FuzzFold(f *testing.F) {
 	f.Add("Hé\u0301llo \xff\u1112\u1161\u11ab I\u0307\u0323 \u00ad\u034f\u0345", "l")
+	f.Add("From: Anna@Example.COM\r\n\tTo: [Z] `z{|}~\x7f\x00\x1f  A \v\f X", "éÀ\u2003 Y")
 	f.Add("i\u0307"+strings.Repeat("\u0301\u0323", 40), "\u200d")
 	f.Fuzz(func(t *testing.T, s, more string) {
 		checkFold(t, s)
 		checkFold(t, s+more)
+		for _, text := range []string{s, s + more, "spaces " + s} {
+			if got, want := Fold(text), plainFold(text); got != want {
+				t.Fatalf("%+q: %+q, a byte at a time %+q", text, got, want)
+			}
+		}
 		// What a space parts is folded apart.
 		if got := Fold(s + " x " + more); got != Fold(s+" ")+"x"+Fold(" "+more) {
 			t.Fatalf("%+q and %+q: %+q", s, more, got)
 		}
 	})
+}
+
+// plainFold is Fold that takes ASCII a byte at a time.
+func plainFold(s string) string {
+	f := folder{known: known()}
+	odd := 0
+	for i := 0; i < len(s); {
+		if s[i] < utf8.RuneSelf {
+			f.odd(s[odd:i])
+			f.accents = 0
+			if c := unicode.ToLower(rune(s[i])); unicode.IsSpace(c) {
+				f.space()
+			} else {
+				f.out = append(f.out, byte(c))
+			}
+			i++
+			odd = i
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if l := f.letterOf(r); l.alone || ideograph(r) {
+			f.odd(s[odd:i])
+			f.accents = 0
+			odd = i + n
+			if l.alone {
+				f.add(l.folded)
+			} else {
+				f.out = append(f.out, s[i:odd]...)
+			}
+		}
+		i += n
+	}
+	f.odd(s[odd:])
+	return string(f.out)
 }
 
 func BenchmarkFold(b *testing.B) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -264,5 +265,25 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nTo: a: b@c;\r\n\r\n--b--"))
 	f.Add([]byte("Content-Type: multipart/digest;boundary=\"\"\n\n--\n----\n"))
 	f.Add([]byte("Content-Type: multipart/a;boundary=b\n\n--b\n--b--\n--b\n"))
-	f.Fuzz(func(t *testing.T, raw []byte) { check(t, raw) })
+	f.Add([]byte("Content-Type: multipart/a;boundary=b\n\n--b\n\ntext\n--b--\nmore\n--b\n\nand more"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		check(t, raw)
+		if got, want := Parse(raw), plainParse(raw); !reflect.DeepEqual(got, want) {
+			t.Fatalf("%+v, line by line %+v", got.Root, want.Root)
+		}
+	})
+}
+
+// plainParse is Parse that looks at every line.
+func plainParse(raw []byte) *Message {
+	p := &parser{m: &Message{raw: raw, Root: &Part{}}, boundaries: map[string]int{}, parts: 1}
+	p.open(p.m.Root, 0, "")
+	for line := range bytes.Lines(raw) {
+		end := p.pos + len(line)
+		p.line(line, end)
+		p.lines += bytes.Count(line, lineFeed)
+		p.pos = end
+	}
+	p.closeTo(0, len(raw), p.lines)
+	return p.m
 }

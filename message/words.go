@@ -3,12 +3,16 @@ package message
 import (
 	"bytes"
 	"strings"
+	"unicode/utf8"
 )
 
 // DecodeHeader decodes the encoded words (RFC 2047) of a header value. Neighbours in one charset are decoded as one, since many
 // programs cut a character between two. What is no encoded word is taken for UTF-8, or for Windows-1252 where it is not.
 // The result is valid UTF-8.
 func DecodeHeader(s string) string {
+	if !strings.Contains(s, "=?") && utf8.ValidString(s) { // as most are
+		return s
+	}
 	var d wordDecoder
 	unended := false // there is no "?=" any more
 	for s != "" {

@@ -73,7 +73,7 @@ func (s *Store) Commit(ctx context.Context, tok store.Token, acct domicile.Accou
 	if err != nil {
 		return 0, nil, domicile.W(op, err)
 	}
-	s.indexer.came(acct)
+	s.indexer.came(acct, len(letters))
 	return c.Validity, messagesOf(c.Made), nil
 }
 

@@ -13,11 +13,13 @@ import (
 type indexer struct {
 	cancel context.CancelFunc
 	done   chan struct{}
-	wake   chan domicile.AccountID
+	wake   chan struct{} // holds one when accounts may be waiting
 
-	mu    sync.Mutex
-	count map[domicile.AccountID]int  // guarded by mu; of bodies that came since the account was last indexed
-	hurt  map[domicile.AccountID]bool // guarded by mu; a block of the account may be damaged
+	mu      sync.Mutex
+	count   map[domicile.AccountID]int  // guarded by mu; of bodies that came since the account was last indexed
+	hurt    map[domicile.AccountID]bool // guarded by mu; a block of the account may be damaged
+	waiting []domicile.AccountID        // guarded by mu; accounts to look at, each once, in the order in which they came
+	waits   map[domicile.AccountID]bool // guarded by mu; those
 
 	turn chan struct{} // holds one while somebody makes blocks
 }
@@ -30,19 +32,26 @@ const (
 	tierWidth  = 8
 )
 
+func newIndexer(cancel context.CancelFunc) *indexer {
+	return &indexer{cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1), count: map[domicile.AccountID]int{},
+		hurt: map[domicile.AccountID]bool{}, waits: map[domicile.AccountID]bool{}, turn: make(chan struct{}, 1)}
+}
+
 func (s *Store) startIndexer() {
 	ctx, cancel := context.WithCancel(context.Background())
-	x := &indexer{cancel: cancel, done: make(chan struct{}), wake: make(chan domicile.AccountID, 64), count: map[domicile.AccountID]int{}, hurt: map[domicile.AccountID]bool{}, turn: make(chan struct{}, 1)}
+	x := newIndexer(cancel)
 	s.indexer = x
 	go func() {
 		defer close(x.done)
 		s.indexWaiting(ctx)
-		for {
-			select {
-			case acct := <-x.wake:
+		for ctx.Err() == nil {
+			if acct, ok := x.next(); ok {
 				s.indexQuietly(ctx, acct)
+				continue
+			}
+			select {
+			case <-x.wake:
 			case <-ctx.Done():
-				return
 			}
 		}
 	}()
@@ -55,29 +64,47 @@ func (s *Store) stopIndexer() {
 	}
 }
 
-// came counts a body, and has the account indexed when there are enough. If the indexer has its hands full, a later one does.
-func (x *indexer) came(acct domicile.AccountID) {
+// came counts bodies, and has the account indexed when there are enough.
+func (x *indexer) came(acct domicile.AccountID, bodies int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.count[acct]++; x.count[acct] < indexLeast {
-		return
-	}
-	select {
-	case x.wake <- acct:
-		delete(x.count, acct)
-	default:
+	if x.count[acct] += bodies; x.count[acct] >= indexLeast {
+		x.wait(acct)
 	}
 }
 
-// isHurt has an account's damaged blocks made anew. If the indexer has its hands full, it does so when it next comes to the account.
+// isHurt has an account's damaged blocks made anew.
 func (x *indexer) isHurt(acct domicile.AccountID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.hurt[acct] = true
+	x.wait(acct)
+}
+
+// wait puts an account at the end of the queue, unless it is in it: there are never more of them than accounts. The caller holds mu.
+func (x *indexer) wait(acct domicile.AccountID) {
+	if x.waits[acct] {
+		return
+	}
+	x.waits[acct] = true
+	x.waiting = append(x.waiting, acct)
 	select {
-	case x.wake <- acct:
+	case x.wake <- struct{}{}:
 	default:
 	}
+}
+
+// next takes the first account out of the queue. What comes from now on is counted anew.
+func (x *indexer) next() (acct domicile.AccountID, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.waiting) == 0 {
+		return "", false
+	}
+	acct, x.waiting = x.waiting[0], x.waiting[1:]
+	delete(x.waits, acct)
+	delete(x.count, acct)
+	return acct, true
 }
 
 func (x *indexer) wasHurt(acct domicile.AccountID) bool {

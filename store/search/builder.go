@@ -3,8 +3,6 @@ package search
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 )
 
 // Limits of a block.
@@ -35,13 +33,9 @@ type Builder struct {
 	vocab [fields]vocabulary
 }
 
-// A vocabulary has the words of one field, by number, and which documents hold them.
+// A vocabulary has the words of one field, and which documents hold them.
 type vocabulary struct {
-	number map[string]uint32
-	words  []string
-	seen   []uint32 // by word: how many documents there were when it was seen last
-	bytes  int      // of words
-
+	lexicon
 	log    []uint32 // numbers of the words of the first document, of the second, and so on
 	begins []int    // by document: where its part of log begins
 }
@@ -50,7 +44,7 @@ type vocabulary struct {
 func NewBuilder() *Builder {
 	b := new(Builder)
 	for i := range b.vocab {
-		b.vocab[i].number = map[string]uint32{}
+		b.vocab[i].lexicon = newLexicon()
 	}
 	return b
 }
@@ -88,28 +82,24 @@ func (b *Builder) Text(f Field, text []byte) {
 }
 
 // add adds a word of the newest document.
-func (v *vocabulary) add(word []byte) {
-	n, known := v.number[string(word)]
-	doc := len(v.begins)
-	if known && v.seen[n] == uint32(doc) {
+func (v *vocabulary) add(text []byte) {
+	s, hash := v.find(text)
+	doc := uint32(len(v.begins))
+	if s.number > 0 && v.words[s.number-1].seen == doc {
 		return
 	}
 	switch have := len(v.log) - v.begins[doc-1]; {
 	case have > MaxWords:
 		return
-	case have == MaxWords && string(word) != partial:
+	case have == MaxWords && string(text) != partial:
 		v.add([]byte(partial))
 		return
 	}
-	if !known {
-		n = uint32(len(v.words))
-		s := string(word)
-		v.number[s] = n
-		v.words = append(v.words, s)
-		v.seen = append(v.seen, 0)
-		v.bytes += len(s)
+	n := s.number - 1
+	if s.number == 0 {
+		n = v.put(s, hash, text)
 	}
-	v.seen[n] = uint32(doc)
+	v.words[n].seen = doc
 	v.log = append(v.log, n)
 }
 
@@ -118,7 +108,7 @@ func (b *Builder) Size() int {
 	size := 32 * len(b.docs)
 	for i := range b.vocab {
 		v := &b.vocab[i]
-		size += v.bytes + 64*len(v.words) + 4*cap(v.log)
+		size += len(v.text) + 64*len(v.words) + 4*cap(v.log)
 	}
 	return size
 }
@@ -143,18 +133,13 @@ func (b *Builder) Finish(emit func(section []byte) error) (directory []byte, err
 
 // write writes the vocabulary as the next field.
 func (v *vocabulary) write(w *writer) error {
-	order := make([]uint32, len(v.words))
-	for i := range order {
-		order[i] = uint32(i)
-	}
-	slices.SortFunc(order, func(a, b uint32) int { return strings.Compare(v.words[a], v.words[b]) })
 	docs, ends := v.invert()
-	for _, n := range order {
+	for _, n := range v.sorted() {
 		from := uint32(0)
 		if n > 0 {
 			from = ends[n-1]
 		}
-		if err := w.word([]byte(v.words[n]), docs[from:ends[n]]); err != nil {
+		if err := w.word(v.word(n), docs[from:ends[n]]); err != nil {
 			return err
 		}
 	}

@@ -86,30 +86,33 @@ func classAt(b []byte) (class, int) {
 // nextRun returns the first run of b at or behind at; class space says that there is none.
 func nextRun(b []byte, at int) (c class, from, to int) {
 	for at < len(b) {
-		c, n := classAt(b[at:])
-		if c == space {
-			at += n
-			continue
+		n := 1
+		if c = ascii[b[at]]; c == multi {
+			c, n = classAt(b[at:])
 		}
-		return c, at, runEnd(b, at+n, c)
+		if c != space {
+			return c, at, runEnd(b, at+n, c)
+		}
+		at += n
 	}
 	return space, len(b), len(b)
 }
 
 // runEnd returns where the run of class c that at lies in ends.
 func runEnd(b []byte, at int, c class) int {
-	for at < len(b) {
-		if ascii[b[at]] == c {
+	for {
+		for at < len(b) && ascii[b[at]] == c {
 			at++
-			continue
+		}
+		if at == len(b) || ascii[b[at]] != multi {
+			return at
 		}
 		next, n := classAt(b[at:])
 		if next != c {
-			break
+			return at
 		}
 		at += n
 	}
-	return at
 }
 
 // eachWord calls f with the words of a run: itself, its pairs of neighbours, or its pieces.
