@@ -3,6 +3,7 @@ package bolt
 import (
 	"testing"
 
+	"domicile"
 	"domicile/store"
 )
 
@@ -33,7 +34,7 @@ func TestAccountsForgotten(t *testing.T) {
 		}
 		a.AppPasswords[0].ID = "changed"
 	}
-	o.forget(person)
+	o.forget(func(id domicile.AccountID) bool { return id == person })
 	o.put(age, person, sealed, store.Account{ID: person})
 	if _, ok := o.get(person, sealed); ok {
 		t.Error("a record is kept that was read before its account was erased")

@@ -106,18 +106,22 @@ type account struct {
 	s  *Store
 	id domicile.AccountID
 	b  bucket
+
+	moving bool
 }
 
 // accountIn does not look whether it is there.
 func (s *Store) accountIn(tx *txn, id domicile.AccountID) account {
-	return account{s, id, tx.root(bAccounts).sub([]byte(id))}
+	return account{s: s, id: id, b: tx.root(bAccounts).sub([]byte(id))}
 }
 
 // account returns an account that is here, moving or not.
 func (s *Store) account(tx *txn, id domicile.AccountID) (account, error) {
 	if validID(string(id)) {
 		a := s.accountIn(tx, id)
-		if state := string(a.b.Get(kState)); (state == "" || state == string(isMoving)) && a.b.Get(kRecord) != nil {
+		state := string(a.b.Get(kState))
+		a.moving = state == string(isMoving)
+		if (state == "" || a.moving) && a.b.Get(kRecord) != nil {
 			return a, nil
 		}
 	}
@@ -127,7 +131,7 @@ func (s *Store) account(tx *txn, id domicile.AccountID) (account, error) {
 // served returns an account whose mail may be read and changed: a moving one is frozen.
 func (s *Store) served(tx *txn, id domicile.AccountID) (account, error) {
 	a, err := s.account(tx, id)
-	if err == nil && a.b.Get(kState) != nil {
+	if err == nil && a.moving {
 		err = domicile.E("account", domicile.Unavailable, "the account is on its way to another region")
 	}
 	return a, err
