@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"domicile"
@@ -190,4 +191,62 @@ func TestManyInPages(t *testing.T) {
 	if acts.most != actPage {
 		t.Errorf("an act has %d messages", acts.most)
 	}
+}
+
+// readCounter counts how often it is asked what changed.
+type readCounter struct {
+	store.Store
+	n atomic.Int64
+}
+
+func (r *readCounter) Changes(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, seq store.ModSeq, at store.Position, limit int) (store.Changes, error) {
+	r.n.Add(1)
+	return r.Store.Changes(ctx, acct, mbox, seq, at, limit)
+}
+
+// What a client did alone is not read anew. Once somebody else did something it is, and told.
+func TestOwnActsAreNotRead(t *testing.T) {
+	w := newWorld(t)
+	reads := &readCounter{Store: w.store}
+	w.home.cfg.Store = reads
+	for i := range 3 {
+		w.put("INBOX", fmt.Sprintf("Subject: %d\r\n\r\n", i+1))
+	}
+	box, err := w.store.MailboxByName(t.Context(), ann, "INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := func(uid store.UID, flag string) {
+		t.Helper()
+		if _, err := w.store.StoreFlags(t.Context(), "", ann, box.ID, []store.UID{uid}, store.FlagsAdd, []string{flag}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := w.login()
+	c.do("b ENABLE CONDSTORE IMAP4rev2", "b OK")
+	c.do("b SELECT INBOX", "b OK")
+	says := func(want int64, command, tagged string, lines ...string) {
+		t.Helper()
+		before := reads.n.Load()
+		c.says(command, tagged, lines...)
+		if n := reads.n.Load() - before; n != want {
+			t.Errorf("%s: what changed was read %d times, want %d", command, n, want)
+		}
+	}
+	says(0, `c STORE 1 +FLAGS (\Seen)`, "c OK", `* 1 FETCH (UID 1 FLAGS (\Seen) MODSEQ (5))`)
+	says(0, `d UID STORE 1:2 +FLAGS.SILENT (\Seen)`, "d OK", `* 1 FETCH (UID 1 MODSEQ (5))`, `* 2 FETCH (UID 2 MODSEQ (6))`)
+	says(0, `e UID STORE 2 (UNCHANGEDSINCE 5) +FLAGS.SILENT (\Flagged)`, "e OK [MODIFIED 2]")
+	says(0, `f UID FETCH 3 BODY[TEXT]`, "f OK", `* 3 FETCH (UID 3 FLAGS (\Seen) MODSEQ (7) BODY[TEXT] {0}`, ")")
+	says(1, "g NOOP", "g OK")
+	other(1, `\Flagged`) // 8
+	says(1, `h UID STORE 2 +FLAGS.SILENT (\Draft)`, "h OK", `* 2 FETCH (UID 2 MODSEQ (9))`, `* 1 FETCH (UID 1 FLAGS (\Flagged \Seen) MODSEQ (8))`)
+	other(3, `\Flagged`) // 10
+	says(1, `i UID STORE 3 +FLAGS.SILENT (\Draft)`, "i OK", `* 3 FETCH (UID 3 MODSEQ (11))`, `* 3 FETCH (UID 3 FLAGS (\Flagged \Seen \Draft) MODSEQ (11))`)
+	other(3, `\Answered`) // 12
+	says(1, `j UID STORE 1 (UNCHANGEDSINCE 11) +FLAGS (\Seen)`, "j OK", `* 1 FETCH (UID 1 FLAGS (\Flagged \Seen) MODSEQ (8))`, `* 3 FETCH (UID 3 FLAGS (\Answered \Flagged \Seen \Draft) MODSEQ (12))`)
+	says(0, `k UID STORE 3 +FLAGS.SILENT (\Deleted)`, "k OK", `* 3 FETCH (UID 3 MODSEQ (13))`)
+	says(1, "l UID EXPUNGE 3", "l OK", "* 3 EXPUNGE")
+	// A search whose result is updated wants to know.
+	says(1, "m UID SEARCH RETURN (UPDATE) SEEN", "m OK", `* ESEARCH (TAG "m") UID`)
+	says(1, `n UID STORE 1 -FLAGS.SILENT (\Seen)`, "n OK", `* 1 FETCH (UID 1 MODSEQ (15))`, `* ESEARCH (TAG "m") UID REMOVEFROM (0 1)`)
 }

@@ -67,6 +67,7 @@ func (s *session) expungeOf(uids []store.UID) (string, error) {
 func (s *session) expunged(uids []store.UID) (string, error) {
 	s.view.lose(uidSpans(uids))
 	s.tellUpdates(true)
+	s.view.fresh = true // nothing is left to be told behind it
 	if !s.enabled.qresync || len(uids) == 0 {
 		return "", nil
 	}

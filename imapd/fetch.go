@@ -143,11 +143,12 @@ func (f *fetcher) markSeen(rows []row) error {
 	if len(uids) == 0 {
 		return nil
 	}
-	done, _, err := f.s.store().StoreFlags(f.s.ctx(), "", f.s.acct, v.mailbox.ID, uids, store.FlagsAdd, []string{store.Seen}, 0)
+	did, err := f.s.store().StoreFlags(f.s.ctx(), "", f.s.acct, v.mailbox.ID, uids, store.FlagsAdd, []string{store.Seen}, 0)
 	if err != nil {
 		return failure(err)
 	}
-	for _, m := range done {
+	v.acted(&did)
+	for _, m := range did.Done {
 		v.know(m)
 		at[m.UID].Message, at[m.UID].now = m, true
 	}

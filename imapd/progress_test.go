@@ -68,7 +68,7 @@ func (s *stalling) Body(ctx context.Context, acct domicile.AccountID, id domicil
 	return s.Store.Body(ctx, acct, id)
 }
 
-func (s *stalling) StoreFlags(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) ([]store.Message, []store.UID, error) {
+func (s *stalling) StoreFlags(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (store.Stored, error) {
 	s.wait()
 	return s.Store.StoreFlags(ctx, tok, acct, mbox, uids, op, flags, unless)
 }

@@ -31,7 +31,7 @@ func (s *session) replaceOne(cmd *wire.Command, uid bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	a, _, err := s.arrive(cmd, s.messagesNow(old)[old[0]].Size)
+	a, _, err := s.arrive(cmd, s.sizeOf(old[0]))
 	if err != nil {
 		return "", err
 	}
@@ -46,4 +46,13 @@ func (s *session) replaceOne(cmd *wire.Command, uid bool) (string, error) {
 	s.conn.Raw("* OK ").Raw(code).Raw(" Replaced").Line() // before what goes (RFC 8508 4.3)
 	s.tellUpdates(false)
 	return s.expunged(old)
+}
+
+// sizeOf is the size of a message of the view; 0 if it is gone, or cannot be read.
+func (s *session) sizeOf(uid store.UID) int64 {
+	found, err := s.store().Messages(s.ctx(), s.acct, s.view.mailbox.ID, uid-1, 1)
+	if err != nil || len(found) == 0 || found[0].UID != uid {
+		return 0
+	}
+	return found[0].Size
 }

@@ -40,7 +40,7 @@ func TestSearchFlagsFollow(t *testing.T) {
 		default:
 			op := []store.FlagOp{store.FlagsSet, store.FlagsAdd, store.FlagsRemove}[r.IntN(3)]
 			flags := []string{store.Seen, store.Flagged, store.Deleted, "$Other"}[r.IntN(3):]
-			if _, _, err := w.store.StoreFlags(ctx, "", ann, box.ID, []store.UID{uid, uid + 1, uid + 2}, op, flags, 0); err != nil {
+			if _, err := w.store.StoreFlags(ctx, "", ann, box.ID, []store.UID{uid, uid + 1, uid + 2}, op, flags, 0); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -142,16 +142,13 @@ func (s *session) storeSome(r storeRequest, uids []store.UID) (done int, late []
 			return 0, late, err
 		}
 	}
-	var before map[store.UID]store.Message
-	if r.silent {
-		before = s.messagesNow(uids)
-	}
-	changed, late, err := s.store().StoreFlags(s.ctx(), "", s.acct, v.mailbox.ID, uids, r.op, r.flags, unless)
+	did, err := s.store().StoreFlags(s.ctx(), "", s.acct, v.mailbox.ID, uids, r.op, r.flags, unless)
 	if err != nil {
 		return 0, nil, failure(err)
 	}
-	for _, m := range changed {
-		if !r.silent || s.foresees(before[m.UID], r, m) {
+	v.acted(&did)
+	for i, m := range did.Done {
+		if !r.silent || v.foresees(did.Before[i]) {
 			v.know(m)
 		}
 		s.tellKeywords(m.Flags)
@@ -159,44 +156,17 @@ func (s *session) storeSome(r storeRequest, uids []store.UID) (done int, late []
 			s.tellStored(r, m)
 		}
 	}
-	return len(changed), late, nil
+	return len(did.Done), did.Failed, nil
 }
 
-// foresees: whether a client knows by itself what a silent STORE made of a message, as it knew the message before. What others did to it
+// foresees: whether a client knows by itself what a silent STORE made of a message of that ModSeq, as it knew the message before. What others did to it
 // meanwhile it does not foresee, and is told behind the answer (RFC 9051 6.4.6).
-func (s *session) foresees(before store.Message, r storeRequest, m store.Message) bool {
-	if before.UID == 0 || before.ModSeq > s.view.seq {
-		return false
-	}
-	flags, err := store.ApplyFlags(before.Flags, r.op, r.flags)
-	return err == nil && slices.Equal(flags, m.Flags)
-}
-
-// messagesNow reads those of some messages that are there. What cannot be read is left out.
-func (s *session) messagesNow(uids []store.UID) map[store.UID]store.Message {
-	v := s.view
-	now := make(map[store.UID]store.Message, len(uids))
-	var picked spans
-	for _, uid := range uids {
-		picked = picked.add(uint32(v.find(uid)))
-	}
-	p := &pager{v: v, left: picked, size: pageSize}
-	for from, to, ok := p.next(); ok; from, to, ok = p.next() {
-		messages, err := s.store().Messages(s.ctx(), s.acct, v.mailbox.ID, v.uids[from]-1, int(to-from)+1)
-		if err != nil {
-			return now
-		}
-		for _, m := range messages {
-			now[m.UID] = m
-		}
-	}
-	return now
-}
+func (v *view) foresees(before store.ModSeq) bool { return before <= v.seq }
 
 // present are those of some messages that are still there.
 func (s *session) present(uids []store.UID) (found []store.UID, err error) {
-	done, _, err := s.store().StoreFlags(s.ctx(), "", s.acct, s.view.mailbox.ID, uids, store.FlagsAdd, nil, 0) // adds nothing
-	for _, m := range done {
+	now, err := s.store().StoreFlags(s.ctx(), "", s.acct, s.view.mailbox.ID, uids, store.FlagsAdd, nil, 0) // adds nothing
+	for _, m := range now.Done {
 		found = append(found, m.UID)
 	}
 	return found, failure(err)

@@ -28,6 +28,7 @@ type view struct {
 	recent   spans                      // UIDs that have \Recent in this session
 	removed  bool                       // the mailbox was deleted
 	live     []*live                    // searches whose results are updated
+	fresh    bool                       // it has all that happened up to an act of the command under way
 }
 
 // last is the greatest UID, 0 if there is none.
@@ -109,6 +110,18 @@ func (v *view) know(m store.Message) {
 	v.told[m.UID] = m.ModSeq
 }
 
+// acted notes an act of this session on messages whose flags the client is told of, or foresees. If nobody else did anything since v.seq, the view has all that
+// happened up to the act, and the store need not be asked what did. Searches whose results are updated want to know which messages changed: for them it is asked.
+func (v *view) acted(did *store.Stored) {
+	v.fresh = did.From == v.seq && len(v.live) == 0
+	if !v.fresh {
+		return
+	}
+	for _, m := range did.Done {
+		v.seq = max(v.seq, m.ModSeq)
+	}
+}
+
 // lose notes that messages are gone. UIDs that the client never knew are passed over.
 func (v *view) lose(uids spans) {
 	for _, r := range uids {
@@ -125,6 +138,8 @@ func (s *session) tellUpdates(gone bool) {
 	if v == nil {
 		return
 	}
+	fresh := v.fresh
+	v.fresh = false
 	v.knows = s.toldUpTo()
 	if !s.wants(messageNew) { // by NOTIFY: but for what the client itself expunged
 		v.told = nil
@@ -134,7 +149,7 @@ func (s *session) tellUpdates(gone bool) {
 		return
 	}
 	var news, changed []store.UID
-	if !v.removed {
+	if !v.removed && !fresh {
 		m, err := s.changes(v.mailbox.ID, v.seq, func(p *store.Changes) {
 			if lost := merged(vanishedOf(p)); len(lost) > 0 {
 				v.lose(lost)

@@ -281,7 +281,7 @@ func plainParse(raw []byte) *Message {
 	for line := range bytes.Lines(raw) {
 		end := p.pos + len(line)
 		p.line(line, end)
-		p.lines += bytes.Count(line, lineFeed)
+		p.lines += bytes.Count(line, []byte("\n"))
 		p.pos = end
 	}
 	p.closeTo(0, len(raw), p.lines)

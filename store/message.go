@@ -51,6 +51,14 @@ type Listed struct {
 	Summary *message.Summary // nil if the message's bytes are damaged
 }
 
+// Stored is what StoreFlags did.
+type Stored struct {
+	Done   []Message // by UID; those that had the flags already too, with their old ModSeq
+	Before []ModSeq  // of each of Done the ModSeq that it had before
+	Failed []UID     // changed after unless, and left alone
+	From   ModSeq    // HighestModSeq of the mailbox before: who has all up to here knows with Done all that there is
+}
+
 // Expunged is a message that is in no mailbox any more, as it was in the last one. Its UID and ModSeq say nothing.
 type Expunged struct {
 	Message

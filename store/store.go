@@ -93,9 +93,8 @@ type Store interface {
 	// the way to read many. A reader ends when the next is asked for; it is an io.WriterTo where that is faster, as io.Copy finds out.
 	Bodies(ctx context.Context, acct domicile.AccountID, ids []domicile.MessageID) iter.Seq2[io.Reader, error]
 	// StoreFlags changes the flags of those uids that exist; unless is the CONDSTORE UNCHANGEDSINCE value, 0 = none:
-	// messages changed later are returned in failed and left alone. done is by UID, and has messages that
-	// had the flags already, with their old ModSeq.
-	StoreFlags(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, op FlagOp, flags []string, unless ModSeq) (done []Message, failed []UID, err error)
+	// messages changed later are left alone.
+	StoreFlags(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, op FlagOp, flags []string, unless ModSeq) (Stored, error)
 	// Copy puts copies into the mailbox named to, all or none, and returns the new messages in the order of uids that exist.
 	// NotExist if there is no mailbox to. Of more than MaxPage UIDs each message is copied as it is at some moment of the call, while others go on, and all
 	// copies appear at once; Unavailable if so much comes into the mailbox meanwhile that their UIDs would not be the greatest.

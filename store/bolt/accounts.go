@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync"
 	"time"
 
 	"domicile"
@@ -158,7 +157,7 @@ func (s *Store) readAccountOf(of func(*txn) (domicile.AccountID, error)) (a stor
 		if id, err = of(tx); err != nil {
 			return err
 		}
-		_, record, _, err := s.known(tx, id)
+		_, record, err := s.known(tx, id)
 		sealed = bytes.Clone(record)
 		return err
 	})
@@ -174,66 +173,24 @@ func (s *Store) readAccountOf(of func(*txn) (domicile.AccountID, error)) (a stor
 	return a, sealed, err
 }
 
-// openedAccounts keeps the records of the accounts that were used last, each beside the sealed bytes that it was opened from: what was written since
-// is seen by that. The zero value is ready.
+// openedAccounts are records of accounts. A caller may change what it gets.
 type openedAccounts struct {
-	mu            sync.Mutex
-	recent, older map[domicile.AccountID]openedAccount // guarded by mu
-	forgot        int                                  // guarded by mu; how often forget was called
+	opened[domicile.AccountID, store.Account]
 }
 
-type openedAccount struct {
-	sealed []byte
-	rec    store.Account
+func (o *openedAccounts) get(id domicile.AccountID, sealed []byte) (store.Account, bool) {
+	a, ok := o.opened.get(id, sealed)
+	return ownAccount(a), ok
 }
 
-const keepAccounts = 2048 // in each half
-
-func (o *openedAccounts) get(id domicile.AccountID, sealed []byte) (a store.Account, ok bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	e, ok := o.recent[id]
-	if !ok {
-		e = o.older[id]
-	}
-	if e.sealed == nil || !bytes.Equal(e.sealed, sealed) {
-		return a, false
-	}
-	return ownAccount(e.rec), true
+func (o *openedAccounts) put(age int, id domicile.AccountID, sealed []byte, a store.Account) {
+	o.opened.put(age, id, sealed, ownAccount(a))
 }
 
-// ownAccount shares nothing with a: a caller may change what it gets.
+// ownAccount shares nothing with a.
 func ownAccount(a store.Account) store.Account {
 	a.TokenKey, a.AppPasswords = bytes.Clone(a.TokenKey), slices.Clone(a.AppPasswords)
 	return a
-}
-
-// age is to be asked for before a record is read that is put.
-func (o *openedAccounts) age() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.forgot
-}
-
-func (o *openedAccounts) forget(id domicile.AccountID) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	delete(o.recent, id)
-	delete(o.older, id)
-	o.forgot++
-}
-
-// put keeps a record, unless forget came since it was read: its account may have been erased.
-func (o *openedAccounts) put(age int, id domicile.AccountID, sealed []byte, a store.Account) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if age != o.forgot {
-		return
-	}
-	if o.recent == nil || len(o.recent) >= keepAccounts {
-		o.recent, o.older = map[domicile.AccountID]openedAccount{}, o.recent
-	}
-	o.recent[id] = openedAccount{sealed, ownAccount(a)}
 }
 
 // Used returns the sum of the sizes of an account's bodies and annotations.

@@ -102,7 +102,7 @@ func BenchmarkStoreFlags(b *testing.B) {
 				if i/1000%2 == 1 {
 					op = store.FlagsRemove
 				}
-				if _, _, err := s.StoreFlags(context.Background(), "", person, box.ID, []store.UID{store.UID(i%1000 + 1)}, op, []string{store.Seen}, 0); err != nil {
+				if _, err := s.StoreFlags(context.Background(), "", person, box.ID, []store.UID{store.UID(i%1000 + 1)}, op, []string{store.Seen}, 0); err != nil {
 					b.Error(err)
 				}
 			})

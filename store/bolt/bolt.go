@@ -62,6 +62,7 @@ type Store struct {
 	indexer  *indexer
 	sections sections
 	accounts openedAccounts
+	boxes    opened[boxKey, mailboxRecord]
 	sweeper  *sweeper
 
 	// large holds one while a large copy is under way, or what one left is removed.

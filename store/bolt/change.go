@@ -10,11 +10,11 @@ import (
 
 // StoreFlags changes flags; messages changed after unless are left alone.
 func (s *Store) StoreFlags(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID,
-	op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
+	op store.FlagOp, flags []string, unless store.ModSeq) (store.Stored, error) {
 	const act = "store flags"
-	flags, err = store.CanonicalFlags(flags)
+	flags, err := store.CanonicalFlags(flags)
 	if err := firstError(err, checkToken(tok)); err != nil {
-		return nil, nil, domicile.W(act, err)
+		return store.Stored{}, domicile.W(act, err)
 	}
 	var result flagged
 	err = s.update(ctx, acct, func(tx *txn) error {
@@ -30,55 +30,68 @@ func (s *Store) StoreFlags(ctx context.Context, tok store.Token, acct domicile.A
 		if err != nil {
 			return err
 		}
-		if result.Done, result.Failed, err = m.storeFlags(uids, op, flags, unless); err != nil {
+		if result, err = m.storeFlags(uids, op, flags, unless); err != nil {
 			return err
 		}
 		return a.remember(tok, act, result)
 	})
 	if err != nil {
-		return nil, nil, domicile.W(act, err)
+		return store.Stored{}, domicile.W(act, err)
 	}
-	return messagesOf(result.Done), result.Failed, nil
+	return result.told(), nil
 }
 
-// flagged is what a token of StoreFlags remembers.
+// flagged is what a token of StoreFlags remembers. That of an earlier release has neither Before nor From.
 type flagged struct {
 	Done   records
+	Before []store.ModSeq `json:",omitempty"`
 	Failed []store.UID
+	From   store.ModSeq `json:",omitempty"`
+}
+
+func (f flagged) told() store.Stored {
+	if f.Before == nil {
+		for _, r := range f.Done {
+			f.Before = append(f.Before, r.ModSeq)
+		}
+	}
+	return store.Stored{Done: messagesOf(f.Done), Before: f.Before, Failed: f.Failed, From: f.From}
 }
 
 // storeFlags raises the ModSeq only if a flag changes.
-func (m *mailbox) storeFlags(uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []messageRecord, late []store.UID, err error) {
+func (m *mailbox) storeFlags(uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (f flagged, err error) {
 	if err := m.b.tx.many(len(uids)); err != nil {
-		return nil, nil, err
+		return f, err
 	}
 	records, err := m.some(slices.Sorted(slices.Values(uids)))
 	if err != nil {
-		return nil, nil, err
+		return f, err
 	}
+	f.From = m.modseq
 	seq, changed := m.modseq+1, false
 	for _, r := range records {
 		if unless != 0 && r.ModSeq > unless {
-			late = append(late, r.UID)
+			f.Failed = append(f.Failed, r.UID)
 			continue
 		}
 		flags, err := store.ApplyFlags(r.Flags, op, flags)
 		if err != nil {
-			return nil, nil, err
+			return f, err
 		}
+		f.Before = append(f.Before, r.ModSeq)
 		if !slices.Equal(flags, r.Flags) {
 			changed = true
 			if r, err = m.alter(r, flags, seq); err != nil {
-				return nil, nil, err
+				return f, err
 			}
 		}
-		done = append(done, r)
+		f.Done = append(f.Done, r)
 	}
 	if changed {
 		m.modseq = seq
 		m.save()
 	}
-	return done, late, err
+	return f, nil
 }
 
 // alter writes a message with other flags and a new ModSeq, and counts anew whether it is unseen.

@@ -59,7 +59,7 @@ func logBytes(t testing.TB, s *Store) (sum int64) {
 func expunge(t testing.TB, r *storetest.Rig, acct domicile.AccountID, uids ...store.UID) {
 	t.Helper()
 	box := r.Box(acct, "INBOX").ID
-	_, _, err := r.StoreFlags(t.Context(), "", acct, box, uids, store.FlagsAdd, []string{store.Deleted}, 0)
+	_, err := r.StoreFlags(t.Context(), "", acct, box, uids, store.FlagsAdd, []string{store.Deleted}, 0)
 	if err == nil {
 		_, err = r.Expunge(t.Context(), "", acct, box, uids)
 	}
@@ -330,7 +330,7 @@ func TestCompactBesideAll(t *testing.T) {
 				continue
 			}
 			uid := []store.UID{all[i%len(all)].UID}
-			_, _, err = s.StoreFlags(t.Context(), "", person, box, uid, store.FlagsAdd, []string{store.Deleted}, 0)
+			_, err = s.StoreFlags(t.Context(), "", person, box, uid, store.FlagsAdd, []string{store.Deleted}, 0)
 			fail(err)
 			if i%3 == 0 {
 				_, _, err = s.Copy(t.Context(), "", person, box, uid, "Archive")

@@ -18,7 +18,8 @@ func (s *Store) DeleteAccount(ctx context.Context, id domicile.AccountID) error 
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
 	defer s.sections.clear()
-	defer s.accounts.forget(id)
+	defer s.accounts.forget(func(a domicile.AccountID) bool { return a == id })
+	defer s.boxes.forget(func(b boxKey) bool { return b.acct == id })
 	err := s.update(ctx, id, func(tx *txn) error {
 		if string(s.accountIn(tx, id).b.Get(kState)) == string(isErased) {
 			return nil

@@ -110,7 +110,7 @@ func (s *Store) killActs(i int) error {
 		fmt.Println(i, "copied", m.ID)
 	}
 	if i%5 == 2 {
-		if _, _, err := s.StoreFlags(ctx, "", person, box, uids, store.FlagsAdd, []string{store.Flagged}, 0); err != nil {
+		if _, err := s.StoreFlags(ctx, "", person, box, uids, store.FlagsAdd, []string{store.Flagged}, 0); err != nil {
 			return err
 		}
 		fmt.Println(i, "flagged", m.ID)
@@ -122,7 +122,7 @@ func (s *Store) killActs(i int) error {
 		return nil
 	}
 	fmt.Println(i, "expunging", m.ID)
-	if _, _, err := s.StoreFlags(ctx, "", person, box, uids, store.FlagsAdd, []string{store.Deleted}, 0); err != nil {
+	if _, err := s.StoreFlags(ctx, "", person, box, uids, store.FlagsAdd, []string{store.Deleted}, 0); err != nil {
 		return err
 	}
 	if _, err := s.Expunge(ctx, "", person, box, uids); err != nil {
@@ -214,7 +214,7 @@ func empty(t *testing.T, r *storetest.Rig, name string) {
 		uids = append(uids, m.UID)
 	}
 	box := r.Box(person, name).ID
-	_, _, err := r.StoreFlags(t.Context(), "", person, box, uids, store.FlagsAdd, []string{store.Deleted}, 0)
+	_, err := r.StoreFlags(t.Context(), "", person, box, uids, store.FlagsAdd, []string{store.Deleted}, 0)
 	if err == nil {
 		_, err = r.Expunge(t.Context(), "", person, box, nil)
 	}

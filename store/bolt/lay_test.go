@@ -39,11 +39,11 @@ func TestCopyBesideOthers(t *testing.T) {
 			s, ctx, inbox := r.Store.(*Store), t.Context(), r.Store.(*Store).inboxOf(person)
 			before := r.Box(person, to)
 			old := r.MustDeliver(person, to, "came meanwhile")
-			flagged, _, err := s.StoreFlags(ctx, "", person, inbox, uidsTo(2), store.FlagsAdd, []string{"late"}, 0)
-			if err != nil || len(flagged) != 2 {
+			flagged, err := s.StoreFlags(ctx, "", person, inbox, uidsTo(2), store.FlagsAdd, []string{"late"}, 0)
+			if err != nil || len(flagged.Done) != 2 {
 				t.Fatal(err)
 			}
-			if _, _, err := s.StoreFlags(ctx, "", person, inbox, []store.UID{large}, store.FlagsAdd, []string{store.Deleted}, 0); err != nil {
+			if _, err := s.StoreFlags(ctx, "", person, inbox, []store.UID{large}, store.FlagsAdd, []string{store.Deleted}, 0); err != nil {
 				t.Fatal(err)
 			}
 			if gone, err := s.Expunge(ctx, "", person, inbox, nil); err != nil || len(gone) != 1 {
@@ -60,7 +60,7 @@ func TestCopyBesideOthers(t *testing.T) {
 			if found, err := s.Find(ctx, person, before.ID, store.InText, "", "x"); err != nil || len(found) > large {
 				t.Fatalf("%d were found, %v", len(found), err)
 			}
-			if got, _, err := s.StoreFlags(ctx, "", person, before.ID, []store.UID{l.rows.First}, store.FlagsAdd, []string{"seen"}, 0); err != nil || len(got) > 0 {
+			if got, err := s.StoreFlags(ctx, "", person, before.ID, []store.UID{l.rows.First}, store.FlagsAdd, []string{"seen"}, 0); err != nil || len(got.Done) > 0 {
 				t.Fatal("a row that is no message has flags", got, err)
 			}
 			r.Check()

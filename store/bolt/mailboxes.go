@@ -114,10 +114,23 @@ func (a account) copyMailboxes() (all []sealedMailbox, err error) {
 	return all, err
 }
 
+// boxKey names the record of a mailbox.
+type boxKey struct {
+	acct domicile.AccountID
+	id   domicile.MailboxID
+}
+
 func (s *Store) openMailbox(acct domicile.AccountID, m sealedMailbox) (store.Mailbox, error) {
-	var rec mailboxRecord
-	err := s.openRecord(acct, m.sealed, mailboxPlace(acct, m.id), &rec)
-	return m.full(m.id, rec), err
+	key := boxKey{acct, m.id}
+	rec, ok := s.boxes.get(key, m.sealed)
+	if !ok {
+		age := s.boxes.age()
+		if err := s.openRecord(acct, m.sealed, mailboxPlace(acct, m.id), &rec); err != nil {
+			return store.Mailbox{}, err
+		}
+		s.boxes.put(age, key, m.sealed, rec)
+	}
+	return m.full(m.id, rec), nil
 }
 
 // Mailboxes returns INBOX, then the others by name.

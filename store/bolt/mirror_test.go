@@ -280,7 +280,7 @@ func TestRetain(t *testing.T) {
 		for _, m := range r.List(who, "INBOX") {
 			uids = append(uids, m.UID)
 		}
-		if _, _, err := r.StoreFlags(t.Context(), "", who, inbox, uids, store.FlagsAdd, []string{store.Deleted}, 0); err != nil {
+		if _, err := r.StoreFlags(t.Context(), "", who, inbox, uids, store.FlagsAdd, []string{store.Deleted}, 0); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := r.Expunge(t.Context(), "", who, inbox, nil); err != nil {

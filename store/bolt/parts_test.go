@@ -216,8 +216,9 @@ func TestLargeActs(t *testing.T) {
 		}
 	}
 	for range 2 {
-		done, _, err := s.StoreFlags(ctx, "flag", person, box, all, store.FlagsAdd, []string{store.Deleted}, 1<<40)
-		same("flagged", len(done), large, err)
+		flagged, err := s.StoreFlags(ctx, "flag", person, box, all, store.FlagsAdd, []string{store.Deleted}, 1<<40)
+		same("flagged", len(flagged.Done), large, err)
+		same("flagged before", len(flagged.Before), large, nil)
 		from, made, err := s.Copy(ctx, "copy", person, box, all, "Archive")
 		same("copied", len(made), large, err)
 		if !slices.Equal(from, all) || made[large-1].UID != made[0].UID+large-1 || made[0].Flags[0] != store.Deleted {

@@ -1,9 +1,13 @@
 package bolt
 
 import (
+	"encoding/json"
+	"slices"
 	"testing"
 
+	"domicile"
 	"domicile/store"
+	"domicile/store/storetest"
 )
 
 // What was read before all was forgotten, as when its account was erased, is not kept afterwards.
@@ -33,9 +37,44 @@ func TestAccountsForgotten(t *testing.T) {
 		}
 		a.AppPasswords[0].ID = "changed"
 	}
-	o.forget(person)
+	o.forget(func(id domicile.AccountID) bool { return id == person })
 	o.put(age, person, sealed, store.Account{ID: person})
 	if _, ok := o.get(person, sealed); ok {
 		t.Error("a record is kept that was read before its account was erased")
+	}
+}
+
+// And with those of mailboxes, which go with their account and no other.
+func TestBoxesForgotten(t *testing.T) {
+	r := storetest.New(t, open)
+	s := r.Store.(*Store)
+	for id, addr := range map[domicile.AccountID]domicile.Address{"a1": "ann@example.com", "a2": "bob@example.com"} {
+		if err := r.CreateAccount(t.Context(), "", store.Account{ID: id, Address: addr}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Mailboxes(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.DeleteAccount(t.Context(), "a1"); err != nil {
+		t.Fatal(err)
+	}
+	kept := map[domicile.AccountID]int{}
+	for key := range s.boxes.recent {
+		kept[key.acct]++
+	}
+	if len(kept) != 1 || kept["a2"] == 0 {
+		t.Errorf("records of mailboxes are kept: %v", kept)
+	}
+}
+
+// A token of an earlier release does not know what was before: it is as if others had changed all of it.
+func TestFlaggedByAnEarlierRelease(t *testing.T) {
+	var f flagged
+	if err := json.Unmarshal([]byte(`{"Done":[{"ID":"m-1","UID":3,"ModSeq":7,"Internal":1,"Saved":1,"Size":1}],"Failed":null}`), &f); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.told(); len(got.Done) != 1 || !slices.Equal(got.Before, []store.ModSeq{7}) || got.From != 0 {
+		t.Errorf("%+v", got)
 	}
 }

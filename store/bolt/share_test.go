@@ -69,7 +69,7 @@ func TestSharing(t *testing.T) {
 		if body, err := r.ReadBody(person, m.ID); err != nil || body != want {
 			t.Fatalf("message %d is not what was sent: %v", i, err)
 		}
-		if _, _, err := r.StoreFlags(ctx, "", person, box, []store.UID{m.UID}, store.FlagsAdd, []string{store.Deleted}, 0); err != nil {
+		if _, err := r.StoreFlags(ctx, "", person, box, []store.UID{m.UID}, store.FlagsAdd, []string{store.Deleted}, 0); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := r.Expunge(ctx, "", person, box, nil); err != nil {

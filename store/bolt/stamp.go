@@ -106,37 +106,39 @@ type account struct {
 	s  *Store
 	id domicile.AccountID
 	b  bucket
+
+	moving bool
 }
 
 // accountIn does not look whether it is there.
 func (s *Store) accountIn(tx *txn, id domicile.AccountID) account {
-	return account{s, id, tx.root(bAccounts).sub([]byte(id))}
+	return account{s: s, id: id, b: tx.root(bAccounts).sub([]byte(id))}
 }
 
-// known returns an account that is here with its sealed record, and whether it is moving.
-func (s *Store) known(tx *txn, id domicile.AccountID) (a account, record []byte, moving bool, err error) {
+// known returns an account that is here, moving or not, with its sealed record.
+func (s *Store) known(tx *txn, id domicile.AccountID) (a account, record []byte, err error) {
 	if validID(string(id)) {
 		a = s.accountIn(tx, id)
 		state := string(a.b.Get(kState))
-		if moving = state == string(isMoving); state == "" || moving {
+		if a.moving = state == string(isMoving); state == "" || a.moving {
 			if record = a.b.Get(kRecord); record != nil {
-				return a, record, moving, nil
+				return a, record, nil
 			}
 		}
 	}
-	return account{}, nil, false, domicile.E("account", domicile.NotExist, "no such account here")
+	return account{}, nil, domicile.E("account", domicile.NotExist, "no such account here")
 }
 
-// account returns an account that is here, moving or not.
+// account is known without the record.
 func (s *Store) account(tx *txn, id domicile.AccountID) (account, error) {
-	a, _, _, err := s.known(tx, id)
+	a, _, err := s.known(tx, id)
 	return a, err
 }
 
 // served returns an account whose mail may be read and changed: a moving one is frozen.
 func (s *Store) served(tx *txn, id domicile.AccountID) (account, error) {
-	a, _, moving, err := s.known(tx, id)
-	if err == nil && moving {
+	a, err := s.account(tx, id)
+	if err == nil && a.moving {
 		err = domicile.E("account", domicile.Unavailable, "the account is on its way to another region")
 	}
 	return a, err

@@ -34,7 +34,7 @@ func expungeAll(t *testing.T, r *storetest.Rig, box string) {
 	for _, m := range r.List(person, box) {
 		uids = append(uids, m.UID)
 	}
-	_, _, err := r.StoreFlags(ctx, "", person, id, uids, store.FlagsAdd, []string{store.Deleted}, 0)
+	_, err := r.StoreFlags(ctx, "", person, id, uids, store.FlagsAdd, []string{store.Deleted}, 0)
 	if err == nil {
 		_, err = r.Expunge(ctx, "", person, id, nil)
 	}

@@ -44,7 +44,7 @@ func TestHintsNameMailboxes(t *testing.T) {
 			return err
 		}, []string{"Sent"}},
 		{"flags", func() error {
-			_, _, err := s.StoreFlags(ctx, "", id, box["Sent"], []store.UID{1}, store.FlagsAdd, []string{store.Deleted}, 0)
+			_, err := s.StoreFlags(ctx, "", id, box["Sent"], []store.UID{1}, store.FlagsAdd, []string{store.Deleted}, 0)
 			return err
 		}, []string{"Sent"}},
 		{"copy", func() error { _, _, err := s.Copy(ctx, "", id, box["Sent"], []store.UID{1}, "Junk"); return err }, []string{"Junk"}},

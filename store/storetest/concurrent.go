@@ -45,7 +45,7 @@ func watch(r *Rig) {
 	}
 	for name, change := range map[string]func() error{
 		"flags": func() error {
-			_, _, err := r.StoreFlags(ctx, "", ann, inbox, []store.UID{1}, store.FlagsAdd, []string{"\\Deleted"}, 0)
+			_, err := r.StoreFlags(ctx, "", ann, inbox, []store.UID{1}, store.FlagsAdd, []string{"\\Deleted"}, 0)
 			return err
 		},
 		"mailbox":   func() error { _, err := r.CreateMailbox(ctx, "", ann, "New", ""); return err },

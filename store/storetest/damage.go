@@ -52,7 +52,7 @@ func damaged(r *Rig) {
 	r.same("damaged", wrong, 1)
 	r.MustDeliver(ann, "INBOX", "it goes on")
 	inbox := r.Box(ann, "INBOX").ID
-	_, _, err := r.StoreFlags(ctx, "", ann, inbox, []store.UID{2}, store.FlagsAdd, []string{store.Deleted}, 0)
+	_, err := r.StoreFlags(ctx, "", ann, inbox, []store.UID{2}, store.FlagsAdd, []string{store.Deleted}, 0)
 	r.no(err)
 	_, _, err = r.Store.Copy(ctx, "", ann, inbox, []store.UID{2}, "Archive")
 	r.no(err)

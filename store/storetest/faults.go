@@ -73,12 +73,12 @@ func (f *faulty) Annotate(ctx context.Context, tok store.Token, acct domicile.Ac
 	return changed, err
 }
 
-func (f *faulty) StoreFlags(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
+func (f *faulty) StoreFlags(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done store.Stored, err error) {
 	err = f.call("StoreFlags", func() (err error) {
-		done, failed, err = f.Store.StoreFlags(ctx, tok, acct, mbox, uids, op, flags, unless)
+		done, err = f.Store.StoreFlags(ctx, tok, acct, mbox, uids, op, flags, unless)
 		return err
 	})
-	return done, failed, err
+	return done, err
 }
 
 func (f *faulty) Copy(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (from []store.UID, made []store.Message, err error) {

@@ -81,7 +81,7 @@ func (r *Rig) disturb(acct domicile.AccountID, mbox domicile.MailboxID, n int) (
 	case 0, 1:
 		_, err = r.Deliver(acct, "", "INBOX", fmt.Sprint("body ", n), []string{store.Seen, store.Deleted}[:n%3]...)
 	case 2:
-		_, _, err = r.StoreFlags(ctx, "", acct, mbox, uids, store.FlagsAdd, []string{store.Deleted}, 0)
+		_, err = r.StoreFlags(ctx, "", acct, mbox, uids, store.FlagsAdd, []string{store.Deleted}, 0)
 	case 3:
 		_, _, err = r.Store.Move(ctx, "", acct, mbox, uids[:1], "Trash")
 	case 4:

@@ -128,6 +128,8 @@ type told struct {
 	from []store.UID
 	made []store.Message
 	all  Snapshot
+
+	flagged store.Stored // what came before too
 }
 
 // do does one act and writes it down, unless nothing was done.
@@ -174,7 +176,8 @@ func (h *history) call(tok store.Token, a act, out *told) (err error) {
 		}
 		_, out.made, err = h.s.Commit(ctx, tok, h.acct, to, h.letters(a), &store.Instead{Mailbox: box, UID: a.uids[0]})
 	case "flags":
-		out.made, _, err = h.s.StoreFlags(ctx, tok, h.acct, box, a.uids, a.op, a.flags, 0)
+		out.flagged, err = h.s.StoreFlags(ctx, tok, h.acct, box, a.uids, a.op, a.flags, 0)
+		out.made = out.flagged.Done
 	case "copy":
 		out.from, out.made, err = h.s.Copy(ctx, tok, h.acct, box, a.uids, to)
 	case "move":
@@ -222,7 +225,7 @@ func (o told) String() string {
 	if o.none {
 		return "not there"
 	}
-	fmt.Fprint(&b, o.from)
+	fmt.Fprint(&b, o.from, o.flagged.From, o.flagged.Before)
 	for _, m := range append(o.made, o.all.Changed...) {
 		fmt.Fprintf(&b, " %d/%d%v", m.UID, m.ModSeq, m.Flags)
 	}

@@ -201,25 +201,26 @@ func (m *mirrored) is(told store.Message) bool {
 
 func (b *mirror) storeFlags(a act, out told) bool {
 	at := b.find(a.uids)
-	if !out.lost && len(out.made) != len(at) {
+	if !out.lost && (len(out.made) != len(at) || len(out.flagged.Before) != len(at)) {
 		return false
 	}
+	ok := out.lost || b.high.seen(out.flagged.From)
 	flags, _ := store.CanonicalFlags(a.flags)
 	live, changed := slices.Clone(b.live), []int{}
 	for n, i := range at {
+		ok = ok && (out.lost || live[i].seq.seen(out.flagged.Before[n]))
 		now, _ := store.ApplyFlags(strings.Fields(live[i].flags), a.op, flags)
 		if f := strings.Join(now, " "); f != live[i].flags {
 			live[i].flags = f
 			changed = append(changed, n)
 		}
 	}
-	ok := true
 	if len(changed) > 0 {
 		var seq store.ModSeq
 		if !out.lost {
 			seq = out.made[changed[0]].ModSeq
 		}
-		ok = b.raise(seq)
+		ok = b.raise(seq) && ok
 	}
 	for n, i := range at {
 		if slices.Contains(changed, n) {

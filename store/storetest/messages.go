@@ -110,7 +110,7 @@ func quota(r *Rig) {
 	_, _, err = r.Copy(ctx, "", "a1", inbox, []store.UID{m.UID}, "Archive")
 	r.no(err) // copies share the body
 	r.MustDeliver("a1", "INBOX", "12")
-	_, _, err = r.StoreFlags(ctx, "", "a1", inbox, []store.UID{m.UID}, store.FlagsAdd, []string{"\\Deleted"}, 0)
+	_, err = r.StoreFlags(ctx, "", "a1", inbox, []store.UID{m.UID}, store.FlagsAdd, []string{"\\Deleted"}, 0)
 	r.no(err)
 	_, err = r.Expunge(ctx, "", "a1", inbox, nil)
 	r.no(err)
@@ -146,33 +146,39 @@ func flags(r *Rig) {
 		{store.FlagsSet, []string{"a", "\\Draft"}, []string{"\\Draft", "A"}, 1},
 		{store.FlagsSet, nil, nil, 1},
 	} {
-		done, failed, err := r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID, 99}, step.op, step.flags, 0)
+		before := r.List(ann, "INBOX")[0].ModSeq
+		f, err := r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID, 99}, step.op, step.flags, 0)
 		r.no(err)
-		r.same("flags", []any{len(done), done[0].Flags, len(failed)}, []any{1, step.want, 0})
+		done := f.Done
+		r.same("flags", []any{len(done), done[0].Flags, len(f.Failed)}, []any{1, step.want, 0})
+		r.same("before", []any{f.Before, f.From}, []any{[]store.ModSeq{before}, box.HighestModSeq})
 		r.same("listed", r.List(ann, "INBOX")[0], done[0])
 		now := r.Box(ann, "INBOX")
 		r.same("unseen", now.Unseen, step.unseen)
 		if done[0].ModSeq != now.HighestModSeq || now.HighestModSeq <= box.HighestModSeq {
 			r.T.Fatal("the ModSeq of a change is not the mailbox's highest")
 		}
-		box = now
+		r.MustDeliver(ann, "INBOX", "so that the mailbox's ModSeq is not the message's", store.Seen)
+		box = r.Box(ann, "INBOX")
 	}
-	done, _, err := r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID}, store.FlagsRemove, []string{"\\Seen"}, 0)
+	last := r.List(ann, "INBOX")[0].ModSeq
+	f, err := r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID}, store.FlagsRemove, []string{"\\Seen"}, 0)
 	r.no(err)
-	r.same("no change, no ModSeq", []any{len(done), done[0].ModSeq, r.Box(ann, "INBOX").HighestModSeq}, []any{1, box.HighestModSeq, box.HighestModSeq})
-	_, _, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID}, store.FlagsAdd, []string{"\\Recent"}, 0)
+	r.same("no change, no ModSeq", []any{len(f.Done), f.Done[0].ModSeq, f.Before, f.From, r.Box(ann, "INBOX").HighestModSeq},
+		[]any{1, last, []store.ModSeq{last}, box.HighestModSeq, box.HighestModSeq})
+	_, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID}, store.FlagsAdd, []string{"\\Recent"}, 0)
 	r.is(domicile.Invalid, err)
-	_, _, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID}, 9, []string{"x"}, 0)
+	_, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID}, 9, []string{"x"}, 0)
 	r.is(domicile.Invalid, err)
-	_, _, err = r.StoreFlags(ctx, "", ann, "b9", []store.UID{m.UID}, store.FlagsAdd, []string{"x"}, 0)
+	_, err = r.StoreFlags(ctx, "", ann, "b9", []store.UID{m.UID}, store.FlagsAdd, []string{"x"}, 0)
 	r.is(domicile.NotExist, err)
 	var many []string
 	for i := range 60 {
 		many = append(many, "k"+string(rune('A'+i%26))+string(rune('0'+i/26)))
 	}
-	_, _, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID}, store.FlagsSet, many, 0)
+	_, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID}, store.FlagsSet, many, 0)
 	r.no(err)
-	_, _, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID}, store.FlagsAdd, []string{"p1", "p2", "p3", "p4", "p5"}, 0)
+	_, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{m.UID}, store.FlagsAdd, []string{"p1", "p2", "p3", "p4", "p5"}, 0)
 	r.is(domicile.TooLarge, err)
 }
 
@@ -180,9 +186,9 @@ func unless(r *Rig) {
 	ann := r.Person("ann")
 	a, b := r.MustDeliver(ann, "INBOX", "a"), r.MustDeliver(ann, "INBOX", "b")
 	box := r.Box(ann, "INBOX")
-	done, failed, err := r.StoreFlags(ctx, "", ann, box.ID, []store.UID{b.UID, a.UID, 7}, store.FlagsAdd, []string{"\\Flagged"}, a.ModSeq)
+	f, err := r.StoreFlags(ctx, "", ann, box.ID, []store.UID{b.UID, a.UID, 7}, store.FlagsAdd, []string{"\\Flagged"}, a.ModSeq)
 	r.no(err)
-	r.same("unless", []any{uidsOf(done), failed}, []any{[]store.UID{a.UID}, []store.UID{b.UID}})
+	r.same("unless", []any{uidsOf(f.Done), f.Before, f.Failed, f.From}, []any{[]store.UID{a.UID}, []store.ModSeq{a.ModSeq}, []store.UID{b.UID}, box.HighestModSeq})
 	list := r.List(ann, "INBOX")
 	r.same("flags", []any{list[0].Flags, list[1].Flags, list[1].ModSeq}, []any{[]string{"\\Flagged"}, []string{}, b.ModSeq})
 }
@@ -278,7 +284,7 @@ func manyBodies(r *Rig) {
 	for _, err := range r.Bodies(ctx, "bob", ids[:3]) {
 		r.is(domicile.NotExist, err)
 	}
-	_, _, err := r.StoreFlags(ctx, "", ann, r.Box(ann, "INBOX").ID, []store.UID{100}, store.FlagsAdd, []string{store.Deleted}, 0)
+	_, err := r.StoreFlags(ctx, "", ann, r.Box(ann, "INBOX").ID, []store.UID{100}, store.FlagsAdd, []string{store.Deleted}, 0)
 	r.no(err)
 	n := 0
 	for got, err := range r.Bodies(ctx, ann, ids) {
@@ -336,9 +342,9 @@ func since(r *Rig) {
 	c, err := Since(r, ann, box.ID, box.HighestModSeq)
 	r.no(err)
 	r.same("nothing", []any{c.Mailbox, len(c.Changed), len(c.Vanished)}, []any{box, 0, 0})
-	_, _, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{3}, store.FlagsAdd, []string{"\\Seen"}, 0)
+	_, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{3}, store.FlagsAdd, []string{"\\Seen"}, 0)
 	r.no(err)
-	_, _, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{2, 1}, store.FlagsAdd, []string{"\\Deleted"}, 0)
+	_, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{2, 1}, store.FlagsAdd, []string{"\\Deleted"}, 0)
 	r.no(err)
 	middle := r.Box(ann, "INBOX").HighestModSeq
 	_, err = r.Expunge(ctx, "", ann, box.ID, []store.UID{2})

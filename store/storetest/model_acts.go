@@ -129,7 +129,7 @@ func (m *machine) flags(t *rapid.T) {
 	op := rapid.SampledFrom([]store.FlagOp{store.FlagsSet, store.FlagsAdd, store.FlagsRemove}).Draw(t, "op")
 	acct, id := m.acct, m.id(name)
 	m.no(m.say(func(tok store.Token) (string, error) {
-		done, _, err := m.r.StoreFlags(ctx, tok, acct, id, uids, op, flags, 0)
+		done, err := m.r.StoreFlags(ctx, tok, acct, id, uids, op, flags, 0)
 		return fmt.Sprint(done), err
 	}))
 	for i, x := range b.messages {

@@ -142,7 +142,7 @@ func (r *Rig) furnished() domicile.AccountID {
 	r.no(err)
 	r.Pass(time.Hour)
 	inbox := r.Box(id, "INBOX").ID
-	_, _, err = r.StoreFlags(ctx, "", id, inbox, []store.UID{2, 3, 7}, store.FlagsAdd, []string{"\\Seen", "\\Deleted"}, 0)
+	_, err = r.StoreFlags(ctx, "", id, inbox, []store.UID{2, 3, 7}, store.FlagsAdd, []string{"\\Seen", "\\Deleted"}, 0)
 	r.no(err)
 	_, _, err = r.Copy(ctx, "copy", id, inbox, []store.UID{1, 3}, "Work/Über/2026")
 	r.no(err)
@@ -327,7 +327,7 @@ func moveFrozen(r *Rig) {
 			return nil
 		},
 		"flags": func() error {
-			_, _, err := r.StoreFlags(ctx, "", id, inbox, []store.UID{1}, store.FlagsAdd, []string{"\\Seen"}, 0)
+			_, err := r.StoreFlags(ctx, "", id, inbox, []store.UID{1}, store.FlagsAdd, []string{"\\Seen"}, 0)
 			return err
 		},
 		"copy":      func() error { _, _, err := r.Copy(ctx, "", id, inbox, []store.UID{1}, "Trash"); return err },

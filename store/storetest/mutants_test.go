@@ -59,6 +59,8 @@ func TestMutants(t *testing.T) {
 		"makes them in another order":          {"Commit", "Linear", "Model"},
 		"asks for the quota first":             {"CommitQuota"},
 		"replaces what is not there":           {"CommitInstead", "Linear", "Model"},
+
+		"gives the ModSeq after an act for that before": {"Flags", "Unless", "Linear"},
 	} {
 		for _, test := range tests {
 			t.Run(bug+"/"+test, func(t *testing.T) {

@@ -106,7 +106,7 @@ func pages(r *Rig) {
 		r.MustDeliver(ann, "INBOX", "body")
 	}
 	box := r.Box(ann, "INBOX")
-	_, _, err := r.StoreFlags(ctx, "", ann, box.ID, []store.UID{8, 3, 4, 5}, store.FlagsAdd, []string{store.Deleted}, 0)
+	_, err := r.StoreFlags(ctx, "", ann, box.ID, []store.UID{8, 3, 4, 5}, store.FlagsAdd, []string{store.Deleted}, 0)
 	r.no(err)
 	_, err = r.Expunge(ctx, "", ann, box.ID, []store.UID{3, 4, 8})
 	r.no(err)
@@ -199,7 +199,7 @@ func forgotten(r *Rig) {
 	for i := 0; i < len(uids); i += 2 {
 		odd = append(odd, uids[i])
 	}
-	_, _, err := r.StoreFlags(ctx, "", ann, box, odd, store.FlagsAdd, []string{store.Deleted}, 0)
+	_, err := r.StoreFlags(ctx, "", ann, box, odd, store.FlagsAdd, []string{store.Deleted}, 0)
 	r.no(err)
 	before := r.Box(ann, "INBOX")
 	knew := r.pager(ann, box)

@@ -74,13 +74,13 @@ func (p *patient) Annotate(ctx context.Context, tok store.Token, acct domicile.A
 	return changed, err
 }
 
-func (p *patient) StoreFlags(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
+func (p *patient) StoreFlags(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (f store.Stored, err error) {
 	tok = orNew(tok)
 	err = again(func() (err error) {
-		done, failed, err = p.Store.StoreFlags(ctx, tok, acct, mbox, uids, op, flags, unless)
+		f, err = p.Store.StoreFlags(ctx, tok, acct, mbox, uids, op, flags, unless)
 		return err
 	})
-	return done, failed, err
+	return f, err
 }
 
 func (p *patient) Copy(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (from []store.UID, made []store.Message, err error) {

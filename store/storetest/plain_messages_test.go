@@ -216,9 +216,10 @@ func (p *plain) Bodies(ctx context.Context, id domicile.AccountID, ids []domicil
 	}
 }
 
-func (p *plain) StoreFlags(ctx context.Context, tok store.Token, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (done []store.Message, failed []store.UID, err error) {
-	if flags, err = store.CanonicalFlags(flags); err != nil {
-		return nil, nil, err
+func (p *plain) StoreFlags(ctx context.Context, tok store.Token, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (store.Stored, error) {
+	flags, err := store.CanonicalFlags(flags)
+	if err != nil {
+		return store.Stored{}, err
 	}
 	var f flagged
 	err = p.change(ctx, id, func(d *doc) (err error) {
@@ -226,14 +227,16 @@ func (p *plain) StoreFlags(ctx context.Context, tok store.Token, id domicile.Acc
 		return err
 	})
 	if err != nil {
-		return nil, nil, err
+		return store.Stored{}, err
 	}
-	return messages(f.Done), f.Failed, nil
+	return store.Stored{Done: messages(f.Done), Before: f.Before, Failed: f.Failed, From: f.From}, nil
 }
 
 type flagged struct {
 	Done   []store.ExportedMessage
+	Before []store.ModSeq
 	Failed []store.UID
+	From   store.ModSeq
 }
 
 func (d *doc) storeFlags(p *plain, mbox domicile.MailboxID, uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (f flagged, err error) {
@@ -241,7 +244,8 @@ func (d *doc) storeFlags(p *plain, mbox domicile.MailboxID, uids []store.UID, op
 	if err != nil {
 		return f, err
 	}
-	seq := b.HighestModSeq + 1
+	f.From = b.HighestModSeq
+	seq := f.From + 1
 	for i := range b.Live {
 		x := &b.Live[i]
 		if !slices.Contains(uids, x.UID) {
@@ -255,6 +259,7 @@ func (d *doc) storeFlags(p *plain, mbox domicile.MailboxID, uids []store.UID, op
 		if err != nil {
 			return f, err
 		}
+		f.Before = append(f.Before, x.ModSeq)
 		if !slices.Equal(now, x.Flags) {
 			x.Flags, x.ModSeq = now, seq
 			if p.bug != "changes without a ModSeq" {
@@ -262,6 +267,9 @@ func (d *doc) storeFlags(p *plain, mbox domicile.MailboxID, uids []store.UID, op
 			}
 		}
 		f.Done = append(f.Done, *x)
+	}
+	if p.bug == "gives the ModSeq after an act for that before" {
+		f.From = b.HighestModSeq
 	}
 	return f, nil
 }

@@ -409,11 +409,11 @@ func (l *life) expunge(ctx context.Context, name string, i int, say func(claim))
 		return err
 	}
 	first, second := list[0], list[1]
-	if _, _, err := l.store.StoreFlags(ctx, "", acct, box.ID, []store.UID{second.UID}, store.FlagsAdd, []string{store.Flagged}, 0); err != nil {
+	if _, err := l.store.StoreFlags(ctx, "", acct, box.ID, []store.UID{second.UID}, store.FlagsAdd, []string{store.Flagged}, 0); err != nil {
 		return err
 	}
 	say(claim{Kind: "flagged", ID: string(second.ID), In: string(acct)})
-	if _, _, err := l.store.StoreFlags(ctx, "", acct, box.ID, []store.UID{first.UID}, store.FlagsAdd, []string{store.Deleted}, 0); err != nil {
+	if _, err := l.store.StoreFlags(ctx, "", acct, box.ID, []store.UID{first.UID}, store.FlagsAdd, []string{store.Deleted}, 0); err != nil {
 		return err
 	}
 	say(claim{Kind: "expunging", ID: string(first.ID), In: string(acct)}) // from here on it may be gone

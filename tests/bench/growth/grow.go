@@ -66,7 +66,7 @@ func messages(r *rig, n int) error {
 	err = r.each([]step{
 		{"deliver", func(int) error { _, err := r.deliver(id, "INBOX"); return err }},
 		{"set a flag", func(int) error {
-			_, _, err := r.StoreFlags(ctx, "", id, box.ID, anyUID(), store.FlagsAdd, []string{`\Seen`}, 0)
+			_, err := r.StoreFlags(ctx, "", id, box.ID, anyUID(), store.FlagsAdd, []string{`\Seen`}, 0)
 			return err
 		}},
 		{"read a body", func(int) error { return r.read(id, all[rand.IntN(len(all))].ID) }},
@@ -98,7 +98,7 @@ func (r *rig) whole(id domicile.AccountID, box domicile.MailboxID, all []store.M
 	}
 	for _, s := range []step{
 		{"flag every message", func(int) error {
-			_, _, err := r.StoreFlags(ctx, "", id, box, uids, store.FlagsAdd, []string{`\Flagged`}, 0)
+			_, err := r.StoreFlags(ctx, "", id, box, uids, store.FlagsAdd, []string{`\Flagged`}, 0)
 			return err
 		}},
 		{"copy every message", func(int) error { _, _, err := r.Copy(ctx, "copy", id, box, uids, "Archive"); return err }},
