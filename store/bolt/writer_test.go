@@ -214,3 +214,78 @@ func TestHintOfRetry(t *testing.T) {
 		t.Error("no hint")
 	}
 }
+
+// Where a flush takes long, a group waits for those whom it expects, up to a bound; who is alone, or needs no flush, waits for nobody.
+func TestGather(t *testing.T) {
+	writes := 0
+	s := groupStore(t, func(do func() error) error { writes++; return do() })
+	w := s.writer
+	w.jobs = make(chan *job)
+	run := func(name string, expects int, patience time.Duration, first *job, later ...*job) (took time.Duration) {
+		t.Helper()
+		w.expects, w.patience, writes = expects, patience, 0
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			time.Sleep(10 * time.Millisecond) // behind the first, which finds nobody waiting
+			for _, j := range later {
+				w.jobs <- j
+			}
+		}()
+		began := time.Now()
+		w.commit(first)
+		took = time.Since(began)
+		if len(later) > 0 {
+			<-sent
+		}
+		for _, j := range append(later, first) {
+			if err := <-j.err; err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if writes > 1 {
+			t.Errorf("%s: %d writes", name, writes)
+		}
+		return took
+	}
+	idle := func() *job { return &job{err: make(chan error, 1), fn: func(*txn) error { return nil }} }
+	const long, short = 20 * time.Second, 50 * time.Millisecond
+	for _, took := range []time.Duration{
+		run("those who are expected come", 3, long, claim("a", "1", nil), claim("b", "2", nil), claim("c", "3", nil)),
+		run("nobody else is expected", 1, long, claim("d", "4", nil)),
+		run("the disk is fast", 0, 0, claim("e", "5", nil)),
+		run("there is nothing to flush", 2, long, idle()),
+	} {
+		if took >= long {
+			t.Errorf("it waited for %v", took)
+		}
+	}
+	if took := run("nobody comes", 2, short, claim("f", "6", nil)); took < short || took >= long {
+		t.Errorf("it waited for %v", took)
+	}
+}
+
+// A group expects somebody only behind two flushes that were slow: those who shared the last, and those who waited then.
+func TestExpects(t *testing.T) {
+	for _, c := range []struct {
+		flushes  []time.Duration
+		expects  int
+		patience time.Duration
+	}{
+		{[]time.Duration{time.Millisecond, time.Millisecond}, 0, time.Millisecond / 4},
+		{[]time.Duration{time.Millisecond, time.Second}, 0, time.Millisecond / 4},
+		{[]time.Duration{5 * time.Millisecond}, 0, 0},
+		{[]time.Duration{5 * time.Millisecond, 4 * time.Millisecond}, 3 + 2, time.Millisecond},
+		{[]time.Duration{time.Second, time.Second}, 3 + 2, maxGather},
+		{[]time.Duration{time.Second, time.Second, time.Millisecond}, 0, time.Millisecond / 4},
+	} {
+		w := &writer{}
+		w.waiting.Store(2)
+		for _, took := range c.flushes {
+			w.flushed(3, took)
+		}
+		if w.expects != c.expects || w.patience != c.patience {
+			t.Errorf("behind flushes of %v: it waits %v for %d, want %v for %d", c.flushes, w.patience, w.expects, c.patience, c.expects)
+		}
+	}
+}
