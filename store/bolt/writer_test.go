@@ -1,13 +1,16 @@
 package bolt
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"domicile"
+	"domicile/store"
 	"domicile/store/storetest"
 )
 
@@ -287,5 +290,57 @@ func TestExpects(t *testing.T) {
 		if w.expects != c.expects || w.patience != c.patience {
 			t.Errorf("behind flushes of %v: it waits %v for %d, want %v for %d", c.flushes, w.patience, w.expects, c.patience, c.expects)
 		}
+	}
+}
+
+// A STORE that asks for what stands is no act: it writes nothing, waits for nobody's flush and gives no hint. One that asks for more is, with all of it.
+func TestFlagsStand(t *testing.T) {
+	r, d := crashRig(t, 0)
+	newPerson(r)
+	r.MustDeliver(person, "INBOX", "one", store.Seen)
+	r.MustDeliver(person, "INBOX", "two", store.Seen)
+	late := r.MustDeliver(person, "INBOX", "three")
+	s, box := r.Store.(*Store), r.Box(person, "INBOX")
+	hint, stop := s.Watch(person)
+	defer stop()
+	busy, held, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	release := sync.OnceFunc(func() { close(held) })
+	defer release()
+	go func() {
+		ended <- s.update(t.Context(), "", func(*txn) error { close(busy); <-held; return nil })
+	}()
+	<-busy // nobody else's act is taken
+	d.arm(-1, false)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ask := []store.UID{late.UID, 2, 1, 2, 99}
+	done, failed, err := s.StoreFlags(ctx, "", person, box.ID, ask, store.FlagsAdd, []string{store.Seen}, late.ModSeq-1)
+	if err != nil || len(done) != 2 || done[0].UID != 1 || done[1].UID != 2 || !slices.Equal(failed, []store.UID{late.UID}) {
+		t.Fatalf("done %v, failed %v, %v", done, failed, err)
+	}
+	if _, _, err := s.StoreFlags(ctx, "", person, "b9", ask, store.FlagsAdd, nil, 0); domicile.KindOf(err) != domicile.NotExist {
+		t.Error("of a mailbox that is not there:", err)
+	}
+	if steps, _ := d.result(); len(steps) > 0 {
+		t.Error("it wrote:", steps)
+	}
+	release()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case h := <-hint:
+		t.Error("a hint, of nothing:", h)
+	default:
+	}
+	if done, _, err = s.StoreFlags(ctx, "", person, box.ID, ask, store.FlagsAdd, []string{store.Seen}, 0); err != nil || len(done) != 3 || done[2].ModSeq <= late.ModSeq {
+		t.Fatalf("done %v, %v", done, err)
+	}
+	if steps, _ := d.result(); !slices.Equal(steps, aGroup) {
+		t.Error("steps:", steps)
+	}
+	d.disarm()
+	if got := r.Box(person, "INBOX"); got.Unseen != 0 || got.HighestModSeq != done[2].ModSeq {
+		t.Errorf("%+v", got)
 	}
 }
