@@ -17,6 +17,12 @@ import (
 // benchStore is a store with one account, and messages in its INBOX.
 func benchStore(b *testing.B, messages int) (*Store, store.Mailbox) {
 	b.Helper()
+	return benchStoreOn(b, nil, messages)
+}
+
+// benchStoreOn is benchStore on a disk of its own.
+func benchStoreOn(b *testing.B, step func(name string, do func() error) error, messages int) (*Store, store.Mailbox) {
+	b.Helper()
 	ctx := context.Background()
 	no := func(err error) {
 		b.Helper()
@@ -24,7 +30,7 @@ func benchStore(b *testing.B, messages int) (*Store, store.Mailbox) {
 			b.Fatal(err)
 		}
 	}
-	s, err := Open(Config{Dir: b.TempDir(), Region: "eu-ireland", Sealer: storetest.NewSealer("bench")})
+	s, err := Open(Config{Dir: b.TempDir(), Region: "eu-ireland", Sealer: storetest.NewSealer("bench"), step: step})
 	no(err)
 	b.Cleanup(func() { no(s.Close()) })
 	no(s.CreateAccount(ctx, "", store.Account{ID: person, Address: "ann@example.com"}))
@@ -97,17 +103,39 @@ func BenchmarkStoreFlags(b *testing.B) {
 		b.Run(fmt.Sprint(writers), func(b *testing.B) {
 			b.ReportAllocs()
 			s, box := benchStore(b, 1000)
-			parallel(b, writers, func(i int) {
-				op := store.FlagsAdd
-				if i/1000%2 == 1 {
-					op = store.FlagsRemove
-				}
-				if _, err := s.StoreFlags(context.Background(), "", person, box.ID, []store.UID{store.UID(i%1000 + 1)}, op, []string{store.Seen}, 0); err != nil {
-					b.Error(err)
-				}
-			})
+			flagsBench(b, s, box, writers)
 		})
 	}
+}
+
+// BenchmarkSlowFlush does so on a disk whose flush takes 5 ms more.
+func BenchmarkSlowFlush(b *testing.B) {
+	slow := func(name string, do func() error) error {
+		if name == "sync segment" {
+			time.Sleep(5 * time.Millisecond)
+		}
+		return do()
+	}
+	for _, writers := range []int{1, 2, 16, 64} {
+		b.Run(fmt.Sprint(writers), func(b *testing.B) {
+			s, box := benchStoreOn(b, slow, 1000)
+			flagsBench(b, s, box, writers)
+		})
+	}
+}
+
+func flagsBench(b *testing.B, s *Store, box store.Mailbox, writers int) {
+	before := s.Stats()
+	parallel(b, writers, func(i int) {
+		op := store.FlagsAdd
+		if i/1000%2 == 1 {
+			op = store.FlagsRemove
+		}
+		if _, err := s.StoreFlags(context.Background(), "", person, box.ID, []store.UID{store.UID(i%1000 + 1)}, op, []string{store.Seen}, 0); err != nil {
+			b.Error(err)
+		}
+	})
+	b.ReportMetric(float64(s.Stats().Flushes-before.Flushes)/b.Elapsed().Seconds(), "flushes/s")
 }
 
 // BenchmarkListing lists a mailbox of 10,000 with summaries.

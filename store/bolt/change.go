@@ -8,7 +8,8 @@ import (
 	"domicile/store"
 )
 
-// StoreFlags changes flags; messages changed after unless are left alone.
+// StoreFlags changes flags; messages changed after unless are left alone. If all flags stand as asked for, that is read, as it is at one moment of the
+// call: it waits for no flush, and nobody is told of it.
 func (s *Store) StoreFlags(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID,
 	op store.FlagOp, flags []string, unless store.ModSeq) (store.Stored, error) {
 	const act = "store flags"
@@ -16,29 +17,30 @@ func (s *Store) StoreFlags(ctx context.Context, tok store.Token, acct domicile.A
 	if err := firstError(err, checkToken(tok)); err != nil {
 		return store.Stored{}, domicile.W(act, err)
 	}
+	f := flagging{uids: slices.Compact(slices.Sorted(slices.Values(uids))), op: op, flags: flags, unless: unless}
 	var result flagged
-	err = s.update(ctx, acct, func(tx *txn) error {
-		result = flagged{}
-		a, err := s.served(tx, acct)
-		if err != nil {
+	err = errChanges
+	if tok == "" && len(f.uids) <= manyAtOnce {
+		result, err = s.flagsStand(ctx, acct, mbox, f)
+	}
+	if err == errChanges {
+		err = s.once(ctx, acct, tok, act, &result, func(a account) (err error) {
+			result, err = a.storeFlags(mbox, f)
 			return err
-		}
-		if done, err := a.didBefore(tok, act, &result); done || err != nil {
-			return err
-		}
-		m, err := a.mailbox(mbox)
-		if err != nil {
-			return err
-		}
-		if result, err = m.storeFlags(uids, op, flags, unless); err != nil {
-			return err
-		}
-		return a.remember(tok, act, result)
-	})
+		})
+	}
 	if err != nil {
 		return store.Stored{}, domicile.W(act, err)
 	}
 	return result.told(), nil
+}
+
+// flagging is what a call of StoreFlags asks for; uids in their order, each once.
+type flagging struct {
+	uids   []store.UID
+	op     store.FlagOp
+	flags  []string
+	unless store.ModSeq
 }
 
 // flagged is what a token of StoreFlags remembers. That of an earlier release has neither Before nor From.
@@ -58,40 +60,72 @@ func (f flagged) told() store.Stored {
 	return store.Stored{Done: messagesOf(f.Done), Before: f.Before, Failed: f.Failed, From: f.From}
 }
 
-// storeFlags raises the ModSeq only if a flag changes.
-func (m *mailbox) storeFlags(uids []store.UID, op store.FlagOp, flags []string, unless store.ModSeq) (f flagged, err error) {
-	if err := m.b.tx.many(len(uids)); err != nil {
-		return f, err
+// errChanges is of a reader that came to something to change.
+var errChanges = domicile.E("store", domicile.Conflict, "the act changes something")
+
+// flagsStand is StoreFlags of what changes nothing. It ends with errChanges at the first message that would change.
+func (s *Store) flagsStand(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, f flagging) (result flagged, err error) {
+	if err := ctx.Err(); err != nil {
+		return result, unavailable(err)
 	}
-	records, err := m.some(slices.Sorted(slices.Values(uids)))
-	if err != nil {
-		return f, err
-	}
-	f.From = m.modseq
-	seq, changed := m.modseq+1, false
-	for _, r := range records {
-		if unless != 0 && r.ModSeq > unless {
-			f.Failed = append(f.Failed, r.UID)
-			continue
-		}
-		flags, err := store.ApplyFlags(r.Flags, op, flags)
+	err = s.view(func(tx *txn) error {
+		m, err := s.mailboxByID(tx, acct, mbox)
 		if err != nil {
-			return f, err
+			return err
 		}
-		f.Before = append(f.Before, r.ModSeq)
-		if !slices.Equal(flags, r.Flags) {
-			changed = true
-			if r, err = m.alter(r, flags, seq); err != nil {
-				return f, err
-			}
-		}
-		f.Done = append(f.Done, r)
+		result, err = m.flag(f, func(r messageRecord, _ []string) (messageRecord, error) { return r, errChanges })
+		return err
+	})
+	return result, err
+}
+
+// storeFlags raises the ModSeq only if a flag changes.
+func (a account) storeFlags(mbox domicile.MailboxID, f flagging) (flagged, error) {
+	m, err := a.mailbox(mbox)
+	if err == nil {
+		err = a.b.tx.many(len(f.uids))
 	}
-	if changed {
+	if err != nil {
+		return flagged{}, err
+	}
+	seq, changed := m.modseq+1, false
+	result, err := m.flag(f, func(r messageRecord, flags []string) (messageRecord, error) {
+		changed = true
+		return m.alter(r, flags, seq)
+	})
+	if err == nil && changed {
 		m.modseq = seq
 		m.save()
 	}
-	return f, nil
+	return result, err
+}
+
+// flag goes through the messages of a call, and has alter give those that change other flags.
+func (m *mailbox) flag(f flagging, alter func(r messageRecord, flags []string) (messageRecord, error)) (result flagged, err error) {
+	result.From = m.modseq
+	for _, uid := range f.uids {
+		r, ok, err := m.get(uid)
+		if err != nil {
+			return flagged{}, err
+		}
+		if !ok {
+			continue
+		}
+		if f.unless != 0 && r.ModSeq > f.unless {
+			result.Failed = append(result.Failed, uid)
+			continue
+		}
+		result.Before = append(result.Before, r.ModSeq)
+		flags, err := store.ApplyFlags(r.Flags, f.op, f.flags)
+		if err == nil && !slices.Equal(flags, r.Flags) {
+			r, err = alter(r, flags)
+		}
+		if err != nil {
+			return flagged{}, err
+		}
+		result.Done = append(result.Done, r)
+	}
+	return result, nil
 }
 
 // alter writes a message with other flags and a new ModSeq, and counts anew whether it is unseen.

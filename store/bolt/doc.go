@@ -76,9 +76,9 @@
 //
 // # The order of writing
 //
-// One goroutine makes all changes. It takes whoever is waiting as one group, with no timer; runs each act on a copy of what is pending; writes the frames of all of
-// them to the log, flushes it once, shows the result to readers, and only then answers. What is pending goes to bbolt when there are some thousand keys of it or a second has
-// passed; until then readers see it over bbolt. Opening replays the log from where bbolt has come to. It is the same code that writes the same keys and values, so that it may run twice.
+// One goroutine makes all changes. It takes whoever is waiting as one group; where flushes take 2 ms or more, it also waits, for a fourth of one at most, for those whom the last group answered.
+// It runs each act on a copy of what is pending, writes the frames of all of them to the log, flushes it once, shows the result to readers, and only then answers. What is pending goes to bbolt
+// when there are some thousand keys of it or a second has passed; until then readers see it over bbolt. Opening replays the log from where bbolt has come to. It is the same code that writes the same keys and values, so that it may run twice.
 //
 // What a process that ended may have left in the page cache alone, because it was killed or because its flush failed, Open writes anew where it is and
 // flushes, before anything rests on it: the last group of the log, and bbolt's meta pages. All before these is on the disk.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bbolt "go.etcd.io/bbolt"
@@ -15,13 +16,21 @@ import (
 
 // writer is the one goroutine that changes the store. It takes whoever is waiting as one group, writes what the group changes to the
 // log with one flush, and then takes those who came meanwhile: a lone writer never waits, and many share.
+//
+// Where a flush takes long, those who were answered come back just behind those who waited, and each would wait for the other's flush before his own:
+// two groups that take turns. So the next group waits a little for both.
 type writer struct {
 	s       *Store
 	jobs    chan *job
+	waiting atomic.Int64  // who has a job that was not taken yet
 	nudge   chan struct{} // hands what is pending to bbolt now
 	closing chan struct{}
 	once    sync.Once
 	done    chan struct{}
+
+	took     time.Duration // by the last flush
+	expects  int           // how many the next group waits for: those who were answered last, and those who waited then; 0 = it waits for nobody,
+	patience time.Duration // nor longer than this
 
 	// broken is set once nobody knows what reached the log: that shows only when it is opened anew, so nothing more is written.
 	broken error
@@ -31,6 +40,10 @@ type writer struct {
 const (
 	maxGroup      = 256
 	maxGroupBytes = 8 << 20
+
+	slowFlush  = 2 * time.Millisecond // from then on a group waits for those whom it expects,
+	gatherPart = 4                    // a fourth of a flush at most,
+	maxGather  = 2 * time.Millisecond // and no longer than this
 
 	probeBytes = 1 << 20
 
@@ -65,12 +78,22 @@ func (s *Store) update(ctx context.Context, account domicile.AccountID, fn func(
 		return unavailable(err)
 	}
 	j := &job{account: account, fn: fn, err: make(chan error, 1)}
+	if err := s.writer.hand(ctx, j); err != nil {
+		return err
+	}
+	return <-j.err
+}
+
+// hand waits until a job is taken.
+func (w *writer) hand(ctx context.Context, j *job) error {
+	w.waiting.Add(1)
+	defer w.waiting.Add(-1)
 	select {
-	case s.writer.jobs <- j:
-		return <-j.err
+	case w.jobs <- j:
+		return nil
 	case <-ctx.Done():
 		return unavailable(ctx.Err())
-	case <-s.writer.closing:
+	case <-w.closing:
 		return errClosed
 	}
 }
@@ -145,19 +168,48 @@ func (w *writer) try(j *job) (group []*job, err error) {
 	if err != nil {
 		return []*job{j}, unavailable(err)
 	}
+	var late <-chan time.Time
+	if w.expects > 1 {
+		late = time.After(w.patience)
+	}
 	for j != nil {
 		w.do(j, tx, &changes{group: g})
 		group = append(group, j)
-		j = nil
-		if len(group) < maxGroup && g.Size() < maxGroupBytes {
-			select {
-			case j = <-w.jobs:
-			default:
-			}
-		}
+		j = w.more(len(group), g.Size(), late)
 	}
 	done()
 	return group, w.end(g, group, next)
+}
+
+// more is who comes next into a group that has so many and so many bytes; nil if nobody does. One that needs no flush waits for nobody.
+func (w *writer) more(have, size int, late <-chan time.Time) *job {
+	if have == maxGroup || size >= maxGroupBytes {
+		return nil
+	}
+	select {
+	case j := <-w.jobs:
+		return j
+	default:
+	}
+	if size == 0 || have >= w.expects {
+		return nil
+	}
+	select {
+	case j := <-w.jobs:
+		return j
+	case <-late:
+		w.expects = 0
+		return nil
+	}
+}
+
+// flushed notes, behind a flush and before those are answered who shared it, how many the next one may have and how long it is worth to wait for them.
+func (w *writer) flushed(group int, took time.Duration) {
+	usual := min(took, w.took) // of one alone that was slow nothing follows
+	w.took, w.expects, w.patience = took, 0, min(usual/gatherPart, maxGather)
+	if usual >= slowFlush {
+		w.expects = group + int(w.waiting.Load())
+	}
 }
 
 // alone runs a job that may write its act in parts. If it fails, nobody has seen anything of it.
@@ -190,13 +242,14 @@ func (w *writer) alone(j *job) error {
 
 // end commits a group and makes it visible.
 func (w *writer) end(g *segment.Group, group []*job, next *pending) error {
-	wrote := g.Size() > 0
+	wrote, began := g.Size() > 0, time.Now()
 	err := g.Commit()
 	switch {
 	case err != nil:
 		w.failed(group, err)
 	case wrote:
 		w.s.tally.committed(group, nil, w.broken)
+		w.flushed(len(group), time.Since(began))
 	}
 	if err != nil {
 		if errors.Is(err, segment.ErrNotDone) {

@@ -1,13 +1,16 @@
 package bolt
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"domicile"
+	"domicile/store"
 	"domicile/store/storetest"
 )
 
@@ -212,5 +215,132 @@ func TestHintOfRetry(t *testing.T) {
 	case <-hint:
 	default:
 		t.Error("no hint")
+	}
+}
+
+// Where a flush takes long, a group waits for those whom it expects, up to a bound; who is alone, or needs no flush, waits for nobody.
+func TestGather(t *testing.T) {
+	writes := 0
+	s := groupStore(t, func(do func() error) error { writes++; return do() })
+	w := s.writer
+	w.jobs = make(chan *job)
+	run := func(name string, expects int, patience time.Duration, first *job, later ...*job) (took time.Duration) {
+		t.Helper()
+		w.expects, w.patience, writes = expects, patience, 0
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			time.Sleep(10 * time.Millisecond) // behind the first, which finds nobody waiting
+			for _, j := range later {
+				w.jobs <- j
+			}
+		}()
+		began := time.Now()
+		w.commit(first)
+		took = time.Since(began)
+		if len(later) > 0 {
+			<-sent
+		}
+		for _, j := range append(later, first) {
+			if err := <-j.err; err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if writes > 1 {
+			t.Errorf("%s: %d writes", name, writes)
+		}
+		return took
+	}
+	idle := func() *job { return &job{err: make(chan error, 1), fn: func(*txn) error { return nil }} }
+	const long, short = 20 * time.Second, 50 * time.Millisecond
+	for _, took := range []time.Duration{
+		run("those who are expected come", 3, long, claim("a", "1", nil), claim("b", "2", nil), claim("c", "3", nil)),
+		run("nobody else is expected", 1, long, claim("d", "4", nil)),
+		run("the disk is fast", 0, 0, claim("e", "5", nil)),
+		run("there is nothing to flush", 2, long, idle()),
+	} {
+		if took >= long {
+			t.Errorf("it waited for %v", took)
+		}
+	}
+	if took := run("nobody comes", 2, short, claim("f", "6", nil)); took < short || took >= long {
+		t.Errorf("it waited for %v", took)
+	}
+}
+
+// A group expects somebody only behind two flushes that were slow: those who shared the last, and those who waited then.
+func TestExpects(t *testing.T) {
+	for _, c := range []struct {
+		flushes  []time.Duration
+		expects  int
+		patience time.Duration
+	}{
+		{[]time.Duration{time.Millisecond, time.Millisecond}, 0, time.Millisecond / 4},
+		{[]time.Duration{time.Millisecond, time.Second}, 0, time.Millisecond / 4},
+		{[]time.Duration{5 * time.Millisecond}, 0, 0},
+		{[]time.Duration{5 * time.Millisecond, 4 * time.Millisecond}, 3 + 2, time.Millisecond},
+		{[]time.Duration{time.Second, time.Second}, 3 + 2, maxGather},
+		{[]time.Duration{time.Second, time.Second, time.Millisecond}, 0, time.Millisecond / 4},
+	} {
+		w := &writer{}
+		w.waiting.Store(2)
+		for _, took := range c.flushes {
+			w.flushed(3, took)
+		}
+		if w.expects != c.expects || w.patience != c.patience {
+			t.Errorf("behind flushes of %v: it waits %v for %d, want %v for %d", c.flushes, w.patience, w.expects, c.patience, c.expects)
+		}
+	}
+}
+
+// A STORE that asks for what stands is no act: it writes nothing, waits for nobody's flush and gives no hint. One that asks for more is, with all of it.
+func TestFlagsStand(t *testing.T) {
+	r, d := crashRig(t, 0)
+	newPerson(r)
+	r.MustDeliver(person, "INBOX", "one", store.Seen)
+	r.MustDeliver(person, "INBOX", "two", store.Seen)
+	late := r.MustDeliver(person, "INBOX", "three")
+	s, box := r.Store.(*Store), r.Box(person, "INBOX")
+	hint, stop := s.Watch(person)
+	defer stop()
+	busy, held, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	release := sync.OnceFunc(func() { close(held) })
+	defer release()
+	go func() {
+		ended <- s.update(t.Context(), "", func(*txn) error { close(busy); <-held; return nil })
+	}()
+	<-busy // nobody else's act is taken
+	d.arm(-1, false)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ask := []store.UID{late.UID, 2, 1, 2, 99}
+	got, err := s.StoreFlags(ctx, "", person, box.ID, ask, store.FlagsAdd, []string{store.Seen}, late.ModSeq-1)
+	if err != nil || len(got.Done) != 2 || got.Done[0].UID != 1 || got.Done[1].UID != 2 || !slices.Equal(got.Failed, []store.UID{late.UID}) || got.From != late.ModSeq {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if _, err := s.StoreFlags(ctx, "", person, "b9", ask, store.FlagsAdd, nil, 0); domicile.KindOf(err) != domicile.NotExist {
+		t.Error("of a mailbox that is not there:", err)
+	}
+	if steps, _ := d.result(); len(steps) > 0 {
+		t.Error("it wrote:", steps)
+	}
+	release()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case h := <-hint:
+		t.Error("a hint, of nothing:", h)
+	default:
+	}
+	if done, _, err = s.StoreFlags(ctx, "", person, box.ID, ask, store.FlagsAdd, []string{store.Seen}, 0); err != nil || len(done) != 3 || done[2].ModSeq <= late.ModSeq {
+		t.Fatalf("done %v, %v", done, err)
+	}
+	if steps, _ := d.result(); !slices.Equal(steps, aGroup) {
+		t.Error("steps:", steps)
+	}
+	d.disarm()
+	if got := r.Box(person, "INBOX"); got.Unseen != 0 || got.HighestModSeq != done[2].ModSeq {
+		t.Errorf("%+v", got)
 	}
 }
