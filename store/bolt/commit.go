@@ -154,9 +154,7 @@ func (a account) commit(to string, all []*ready, instead *store.Instead) (c comm
 	if err != nil {
 		return c, err
 	}
-	if instead == nil || instead.Mailbox != m.id {
-		m.modseq++
-	}
+	m.modseq++
 	if instead != nil {
 		if err := m.replace(*instead); err != nil {
 			return c, err
@@ -191,6 +189,7 @@ func (m *mailbox) replace(x store.Instead) (err error) {
 		if from, err = m.account.mailbox(x.Mailbox); err != nil {
 			return err
 		}
+		from.modseq++
 	}
 	records, err := from.some([]store.UID{x.UID})
 	switch {

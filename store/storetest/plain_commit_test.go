@@ -44,7 +44,7 @@ func (p *plain) Commit(ctx context.Context, tok store.Token, id domicile.Account
 	})
 	if err == nil && later != instead {
 		time.Sleep(time.Millisecond)
-		err = p.change(ctx, id, func(d *doc) error { return d.replace(p, *later) })
+		err = p.change(ctx, id, func(d *doc) error { return d.replace(p, *later, nil) })
 	}
 	if err != nil {
 		return 0, nil, err
@@ -108,13 +108,11 @@ func (d *doc) commit(p *plain, to string, came []*plainIncoming, list []store.Ex
 	if err != nil {
 		return c, err
 	}
+	b.HighestModSeq++
 	if instead != nil && p.bug != "asks for the quota first" {
-		if err := d.replace(p, *instead); err != nil {
+		if err := d.replace(p, *instead, b); err != nil {
 			return c, err
 		}
-	}
-	if instead == nil || instead.Mailbox != b.ID {
-		b.HighestModSeq++
 	}
 	c.Validity = b.UIDValidity
 	for i, x := range list {
@@ -131,13 +129,13 @@ func (d *doc) commit(p *plain, to string, came []*plainIncoming, list []store.Ex
 		c.Made = append(c.Made, x)
 	}
 	if instead != nil && p.bug == "asks for the quota first" {
-		return c, d.replace(p, *instead)
+		return c, d.replace(p, *instead, nil)
 	}
 	return c, nil
 }
 
-// replace expunges a message in whose place others come.
-func (d *doc) replace(p *plain, x store.Instead) error {
+// replace expunges a message in whose place others come, into to.
+func (d *doc) replace(p *plain, x store.Instead, to *box) error {
 	b, err := d.box(x.Mailbox)
 	if err != nil {
 		return err
@@ -145,6 +143,9 @@ func (d *doc) replace(p *plain, x store.Instead) error {
 	list := b.some([]store.UID{x.UID})
 	if len(list) == 0 && p.bug != "replaces what is not there" {
 		return plainError(domicile.NotExist, "no such message")
+	}
+	if b != to {
+		b.HighestModSeq++
 	}
 	b.drop(list)
 	d.sweep()
