@@ -55,11 +55,11 @@ func (s *Store) stopIndexer() {
 	}
 }
 
-// came counts a body, and has the account indexed when there are enough. If the indexer has its hands full, a later one does.
-func (x *indexer) came(acct domicile.AccountID) {
+// came counts bodies, and has the account indexed when there are enough. If the indexer has its hands full, a later one does.
+func (x *indexer) came(acct domicile.AccountID, bodies int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.count[acct]++; x.count[acct] < indexLeast {
+	if x.count[acct] += bodies; x.count[acct] < indexLeast {
 		return
 	}
 	select {

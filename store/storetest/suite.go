@@ -43,6 +43,7 @@ var suite = []struct {
 	{"CommitQuota", commitQuota, true},
 	{"CommitInstead", commitInstead, true},
 	{"CommitTokens", commitTokens, true},
+	{"CommitLetters", commitLetters, true},
 	{"CommitTorn", commitTorn, false},
 	{"Flags", flags, true},
 	{"Unless", unless, true},
