@@ -382,3 +382,31 @@ func TestImportAnnotations(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What belongs to no mailbox is added where it is missing, as far as there is room.
+func TestImportAccount(t *testing.T) {
+	_, s, c, imp := importingKit(t)
+	ask := ImportAccount{Address: "anna@example.com", Import: imp.Import, Subscribed: []string{"Once", "Old"}, Annotations: map[string][]byte{"/private/a": []byte("first")}}
+	for range 2 {
+		if got, err := c.ImportAccount(t.Context(), ask); err != nil || got.NoRoom || fmt.Sprint(s.names) != "[Old Once]" || len(s.notes) != 1 || string(s.notes[0].Value) != "first" {
+			t.Fatalf("%+v, %q, %+v, %v", got, s.names, s.notes, err)
+		}
+		ask.Annotations["/private/a"] = []byte("second")
+	}
+	ask.Subscribed, ask.Annotations = []string{"A", "B"}, map[string][]byte{"/private/b": {}}
+	if got, err := c.ImportAccount(t.Context(), ask); err != nil || !got.NoRoom || len(s.notes) != 2 {
+		t.Errorf("names without room: %+v, %+v, %v", got, s.notes, err)
+	}
+	ask.Subscribed, ask.Annotations = nil, map[string][]byte{"/private/c": {}}
+	if got, err := c.ImportAccount(t.Context(), ask); err != nil || !got.NoRoom || len(s.notes) != 2 {
+		t.Errorf("annotations without room: %+v, %+v, %v", got, s.notes, err)
+	}
+	ask.Subscribed = make([]string, store.MaxSubscribed+1)
+	if _, err := c.ImportAccount(t.Context(), ask); domicile.KindOf(err) != domicile.TooLarge {
+		t.Error(err)
+	}
+	ask.Subscribed, ask.Import = nil, "i0"
+	if _, err := c.ImportAccount(t.Context(), ask); domicile.KindOf(err) != domicile.Conflict {
+		t.Error("an import that nobody has begun:", err)
+	}
+}
