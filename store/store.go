@@ -26,8 +26,9 @@ type Store interface {
 	DeleteAccount(ctx context.Context, id domicile.AccountID) error
 	// Used returns how many bytes of its quota an account uses, whether it has one or not.
 	Used(ctx context.Context, id domicile.AccountID) (int64, error)
-	// Accounts returns all accounts, by address.
-	Accounts(ctx context.Context) ([]Account, error)
+	// Accounts returns at most limit accounts (and MaxPage) behind an id, in an order of ids that is the driver's and stays, from one snapshot; fewer only behind the last.
+	// Invalid if after is neither "" nor an id that an account could have. AllAccounts does that for all.
+	Accounts(ctx context.Context, after domicile.AccountID, limit int) ([]Account, error)
 
 	// Mailboxes returns all mailboxes of an account: INBOX, then the others by name.
 	Mailboxes(ctx context.Context, acct domicile.AccountID) ([]Mailbox, error)
