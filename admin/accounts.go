@@ -1,8 +1,8 @@
 package admin
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -121,14 +121,17 @@ func (s *Server) listAccounts(ctx context.Context, who caller, _ struct{}) ([]Ac
 	if err := s.access(ctx, who, ""); err != nil {
 		return nil, err
 	}
-	all, err := s.cfg.Store.Accounts(ctx)
 	out := []Account{}
-	for _, a := range all {
+	for a, err := range store.AllAccounts(ctx, s.cfg.Store) {
+		if err != nil {
+			return nil, err
+		}
 		if !s.handedOver(a.ID) {
 			out = append(out, s.view(a))
 		}
 	}
-	return out, errors.Join(err, s.shown(out...))
+	slices.SortFunc(out, func(a, b Account) int { return cmp.Compare(a.Address, b.Address) })
+	return out, s.shown(out...)
 }
 
 func (s *Server) showAccount(ctx context.Context, who caller, in Target) (Account, error) {

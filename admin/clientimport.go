@@ -21,6 +21,11 @@ func (c *Client) MakeMailbox(ctx context.Context, in MakeMailbox) (ImportMailbox
 	return call[ImportMailbox](ctx, c, "import/mailbox", in)
 }
 
+// ImportAccount adds to the account what belongs to no mailbox. The same call again does nothing more.
+func (c *Client) ImportAccount(ctx context.Context, in ImportAccount) (ImportedAccount, error) {
+	return call[ImportedAccount](ctx, c, "import/account", in)
+}
+
 // KnownImports returns a page of the keys of messages that the account has from a source, or once had.
 func (c *Client) KnownImports(ctx context.Context, in KnownImports) (KnownKeys, error) {
 	return call[KnownKeys](ctx, c, "import/known", in)

@@ -51,8 +51,8 @@ const (
 // maxLine bounds a line of import/put, in bytes.
 const maxLine = 64 << 10
 
-// putImported stores messages one after another, as they come: each is durable before the next is read. What was stored is entered in
-// the ledger at the end. Cut off before, the same call again stores what is missing.
+// putImported stores messages in their order, some as one act of the store. What was stored is entered in the ledger at the end. Cut off
+// before, the same call again stores what is missing, whatever was one act then: each message has a token of its own.
 func (s *Server) putImported(w http.ResponseWriter, r *http.Request, who caller) error {
 	in := bufio.NewReaderSize(&lively{r.Body, http.NewResponseController(w)}, maxLine)
 	results, err := s.takeMessages(r.Context(), who, in)
@@ -128,10 +128,7 @@ func (s *Server) takeMessages(ctx context.Context, who caller, in *bufio.Reader)
 	if err != nil {
 		return nil, err
 	}
-	var keys []byte
-	size := int64(0)
-	out := []PutResult{}
-	full := false
+	t := taking{s: s, acct: a.ID, source: source, out: []PutResult{}}
 	for range head.Messages {
 		var m ImportedMessage
 		if err := line(in, &m); err != nil {
@@ -140,58 +137,161 @@ func (s *Server) takeMessages(ctx context.Context, who caller, in *bufio.Reader)
 		if len(m.Key) != keySize || m.Size < 0 {
 			return nil, domicile.E(who.call, domicile.Invalid, "a message has a key of 32 bytes, and a size")
 		}
-		res, err := s.takeMessage(ctx, a, source, m, io.LimitReader(in, m.Size), full)
-		if err != nil {
+		if err := t.take(ctx, m, io.LimitReader(in, m.Size)); err != nil {
 			return nil, err
 		}
-		if out = append(out, res); res.Code == "" {
-			keys, size = append(keys, m.Key...), size+m.Size
-		}
-		full = full || res.Code == overQuota
 	}
-	return out, s.keepKeys(who, a.ID, head.Import, keys, size)
+	if err := t.commit(ctx); err != nil {
+		return nil, err
+	}
+	return t.out, s.keepKeys(who, a.ID, head.Import, t.keys, t.bytes)
 }
 
-// takeMessage stores one message, of which all bytes are read whatever comes of it. Once the account is full nothing more is tried.
-func (s *Server) takeMessage(ctx context.Context, a store.Account, source string, m ImportedMessage, body io.Reader, full bool) (PutResult, error) {
-	if full || m.Size > MaxImported {
+// groupBytes is how many bytes of messages are in memory until they are stored together. A message of more is stored alone, as it comes.
+const groupBytes = 4 << 20
+
+// taking is the messages of a call on their way into the store.
+type taking struct {
+	s      *Server
+	acct   domicile.AccountID
+	source string
+
+	group []ImportedMessage // that are stored next, as one act: of one mailbox, and their UIDs follow one another
+	size  int64             // of their bytes
+	full  bool              // the account's quota: nothing more is tried
+
+	out   []PutResult
+	keys  []byte // of what was stored
+	bytes int64
+}
+
+// take reads one message, of which all bytes are read whatever comes of it.
+func (t *taking) take(ctx context.Context, m ImportedMessage, body io.Reader) error {
+	if !t.joins(m) {
+		if err := t.commit(ctx); err != nil {
+			return err
+		}
+	}
+	switch {
+	case t.full || m.Size > MaxImported:
 		if n, err := io.Copy(io.Discard, body); n != m.Size {
-			return PutResult{}, cutOff(err)
+			return cutOff(err)
 		}
-		if full {
-			return PutResult{Code: overQuota}, nil
+		code := tooLarge
+		if t.full {
+			code = overQuota
 		}
-		return PutResult{Code: tooLarge}, nil
+		t.refused(code)
+		return nil
+	case m.Size > groupBytes:
+		l, err := t.letter(ctx, m, body)
+		if err != nil {
+			return err
+		}
+		return t.store(ctx, []ImportedMessage{m}, []store.Letter{l})
 	}
-	in, err := s.cfg.Store.Incoming(ctx, a.ID, MaxImported)
+	m.Data = make([]byte, m.Size)
+	if _, err := io.ReadFull(body, m.Data); err != nil {
+		return cutOff(err)
+	}
+	t.group, t.size = append(t.group, m), t.size+m.Size
+	return nil
+}
+
+// joins says whether a message can be of the act that is stored next.
+func (t *taking) joins(m ImportedMessage) bool {
+	if len(t.group) == 0 {
+		return true
+	}
+	last := t.group[len(t.group)-1]
+	return m.Mailbox == last.Mailbox && t.size+m.Size <= groupBytes && (m.UID == last.UID+1 || m.UID == 0 && last.UID == 0)
+}
+
+// commit stores the group.
+func (t *taking) commit(ctx context.Context) (err error) {
+	group := t.group
+	t.group, t.size = nil, 0
+	if len(group) == 0 || t.full {
+		for range group {
+			t.refused(overQuota)
+		}
+		return nil
+	}
+	letters := make([]store.Letter, len(group))
+	for i, m := range group {
+		if letters[i], err = t.letter(ctx, m, bytes.NewReader(m.Data)); err != nil {
+			for _, l := range letters[:i] {
+				l.Bytes.Abort()
+			}
+			return err
+		}
+	}
+	return t.store(ctx, group, letters)
+}
+
+func (t *taking) letter(ctx context.Context, m ImportedMessage, body io.Reader) (store.Letter, error) {
+	in, err := t.s.cfg.Store.Incoming(ctx, t.acct, MaxImported)
 	if err != nil {
-		return PutResult{}, err
+		return store.Letter{}, err
 	}
-	defer in.Abort()
 	n, err := io.Copy(in, body)
+	if err == nil && n != m.Size {
+		err = cutOff(io.ErrUnexpectedEOF)
+	}
 	if err != nil {
-		return PutResult{}, err
+		in.Abort()
+		return store.Letter{}, err
 	}
-	if n != m.Size {
-		return PutResult{}, cutOff(io.ErrUnexpectedEOF)
-	}
-	if err := s.passOver(ctx, a.ID, m); err != nil {
-		return PutResult{}, err
-	}
-	stored, err := in.Commit(ctx, importToken(source, m.Key), m.Mailbox, m.Flags, m.Time)
-	switch kind := domicile.KindOf(err); {
+	return store.Letter{Bytes: in, Flags: m.Flags, Internal: m.Time, Token: importToken(t.source, m.Key)}, nil
+}
+
+// store makes messages of letters. Where one of them is at fault for what is refused, each is tried by itself.
+func (t *taking) store(ctx context.Context, group []ImportedMessage, letters []store.Letter) error {
+	made, err := t.made(ctx, group[0], letters)
+	kind := domicile.KindOf(err)
+	atFault := kind == domicile.TooLarge || kind == domicile.Invalid
+	switch {
 	case err == nil:
-		return PutResult{UID: stored.UID}, nil
+		for i, m := range group {
+			t.out = append(t.out, PutResult{UID: made[i].UID})
+			t.keys, t.bytes = append(t.keys, m.Key...), t.bytes+m.Size
+		}
+		return nil
+	case atFault && len(group) > 1:
+		for i := range group {
+			t.group = group[i : i+1]
+			if err := t.commit(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
 	case errors.Is(err, store.ErrOverQuota):
-		return PutResult{Code: overQuota}, nil
+		t.refused(overQuota)
+		t.full = true
+		return nil
 	case kind == domicile.TooLarge:
-		return PutResult{Code: tooLarge}, nil
+		t.refused(tooLarge)
+		return nil
 	case kind == domicile.Invalid:
-		return PutResult{Code: "invalid"}, nil
+		t.refused("invalid")
+		return nil
 	case kind == domicile.NotExist:
-		return PutResult{}, domicile.E("import.put", domicile.Conflict, "a mailbox was removed while mail was brought into it; run the same command again")
+		return domicile.E("import.put", domicile.Conflict, "a mailbox was removed while mail was brought into it; run the same command again")
 	}
-	return PutResult{}, err
+	return err
+}
+
+func (t *taking) refused(code string) { t.out = append(t.out, PutResult{Code: code}) }
+
+func (t *taking) made(ctx context.Context, first ImportedMessage, letters []store.Letter) ([]store.Message, error) {
+	if err := t.s.passOver(ctx, t.acct, first); err != nil {
+		for _, l := range letters {
+			l.Bytes.Abort()
+		}
+		return nil, err
+	}
+	_, made, err := t.s.cfg.Store.Commit(ctx, "", t.acct, first.Mailbox, letters, nil)
+	return made, err
 }
 
 // passOver raises a mailbox's UIDNEXT to the UID that a message is to have.

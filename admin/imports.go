@@ -54,6 +54,19 @@ type MakeMailbox struct {
 	Annotations map[string][]byte `json:"annotations,omitempty"`
 }
 
+// ImportAccount has what belongs to no mailbox come in with an import. It adds and takes nothing away.
+type ImportAccount struct {
+	Address     string            `json:"address"`
+	Import      string            `json:"import"`
+	Subscribed  []string          `json:"subscribed,omitempty"`  // names, which no mailbox need have
+	Annotations map[string][]byte `json:"annotations,omitempty"` // that are set where the account has none of that name
+}
+
+// ImportedAccount says whether it did.
+type ImportedAccount struct {
+	NoRoom bool `json:"no_room,omitempty"` // for all annotations, of which then none was set, or for all names
+}
+
 // KnownImports asks for keys of messages that were taken from a source before, from a page on.
 type KnownImports struct {
 	Address string `json:"address"`
@@ -86,6 +99,7 @@ func (s *Server) importRoutes() {
 	route(s, "import", "begin", operators, s.beginImport)
 	route(s, "import", "known", operators, s.knownImports)
 	route(s, "import", "mailbox", operators, s.makeMailbox)
+	route(s, "import", "account", operators, s.importAccount)
 	route(s, "import", "end", operators, s.endImport)
 	s.handle("import", "put", operators, func(w http.ResponseWriter, r *http.Request, who caller) error { return s.putImported(w, r, who) })
 }
@@ -197,15 +211,46 @@ func (l *importLedger) state(who caller, id string) (source string, st importSta
 	return "", st, domicile.E(who.call, domicile.Conflict, "this import was ended, or another run from the same source has begun since; only one goes on at a time")
 }
 
-func (s *Server) makeMailbox(ctx context.Context, who caller, in MakeMailbox) (ImportMailbox, error) {
-	a, err := s.importing(ctx, who, in.Address)
+// goingOn finds the account of an import that nobody has ended.
+func (s *Server) goingOn(ctx context.Context, who caller, address, imp string) (store.Account, error) {
+	a, err := s.importing(ctx, who, address)
 	if err != nil {
-		return ImportMailbox{}, err
+		return a, err
 	}
 	l, err := s.imports(a.ID)
 	if err == nil {
-		_, _, err = l.state(who, in.Import)
+		_, _, err = l.state(who, imp)
 	}
+	return a, err
+}
+
+func (s *Server) importAccount(ctx context.Context, who caller, in ImportAccount) (out ImportedAccount, err error) {
+	if len(in.Subscribed) > store.MaxSubscribed {
+		return out, domicile.E(who.call, domicile.TooLarge, "at most 1024 names can be subscribed that no mailbox has")
+	}
+	a, err := s.goingOn(ctx, who, in.Address, in.Import)
+	if err != nil {
+		return out, err
+	}
+	has, err := s.cfg.Store.Subscriptions(ctx, a.ID)
+	for _, name := range in.Subscribed {
+		if err == nil && !slices.Contains(has, name) {
+			err = s.cfg.Store.Subscribe(ctx, "", a.ID, name, true)
+		}
+	}
+	if domicile.KindOf(err) == domicile.TooLarge {
+		out.NoRoom, err = true, nil
+	}
+	if err != nil {
+		return out, err
+	}
+	noRoom, err := s.annotate(ctx, a.ID, "", in.Annotations)
+	out.NoRoom = out.NoRoom || noRoom
+	return out, err
+}
+
+func (s *Server) makeMailbox(ctx context.Context, who caller, in MakeMailbox) (ImportMailbox, error) {
+	a, err := s.goingOn(ctx, who, in.Address, in.Import)
 	if err != nil {
 		return ImportMailbox{}, err
 	}
@@ -226,7 +271,7 @@ func (s *Server) makeMailbox(ctx context.Context, who caller, in MakeMailbox) (I
 	return out, err
 }
 
-// annotate sets annotations that a mailbox has not, all or none.
+// annotate sets annotations that a mailbox, or with "" the account, has not: all or none.
 func (s *Server) annotate(ctx context.Context, id domicile.AccountID, mbox domicile.MailboxID, given map[string][]byte) (noRoom bool, err error) {
 	if len(given) == 0 {
 		return false, nil

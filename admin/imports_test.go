@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,8 +18,10 @@ import (
 type importStore struct {
 	*fakeStore
 	tokens map[store.Token]store.Message
+	acts   [][]store.Token // what was committed together
 	room   int64
 	notes  []store.Annotation // of all mailboxes
+	names  []string           // subscribed
 }
 
 func (s *importStore) Annotations(context.Context, domicile.AccountID, domicile.MailboxID) ([]store.Annotation, error) {
@@ -59,8 +62,16 @@ func (s *importStore) NumberMailbox(_ context.Context, id domicile.AccountID, mb
 	return nil
 }
 
-func (s *importStore) Subscribe(context.Context, store.Token, domicile.AccountID, string, bool) error {
+func (s *importStore) Subscribe(_ context.Context, _ store.Token, _ domicile.AccountID, name string, _ bool) error {
+	if len(s.names) == 3 {
+		return domicile.E("subscribe", domicile.TooLarge, "")
+	}
+	s.names = append(s.names, name)
 	return nil
+}
+
+func (s *importStore) Subscriptions(context.Context, domicile.AccountID) ([]string, error) {
+	return s.names, nil
 }
 
 func (s *importStore) Incoming(_ context.Context, id domicile.AccountID, _ int64) (store.Incoming, error) {
@@ -75,21 +86,40 @@ type importIncoming struct {
 
 func (in *importIncoming) Abort() {}
 
-func (in *importIncoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, _ time.Time) (store.Message, error) {
-	if m, ok := in.s.tokens[tok]; ok {
-		return m, nil
-	}
-	b, err := in.s.MailboxByName(ctx, in.id, mailbox)
+func (in *importIncoming) Commit(context.Context, store.Token, string, []string, time.Time) (store.Message, error) {
+	panic("an import commits groups")
+}
+
+func (s *importStore) Commit(ctx context.Context, _ store.Token, id domicile.AccountID, to string, letters []store.Letter, _ *store.Instead) (uint32, []store.Message, error) {
+	b, err := s.MailboxByName(ctx, id, to)
 	if err != nil {
-		return store.Message{}, err
+		return 0, nil, err
 	}
-	if in.s.room -= int64(in.Len()); in.s.room < 0 {
-		return store.Message{}, &domicile.Error{Kind: domicile.TooLarge, Err: store.ErrOverQuota}
+	size := int64(0)
+	var tokens []store.Token
+	for _, l := range letters {
+		if _, err := store.CanonicalFlags(l.Flags); err != nil {
+			return 0, nil, err
+		}
+		if _, ok := s.tokens[l.Token]; !ok {
+			size += int64(l.Bytes.(*importIncoming).Len())
+		}
+		tokens = append(tokens, l.Token)
 	}
-	in.s.deliver(in.id, mailbox, in.String(), flags...)
-	m := in.s.messages[b.ID][len(in.s.messages[b.ID])-1]
-	in.s.tokens[tok] = m
-	return m, nil
+	if size > s.room {
+		return 0, nil, &domicile.Error{Kind: domicile.TooLarge, Err: store.ErrOverQuota}
+	}
+	s.room -= size
+	s.acts = append(s.acts, tokens)
+	var made []store.Message
+	for _, l := range letters {
+		if _, ok := s.tokens[l.Token]; !ok {
+			s.deliver(id, to, l.Bytes.(*importIncoming).String(), l.Flags...)
+			s.tokens[l.Token] = s.messages[b.ID][len(s.messages[b.ID])-1]
+		}
+		made = append(made, s.tokens[l.Token])
+	}
+	return b.UIDValidity, made, nil
 }
 
 // importing makes an account, and begins an import into it.
@@ -228,6 +258,61 @@ func TestImportQuota(t *testing.T) {
 	}
 }
 
+// Messages are stored as few acts, in their order; what is at fault with one of them befalls it alone, and groups that were made otherwise before double nothing.
+func TestImportGroups(t *testing.T) {
+	_, s, c, imp := importingKit(t)
+	put := func(messages []ImportedMessage) []PutResult {
+		t.Helper()
+		res, err := c.PutImported(t.Context(), PutImported{Address: "anna@example.com", Import: imp.Import}, messages, nil)
+		if err != nil || len(res) != len(messages) {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		return res
+	}
+	acts := func() (sizes []int) {
+		for _, a := range s.acts {
+			sizes = append(sizes, len(a))
+		}
+		s.acts = nil
+		return sizes
+	}
+	if _, err := c.MakeMailbox(t.Context(), MakeMailbox{Address: "anna@example.com", Import: imp.Import, Name: "Drafts"}); err != nil {
+		t.Fatal(err)
+	}
+	put(messagesOf(0, 40))
+	if got := acts(); !slices.Equal(got, []int{40}) {
+		t.Errorf("40 messages are acts of %d", got)
+	}
+	if res := put(messagesOf(30, 20)); res[0].UID != 31 || res[19].UID != 50 || !slices.Equal(acts(), []int{20}) {
+		t.Errorf("of which half are there: %+v", res)
+	}
+	mixed := messagesOf(60, 8)
+	mixed[1].Flags = []string{"\\Nope"}
+	mixed[3].Mailbox = "Drafts"
+	mixed[5].Data = bytes.Repeat([]byte("x"), groupBytes+1)
+	mixed[6].Data = bytes.Repeat([]byte("x"), groupBytes-10)
+	res := put(mixed)
+	if res[1] != (PutResult{Code: "invalid"}) || res[0].UID != 51 || res[2].UID != 52 || res[4].UID != 53 || res[7].UID != 56 {
+		t.Errorf("%+v", res)
+	}
+	if got := acts(); !slices.Equal(got, []int{1, 1, 1, 1, 1, 1, 1}) {
+		t.Errorf("what cannot be together is acts of %d", got)
+	}
+	for n, m := range s.messages["box Old"] {
+		if want := fmt.Sprintf("Subject: %d\r\n\r\n", n); n < 50 && s.bodies[m.ID] != want {
+			t.Fatalf("message %d is %q", n, s.bodies[m.ID])
+		}
+	}
+	numbered := messagesOf(80, 6)
+	for i, uid := range []store.UID{57, 58, 59, 70, 71, 90} {
+		numbered[i].UID = uid
+	}
+	put(numbered)
+	if got := acts(); !slices.Equal(got, []int{3, 2, 1}) {
+		t.Errorf("UIDs with gaps are acts of %d", got)
+	}
+}
+
 func TestImportRefused(t *testing.T) {
 	k, s, c, imp := importingKit(t)
 	begin := BeginImport{Address: "us@example.com", Source: "x", ID: "x"}
@@ -295,5 +380,33 @@ func TestImportAnnotations(t *testing.T) {
 	ask.Annotations = map[string][]byte{"no name": {}}
 	if _, err := c.MakeMailbox(t.Context(), ask); domicile.KindOf(err) != domicile.Invalid {
 		t.Error(err)
+	}
+}
+
+// What belongs to no mailbox is added where it is missing, as far as there is room.
+func TestImportAccount(t *testing.T) {
+	_, s, c, imp := importingKit(t)
+	ask := ImportAccount{Address: "anna@example.com", Import: imp.Import, Subscribed: []string{"Once", "Old"}, Annotations: map[string][]byte{"/private/a": []byte("first")}}
+	for range 2 {
+		if got, err := c.ImportAccount(t.Context(), ask); err != nil || got.NoRoom || fmt.Sprint(s.names) != "[Old Once]" || len(s.notes) != 1 || string(s.notes[0].Value) != "first" {
+			t.Fatalf("%+v, %q, %+v, %v", got, s.names, s.notes, err)
+		}
+		ask.Annotations["/private/a"] = []byte("second")
+	}
+	ask.Subscribed, ask.Annotations = []string{"A", "B"}, map[string][]byte{"/private/b": {}}
+	if got, err := c.ImportAccount(t.Context(), ask); err != nil || !got.NoRoom || len(s.notes) != 2 {
+		t.Errorf("names without room: %+v, %+v, %v", got, s.notes, err)
+	}
+	ask.Subscribed, ask.Annotations = nil, map[string][]byte{"/private/c": {}}
+	if got, err := c.ImportAccount(t.Context(), ask); err != nil || !got.NoRoom || len(s.notes) != 2 {
+		t.Errorf("annotations without room: %+v, %+v, %v", got, s.notes, err)
+	}
+	ask.Subscribed = make([]string, store.MaxSubscribed+1)
+	if _, err := c.ImportAccount(t.Context(), ask); domicile.KindOf(err) != domicile.TooLarge {
+		t.Error(err)
+	}
+	ask.Subscribed, ask.Import = nil, "i0"
+	if _, err := c.ImportAccount(t.Context(), ask); domicile.KindOf(err) != domicile.Conflict {
+		t.Error("an import that nobody has begun:", err)
 	}
 }

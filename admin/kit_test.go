@@ -327,9 +327,12 @@ func (s *fakeStore) DeleteAccount(_ context.Context, id domicile.AccountID) erro
 	return nil
 }
 
-func (s *fakeStore) Accounts(context.Context) ([]store.Account, error) {
+func (s *fakeStore) Accounts(_ context.Context, after domicile.AccountID, _ int) ([]store.Account, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if after != "" {
+		return nil, nil
+	}
 	return slices.Collect(maps.Values(s.accounts)), nil
 }
 

@@ -21,7 +21,7 @@ var rights = map[string]string{
 	"account/ls": "operator legal auditor", "account/show": "operator legal auditor", "account/where": "operator legal auditor",
 	"account/export": "operator legal", "account/expunged": "operator", "account/undelete": "operator", "account/purge": "operator legal",
 	"backup/begin": "operator", "backup/job": "operator", "backup/ls": "operator legal auditor",
-	"import/begin": "operator", "import/known": "operator", "import/mailbox": "operator", "import/put": "operator", "import/end": "operator",
+	"import/begin": "operator", "import/known": "operator", "import/mailbox": "operator", "import/account": "operator", "import/put": "operator", "import/end": "operator",
 	"queue/ls": "operator", "queue/show": "operator", "queue/retry": "operator", "queue/hold": "operator", "queue/drop": "operator",
 	"residence/declare": "operator", "residence/approve": "operator", "residence/reject": "operator", "residence/contest": "operator",
 	"residence/ls": "operator legal auditor", "residence/show": "operator legal auditor",
@@ -68,7 +68,7 @@ func TestEveryCallIsInTheTable(t *testing.T) {
 	c := k.client("eu-ireland", "operator")
 	for _, noun := range []string{"account", "residence", "order", "bundle", "authority", "audit", "catalog", "region", "node", "queue", "move", "import", "backup"} {
 		for _, verb := range []string{"create", "ls", "show", "rm", "passwd", "suspend", "resume", "quota", "abroad", "export", "where", "declare", "reassign", "approve", "reject", "contest",
-			"submit", "explain", "judge", "produce", "release", "deliver", "stay", "lift", "withdraw", "tail", "prove", "verify", "copy", "checkpoint", "retry", "hold", "drop", "cancel", "begin", "known", "mailbox", "put", "end", "expunged", "undelete", "purge", "app-password-add", "app-password-ls", "app-password-rm"} {
+			"submit", "explain", "judge", "produce", "release", "deliver", "stay", "lift", "withdraw", "tail", "prove", "verify", "copy", "checkpoint", "retry", "hold", "drop", "cancel", "begin", "known", "mailbox", "account", "put", "end", "expunged", "undelete", "purge", "app-password-add", "app-password-ls", "app-password-rm"} {
 			path := noun + "/" + verb
 			err := c.stream(t.Context(), path, struct{}{}, io.Discard)
 			absent := err != nil && strings.Contains(err.Error(), "404")

@@ -51,6 +51,9 @@ func (s *IMAP) ID() string {
 	return strings.ToLower("imap:" + user + "@" + s.cfg.Host)
 }
 
+// Account knows nothing: the source says of mailboxes alone.
+func (s *IMAP) Account() Account { return Account{} }
+
 // Close says goodbye, and waits for the answer a moment only.
 func (s *IMAP) Close() error {
 	if s.client == nil {

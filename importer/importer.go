@@ -36,10 +36,18 @@ type Source interface {
 	// Mailboxes lists the mailboxes and their messages, by name; each in the order in which its messages are to be stored.
 	// Unavailable: the source is out of reach, try again.
 	Mailboxes(ctx context.Context) ([]Mailbox, error)
+	// Account is what the source knows of the account as a whole.
+	Account() Account
 	// Read reads messages of one mailbox, into memory: one Body for each item, in their order. Unavailable: the source is out of
 	// reach and nothing was read; the same call may be made again, and connects anew.
 	Read(ctx context.Context, m Mailbox, items []Item) ([]Body, error)
 	Close() error
+}
+
+// Account is what belongs to no mailbox: of a folder that a restore wrote, else nothing.
+type Account struct {
+	Subscribed  []string          // names that no mailbox has
+	Annotations map[string][]byte // RFC 5464, by name
 }
 
 // Mailbox is one mailbox of a source.

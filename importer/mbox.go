@@ -59,6 +59,9 @@ func (s *Mbox) Name() string { return string(s.form) + ":" + s.path }
 // ID is that of all mboxes: their messages are told apart by what is in them.
 func (s *Mbox) ID() string { return "mbox" }
 
+// Account knows nothing: the source says of mailboxes alone.
+func (s *Mbox) Account() Account { return Account{} }
+
 // Close closes the folder.
 func (s *Mbox) Close() error { return s.root.Close() }
 

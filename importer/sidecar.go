@@ -14,7 +14,41 @@ import (
 // SidecarFile lies in a folder of a Maildir that a restore wrote, and says what names of files cannot.
 const SidecarFile = "domicile-mailbox.json"
 
-// Sidecar is its content.
+// AccountFile lies beside the mailboxes that a restore wrote, and says what belongs to none of them.
+const AccountFile = "domicile-account.json"
+
+// AccountSidecar is its content.
+type AccountSidecar struct {
+	Format      int               `json:"format"` // 1
+	Subscribed  []string          `json:"subscribed,omitempty"`
+	Annotations map[string][]byte `json:"annotations,omitempty"` // RFC 5464, by name
+}
+
+// Account is what a restore has written of the account.
+func (s *Maildir) Account() (a Account) {
+	var c AccountSidecar
+	if raw := s.small(".", AccountFile); raw == nil || json.Unmarshal(raw, &c) != nil || c.Format != 1 {
+		return a
+	}
+	for _, name := range c.Subscribed {
+		if canonical, err := store.MailboxName(name); err == nil && canonical == name && len(a.Subscribed) < store.MaxSubscribed {
+			a.Subscribed = append(a.Subscribed, name)
+		}
+	}
+	a.Annotations = keepAnnotations(c.Annotations)
+	return a
+}
+
+// keepAnnotations returns those that a store keeps.
+func keepAnnotations(all map[string][]byte) map[string][]byte {
+	maps.DeleteFunc(all, func(entry string, value []byte) bool {
+		canonical, err := store.EntryName(entry)
+		return err != nil || canonical != entry || value == nil || len(value) > store.MaxAnnotation
+	})
+	return all
+}
+
+// Sidecar is the content of a SidecarFile.
 type Sidecar struct {
 	Format      int                       `json:"format"`         // 1
 	Name        string                    `json:"name,omitempty"` // of the mailbox, where its folder has another for want of one that can be
@@ -46,10 +80,7 @@ func (s *Maildir) sidecar(dir string) (c Sidecar, ok bool) {
 	} else {
 		c.SpecialUse = use
 	}
-	maps.DeleteFunc(c.Annotations, func(entry string, value []byte) bool {
-		canonical, err := store.EntryName(entry)
-		return err != nil || canonical != entry || value == nil || len(value) > store.MaxAnnotation
-	})
+	c.Annotations = keepAnnotations(c.Annotations)
 	return c, true
 }
 

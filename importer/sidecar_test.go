@@ -38,6 +38,22 @@ func TestSidecar(t *testing.T) {
 	}
 }
 
+// TestAccountSidecar: so does what it wrote of the account; a folder without it says nothing.
+func TestAccountSidecar(t *testing.T) {
+	mail := map[string]string{"Restored/INBOX/cur/1.m:2,": "Subject: one\r\n\r\n"}
+	if got := openMaildir(t, mail).Account(); got.Subscribed != nil || got.Annotations != nil {
+		t.Errorf("%+v", got)
+	}
+	mail[AccountFile] = `{"format":1,"subscribed":["Once","inbox","a//b","Über"],"annotations":{"/private/a":"eA==","/Private/b":"eA==","/private/none":null}}`
+	if got := fmt.Sprint(openMaildir(t, mail).Account()); got != "{[Once Über] map[/private/a:[120]]}" {
+		t.Error(got)
+	}
+	mail[AccountFile] = `{"format":2,"subscribed":["Once"]}`
+	if got := openMaildir(t, mail).Account(); got.Subscribed != nil {
+		t.Errorf("of another format: %+v", got)
+	}
+}
+
 // A sidecar names the last levels of its folder, and with a name that cannot be none.
 func TestSidecarName(t *testing.T) {
 	for _, c := range []struct{ folder, name, want string }{

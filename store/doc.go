@@ -57,6 +57,7 @@
 // returns what the first returned, however much has changed since. The other words of the
 // second call must be valid, and are not looked at; it may come while the first is still under way. The same
 // token for a different kind of act is Invalid. Tokens belong to an account: the same one in two accounts are two.
+// Each Letter of a Commit may have one of its own, by which it is known in whatever company it comes again.
 // They outlive a restart and are remembered for TokenLife, or until TokenCount later tokens of that account were
 // used, whichever comes first; what is past that is forgotten as later ones are used. Calls that failed leave no token behind.
 //

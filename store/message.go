@@ -90,7 +90,7 @@ type Changes struct {
 // One goroutine at a time.
 type Incoming interface {
 	io.Writer
-	// Commit is Store.Commit of this message alone.
+	// Commit is Store.Commit of this message alone, whose token it is.
 	Commit(ctx context.Context, tok Token, mailbox string, flags []string, internal time.Time) (Message, error)
 	// Abort forgets the bytes. Safe after Commit, where it does nothing.
 	Abort()
@@ -101,6 +101,7 @@ type Letter struct {
 	Bytes    Incoming
 	Flags    []string
 	Internal time.Time // INTERNALDATE: zero means now, and of its zone minutes are kept
+	Token    Token     // of this message alone, see Store.Commit
 }
 
 // Instead names the message in whose place others come.

@@ -26,8 +26,9 @@ type Store interface {
 	DeleteAccount(ctx context.Context, id domicile.AccountID) error
 	// Used returns how many bytes of its quota an account uses, whether it has one or not.
 	Used(ctx context.Context, id domicile.AccountID) (int64, error)
-	// Accounts returns all accounts, by address.
-	Accounts(ctx context.Context) ([]Account, error)
+	// Accounts returns at most limit accounts (and MaxPage) behind an id, in an order of ids that is the driver's and stays, from one snapshot; fewer only behind the last.
+	// Invalid if after is neither "" nor an id that an account could have. AllAccounts does that for all.
+	Accounts(ctx context.Context, after domicile.AccountID, limit int) ([]Account, error)
 
 	// Mailboxes returns all mailboxes of an account: INBOX, then the others by name.
 	Mailboxes(ctx context.Context, acct domicile.AccountID) ([]Mailbox, error)
@@ -68,7 +69,11 @@ type Store interface {
 	// returns nil. They are made in their order, and their UIDs follow one another; validity is the UIDVALIDITY of their mailbox. If instead is not nil the message
 	// that it names, whatever its flags, is expunged in the same act, and what it used of the quota is free for the others; NotExist if it is not there.
 	// Commit ends each Incoming, whatever the outcome: Write and Commit are Invalid afterwards, and after Abort. So is one of another account, and one that is named twice.
-	// A token of one message, and of none that goes, is that of a delivery: Forget drops it, and it moves with the account, behind which its validity is 0.
+	//
+	// tok is the token of all of it. The Token of a letter is that of a delivery, of this message alone: Forget drops it, and it moves with the account. A letter whose
+	// token was used before is not stored; what that made stands in its place in made, and the others come as if it were not among them. So whoever asks again need not
+	// make the same groups. Of such letters alone to is not looked at. validity is then that of the last letter's mailbox, and 0 if that came before a move. Letters
+	// with tokens come in the place of nothing: with instead they are Invalid.
 	Commit(ctx context.Context, tok Token, acct domicile.AccountID, to string, letters []Letter, instead *Instead) (validity uint32, made []Message, err error)
 	// Messages returns at most limit messages (and MaxPage) behind a UID, by UID, from one snapshot; fewer only at the end of the mailbox. Since
 	// UIDs ascend, who goes on behind the last one misses none that stays; AllMessages does that for a mailbox.

@@ -7,6 +7,28 @@ import (
 	"domicile"
 )
 
+// AllAccounts yields the accounts, in parts: each as it was when its part was read. One that was made or deleted meanwhile may be among them or not.
+// An error ends it.
+func AllAccounts(ctx context.Context, s Store) iter.Seq2[Account, error] {
+	return func(yield func(Account, error) bool) {
+		for after := domicile.AccountID(""); ; {
+			part, err := s.Accounts(ctx, after, MaxPage)
+			if err != nil {
+				yield(Account{}, err)
+				return
+			}
+			for _, a := range part {
+				if after = a.ID; !yield(a, nil) {
+					return
+				}
+			}
+			if len(part) < MaxPage {
+				return
+			}
+		}
+	}
+}
+
 // AllMessages yields the messages of a mailbox, by UID, in parts: each as it was when its part was read. One that came or went meanwhile may be
 // among them or not. An error ends it.
 func AllMessages(ctx context.Context, s Store, acct domicile.AccountID, mbox domicile.MailboxID) iter.Seq2[Message, error] {

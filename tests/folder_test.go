@@ -90,7 +90,7 @@ func readAll(t *testing.T, data, rootKey string) (string, error) {
 		return "", err
 	}
 	defer s.Close()
-	accounts, err := s.Accounts(t.Context())
+	accounts, err := s.Accounts(t.Context(), "", store.MaxPage)
 	var all strings.Builder
 	for _, a := range accounts {
 		boxes, err := s.Mailboxes(t.Context(), a.ID)

@@ -251,6 +251,16 @@ func TestRepositoryAt(t *testing.T) {
 	}
 	lay(t, bob, "Projects/Two", flags, time.Date(2019, 3, 4, 5, 6, 7, 0, time.FixedZone("", 3600)), letter("kept", "as it was"))
 	lay(t, bob, "Drafts", []imap.Flag{imap.FlagDraft}, time.Date(2020, 3, 4, 5, 6, 7, 0, time.UTC), letter("draft", "unsent"))
+	note := func(comment *[]byte) {
+		t.Helper()
+		if err := bob.SetMetadata("", map[string]*[]byte{"/private/comment": comment}).Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	note(new([]byte("of bob")))
+	if err := bob.Subscribe("Once/Here").Wait(); err != nil {
+		t.Fatal(err)
+	}
 	then := shape(t, bob)
 	time.Sleep(20 * time.Millisecond)
 	at := time.Now()
@@ -258,7 +268,18 @@ func TestRepositoryAt(t *testing.T) {
 	r.deliver("bob", "markerthree")
 	r.upToDate()
 	lay(t, bob, "Projects/Two", nil, time.Now(), letter("later", "later"))
+	note(nil)
+	if err := bob.Unsubscribe("Once/Here").Wait(); err != nil {
+		t.Fatal(err)
+	}
 	one(r, at, then)
+	notes, err := bob.GetMetadata("", []string{"/private/comment"}, nil).Wait()
+	if err != nil || notes.Entries["/private/comment"] == nil || string(*notes.Entries["/private/comment"]) != "of bob" {
+		t.Errorf("what bob had noted of his account: %+v, %v", notes, err)
+	}
+	if names, err := bob.List("", "Once/Here", &imap.ListOptions{SelectSubscribed: true}).Collect(); err != nil || len(names) != 1 {
+		t.Errorf("a name that no mailbox has: %+v, %v", names, err)
+	}
 	damaged(r)
 	r.erase("ann")
 	id := approvedFor(t, c, ireland, mover, "US")
@@ -346,7 +367,7 @@ func one(r *repository, at time.Time, then map[string][]string) {
 	if got.Code != 0 || got.Get("messages") != "4" {
 		r.t.Fatalf("restore of one account: %s", got)
 	}
-	if left, err := os.ReadDir(to); err != nil || len(left) != 1 {
+	if left, err := os.ReadDir(to); err != nil || len(left) != 2 { // the mail, and what belongs to no mailbox
 		r.t.Errorf("it left %v, %v", left, err)
 	}
 	if got := r.c.Ctl(r.t, ireland, "operator", nil, "account", "import", "bob@example.com", "--from", "maildir:"+to); got.Code != 0 {

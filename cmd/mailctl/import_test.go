@@ -18,9 +18,10 @@ import (
 // fakeNode takes what is brought in, and fails as it is told.
 type fakeNode struct {
 	boxes  []string
-	bodies map[string]string // by key
-	fails  []error           // of the next calls of PutImported, which store all the same
-	room   int               // messages that fit
+	whole  []admin.ImportAccount // what belongs to no mailbox
+	bodies map[string]string     // by key
+	fails  []error               // of the next calls of PutImported, which store all the same
+	room   int                   // messages that fit
 	ended  *admin.EndImport
 }
 
@@ -42,6 +43,11 @@ func (n *fakeNode) MakeMailbox(_ context.Context, in admin.MakeMailbox) (admin.I
 		return admin.ImportMailbox{}, domicile.E("", domicile.Exist, "in use")
 	}
 	return admin.ImportMailbox{Name: in.Name}, nil
+}
+
+func (n *fakeNode) ImportAccount(_ context.Context, in admin.ImportAccount) (admin.ImportedAccount, error) {
+	n.whole = append(n.whole, in)
+	return admin.ImportedAccount{NoRoom: true}, nil
 }
 
 func (n *fakeNode) PutImported(_ context.Context, _ admin.PutImported, all []admin.ImportedMessage, _ func(io.Reader) io.Reader) (out []admin.PutResult, err error) {
@@ -67,13 +73,15 @@ func (n *fakeNode) EndImport(_ context.Context, in admin.EndImport) (admin.Ended
 
 // fakeSource has mailboxes with messages of one byte.
 type fakeSource struct {
-	boxes []importer.Mailbox
-	fails []error // of the next calls of Read
+	boxes   []importer.Mailbox
+	account importer.Account
+	fails   []error // of the next calls of Read
 }
 
-func (s *fakeSource) Name() string { return "fake" }
-func (s *fakeSource) ID() string   { return "fake" }
-func (s *fakeSource) Close() error { return nil }
+func (s *fakeSource) Name() string              { return "fake" }
+func (s *fakeSource) ID() string                { return "fake" }
+func (s *fakeSource) Close() error              { return nil }
+func (s *fakeSource) Account() importer.Account { return s.account }
 func (s *fakeSource) Mailboxes(context.Context) ([]importer.Mailbox, error) {
 	return slices.Clone(s.boxes), nil
 }
@@ -132,6 +140,26 @@ func TestImportRun(t *testing.T) {
 	}
 	if j, err = bring(t, src, node, nil); err != nil || j.present != 203 || j.imported != 1 {
 		t.Errorf("once more: %v, %d there, %d brought in", err, j.present, j.imported)
+	}
+}
+
+// What belongs to no mailbox comes before the mail, and not in a dry run; that there is no room for it is told.
+func TestImportAccount(t *testing.T) {
+	src := &fakeSource{boxes: []importer.Mailbox{box("INBOX", 1, 1)}, account: importer.Account{Subscribed: []string{"Once"}, Annotations: map[string][]byte{"/private/a": []byte("x")}}}
+	node := &fakeNode{bodies: map[string]string{}, room: 1000}
+	if _, err := bring(t, src, node, func(w *importWords, _ *importJob) { w.dryRun = true }); err != nil || len(node.whole) != 0 {
+		t.Fatal(err, node.whole)
+	}
+	j, err := bring(t, src, node, nil)
+	if err != nil || len(node.whole) != 1 || node.whole[0].Import != "i1" || node.whole[0].Subscribed[0] != "Once" || string(node.whole[0].Annotations["/private/a"]) != "x" {
+		t.Fatal(err, node.whole)
+	}
+	if len(j.notes) == 0 || !strings.Contains(j.notes[len(j.notes)-1], "no room") {
+		t.Errorf("notes: %q", j.notes)
+	}
+	src.account = importer.Account{}
+	if _, err := bring(t, src, node, nil); err != nil || len(node.whole) != 1 {
+		t.Error("a source that knows nothing of an account:", err, node.whole)
 	}
 }
 

@@ -19,6 +19,7 @@ type importNode interface {
 	BeginImport(context.Context, admin.BeginImport) (admin.Import, error)
 	KnownImports(context.Context, admin.KnownImports) (admin.KnownKeys, error)
 	MakeMailbox(context.Context, admin.MakeMailbox) (admin.ImportMailbox, error)
+	ImportAccount(context.Context, admin.ImportAccount) (admin.ImportedAccount, error)
 	PutImported(context.Context, admin.PutImported, []admin.ImportedMessage, func(io.Reader) io.Reader) ([]admin.PutResult, error)
 	EndImport(context.Context, admin.EndImport) (admin.EndedImport, error)
 }
@@ -83,7 +84,9 @@ func (j *importJob) run(ctx context.Context) error {
 		return nil
 	}
 	j.progress = newProgress(j)
-	err = j.copyAll(ctx)
+	if err = j.account(ctx); err == nil {
+		err = j.copyAll(ctx)
+	}
 	j.progress.finish()
 	j.tellNumbers()
 	return errors.Join(err, j.end(ctx, err != nil))
@@ -113,6 +116,21 @@ func (j *importJob) learn(ctx context.Context, ask admin.BeginImport) error {
 			return nil
 		}
 	}
+}
+
+// account brings what belongs to no mailbox.
+func (j *importJob) account(ctx context.Context) error {
+	a := j.src.Account()
+	if len(a.Subscribed) == 0 && len(a.Annotations) == 0 {
+		return nil
+	}
+	ask := admin.ImportAccount{Address: j.words.address, Import: j.imp.Import, Subscribed: a.Subscribed, Annotations: a.Annotations}
+	var got admin.ImportedAccount
+	err := j.patiently(ctx, func() (err error) { got, err = j.node.ImportAccount(ctx, ask); return err })
+	if got.NoRoom {
+		j.notes = append(j.notes, "the account has no room for all of its own annotations, or for all subscribed names that no mailbox has")
+	}
+	return err
 }
 
 // copyAll reads ahead of what is put, by one batch.

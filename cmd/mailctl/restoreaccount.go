@@ -59,7 +59,7 @@ func (a *app) restoreAccount(cmd *cobra.Command, n backup.Node, w accountWords) 
 	})
 }
 
-// writeAccount writes the account's mailboxes below to, as plain folders of Maildirs with an importer.Sidecar each.
+// writeAccount writes the account's mailboxes below to, as plain folders of Maildirs with an importer.Sidecar each, and beside them an importer.AccountSidecar.
 func writeAccount(ctx context.Context, n backup.Node, address domicile.Address, to string) (count int, err error) {
 	secret, err := n.Root.Open(n.Data)
 	if err != nil {
@@ -80,6 +80,9 @@ func writeAccount(ctx context.Context, n backup.Node, address domicile.Address, 
 		return 0, err
 	}
 	boxes, err := s.Mailboxes(ctx, acct.ID)
+	if err == nil {
+		err = writeAccountFile(ctx, s, acct.ID, boxes, to)
+	}
 	folders := maildirFolders(boxes)
 	for _, b := range boxes {
 		if err != nil {
@@ -92,6 +95,42 @@ func writeAccount(ctx context.Context, n backup.Node, address domicile.Address, 
 	return count, err
 }
 
+// writeAccountFile writes what belongs to no mailbox.
+func writeAccountFile(ctx context.Context, s *bolt.Store, id domicile.AccountID, boxes []store.Mailbox, to string) error {
+	side := importer.AccountSidecar{Format: 1}
+	names, err := s.Subscriptions(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(boxes, func(b store.Mailbox) bool { return b.Name == name }) {
+			side.Subscribed = append(side.Subscribed, name)
+		}
+	}
+	if side.Annotations, err = annotationsOf(ctx, s, id, ""); err != nil {
+		return err
+	}
+	return writeJSON(filepath.Join(to, importer.AccountFile), side)
+}
+
+// annotationsOf returns those of a mailbox, or with "" of the account.
+func annotationsOf(ctx context.Context, s *bolt.Store, id domicile.AccountID, mbox domicile.MailboxID) (map[string][]byte, error) {
+	notes, err := s.Annotations(ctx, id, mbox)
+	all := map[string][]byte{}
+	for _, x := range notes {
+		all[x.Entry] = x.Value
+	}
+	return all, err
+}
+
+func writeJSON(path string, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return writeFile(path, append(raw, '\n'), 0o600)
+}
+
 // writeMailbox writes a mailbox as a Maildir, with what names of files cannot say beside it.
 func writeMailbox(ctx context.Context, s *bolt.Store, id domicile.AccountID, b store.Mailbox, to, folder string) (count int, err error) {
 	dir := filepath.Join(to, folder)
@@ -99,13 +138,9 @@ func writeMailbox(ctx context.Context, s *bolt.Store, id domicile.AccountID, b s
 		return 0, err
 	}
 	side := importer.Sidecar{Format: 1, Name: namedBeside(b.Name, folder), SpecialUse: b.SpecialUse, Subscribed: b.Subscribed, UIDValidity: b.UIDValidity, MailboxID: b.ID,
-		Annotations: map[string][]byte{}, Messages: map[string]importer.SidecarMessage{}}
-	notes, err := s.Annotations(ctx, id, b.ID)
-	if err != nil {
+		Messages: map[string]importer.SidecarMessage{}}
+	if side.Annotations, err = annotationsOf(ctx, s, id, b.ID); err != nil {
 		return 0, err
-	}
-	for _, x := range notes {
-		side.Annotations[x.Entry] = x.Value
 	}
 	for m, err := range store.AllMessages(ctx, s, id, b.ID) {
 		if err != nil {
@@ -118,11 +153,7 @@ func writeMailbox(ctx context.Context, s *bolt.Store, id domicile.AccountID, b s
 		side.Messages[base] = importer.SidecarMessage{UID: uint32(m.UID), ID: m.ID, Flags: m.Flags, Internal: m.Internal, Saved: m.Saved}
 		count++
 	}
-	raw, err := json.Marshal(side)
-	if err != nil {
-		return count, err
-	}
-	return count, writeFile(filepath.Join(dir, importer.SidecarFile), append(raw, '\n'), 0o600)
+	return count, writeJSON(filepath.Join(dir, importer.SidecarFile), side)
 }
 
 func writeRestored(ctx context.Context, s *bolt.Store, id domicile.AccountID, m store.Message, dir string) (base string, err error) {

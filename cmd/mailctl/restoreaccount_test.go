@@ -44,3 +44,38 @@ func TestWriteMailbox(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
+
+// What belongs to no mailbox goes the same way.
+func TestWriteAccountFile(t *testing.T) {
+	s, err := bolt.Open(bolt.Config{Dir: t.TempDir(), Region: storetest.Region, Sealer: storetest.NewSealer("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	r := &storetest.Rig{Store: s, T: t}
+	id := r.Person("ann")
+	if _, err := s.Annotate(t.Context(), "", id, "", []store.Annotation{{Entry: "/private/comment", Value: []byte("x\x00")}, {Entry: "/shared/comment", Value: []byte{}}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"Once/Über", "Sent"} {
+		if err := s.Subscribe(t.Context(), "", id, name, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	boxes, err := s.Mailboxes(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := t.TempDir()
+	if err := writeAccountFile(t.Context(), s, id, boxes, to); err != nil {
+		t.Fatal(err)
+	}
+	m, err := importer.OpenMaildir(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if got := fmt.Sprint(m.Account()); got != "{[Once/Über] map[/private/comment:[120 0] /shared/comment:[]]}" {
+		t.Error(got)
+	}
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"domicile"
@@ -26,7 +27,7 @@ const (
 // nothing: what a registrar says against a home region's own records is for people to look into. But an account whose handover this
 // region itself has signed is frozen: its folder is an older copy, and another region serves the account.
 type nameWatch struct {
-	accounts func(ctx context.Context) ([]store.Account, error)
+	accounts func(ctx context.Context) iter.Seq2[store.Account, error]
 	confirm  func(ctx context.Context, a domicile.Address, id domicile.AccountID, epoch uint64) error
 	report   func(ctx context.Context, id domicile.AccountID, err error) error
 	freeze   func(ctx context.Context, a store.Account) error
@@ -52,13 +53,13 @@ func rest(ctx context.Context, d time.Duration) {
 
 // round asks once for every account, and says whether all is known. What is not is asked again in the next round.
 func (w *nameWatch) round(ctx context.Context) (known bool) {
-	all, err := w.accounts(ctx)
-	if err != nil {
-		return false
-	}
 	known = true
-	for i, a := range all {
-		if i%namesAtOnce == namesAtOnce-1 {
+	n := 0
+	for a, err := range w.accounts(ctx) {
+		if err != nil {
+			return false
+		}
+		if n++; n%namesAtOnce == 0 {
 			rest(ctx, namesRest)
 		}
 		if a.State == store.Moving { // its name is about to be another region's
@@ -95,7 +96,7 @@ func finding(err error) string {
 // nameWatch joins the watch to this node's store, directory and log.
 func (n *node) nameWatch() *nameWatch {
 	return &nameWatch{
-		accounts: n.store.Accounts, confirm: n.directory.Confirm, report: n.recordUnconfirmed, freeze: n.freezeForgotten, reported: map[domicile.AccountID]string{},
+		accounts: func(ctx context.Context) iter.Seq2[store.Account, error] { return store.AllAccounts(ctx, n.store) }, confirm: n.directory.Confirm, report: n.recordUnconfirmed, freeze: n.freezeForgotten, reported: map[domicile.AccountID]string{},
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"iter"
 	"testing"
 
 	"domicile"
@@ -13,9 +14,12 @@ func TestNameWatchReportsOnce(t *testing.T) {
 	answers := map[domicile.AccountID]error{}
 	var reports, frozen []string
 	failing := false
+	var unread error
 	w := &nameWatch{reported: map[domicile.AccountID]string{},
-		accounts: func(context.Context) ([]store.Account, error) {
-			return []store.Account{{ID: "a1", Epoch: 1}, {ID: "a2", Epoch: 1}}, nil
+		accounts: func(context.Context) iter.Seq2[store.Account, error] {
+			return func(yield func(store.Account, error) bool) {
+				_ = yield(store.Account{ID: "a1", Epoch: 1}, nil) && yield(store.Account{ID: "a2", Epoch: 1}, nil) && (unread == nil || yield(store.Account{}, unread))
+			}
 		},
 		confirm: func(_ context.Context, _ domicile.Address, id domicile.AccountID, _ uint64) error { return answers[id] },
 		freeze:  func(_ context.Context, a store.Account) error { frozen = append(frozen, string(a.ID)); return nil },
@@ -63,5 +67,9 @@ func TestNameWatchReportsOnce(t *testing.T) {
 	expect("handed over, and forgotten", "a2 move_past_handover")
 	if len(frozen) != 1 || frozen[0] != "a2" {
 		t.Errorf("frozen: %v", frozen)
+	}
+	unread = errors.New("the store is closed")
+	if w.round(t.Context()) {
+		t.Error("all is known though accounts could not be read")
 	}
 }

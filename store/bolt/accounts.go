@@ -218,15 +218,25 @@ func (s *Store) AccountByAddress(_ context.Context, addr domicile.Address) (stor
 	return a, domicile.W("find account", err)
 }
 
-// Accounts returns all accounts, by address.
-func (s *Store) Accounts(_ context.Context) ([]store.Account, error) {
+// Accounts returns accounts behind an id, by the lengths of ids and then by ids, as the index has them.
+func (s *Store) Accounts(_ context.Context, after domicile.AccountID, limit int) ([]store.Account, error) {
+	const op = "list accounts"
+	if after != "" && !validID(string(after)) {
+		return nil, domicile.E(op, domicile.Invalid, "that is no account's id")
+	}
+	limit = max(1, min(limit, store.MaxPage))
 	var sealed []entry
 	err := s.view(func(tx *txn) error {
 		sealed = nil
-		for _, id := range s.accountIDs(tx) {
-			sealed = append(sealed, cloneEntry([]byte(id), s.accountIn(tx, id).b.Get(kRecord)))
-		}
-		return nil
+		return tx.root(bAccounts).ForEachBucketAfter([]byte(after), func(id []byte) error {
+			if a, err := s.account(tx, domicile.AccountID(id)); err == nil {
+				sealed = append(sealed, cloneEntry(id, a.b.Get(kRecord)))
+			}
+			if len(sealed) == limit {
+				return errStop
+			}
+			return nil
+		})
 	})
 	all := make([]store.Account, len(sealed))
 	for i, e := range sealed {
@@ -236,9 +246,8 @@ func (s *Store) Accounts(_ context.Context) ([]store.Account, error) {
 		}
 	}
 	if err != nil {
-		return nil, domicile.W("list accounts", err)
+		return nil, domicile.W(op, err)
 	}
-	slices.SortFunc(all, func(a, b store.Account) int { return cmp.Compare(a.Address, b.Address) })
 	return all, nil
 }
 

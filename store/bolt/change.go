@@ -219,6 +219,9 @@ func (a account) transfer(mbox domicile.MailboxID, uids []store.UID, to string, 
 		t.From = append(t.From, r.UID)
 	}
 	if move {
+		if src != dst {
+			src.modseq++
+		}
 		if err := src.drop(records); err != nil {
 			return t, err
 		}
@@ -264,6 +267,7 @@ func (a account) expunge(mbox domicile.MailboxID, uids []store.UID) (expunged []
 	for _, r := range records {
 		expunged = append(expunged, r.UID)
 	}
+	m.modseq++
 	if err := m.drop(records); err != nil {
 		return nil, err
 	}

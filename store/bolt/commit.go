@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"domicile"
@@ -9,28 +10,29 @@ import (
 	"domicile/store/segment"
 )
 
-// The kinds of act that a Commit is to its token: an export takes along those of deliveries.
+// What a Commit is to tokens: an export takes along those of deliveries.
 const (
-	actDeliver = "deliver a message"
-	actCommit  = "commit messages" // several, or in the place of another
+	actDeliver = "deliver a message" // by a letter's token
+	actCommit  = "commit messages"   // all of them
 )
 
 // ready is a message of which all is sealed, and that is in no mailbox yet.
 type ready struct {
 	in      *incoming
+	token   store.Token // its own
 	rec     messageRecord
 	last    []byte        // what follows its chunks
 	at      segment.Place // where that is, if it was written ahead
 	summary []byte        // nil for one that is too large
 }
 
-// committed is what a token of Commit remembers,
+// committed is what the token of a Commit remembers,
 type committed struct {
 	Validity uint32
 	Made     records
 }
 
-// and delivered what one of a delivery does. An earlier release wrote no Validity.
+// and delivered what that of a letter does. An earlier release wrote no Validity.
 type delivered struct {
 	messageRecord
 	Validity uint32 `json:",omitempty"`
@@ -48,6 +50,9 @@ func (s *Store) Commit(ctx context.Context, tok store.Token, acct domicile.Accou
 	if err := firstError(err, checkToken(tok)); err != nil {
 		return 0, nil, domicile.W(op, err)
 	}
+	if instead != nil && slices.ContainsFunc(letters, func(l store.Letter) bool { return l.Token != "" }) {
+		return 0, nil, domicile.E(op, domicile.Invalid, "what comes in the place of another has no token of its own")
+	}
 	all, err := s.ready(acct, letters)
 	if err == nil {
 		err = s.writeAhead(ctx, all)
@@ -56,24 +61,14 @@ func (s *Store) Commit(ctx context.Context, tok store.Token, acct domicile.Accou
 		return 0, nil, domicile.W(op, err)
 	}
 	var c committed
-	err = s.update(ctx, acct, func(tx *txn) error {
-		c = committed{}
-		a, err := s.served(tx, acct)
-		if err != nil {
-			return err
-		}
-		if done, err := a.committedBefore(tok, all, instead, &c); done || err != nil {
-			return err
-		}
-		if c, err = a.commit(to, all, instead); err != nil {
-			return err
-		}
-		return a.rememberCommit(tok, all, instead, c)
+	err = s.once(ctx, acct, tok, actCommit, &c, func(a account) (err error) {
+		c, err = a.commit(to, all, instead)
+		return err
 	})
 	if err != nil {
 		return 0, nil, domicile.W(op, err)
 	}
-	s.indexer.came(acct, len(letters))
+	s.indexer.came(acct, len(all))
 	return c.Validity, messagesOf(c.Made), nil
 }
 
@@ -106,10 +101,10 @@ func (s *Store) ready(acct domicile.AccountID, letters []store.Letter) ([]*ready
 
 func (in *incoming) ready(l store.Letter, now time.Time) (*ready, error) {
 	flags, err := store.CanonicalFlags(l.Flags)
-	if err := firstError(in.err, err); err != nil {
+	if err := firstError(in.err, err, checkToken(l.Token)); err != nil {
 		return nil, err
 	}
-	r := &ready{in: in, rec: messageRecord{ID: in.id, Flags: flags, Saved: now.Unix(), Size: in.size}}
+	r := &ready{in: in, token: l.Token, rec: messageRecord{ID: in.id, Flags: flags, Saved: now.Unix(), Size: in.size}}
 	r.rec.Internal, r.rec.Zone = internalDate(l.Internal, now)
 	digests := make([]digest, len(in.chunks))
 	for i, c := range in.chunks {
@@ -148,40 +143,61 @@ func (s *Store) writeAhead(ctx context.Context, all []*ready) error {
 	return nil
 }
 
-// commit puts messages into a mailbox. What comes and what goes have one ModSeq, if they are in the same one.
+// commit puts messages into a mailbox, but those of tokens that did so before.
 func (a account) commit(to string, all []*ready, instead *store.Instead) (c committed, err error) {
-	m, err := a.mailboxNamed(to)
-	if err != nil {
-		return c, err
-	}
-	if instead == nil || instead.Mailbox != m.id {
-		m.modseq++
-	}
-	if instead != nil {
-		if err := m.replace(*instead); err != nil {
-			return c, err
-		}
-	}
-	c.Validity = m.validity
+	var m *mailbox
 	for _, r := range all {
-		at := r.at
-		if at == (segment.Place{}) {
-			at = a.b.tx.frame(frameBody, r.last)
+		var d delivered
+		done, err := a.didBefore(r.token, actDeliver, &d)
+		if err == nil && !done {
+			if m == nil {
+				m, err = a.receiving(to, instead)
+			}
+			if err == nil {
+				d, err = m.receive(r)
+			}
 		}
-		if err := a.newBody(r.rec.ID, r.rec.Size, r.in.chunks, at); err != nil {
-			return c, err
-		}
-		rec, err := m.add(r.rec)
 		if err != nil {
 			return c, err
 		}
-		if r.summary != nil {
-			m.rows.sub(bSummaries).Put(uidKey(rec.UID), r.summary)
-		}
-		c.Made = append(c.Made, rec)
+		c.Validity, c.Made = d.Validity, append(c.Made, d.messageRecord)
 	}
-	m.save()
+	if m != nil {
+		m.save()
+	}
 	return c, nil
+}
+
+// receiving is the mailbox into which messages come, and what goes has gone. Both have one ModSeq, if they are in the same one.
+func (a account) receiving(to string, instead *store.Instead) (*mailbox, error) {
+	m, err := a.mailboxNamed(to)
+	if err != nil {
+		return nil, err
+	}
+	m.modseq++
+	if instead != nil {
+		err = m.replace(*instead)
+	}
+	return m, err
+}
+
+func (m *mailbox) receive(r *ready) (d delivered, err error) {
+	at := r.at
+	if at == (segment.Place{}) {
+		at = m.b.tx.frame(frameBody, r.last)
+	}
+	if err := m.newBody(r.rec.ID, r.rec.Size, r.in.chunks, at); err != nil {
+		return d, err
+	}
+	rec, err := m.add(r.rec)
+	if err != nil {
+		return d, err
+	}
+	if r.summary != nil {
+		m.rows.sub(bSummaries).Put(uidKey(rec.UID), r.summary)
+	}
+	d = delivered{rec, m.validity}
+	return d, m.remember(r.token, actDeliver, d)
 }
 
 // replace removes the message in whose place others come, of this mailbox or of another one.
@@ -191,6 +207,7 @@ func (m *mailbox) replace(x store.Instead) (err error) {
 		if from, err = m.account.mailbox(x.Mailbox); err != nil {
 			return err
 		}
+		from.modseq++
 	}
 	records, err := from.some([]store.UID{x.UID})
 	switch {
@@ -204,24 +221,4 @@ func (m *mailbox) replace(x store.Instead) (err error) {
 	}
 	from.save()
 	return nil
-}
-
-func isDelivery(all []*ready, instead *store.Instead) bool { return len(all) == 1 && instead == nil }
-
-// committedBefore is didBefore of either kind of Commit.
-func (a account) committedBefore(tok store.Token, all []*ready, instead *store.Instead, c *committed) (bool, error) {
-	if !isDelivery(all, instead) {
-		return a.didBefore(tok, actCommit, c)
-	}
-	var d delivered
-	done, err := a.didBefore(tok, actDeliver, &d)
-	*c = committed{d.Validity, records{d.messageRecord}}
-	return done, err
-}
-
-func (a account) rememberCommit(tok store.Token, all []*ready, instead *store.Instead, c committed) error {
-	if !isDelivery(all, instead) {
-		return a.remember(tok, actCommit, c)
-	}
-	return a.remember(tok, actDeliver, delivered{c.Made[0], c.Validity})
 }

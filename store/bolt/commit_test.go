@@ -78,7 +78,9 @@ func TestTokenOfEarlierRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	validity, made, err := r.Commit(t.Context(), "old", person, "INBOX", r.Letters(person, "again"), nil)
+	letters := r.Letters(person, "again")
+	letters[0].Token = "old"
+	validity, made, err := r.Commit(t.Context(), "", person, "INBOX", letters, nil)
 	if err != nil || validity != 0 || len(made) != 1 || made[0].ID != "m-old" || made[0].UID != 7 || strings.Join(made[0].Flags, " ") != "key" {
 		t.Errorf("%d, %v, %v", validity, made, err)
 	}

@@ -218,6 +218,42 @@ func TestCrashInCommitTogether(t *testing.T) {
 	}
 }
 
+// Messages that come together under a token each come again in other groups, wherever the first ended: each is there once, in their order.
+func TestCrashInCommitLetters(t *testing.T) {
+	group := func(r *storetest.Rig, bodies ...string) error {
+		letters := r.Letters(person, bodies...)
+		for i, body := range bodies {
+			letters[i].Token = store.Token("of " + body)
+		}
+		_, _, err := r.Commit(context.Background(), "", person, "Sent", letters, nil)
+		return err
+	}
+	crashes{aGroup, 0, func(r *storetest.Rig) func() error {
+		newPerson(r)
+		return func() error { return group(r, "a", "b", "c") }
+	}, func(t *testing.T, r *storetest.Rig, err error) {
+		if n := len(r.List(person, "Sent")); n != 3 && (err == nil || n != 0) {
+			t.Fatalf("%v, and %d are there", err, n)
+		}
+		for _, again := range [][]string{{"a", "b"}, {"b", "c", "d"}, {"e"}, {"a", "b", "c", "d", "e"}} {
+			if err := group(r, again...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := ""
+		for _, m := range r.List(person, "Sent") {
+			body, err := r.ReadBody(person, m.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += body
+		}
+		if got != "abcde" {
+			t.Errorf("%q is there", got)
+		}
+	}}.run(t)
+}
+
 func TestCrashInExpunge(t *testing.T) {
 	expunge := func(r *storetest.Rig) error {
 		_, err := r.Expunge(context.Background(), "", person, r.Box(person, "INBOX").ID, nil)

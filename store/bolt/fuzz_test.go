@@ -177,7 +177,7 @@ func FuzzIndex(f *testing.F) {
 		defer time.AfterFunc(time.Minute, func() { panic("it does not end") }).Stop()
 		must(set(altered))
 		s.Check(ctx)
-		s.Accounts(ctx)
+		s.Accounts(ctx, "", store.MaxPage)
 		s.Mailboxes(ctx, person)
 		s.Listing(ctx, person, box, 0, 10)
 		storetest.Since(s, person, box, 1)

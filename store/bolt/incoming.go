@@ -123,9 +123,9 @@ func (in *incoming) Abort() {
 	}
 }
 
-// Commit is Store.Commit of this message alone.
+// Commit is Store.Commit of this message alone, whose token it is.
 func (in *incoming) Commit(ctx context.Context, tok store.Token, mailbox string, flags []string, internal time.Time) (store.Message, error) {
-	_, made, err := in.s.Commit(ctx, tok, in.acct, mailbox, []store.Letter{{Bytes: in, Flags: flags, Internal: internal}}, nil)
+	_, made, err := in.s.Commit(ctx, "", in.acct, mailbox, []store.Letter{{Bytes: in, Flags: flags, Internal: internal, Token: tok}}, nil)
 	if err != nil {
 		return store.Message{}, err
 	}

@@ -193,9 +193,8 @@ func (m *mailbox) addCopies(from *mailbox, records []messageRecord) ([]messageRe
 	return made, nil
 }
 
-// drop removes records as one act, and the bodies that nothing names any more.
+// drop removes records under the ModSeq that its caller has raised, and the bodies that nothing names any more.
 func (m *mailbox) drop(records []messageRecord) error {
-	m.modseq++
 	var uids []store.UID
 	for _, r := range records {
 		uids = append(uids, r.UID)

@@ -79,7 +79,7 @@ func TestDamagedPages(t *testing.T) {
 		go func() { checked <- s.Check(t.Context()) }()
 		within(t, checked, fmt.Sprintf("page %d of %x: a check that does not end", n, fill))
 		s.Mailboxes(t.Context(), person)
-		s.Accounts(t.Context())
+		s.Accounts(t.Context(), "", store.MaxPage)
 		s.Compact(t.Context())
 		put(s, 1)
 		s.Check(t.Context())

@@ -463,7 +463,7 @@ func TestFlippedChange(t *testing.T) {
 			case err == nil:
 				t.Fatal("Check does not see it")
 			}
-			if _, err := s.Accounts(t.Context()); err != nil {
+			if _, err := s.Accounts(t.Context(), "", store.MaxPage); err != nil {
 				t.Fatal(err)
 			}
 			s.Close()

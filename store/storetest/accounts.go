@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 
@@ -37,11 +38,54 @@ func accounts(r *Rig) {
 	r.is(domicile.NotExist, err)
 	_, err = r.AccountByAddress(ctx, "nobody@example.com")
 	r.is(domicile.NotExist, err)
-	all, err := r.Accounts(ctx)
-	r.no(err)
-	r.same("accounts by address", []any{len(all), all[0].ID, all[1].ID}, []any{2, "a2", "a1"})
+	r.same("all accounts", r.accounts(), []domicile.AccountID{"a1", "a2"})
 	if r.Region() != Region {
 		r.T.Fatal("region is", r.Region())
+	}
+}
+
+// accountPages reads accounts in parts, while some come and go.
+func accountPages(r *Rig) {
+	var all []domicile.AccountID
+	add := func(id domicile.AccountID) {
+		r.no(r.CreateAccount(ctx, "", store.Account{ID: id, Address: domicile.Address(string(id) + "@example.com")}))
+		all = append(all, id)
+	}
+	for _, id := range []domicile.AccountID{"b", "a", "aa", "z", "zzz", "a-longer-one", "0", "_", "-"} {
+		add(id)
+	}
+	pages := func(limit int, between func()) (ids []domicile.AccountID) {
+		for after := domicile.AccountID(""); ; {
+			part, err := r.Accounts(ctx, after, limit)
+			r.no(err)
+			for _, a := range part {
+				r.same("its record", a.Address, string(a.ID)+"@example.com")
+				ids, after = append(ids, a.ID), a.ID
+			}
+			if len(part) < limit {
+				return ids
+			}
+			between()
+		}
+	}
+	whole := pages(100, func() {})
+	for limit := range 10 {
+		r.same("in parts", pages(limit+1, func() {}), whole)
+	}
+	r.Reopen()
+	last := whole[0]
+	r.same("while some go", pages(1, func() {
+		if last != "" {
+			r.no(r.DeleteAccount(ctx, last)) // behind which the next part begins
+			last = ""
+		}
+	}), whole)
+	r.same("without that one", pages(3, func() {}), whole[1:])
+	slices.Sort(all)
+	r.same("all", r.accounts(), slices.DeleteFunc(all, func(id domicile.AccountID) bool { return id == whole[0] }))
+	for _, bad := range []string{"a.b", strings.Repeat("x", 300)} {
+		_, err := r.Accounts(ctx, domicile.AccountID(bad), 1)
+		r.is(domicile.Invalid, err)
 	}
 }
 

@@ -241,19 +241,82 @@ func commitTokens(r *Rig) {
 	same()
 	r.same("nothing came anew", len(r.List(ann, "Archive")), 0)
 
-	for _, tok := range []store.Token{"together", "instead"} {
+	for _, tok := range []store.Token{"together", "instead", "alone"} {
 		_, err := r.Deliver(ann, tok, "INBOX", "x")
 		r.is(domicile.Invalid, err)
 		r.is(domicile.Invalid, r.Forget(ctx, ann, tok))
 	}
-	_, _, err = r.Commit(ctx, "alone", ann, "INBOX", r.Letters(ann, "a", "b"), nil)
+	_, err = r.Deliver(ann, "a letter", "INBOX", "x")
+	r.no(err)
+	_, _, err = r.Commit(ctx, "a letter", ann, "INBOX", r.Letters(ann, "a", "b"), nil)
 	r.is(domicile.Invalid, err)
-	_, err = r.Deliver(ann, "alone", "INBOX", "x")
+}
+
+// commitLetters has letters come again under tokens of their own, in other groups: each is stored once.
+func commitLetters(r *Rig) {
+	ann := r.Person("ann")
+	inbox := r.Box(ann, "INBOX")
+	commit := func(to string, tokens ...store.Token) (validity uint32, made []store.Message, err error) {
+		letters := r.Letters(ann, make([]string, len(tokens))...)
+		for i, tok := range tokens {
+			letters[i].Token = tok
+			_, err := io.WriteString(letters[i].Bytes, "the letter "+string(tok))
+			r.no(err)
+		}
+		return r.Commit(ctx, "", ann, to, letters, nil)
+	}
+	came := func(to string, want []store.UID, tokens ...store.Token) (made []store.Message) {
+		r.T.Helper()
+		validity, made, err := commit(to, tokens...)
+		r.no(err)
+		r.same("UIDs and their validity", []any{uidsOf(made), validity}, []any{want, inbox.UIDValidity})
+		return made
+	}
+	first := came("INBOX", []store.UID{1, 2, 3}, "a", "b", "c")
+	r.same("of one act", []any{first[0].ModSeq, first[2].ModSeq}, []any{inbox.HighestModSeq + 1, inbox.HighestModSeq + 1})
+	r.Reopen()
+	more := came("INBOX", []store.UID{3, 4, 1, 5, 4}, "c", "d", "a", "e", "d")
+	r.same("what was there", []store.Message{more[0], more[2]}, []store.Message{first[2], first[0]})
+	box := r.Box(ann, "INBOX")
+	r.same("what came is of one act", []any{more[1].ModSeq, more[3].ModSeq}, []any{box.HighestModSeq, box.HighestModSeq})
+	came("Nowhere", []store.UID{5, 2}, "e", "b")
+	r.same("nothing changed", r.Box(ann, "INBOX"), box)
+	for i, tok := range []string{"a", "b", "c", "d", "e"} {
+		body, err := r.ReadBody(ann, r.List(ann, "INBOX")[i].ID)
+		r.no(err)
+		r.same("in their order", body, "the letter "+tok)
+	}
+	validity, made, err := commit("Archive", "a", "f")
 	r.no(err)
-	r.no(r.Forget(ctx, ann, "alone"))
-	_, err = r.Deliver(ann, "alone", "INBOX", "x")
+	r.same("in another mailbox", []any{made[0].ID == first[0].ID, uidsOf(made[1:]), validity}, []any{true, []store.UID{1}, r.Box(ann, "Archive").UIDValidity})
+	r.no(r.Forget(ctx, ann, "b"))
+	came("INBOX", []store.UID{1, 6}, "a", "b")
+
+	// A group that is refused leaves no token, and so does one of which a token was something else's.
+	_, _, err = commit("Nowhere", "a", "g")
+	r.is(domicile.NotExist, err)
+	_, err = r.CreateMailbox(ctx, "made", ann, "New", "")
 	r.no(err)
-	r.same("one that was forgotten", len(r.List(ann, "INBOX")), 1)
+	for _, tok := range []store.Token{"made", tooLong} {
+		_, _, err = commit("INBOX", "g", tok)
+		r.is(domicile.Invalid, err)
+	}
+	letters := r.Letters(ann, "x")
+	letters[0].Token = "g"
+	_, _, err = r.Commit(ctx, "", ann, "INBOX", letters, &store.Instead{Mailbox: inbox.ID, UID: 1})
+	r.is(domicile.Invalid, err)
+	came("INBOX", []store.UID{7}, "g")
+
+	// The token of all says what it said, whatever letters there are.
+	for range 2 {
+		letters := r.Letters(ann, "x", "y")
+		letters[0].Token = "h"
+		_, made, err := r.Commit(ctx, "all", ann, "INBOX", letters, nil)
+		r.no(err)
+		r.same("under a token", uidsOf(made), []store.UID{8, 9})
+	}
+	came("INBOX", []store.UID{8}, "h")
+	r.same("stored once", len(r.List(ann, "INBOX")), 9)
 }
 
 // commitTorn has messages come three at a time in the place of one, while others look on: nobody sees some of an act.

@@ -91,7 +91,7 @@ func closed(r *Rig) {
 	r.is(domicile.Unavailable, err)
 	_, err = r.Body(ctx, ann, m.ID)
 	r.is(domicile.Unavailable, err)
-	_, err = r.Accounts(ctx)
+	_, err = r.Accounts(ctx, "", 1)
 	r.is(domicile.Unavailable, err)
 	r.is(domicile.Unavailable, t.Put("k", nil))
 	r.mustOpen()

@@ -132,7 +132,7 @@ func (in *faultyIncoming) Commit(ctx context.Context, tok store.Token, mailbox s
 
 // Commit of a message alone, by a driver's Commit of several.
 func commitAlone(ctx context.Context, s store.Store, acct domicile.AccountID, in store.Incoming, tok store.Token, mailbox string, flags []string, internal time.Time) (store.Message, error) {
-	_, made, err := s.Commit(ctx, tok, acct, mailbox, []store.Letter{{Bytes: in, Flags: flags, Internal: internal}}, nil)
+	_, made, err := s.Commit(ctx, "", acct, mailbox, []store.Letter{{Bytes: in, Flags: flags, Internal: internal, Token: tok}}, nil)
 	if err != nil {
 		return store.Message{}, err
 	}

@@ -93,19 +93,35 @@ func (m *machine) commit(t *rapid.T) {
 		flags = append(flags, drawFlags(t))
 	}
 	acct, validity := m.acct, m.r.Box(m.acct, to).UIDValidity
-	var got []store.Message
-	err := m.say(func(tok store.Token) (_ string, err error) {
-		letters := m.r.Letters(acct, bodies...)
+	commit := func(tok, own store.Token, count int) ([]store.Message, error) {
+		letters := m.r.Letters(acct, bodies[:count]...)
 		for i := range letters {
-			letters[i].Flags = flags[i]
+			if letters[i].Flags = flags[i]; own != "" {
+				letters[i].Token = store.Token(fmt.Sprint(own, " ", i))
+			}
 		}
 		v, made, err := m.r.Commit(ctx, tok, acct, to, letters, instead)
 		if err == nil && v != validity {
 			t.Fatalf("UIDVALIDITY %d, want %d", v, validity)
 		}
-		got = made
-		return fmt.Sprint(made), err
-	})
+		return made, err
+	}
+	var got []store.Message
+	act := func(tok store.Token) (_ string, err error) {
+		got, err = commit(tok, "", len(bodies))
+		return fmt.Sprint(got), err
+	}
+	if instead == nil && rapid.Bool().Draw(t, "a token each") {
+		// Some of them come in a group of their own, and then again in one with the others.
+		some := rapid.IntRange(1, len(bodies)-1).Draw(t, "some")
+		act = func(own store.Token) (_ string, err error) {
+			if _, err = commit("", own, some); err == nil {
+				got, err = commit("", own, len(bodies))
+			}
+			return fmt.Sprint(got), err
+		}
+	}
+	err := m.say(act)
 	named := func(x modelMessage) bool { return instead != nil && x.uid == instead.UID }
 	if instead != nil && !slices.ContainsFunc(old.messages, named) {
 		if domicile.KindOf(err) != domicile.NotExist {

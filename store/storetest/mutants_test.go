@@ -54,6 +54,7 @@ func TestMutants(t *testing.T) {
 		"shows what comes in":                  {"Move"},
 		"ends a subscription with its mailbox": {"Subscriptions", "Model"},
 		"loses annotations with a rename":      {"Annotations", "Model"},
+		"knows a group by its first letter":    {"CommitLetters", "Model"},
 		"commits one by one":                   {"CommitRefused", "CommitQuota", "CommitTorn", "CommitTokens", "Linear", "Model"},
 		"replaces in two acts":                 {"CommitTorn", "CommitInstead", "Linear"},
 		"makes them in another order":          {"Commit", "Linear", "Model"},

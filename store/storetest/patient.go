@@ -168,7 +168,9 @@ func (in *patientIncoming) Commit(ctx context.Context, tok store.Token, mailbox 
 }
 
 func (p *patient) Commit(ctx context.Context, tok store.Token, acct domicile.AccountID, to string, letters []store.Letter, instead *store.Instead) (validity uint32, made []store.Message, err error) {
-	tok = orNew(tok)
+	if slices.ContainsFunc(letters, func(l store.Letter) bool { return l.Token == "" }) {
+		tok = orNew(tok)
+	}
 	first := true
 	err = again(func() (err error) {
 		bare, came := slices.Clone(letters), map[*patientIncoming]bool{}

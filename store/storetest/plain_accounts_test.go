@@ -93,7 +93,7 @@ func (p *plain) Used(_ context.Context, id domicile.AccountID) (used int64, err 
 }
 
 func (p *plain) AccountByAddress(ctx context.Context, addr domicile.Address) (store.Account, error) {
-	all, err := p.Accounts(ctx)
+	all, err := p.accounts()
 	i := slices.IndexFunc(all, func(a store.Account) bool { return a.Address == addr })
 	if err == nil && i < 0 {
 		err = plainError(domicile.NotExist, "no such address")
@@ -104,7 +104,17 @@ func (p *plain) AccountByAddress(ctx context.Context, addr domicile.Address) (st
 	return all[i], nil
 }
 
-func (p *plain) Accounts(context.Context) (all []store.Account, err error) {
+func (p *plain) Accounts(_ context.Context, after domicile.AccountID, limit int) ([]store.Account, error) {
+	if after != "" && !validID(string(after)) {
+		return nil, plainError(domicile.Invalid, "no id")
+	}
+	all, err := p.accounts()
+	slices.SortFunc(all, func(a, b store.Account) int { return cmp.Compare(a.ID, b.ID) })
+	all = slices.DeleteFunc(all, func(a store.Account) bool { return a.ID <= after })
+	return all[:min(len(all), max(1, min(limit, store.MaxPage)))], err
+}
+
+func (p *plain) accounts() (all []store.Account, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -113,7 +123,6 @@ func (p *plain) Accounts(context.Context) (all []store.Account, err error) {
 	for _, d := range p.docs {
 		all = append(all, d.Account)
 	}
-	slices.SortFunc(all, func(a, b store.Account) int { return cmp.Compare(a.Address, b.Address) })
 	return all, nil
 }
 

@@ -14,7 +14,7 @@ func (in *plainIncoming) Commit(ctx context.Context, tok store.Token, mailbox st
 	return commitAlone(ctx, in.p, in.id, in, tok, mailbox, flags, internal)
 }
 
-// committed is what a token of Commit remembers.
+// committed is what a token of Commit remembers, and what that of a letter does.
 type committed struct {
 	Validity uint32
 	Made     []store.ExportedMessage
@@ -29,9 +29,14 @@ func (p *plain) Commit(ctx context.Context, tok store.Token, id domicile.Account
 	if err := cmp.Or(err, err2); err != nil {
 		return 0, nil, err
 	}
-	act := "deliver"
-	if len(letters) > 1 || instead != nil {
-		act = "commit"
+	own := make([]store.Token, len(letters))
+	for i, l := range letters {
+		if own[i] = l.Token; own[i] != "" && instead != nil {
+			return 0, nil, plainError(domicile.Invalid, "a letter that comes in the place of another has no token")
+		}
+	}
+	if p.bug == "knows a group by its first letter" {
+		clear(own[1:])
 	}
 	later := instead
 	if p.bug == "replaces in two acts" {
@@ -39,12 +44,12 @@ func (p *plain) Commit(ctx context.Context, tok store.Token, id domicile.Account
 	}
 	var c committed
 	err = p.change(ctx, id, func(d *doc) (err error) {
-		c, err = once(p, d, tok, act, func() (committed, error) { return d.commit(p, to, came, list, instead) })
+		c, err = once(p, d, tok, "commit", func() (committed, error) { return d.commit(p, to, came, list, own, instead) })
 		return err
 	})
 	if err == nil && later != instead {
 		time.Sleep(time.Millisecond)
-		err = p.change(ctx, id, func(d *doc) error { return d.replace(p, *later) })
+		err = p.change(ctx, id, func(d *doc) error { return d.replace(p, *later, nil) })
 	}
 	if err != nil {
 		return 0, nil, err
@@ -103,41 +108,53 @@ func (p *plain) came(id domicile.AccountID, letters []store.Letter) (came []*pla
 	return came, list, err
 }
 
-func (d *doc) commit(p *plain, to string, came []*plainIncoming, list []store.ExportedMessage, instead *store.Instead) (c committed, err error) {
-	b, err := d.find(to)
-	if err != nil {
-		return c, err
-	}
-	if instead != nil && p.bug != "asks for the quota first" {
-		if err := d.replace(p, *instead); err != nil {
-			return c, err
-		}
-	}
-	if instead == nil || instead.Mailbox != b.ID {
-		b.HighestModSeq++
-	}
-	c.Validity = b.UIDValidity
+func (d *doc) commit(p *plain, to string, came []*plainIncoming, list []store.ExportedMessage, own []store.Token, instead *store.Instead) (c committed, err error) {
+	var b *box // nil while all of them came before
 	for i, x := range list {
-		if d.Account.Quota > 0 && d.used()+x.Size > d.Account.Quota && p.bug != "counts no quota" {
-			return c, errPlainQuota
-		}
-		if err := p.write(bodyName(d.Account.ID, x.ID), d.Account.ID, came[i].buf.Bytes()); err != nil {
-			return c, plainError(domicile.Unavailable, err.Error())
-		}
-		d.Bodies[x.ID] = x.Size
-		if x, err = b.add(p, x); err != nil {
+		one, err := once(p, d, own[i], "deliver", func() (one committed, err error) {
+			if b == nil {
+				if b, err = d.receiving(p, to, instead); err != nil {
+					return one, err
+				}
+			}
+			if d.Account.Quota > 0 && d.used()+x.Size > d.Account.Quota && p.bug != "counts no quota" {
+				return one, errPlainQuota
+			}
+			if err := p.write(bodyName(d.Account.ID, x.ID), d.Account.ID, came[i].buf.Bytes()); err != nil {
+				return one, plainError(domicile.Unavailable, err.Error())
+			}
+			d.Bodies[x.ID] = x.Size
+			x, err = b.add(p, x)
+			return committed{b.UIDValidity, []store.ExportedMessage{x}}, err
+		})
+		if err != nil {
 			return c, err
 		}
-		c.Made = append(c.Made, x)
+		c.Validity, c.Made = one.Validity, append(c.Made, one.Made...)
 	}
 	if instead != nil && p.bug == "asks for the quota first" {
-		return c, d.replace(p, *instead)
+		return c, d.replace(p, *instead, nil)
 	}
 	return c, nil
 }
 
-// replace expunges a message in whose place others come.
-func (d *doc) replace(p *plain, x store.Instead) error {
+// receiving is the mailbox into which messages come, and what goes has gone.
+func (d *doc) receiving(p *plain, to string, instead *store.Instead) (*box, error) {
+	b, err := d.find(to)
+	if err != nil {
+		return nil, err
+	}
+	b.HighestModSeq++
+	if instead != nil && p.bug != "asks for the quota first" {
+		if err := d.replace(p, *instead, b); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// replace expunges a message in whose place others come, into to.
+func (d *doc) replace(p *plain, x store.Instead, to *box) error {
 	b, err := d.box(x.Mailbox)
 	if err != nil {
 		return err
@@ -145,6 +162,9 @@ func (d *doc) replace(p *plain, x store.Instead) error {
 	list := b.some([]store.UID{x.UID})
 	if len(list) == 0 && p.bug != "replaces what is not there" {
 		return plainError(domicile.NotExist, "no such message")
+	}
+	if b != to {
+		b.HighestModSeq++
 	}
 	b.drop(list)
 	d.sweep()

@@ -176,6 +176,7 @@ func (p *plain) RenameMailbox(ctx context.Context, tok store.Token, id domicile.
 					for i := range dst.Gone {
 						dst.Gone[i].Mailbox = dst.ID
 					}
+					b.HighestModSeq++
 					b.drop(b.Live)
 				}
 				return d.annotate(dst.ID, d.annotations(b.ID))

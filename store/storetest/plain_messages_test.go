@@ -91,11 +91,8 @@ func (b *box) addCopies(p *plain, list []store.ExportedMessage) (made []store.Ex
 	return made, nil
 }
 
+// drop removes messages under the ModSeq that the caller has raised.
 func (b *box) drop(list []store.ExportedMessage) {
-	if len(list) == 0 {
-		return
-	}
-	b.HighestModSeq++
 	gone := map[store.UID]bool{}
 	for _, x := range list {
 		gone[x.UID] = true
@@ -299,6 +296,9 @@ func (p *plain) transfer(ctx context.Context, tok store.Token, act string, id do
 				t.From = append(t.From, x.UID)
 			}
 			if act == "move" {
+				if src != dst && len(list) > 0 {
+					src.HighestModSeq++
+				}
 				src.drop(list)
 			}
 			return t, nil
@@ -325,6 +325,7 @@ func (p *plain) Move(ctx context.Context, tok store.Token, id domicile.AccountID
 		err = p.change(ctx, id, func(d *doc) error {
 			b, err := d.box(mbox)
 			if err == nil {
+				b.HighestModSeq++
 				b.drop(b.some(from))
 			}
 			return err
@@ -352,6 +353,9 @@ func (d *doc) expunge(p *plain, mbox domicile.MailboxID, uids []store.UID) (gone
 			list = append(list, x)
 			gone = append(gone, x.UID)
 		}
+	}
+	if len(list) > 0 {
+		b.HighestModSeq++
 	}
 	b.drop(list)
 	if p.bug == "uses UIDs again" && len(b.Live) > 0 {

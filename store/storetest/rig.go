@@ -112,6 +112,17 @@ func (r *Rig) Person(name string) domicile.AccountID {
 	return id
 }
 
+// accounts returns the ids of all accounts, ascending.
+func (r *Rig) accounts() (ids []domicile.AccountID) {
+	r.T.Helper()
+	for a, err := range store.AllAccounts(ctx, r) {
+		r.no(err)
+		ids = append(ids, a.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // Deliver puts a message into a mailbox.
 func (r *Rig) Deliver(acct domicile.AccountID, tok store.Token, mailbox, body string, flags ...string) (store.Message, error) {
 	in, err := r.Incoming(ctx, acct, 64<<20)

@@ -22,6 +22,7 @@ var suite = []struct {
 	badLine bool // it passes for a patient client over a bad line, too
 }{
 	{"Accounts", accounts, true},
+	{"AccountPages", accountPages, true},
 	{"UpdateAccount", updateAccount, true},
 	{"DeleteAccount", deleteAccount, true},
 	{"WrongRegion", wrongRegion, false},
@@ -43,6 +44,7 @@ var suite = []struct {
 	{"CommitQuota", commitQuota, true},
 	{"CommitInstead", commitInstead, true},
 	{"CommitTokens", commitTokens, true},
+	{"CommitLetters", commitLetters, true},
 	{"CommitTorn", commitTorn, false},
 	{"Flags", flags, true},
 	{"Unless", unless, true},
