@@ -96,12 +96,12 @@ type Store interface {
 	// messages changed later are returned in failed and left alone. done is by UID, and has messages that
 	// had the flags already, with their old ModSeq.
 	StoreFlags(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, op FlagOp, flags []string, unless ModSeq) (done []Message, failed []UID, err error)
-	// Copy puts copies into the mailbox named to, all or none, and returns the new messages in the order of uids that exist.
+	// Copy puts copies into the mailbox named to, all or none, and returns the new messages in the order of uids that exist; validity is the UIDVALIDITY of their mailbox.
 	// NotExist if there is no mailbox to. Of more than MaxPage UIDs each message is copied as it is at some moment of the call, while others go on, and all
 	// copies appear at once; Unavailable if so much comes into the mailbox meanwhile that their UIDs would not be the greatest.
-	Copy(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (from []UID, made []Message, err error)
+	Copy(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (validity uint32, from []UID, made []Message, err error)
 	// Move is Copy and expunge as one act (RFC 6851).
-	Move(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (from []UID, made []Message, err error)
+	Move(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (validity uint32, from []UID, made []Message, err error)
 	// Expunge removes the messages with \Deleted, of uids if not nil, and leaves tombstones. It returns their UIDs, ascending. With nil it is one act
 	// on the whole mailbox, however large.
 	Expunge(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID) ([]UID, error)

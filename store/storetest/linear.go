@@ -176,9 +176,9 @@ func (h *history) call(tok store.Token, a act, out *told) (err error) {
 	case "flags":
 		out.made, _, err = h.s.StoreFlags(ctx, tok, h.acct, box, a.uids, a.op, a.flags, 0)
 	case "copy":
-		out.from, out.made, err = h.s.Copy(ctx, tok, h.acct, box, a.uids, to)
+		_, out.from, out.made, err = h.s.Copy(ctx, tok, h.acct, box, a.uids, to)
 	case "move":
-		out.from, out.made, err = h.s.Move(ctx, tok, h.acct, box, a.uids, to)
+		_, out.from, out.made, err = h.s.Move(ctx, tok, h.acct, box, a.uids, to)
 	case "expunge":
 		out.from, err = h.s.Expunge(ctx, tok, h.acct, box, a.uids)
 	case "since":
