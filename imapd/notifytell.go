@@ -101,16 +101,22 @@ func (s *session) tellOthers() {
 // tellSome tells of mailboxes in which messages changed, and nothing else. It reports false if all must be looked at.
 func (s *session) tellSome(where store.Hint) bool {
 	for _, id := range where {
-		p, err := s.store().Changes(s.ctx(), s.acct, id, math.MaxInt64, "", 1) // of which there is none: the mailbox alone
+		m, err := s.mailboxNow(id)
 		old, known := s.notify.known[id]
-		now := watchedOf(p.Mailbox)
+		now := watchedOf(m)
 		if err != nil || !known || old.name != now.name || old.subscribed != now.subscribed {
 			return false
 		}
 		s.notify.known[id] = now
-		s.tellMessages(p.Mailbox, old, true)
+		s.tellMessages(m, old, true)
 	}
 	return true
+}
+
+// mailboxNow finds a mailbox by its id.
+func (s *session) mailboxNow(id domicile.MailboxID) (store.Mailbox, error) {
+	p, err := s.store().Changes(s.ctx(), s.acct, id, math.MaxInt64, "", 1) // of which there is none: the mailbox alone
+	return p.Mailbox, err
 }
 
 // compared is what became of an account's mailboxes.

@@ -52,9 +52,9 @@ type Store interface {
 	// go with their mailbox, and stay with it over RenameMailbox; of INBOX that copies them (RFC 5464 4.1). It returns the number of this change, or of
 	// the last one if it changed nothing. Invalid if an entry's name is (EntryName), TooLarge over a limit or the quota, against which names and values count.
 	Annotate(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, set []Annotation) (changed uint64, err error)
-	// Annotated returns the number of the last change of the account's annotations, and all of these without their values; nothing if that number is since.
-	// Annotations that go with their mailbox are no change.
-	Annotated(ctx context.Context, acct domicile.AccountID, since uint64) (changed uint64, all []Annotation, err error)
+	// Annotated returns the number of the last change of the account's annotations, and the marks of all that there are; nothing if that number is since. The
+	// marks of those that changed after since have their names, which cost more. Annotations that go with their mailbox are no change.
+	Annotated(ctx context.Context, acct domicile.AccountID, since uint64) (changed uint64, all []AnnotationMark, err error)
 
 	// NumberMailbox has mail that is brought in from elsewhere keep the UIDs that it had there. It gives a mailbox that never had a
 	// message the UIDVALIDITY validity, and raises its UIDNEXT to next, from where Commit goes on. Where validity is the
