@@ -39,6 +39,13 @@ func (s *session) remember(n *notify, status bool) error {
 	if len(all) > maxWatched {
 		return no("NOTIFICATIONOVERFLOW", "The account has too many mailboxes")
 	}
+	if n.has(subscriptionChange) {
+		names, err := s.store().Subscriptions(s.ctx(), s.acct)
+		if err != nil {
+			return failure(err)
+		}
+		n.names = setOf(names)
+	}
 	n.known = make(map[domicile.MailboxID]watched, len(all))
 	for _, m := range all {
 		w := watchedOf(m)
@@ -50,6 +57,14 @@ func (s *session) remember(n *notify, status bool) error {
 		}
 	}
 	return nil
+}
+
+func setOf(names []string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
 }
 
 func (s *session) isSelected(id domicile.MailboxID) bool {
@@ -73,6 +88,10 @@ func (s *session) tellOthers() {
 		return
 	}
 	all, err := s.store().Mailboxes(s.ctx(), s.acct)
+	var names []string
+	if err == nil && s.notify.names != nil {
+		names, err = s.store().Subscriptions(s.ctx(), s.acct)
+	}
 	if err != nil { // behind a later hint it may succeed
 		s.hints.add(nil)
 		return
@@ -83,8 +102,9 @@ func (s *session) tellOthers() {
 		return
 	}
 	c := s.notify.compare(all)
+	s.notify.compareSubscribed(names, &c)
 	q := listing{extended: true, subscribed: true}
-	for _, m := range tree(all, nil, &q) {
+	for _, m := range tree(all, apartFrom(all, names), &q) {
 		if c.names[m.Name] {
 			s.tellChangedName(m.Name, q.attributes(m), c.renamed[m.Name])
 			delete(c.names, m.Name)
@@ -126,8 +146,8 @@ type compared struct {
 	renamed map[string]string // from which name
 }
 
-// compare notes which mailboxes there are now, and finds of which names is to be told: those of mailboxes that were made, deleted, renamed or
-// subscribed to, and of what is right above one that was made or deleted. What is below a renamed one goes with it (RFC 5465 5.4, 5.5).
+// compare notes which mailboxes there are now, and finds of which names is to be told: those of mailboxes that were made, deleted or renamed,
+// and of what is right above one that was made or deleted. What is below a renamed one goes with it (RFC 5465 5.4).
 func (n *notify) compare(all []store.Mailbox) compared {
 	c := compared{before: n.known, names: map[string]bool{}, renamed: map[string]string{}}
 	n.known = make(map[domicile.MailboxID]watched, len(all))
@@ -163,11 +183,33 @@ func (n *notify) compare(all []store.Mailbox) compared {
 		case old.name != w.name && wants(mailboxName) && !c.follows(old.name, w.name):
 			c.names[w.name], c.renamed[w.name] = true, old.name
 		}
-		if known && old.subscribed != w.subscribed && wants(subscriptionChange) {
-			c.names[w.name] = true
-		}
 	}
 	return c
+}
+
+// compareSubscribed notes which names are subscribed now, and adds those of which that is to be told (RFC 5465 5.5), whether a mailbox has them or not. RENAME and
+// DELETE leave them as they are.
+func (n *notify) compareSubscribed(names []string, c *compared) {
+	if n.names == nil {
+		return
+	}
+	before := n.names
+	n.names = setOf(names)
+	changed := func(name string) {
+		if n.wants(watched{name: name, subscribed: true}, subscriptionChange) || n.wants(watched{name: name}, subscriptionChange) {
+			c.names[name] = true
+		}
+	}
+	for _, name := range names {
+		if !before[name] {
+			changed(name)
+		}
+	}
+	for name := range before {
+		if !n.names[name] {
+			changed(name)
+		}
+	}
 }
 
 // above is the name one level up, "" if there is none.
