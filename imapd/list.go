@@ -192,8 +192,8 @@ func (s *session) tellList(q *listing) error {
 		}
 		s.conn.Line()
 		if q.status != nil && n.exists && q.wants(n.Mailbox) {
-			if err := s.tellStatus(n.Mailbox, q.status); err != nil {
-				return err
+			if err := s.tellStatus(n.Mailbox, q.status); err != nil && domicile.KindOf(err) != domicile.NotExist { // deleted meanwhile
+				return failure(err)
 			}
 		}
 		if q.metadata != nil && n.exists {

@@ -52,7 +52,7 @@ func (s *session) remember(n *notify, status bool) error {
 		n.known[m.ID] = w
 		if status && !s.isSelected(m.ID) && n.wants(w, messageEvents) {
 			if err := s.tellWatched(m, n.wants(w, flagChange)); err != nil {
-				return err
+				return failure(err)
 			}
 		}
 	}
