@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"domicile"
 	"domicile/store"
@@ -105,6 +106,37 @@ func TestMetadataReadsWhatChanged(t *testing.T) {
 	if n := all.Load(); n != 0 {
 		t.Errorf("all mailboxes were read %d times", n)
 	}
+}
+
+// What others annotate is looked for in a turn, and later if there is none; that nothing changed is known without.
+func TestMetadataTakesTurns(t *testing.T) {
+	w := newWorld(t)
+	c, d := w.login(), w.login()
+	c.do("b ENABLE METADATA", "b OK")
+	w.home.turns.Width, w.home.turns.Wait = 1, 10*time.Millisecond
+	turn, err := w.home.turns.Enter(t.Context(), "another")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.says("c NOOP", "c OK")
+	d.do(`b SETMETADATA "" (/private/a "y")`, "b OK")
+	c.says("d NOOP", "d OK")
+	turn.Leave()
+	c.says("e NOOP", "e OK", `* METADATA "" /private/a`)
+	turn, err = w.home.turns.Enter(t.Context(), "another")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer turn.Leave()
+	w.home.cfg.Store = unseen{w.store}
+	c.says("f NOOP", "f OK")
+}
+
+// unseen is a store in which nobody may look for annotations.
+type unseen struct{ store.Store }
+
+func (unseen) Annotated(context.Context, domicile.AccountID, uint64) (uint64, []store.AnnotationMark, error) {
+	panic("it was looked for")
 }
 
 // Values that are too large together for one command are refused, and so is what is in them never a command.

@@ -60,26 +60,27 @@ func (s *session) wantsEntries(m store.Mailbox) bool {
 }
 
 // tellAnnotations tells which annotations others have changed, and not what they are now (RFC 5464 4.4), to a client that wants to hear of it. The first time,
-// when there is nothing to tell, it reads the names of all: heavy work. From then on it reads those of what changed.
+// when there is nothing to tell, it reads the names of all; from then on those of what changed. To look where that is is heavy work, but not whether it is anywhere.
 func (s *session) tellAnnotations() {
 	if !s.hearsAnnotations() {
 		return
 	}
 	k := &s.noted
-	var changed uint64
-	var marks []store.AnnotationMark
-	look := func(*turns.Turn) (err error) {
-		changed, marks, err = s.store().Annotated(s.ctx(), s.acct, k.changed)
-		return err
-	}
-	if k.all == nil {
-		if s.inTurn(look) == nil { // a later one may succeed
-			k.follow(changed, marks)
-		}
+	first := k.all == nil
+	changed, err := s.store().AnnotationChange(s.ctx(), s.acct)
+	if err != nil || changed == k.changed && !first {
 		return
 	}
-	if look(nil) == nil && changed != k.changed {
-		s.tellEntries(k.follow(changed, marks))
+	var marks []store.AnnotationMark
+	err = s.inTurn(func(*turns.Turn) (err error) {
+		changed, marks, err = s.store().Annotated(s.ctx(), s.acct, k.changed)
+		return err
+	})
+	if err != nil { // a later one may succeed
+		return
+	}
+	if news := k.follow(changed, marks); !first {
+		s.tellEntries(news)
 	}
 }
 

@@ -52,8 +52,10 @@ type Store interface {
 	// go with their mailbox, and stay with it over RenameMailbox; of INBOX that copies them (RFC 5464 4.1). It returns the number of this change, or of
 	// the last one if it changed nothing. Invalid if an entry's name is (EntryName), TooLarge over a limit or the quota, against which names and values count.
 	Annotate(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, set []Annotation) (changed uint64, err error)
+	// AnnotationChange returns the number of the last change of the account's annotations, and reads nothing else.
+	AnnotationChange(ctx context.Context, acct domicile.AccountID) (changed uint64, err error)
 	// Annotated returns the number of the last change of the account's annotations, and the marks of all that there are; nothing if that number is since. The
-	// marks of those that changed after since have their names, which cost more. Annotations that go with their mailbox are no change.
+	// marks of those that changed after since have their names, which cost more. It looks at each mailbox. Annotations that go with their mailbox are no change.
 	Annotated(ctx context.Context, acct domicile.AccountID, since uint64) (changed uint64, all []AnnotationMark, err error)
 
 	// NumberMailbox has mail that is brought in from elsewhere keep the UIDs that it had there. It gives a mailbox that never had a

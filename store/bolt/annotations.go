@@ -259,6 +259,20 @@ func (s *Store) Annotations(_ context.Context, acct domicile.AccountID, mbox dom
 	return all, domicile.W(op, err)
 }
 
+// AnnotationChange reads one number.
+func (s *Store) AnnotationChange(_ context.Context, acct domicile.AccountID) (changed uint64, err error) {
+	err = s.view(func(tx *txn) error {
+		a, err := s.served(tx, acct)
+		if err != nil {
+			return err
+		}
+		n, err := a.annotated()
+		changed = n.changes
+		return err
+	})
+	return changed, domicile.W("read the change of annotations", err)
+}
+
 // Annotated reads one number where nothing changed, and opens, outside of the snapshot, what changed after since: a name rests with its value.
 func (s *Store) Annotated(_ context.Context, acct domicile.AccountID, since uint64) (uint64, []store.AnnotationMark, error) {
 	const op = "list annotations"

@@ -135,6 +135,7 @@ func annotations(r *Rig) {
 		},
 		func() error { _, err := r.Annotations(ctx, "a9", ""); return err },
 		func() error { _, _, err := r.Annotated(ctx, "a9", 0); return err },
+		func() error { _, err := r.AnnotationChange(ctx, "a9"); return err },
 	} {
 		r.is(domicile.NotExist, act())
 	}
@@ -161,6 +162,9 @@ func annotated(r *Rig) {
 	names := func(since uint64) string {
 		n, all, err := r.Annotated(ctx, ann, since)
 		r.no(err)
+		alone, err := r.AnnotationChange(ctx, ann)
+		r.no(err)
+		r.same("the number alone", alone, n)
 		var lines []string
 		for _, x := range all {
 			lines = append(lines, fmt.Sprint(x.Mailbox == inbox, x.Entry, x.Changed))

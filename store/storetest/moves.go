@@ -344,6 +344,7 @@ func moveFrozen(r *Rig) {
 		},
 		"notes":     func() error { _, err := r.Annotations(ctx, id, ""); return err },
 		"annotated": func() error { _, _, err := r.Annotated(ctx, id, 0); return err },
+		"change":    func() error { _, err := r.AnnotationChange(ctx, id); return err },
 	} {
 		if err := act(); domicile.KindOf(err) != domicile.Unavailable {
 			r.T.Errorf("%s of a moving account: %v", name, err)

@@ -140,6 +140,14 @@ func (p *plain) Annotations(_ context.Context, id domicile.AccountID, mbox domic
 	return d.annotations(mbox), nil
 }
 
+func (p *plain) AnnotationChange(_ context.Context, id domicile.AccountID) (uint64, error) {
+	d, err := p.served(id)
+	if err != nil {
+		return 0, err
+	}
+	return d.Changes, nil
+}
+
 func (p *plain) Annotated(_ context.Context, id domicile.AccountID, since uint64) (uint64, []store.AnnotationMark, error) {
 	d, err := p.served(id)
 	if err != nil || d.Changes == since {
