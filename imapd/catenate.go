@@ -185,11 +185,12 @@ func (c *catenation) stream(m *row, p *cut) (size int64, err error) {
 	if err := c.fits(to - from); err != nil {
 		return 0, err
 	}
-	return to - from, c.s.readBody(m, 0, func(body io.Reader) error {
-		if _, err := io.CopyN(io.Discard, body, from); err != nil {
+	large := to > streamAt
+	return to - from, c.s.readBody(m, streamPiece, func(body io.Reader) error {
+		if err := c.s.copyPieces(io.Discard, body, from, large); err != nil {
 			return err
 		}
-		if _, err := io.CopyN(c.to, body, to-from); err != nil || to < m.Size {
+		if err := c.s.copyPieces(c.to, body, to-from, large); err != nil || to < m.Size {
 			return err
 		}
 		return ended(body)

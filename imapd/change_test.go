@@ -147,10 +147,10 @@ func (a *actCounter) Expunge(ctx context.Context, tok store.Token, acct domicile
 	return a.Store.Expunge(ctx, tok, acct, mbox, uids)
 }
 
-func (a *actCounter) Move(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) ([]store.UID, []store.Message, error) {
+func (a *actCounter) Move(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (uint32, []store.UID, []store.Message, error) {
 	a.most = max(a.most, len(uids))
 	if a.moves++; a.failing && a.moves == 3 {
-		return nil, nil, domicile.E("move", domicile.Unavailable, "the disk is full")
+		return 0, nil, nil, domicile.E("move", domicile.Unavailable, "the disk is full")
 	}
 	return a.Store.Move(ctx, tok, acct, mbox, uids, to)
 }
@@ -167,7 +167,7 @@ func TestManyInPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for len(uids) < all {
-		_, made, err := w.store.Copy(t.Context(), "", ann, box.ID, uids[:min(len(uids), all-len(uids), actPage)], "INBOX") // a larger copy passes over UIDs
+		_, _, made, err := w.store.Copy(t.Context(), "", ann, box.ID, uids[:min(len(uids), all-len(uids), actPage)], "INBOX") // a larger copy passes over UIDs
 		if err != nil {
 			t.Fatal(err)
 		}

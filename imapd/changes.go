@@ -72,7 +72,7 @@ func (s *session) tellEarlier(vanished, known spans) {
 
 // newView is a mailbox as it is now. unseen is the index of the first message without \Seen, or -1.
 func (s *session) newView(id domicile.MailboxID, readOnly bool) (v *view, unseen int, err error) {
-	f, mbox, err := s.flagsNow(id)
+	f, mbox, err := s.flagsNow(nil, id)
 	if err != nil {
 		return nil, 0, err
 	}

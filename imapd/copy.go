@@ -69,37 +69,47 @@ func (s *session) target(name string) (store.Mailbox, error) {
 // copySome is COPY, of all messages or none (RFC 9051 6.4.7). It has no token: nobody would say it again, and what one remembers of half a million messages is more than
 // a record takes.
 func (s *session) copySome(uids []store.UID, to store.Mailbox, _ func()) (string, error) {
-	from, made, err := s.store().Copy(s.ctx(), "", s.acct, s.view.mailbox.ID, uids, to.Name)
+	var c copied
+	validity, from, made, err := s.store().Copy(s.ctx(), "", s.acct, s.view.mailbox.ID, uids, to.Name)
 	if err != nil {
-		return "", failure(err)
+		return "", s.notCopied(to, err)
 	}
-	s.made(to.ID, made)
-	code := copied(to, from, spans(nil).addAll(made))
-	if code == "" {
+	s.came(&c, to, validity, from, made)
+	if len(c) == 0 {
 		return "", nil
 	}
-	return code + " COPY completed", nil
+	return c[0].code() + " COPY completed", nil
+}
+
+// notCopied is what a client is told where nothing was copied: where the mailbox is gone meanwhile, that it may create it.
+func (s *session) notCopied(to store.Mailbox, err error) error {
+	if domicile.KindOf(err) == domicile.NotExist {
+		if _, err := s.target(to.Name); err != nil {
+			return err
+		}
+	}
+	return failure(err)
 }
 
 // moveSome is MOVE (RFC 6851): where the messages went is told before they go (4.3), and also of those that went before an error.
 func (s *session) moveSome(uids []store.UID, to store.Mailbox, release func()) (string, error) {
 	var from []store.UID
-	var there spans
+	var c copied
 	var failed error
 	s.progress.toGo(len(uids))
 	for page := range slices.Chunk(uids, actPage) {
 		s.progress.reached(len(from))
-		some, made, err := s.store().Move(s.ctx(), newToken(), s.acct, s.view.mailbox.ID, page, to.Name)
+		validity, some, made, err := s.store().Move(s.ctx(), newToken(), s.acct, s.view.mailbox.ID, page, to.Name)
 		if err != nil {
-			failed = failure(err)
+			failed = s.notCopied(to, err)
 			break
 		}
-		s.made(to.ID, made)
-		from, there = append(from, some...), there.addAll(made)
+		s.came(&c, to, validity, some, made)
+		from = append(from, some...)
 	}
 	release()
-	if code := copied(to, from, there); code != "" {
-		s.conn.Raw("* OK ").Raw(code).Raw(" Moved").Line()
+	for i := range c {
+		s.conn.Raw("* OK ").Raw(c[i].code()).Raw(" Moved").Line()
 	}
 	code, err := s.expunged(from)
 	if failed != nil {
@@ -108,12 +118,35 @@ func (s *session) moveSome(uids []store.UID, to store.Mailbox, release func()) (
 	return code, err
 }
 
-// copied is the code COPYUID (RFC 4315), "" if nothing was copied.
-func copied(to store.Mailbox, from []store.UID, there spans) string {
-	if len(from) == 0 || len(from) != there.count() {
-		return ""
+// copied is where messages went, and which UIDs they have there: a run for each mailbox that had the name meanwhile.
+type copied []copiedRun
+
+type copiedRun struct {
+	validity    uint32 // of the act that copied
+	from, there spans
+}
+
+// came notes what one act copied.
+func (s *session) came(c *copied, to store.Mailbox, validity uint32, from []store.UID, made []store.Message) {
+	if validity == to.UIDValidity { // else another mailbox has its name by now
+		s.made(to.ID, made)
 	}
-	return fmt.Sprintf("[COPYUID %d %v %v]", to.UIDValidity, uidSpans(from).uidSet(), there.uidSet())
+	if len(from) == 0 || len(from) != len(made) {
+		return
+	}
+	if n := len(*c); n == 0 || (*c)[n-1].validity != validity {
+		*c = append(*c, copiedRun{validity: validity})
+	}
+	last := &(*c)[len(*c)-1]
+	last.there = last.there.addAll(made)
+	for _, uid := range from {
+		last.from = last.from.add(uint32(uid))
+	}
+}
+
+// code is COPYUID (RFC 4315).
+func (r *copiedRun) code() string {
+	return fmt.Sprintf("[COPYUID %d %v %v]", r.validity, r.from.uidSet(), r.there.uidSet())
 }
 
 // newToken makes an act of the store safe to repeat.

@@ -5,17 +5,20 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"slices"
 
 	"github.com/emersion/go-imap/v2"
 
 	"domicile"
 	"domicile/message"
 	"domicile/store"
+	"domicile/turns"
 )
 
 const (
 	streamAt    = 256 << 10             // bytes of a single section from where on it is sent as it is read, and not held
 	firstRead   = 32 << 10              // bytes of it that are read before anything is sent
+	streamPiece = 128 << 10             // bytes of a large message that are read in one turn
 	previewFrom = 256 << 10             // bytes of a message that its preview is made of
 	maxHeld     = 3 * accountMemory / 8 // bytes of a message that is held to be taken apart
 	pieceAhead  = 256 << 10             // bytes, at most, that the store holds of a body while it reads ahead,
@@ -103,7 +106,9 @@ func (f *fetcher) add(r *run, m *row) bool {
 		r.ahead = ahead
 		r.ids = append(r.ids, m.ID)
 	}
-	if !p.streamed {
+	if p.streamed {
+		r.held = max(r.held, streamPiece)
+	} else {
 		r.held = max(r.held, 2*p.need) // what is decoded or picked out of the bytes comes on top
 	}
 	r.plans = append(r.plans, p)
@@ -172,14 +177,48 @@ func (s *session) logDamage(id domicile.MessageID) {
 	s.home.cfg.Log.Error("a stored message could not be read to its end; run mailctl fsck", "account", string(s.acct), "message", string(id))
 }
 
+// readPiece reads bytes of a stored message, of a large one in a turn.
+func (s *session) readPiece(body io.Reader, b []byte, large bool) error {
+	read := func(*turns.Turn) error {
+		_, err := io.ReadFull(body, b)
+		return err
+	}
+	if !large {
+		return read(nil)
+	}
+	return s.inTurn(read)
+}
+
+// copyPieces copies n bytes of a stored message as they are read. They are written outside of turns.
+func (s *session) copyPieces(to io.Writer, body io.Reader, n int64, large bool) error {
+	room := make([]byte, min(n, streamPiece))
+	for n > 0 {
+		b := room[:min(n, streamPiece)]
+		err := s.readPiece(body, b, large)
+		if err == nil {
+			_, err = to.Write(b)
+		}
+		if err != nil {
+			return err
+		}
+		n -= int64(len(b))
+	}
+	return nil
+}
+
 // fill reads the bytes of a stored message that are needed: the first ones, or all. They are there until the next message is read.
 func (f *fetcher) fill(body io.Reader, size, need int64) ([]byte, error) {
 	if int64(cap(f.room)) < need {
 		f.room = make([]byte, need)
 	}
 	b := f.room[:need]
-	if _, err := io.ReadFull(body, b); err != nil || need < size {
-		return b, err
+	for piece := range slices.Chunk(b, streamPiece) {
+		if err := f.s.readPiece(body, piece, need > streamAt); err != nil {
+			return b, err
+		}
+	}
+	if need < size {
+		return b, nil
 	}
 	return b, ended(body)
 }
@@ -198,17 +237,17 @@ var errCut = errors.New("a literal could not be finished")
 // stream sends n bytes of a stored message from an offset on, as they are read. start is called before the first of them, when some could be read:
 // damage that shows later ends the connection.
 func (s *session) stream(m *store.Message, body io.Reader, from, n int64, start func()) error {
-	if _, err := io.CopyN(io.Discard, body, from); err != nil {
+	if err := s.copyPieces(io.Discard, body, from, true); err != nil {
 		return err
 	}
 	first := make([]byte, min(n, firstRead))
-	if _, err := io.ReadFull(body, first); err != nil {
+	if err := s.readPiece(body, first, true); err != nil {
 		return err
 	}
 	start()
 	_, err := s.conn.Write(first)
 	if err == nil {
-		_, err = io.CopyN(s.conn, body, n-int64(len(first)))
+		err = s.copyPieces(s.conn, body, n-int64(len(first)), true)
 	}
 	if err == nil && from+n == m.Size {
 		err = ended(body)
@@ -216,7 +255,7 @@ func (s *session) stream(m *store.Message, body io.Reader, from, n int64, start 
 	if err == nil {
 		return nil
 	}
-	if s.conn.Flush() == nil && !errors.Is(err, context.Canceled) { // a client that goes away is no fault of the store
+	if s.conn.Flush() == nil && !errors.Is(err, context.Canceled) && !errors.Is(err, errNoTurn) { // a client that goes away is no fault of the store
 		s.logDamage(m.ID)
 	}
 	s.conn.Close()

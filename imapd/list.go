@@ -192,8 +192,8 @@ func (s *session) tellList(q *listing) error {
 		}
 		s.conn.Line()
 		if q.status != nil && n.exists && q.wants(n.Mailbox) {
-			if err := s.tellStatus(n.Mailbox, q.status); err != nil {
-				return err
+			if err := s.tellStatus(n.Mailbox, q.status); err != nil && domicile.KindOf(err) != domicile.NotExist { // deleted meanwhile
+				return failure(err)
 			}
 		}
 		if q.metadata != nil && n.exists {
@@ -214,11 +214,21 @@ func (s *session) namesApart(q *listing, all []store.Mailbox) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
+	return apartFrom(all, names), nil
+}
+
+// apartFrom are those of some names that no mailbox has.
+func apartFrom(all []store.Mailbox, names []string) (apart []string) {
 	has := make(map[string]bool, len(all))
 	for _, m := range all {
 		has[m.Name] = true
 	}
-	return slices.DeleteFunc(names, func(name string) bool { return has[name] }), nil
+	for _, name := range names {
+		if !has[name] {
+			apart = append(apart, name)
+		}
+	}
+	return apart
 }
 
 // wants reports whether a mailbox meets all that selects by itself.

@@ -79,8 +79,11 @@ func specialUse(uses []string) (string, error) {
 		return "", nil
 	case 1:
 		use, err := store.SpecialUse(uses[0])
-		if err != nil {
+		switch {
+		case err != nil:
 			return "", no(useAttr, "Not a special use of RFC 6154")
+		case use == `\All` || use == `\Flagged`: // what they mean is made of messages that rest elsewhere
+			return "", no(useAttr, "No mailbox of this server shows messages of others")
 		}
 		return use, nil
 	}

@@ -130,6 +130,65 @@ func TestAppendUIDOfMailboxMadeAnew(t *testing.T) {
 	}
 }
 
+// anew is a store in which a mailbox is deleted, and made anew if told, right before messages are copied or moved into it.
+type anew struct {
+	store.Store
+	made  store.Mailbox // the last one
+	moves int           // that are still let through as they are
+	gone  bool          // it is not made anew
+}
+
+func (a *anew) instead(ctx context.Context, acct domicile.AccountID, name string) error {
+	err := a.DeleteMailbox(ctx, "", acct, name)
+	if err == nil && !a.gone {
+		a.made, err = a.CreateMailbox(ctx, "", acct, name, "")
+	}
+	return err
+}
+
+func (a *anew) Copy(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (uint32, []store.UID, []store.Message, error) {
+	if err := a.instead(ctx, acct, to); err != nil {
+		return 0, nil, nil, err
+	}
+	return a.Store.Copy(ctx, tok, acct, mbox, uids, to)
+}
+
+func (a *anew) Move(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (uint32, []store.UID, []store.Message, error) {
+	if a.moves--; a.moves < 0 {
+		if err := a.instead(ctx, acct, to); err != nil {
+			return 0, nil, nil, err
+		}
+	}
+	return a.Store.Move(ctx, tok, acct, mbox, uids, to)
+}
+
+// COPYUID has the UIDVALIDITY of the mailbox that the messages came into, also where its name was another one's before, and where a MOVE went on in another one.
+func TestCopyUIDOfMailboxMadeAnew(t *testing.T) {
+	w, c := filled(t, actPage+1)
+	st := &anew{Store: w.store, moves: 1}
+	w.home.cfg.Store = st
+	c.do("b CREATE Box", "b OK")
+	c.send("c COPY 1:2 Box\r\n")
+	if got, want := c.line(), fmt.Sprintf("c OK [COPYUID %d 1:2 1:2]", st.made.UIDValidity); !strings.HasPrefix(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	before := st.made.UIDValidity
+	got := c.do("d MOVE 1:* Box", "d OK")
+	for _, want := range []string{fmt.Sprintf("* OK [COPYUID %d 1:%d 3:%d] ", before, actPage, actPage+2), fmt.Sprintf("* OK [COPYUID %d %d 1] ", st.made.UIDValidity, actPage+1)} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q, want %q", got[:min(len(got), 200)], want)
+		}
+	}
+	w.put("INBOX", "Subject: x\r\n\r\n")
+	c.do("e NOOP", "e OK")
+	st.gone = true
+	c.do("f COPY 1 Box", "f NO [TRYCREATE]")
+	st.gone = false
+	c.do("g CREATE Box", "g OK")
+	st.gone = true
+	c.do("h MOVE 1 Box", "h NO [TRYCREATE]")
+}
+
 // What a message that goes used of the quota is free for the one that comes in its place, unless a copy holds it.
 func TestReplaceQuota(t *testing.T) {
 	w := newWorld(t)

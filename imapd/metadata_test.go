@@ -1,10 +1,14 @@
 package imapd
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"domicile"
 	"domicile/store"
 )
 
@@ -41,6 +45,98 @@ func TestMetadataLimits(t *testing.T) {
 	c.do("h GETMETADATA INBOX ("+strings.Repeat("/private/x ", maxItems)+"/private/x)", "h BAD")
 	c.do("i GETMETADATA INBOX"+strings.Repeat(" /private/x", maxItems+1), "i BAD")
 	c.do("j LIST \"\" * RETURN (METADATA ("+strings.Repeat("/private/x ", maxListedEntries)+"/private/x))", "j BAD")
+}
+
+// markStore counts the names of annotations that are read, and how often all mailboxes are.
+type markStore struct {
+	store.Store
+	names, all *atomic.Int32
+}
+
+func (m markStore) Annotated(ctx context.Context, acct domicile.AccountID, since uint64) (uint64, []store.AnnotationMark, error) {
+	changed, marks, err := m.Store.Annotated(ctx, acct, since)
+	for _, x := range marks {
+		if x.Entry != "" {
+			m.names.Add(1)
+		}
+	}
+	return changed, marks, err
+}
+
+func (m markStore) Annotations(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID) ([]store.Annotation, error) {
+	all, err := m.Store.Annotations(ctx, acct, mbox)
+	m.names.Add(int32(len(all)))
+	return all, err
+}
+
+func (m markStore) Mailboxes(ctx context.Context, acct domicile.AccountID) ([]store.Mailbox, error) {
+	m.all.Add(1)
+	return m.Store.Mailboxes(ctx, acct)
+}
+
+// Who is told what others annotate reads the names of what changed, and no others.
+func TestMetadataReadsWhatChanged(t *testing.T) {
+	w := newWorld(t)
+	var set []store.Annotation
+	for n := range 500 {
+		set = append(set, store.Annotation{Entry: fmt.Sprint("/private/", n), Value: []byte("x")})
+	}
+	if _, err := w.store.Annotate(t.Context(), "", ann, "", set); err != nil {
+		t.Fatal(err)
+	}
+	var names, all atomic.Int32
+	w.home.cfg.Store = markStore{w.store, &names, &all}
+	c := w.login()
+	c.do("b ENABLE METADATA", "b OK")
+	c.send("c IDLE\r\n")
+	c.want("+")
+	names.Store(0)
+	d := w.login()
+	for i := range 5 {
+		d.do(fmt.Sprintf(`b SETMETADATA "" (/private/%d "y")`, i), "b OK")
+		c.lines(fmt.Sprintf(`* METADATA "" /private/%d`, i))
+		d.do(fmt.Sprintf(`c SETMETADATA INBOX (/private/%d "y")`, i), "c OK")
+		c.lines(fmt.Sprintf(`* METADATA "INBOX" /private/%d`, i))
+		d.do(fmt.Sprintf(`d SETMETADATA "" (/private/%d NIL)`, i), "d OK")
+		c.lines(fmt.Sprintf(`* METADATA "" /private/%d`, i))
+	}
+	if n := names.Load(); n != 10 {
+		t.Errorf("%d names were read", n)
+	}
+	if n := all.Load(); n != 0 {
+		t.Errorf("all mailboxes were read %d times", n)
+	}
+}
+
+// What others annotate is looked for in a turn, and later if there is none; that nothing changed is known without.
+func TestMetadataTakesTurns(t *testing.T) {
+	w := newWorld(t)
+	c, d := w.login(), w.login()
+	c.do("b ENABLE METADATA", "b OK")
+	w.home.turns.Width, w.home.turns.Wait = 1, 10*time.Millisecond
+	turn, err := w.home.turns.Enter(t.Context(), "another")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.says("c NOOP", "c OK")
+	d.do(`b SETMETADATA "" (/private/a "y")`, "b OK")
+	c.says("d NOOP", "d OK")
+	turn.Leave()
+	c.says("e NOOP", "e OK", `* METADATA "" /private/a`)
+	turn, err = w.home.turns.Enter(t.Context(), "another")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer turn.Leave()
+	w.home.cfg.Store = unseen{w.store}
+	c.says("f NOOP", "f OK")
+}
+
+// unseen is a store in which nobody may look for annotations.
+type unseen struct{ store.Store }
+
+func (unseen) Annotated(context.Context, domicile.AccountID, uint64) (uint64, []store.AnnotationMark, error) {
+	panic("it was looked for")
 }
 
 // Values that are too large together for one command are refused, and so is what is in them never a command.

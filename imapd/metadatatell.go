@@ -6,25 +6,19 @@ import (
 
 	"domicile"
 	"domicile/store"
+	"domicile/turns"
 )
 
 // knownAnnotations are those that a client was told of, or could have asked for, for who is to be told what others change. The zero value knows nothing.
 type knownAnnotations struct {
-	changed uint64 // number of the last change that was looked at
-	all     map[annotationName]uint64
+	changed uint64                    // number of the last change that was looked at
+	all     map[string]annotationName // by the keys of their marks
+	own     map[annotationName]uint64 // what the client itself set or removed since, with the number of that change
 }
 
 type annotationName struct {
 	mailbox domicile.MailboxID
 	entry   string
-}
-
-func numbers(all []store.Annotation) map[annotationName]uint64 {
-	m := make(map[annotationName]uint64, len(all))
-	for _, x := range all {
-		m[annotationName{x.Mailbox, x.Entry}] = x.Changed
-	}
-	return m
 }
 
 // noteAnnotations has the client told what others change from now on. It writes nothing.
@@ -35,16 +29,14 @@ func (s *session) noteAnnotations() {
 	}
 }
 
-// annotated notes what the client itself has changed: that is not told.
+// annotated notes what the client itself has changed by its last command: that is not told.
 func (s *session) annotated(mbox domicile.MailboxID, set []store.Annotation, changed uint64) {
 	if s.noted.all == nil {
 		return
 	}
+	s.noted.own = make(map[annotationName]uint64, len(set))
 	for _, x := range set {
-		name := annotationName{mbox, x.Entry}
-		if delete(s.noted.all, name); x.Value != nil {
-			s.noted.all[name] = changed
-		}
+		s.noted.own[annotationName{mbox, x.Entry}] = changed
 	}
 }
 
@@ -67,43 +59,76 @@ func (s *session) wantsEntries(m store.Mailbox) bool {
 	return s.notify.wants(watchedOf(m), mailboxMetadata)
 }
 
-// tellAnnotations tells which annotations others have changed, and not what they are now (RFC 5464 4.4), to a client that wants to hear of it.
+// tellAnnotations tells which annotations others have changed, and not what they are now (RFC 5464 4.4), to a client that wants to hear of it. The first time,
+// when there is nothing to tell, it reads the names of all; from then on those of what changed. To look where that is is heavy work, but not whether it is anywhere.
 func (s *session) tellAnnotations() {
 	if !s.hearsAnnotations() {
 		return
 	}
 	k := &s.noted
-	changed, list, err := s.store().Annotated(s.ctx(), s.acct, k.changed)
-	if err != nil || changed == k.changed && k.all != nil { // a later one may succeed
+	first := k.all == nil
+	changed, err := s.store().AnnotationChange(s.ctx(), s.acct)
+	if err != nil || changed == k.changed && !first {
 		return
 	}
-	before, now := k.all, numbers(list)
-	if k.changed, k.all = changed, now; before == nil {
+	var marks []store.AnnotationMark
+	err = s.inTurn(func(*turns.Turn) (err error) {
+		changed, marks, err = s.store().Annotated(s.ctx(), s.acct, k.changed)
+		return err
+	})
+	if err != nil { // a later one may succeed
 		return
 	}
+	if news := k.follow(changed, marks); !first {
+		s.tellEntries(news)
+	}
+}
+
+// follow notes what there is now, and returns the names of what others changed.
+func (k *knownAnnotations) follow(changed uint64, marks []store.AnnotationMark) map[domicile.MailboxID][]string {
 	news := map[domicile.MailboxID][]string{}
-	for name, n := range now {
-		if before[name] != n {
-			news[name.mailbox] = append(news[name.mailbox], name.entry)
+	if k.all == nil {
+		k.all = make(map[string]annotationName, len(marks))
+	}
+	for _, m := range marks {
+		if m.Changed <= k.changed {
+			continue
+		}
+		name := annotationName{m.Mailbox, m.Entry}
+		if k.all[m.Key] = name; k.own[name] != m.Changed {
+			news[m.Mailbox] = append(news[m.Mailbox], m.Entry)
 		}
 	}
-	for name := range before {
-		if _, there := now[name]; !there {
-			news[name.mailbox] = append(news[name.mailbox], name.entry)
+	if len(marks) < len(k.all) { // some are gone
+		there := make(map[string]bool, len(marks))
+		for _, m := range marks {
+			there[m.Key] = true
+		}
+		for key, name := range k.all {
+			if there[key] {
+				continue
+			}
+			if delete(k.all, key); k.own[name] == 0 {
+				news[name.mailbox] = append(news[name.mailbox], name.entry)
+			}
 		}
 	}
-	s.tellEntries(news)
+	k.changed, k.own = changed, nil
+	return news
 }
 
 // tellEntries tells of changed annotations of mailboxes that are there, and of the account.
 func (s *session) tellEntries(news map[domicile.MailboxID][]string) {
-	if len(news) == 0 {
-		return
+	var boxes []store.Mailbox
+	for id := range news {
+		if id == "" {
+			continue
+		}
+		if m, err := s.mailboxNow(id); err == nil { // else it is gone
+			boxes = append(boxes, m)
+		}
 	}
-	boxes, err := s.store().Mailboxes(s.ctx(), s.acct)
-	if err != nil {
-		return
-	}
+	slices.SortFunc(boxes, func(a, b store.Mailbox) int { return compareNames(a.Name, b.Name) })
 	for _, m := range append([]store.Mailbox{{}}, boxes...) {
 		entries := news[m.ID]
 		if len(entries) == 0 || !s.wantsEntries(m) {

@@ -44,6 +44,7 @@ const badEvent imap.ResponseCode = "BADEVENT (MessageNew MessageExpunge FlagChan
 type notify struct {
 	groups []notifyGroup
 	known  map[domicile.MailboxID]watched // what the client was told last, if another mailbox than the selected one is watched
+	names  map[string]bool                // those that were subscribed then, if there is SubscriptionChange
 }
 
 // notifyGroup is a set of mailboxes (RFC 5465 6) and what is told of these.

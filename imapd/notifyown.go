@@ -61,6 +61,9 @@ func (n *notify) subscribed(name string, on bool) {
 	if n == nil {
 		return
 	}
+	if n.names != nil {
+		n.names[name] = on
+	}
 	for id, w := range n.known {
 		if w.name == name {
 			w.subscribed = on

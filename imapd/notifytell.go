@@ -39,17 +39,32 @@ func (s *session) remember(n *notify, status bool) error {
 	if len(all) > maxWatched {
 		return no("NOTIFICATIONOVERFLOW", "The account has too many mailboxes")
 	}
+	if n.has(subscriptionChange) {
+		names, err := s.store().Subscriptions(s.ctx(), s.acct)
+		if err != nil {
+			return failure(err)
+		}
+		n.names = setOf(names)
+	}
 	n.known = make(map[domicile.MailboxID]watched, len(all))
 	for _, m := range all {
 		w := watchedOf(m)
 		n.known[m.ID] = w
 		if status && !s.isSelected(m.ID) && n.wants(w, messageEvents) {
 			if err := s.tellWatched(m, n.wants(w, flagChange)); err != nil {
-				return err
+				return failure(err)
 			}
 		}
 	}
 	return nil
+}
+
+func setOf(names []string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
 }
 
 func (s *session) isSelected(id domicile.MailboxID) bool {
@@ -73,6 +88,10 @@ func (s *session) tellOthers() {
 		return
 	}
 	all, err := s.store().Mailboxes(s.ctx(), s.acct)
+	var names []string
+	if err == nil && s.notify.names != nil {
+		names, err = s.store().Subscriptions(s.ctx(), s.acct)
+	}
 	if err != nil { // behind a later hint it may succeed
 		s.hints.add(nil)
 		return
@@ -83,8 +102,9 @@ func (s *session) tellOthers() {
 		return
 	}
 	c := s.notify.compare(all)
+	s.notify.compareSubscribed(names, &c)
 	q := listing{extended: true, subscribed: true}
-	for _, m := range tree(all, nil, &q) {
+	for _, m := range tree(all, apartFrom(all, names), &q) {
 		if c.names[m.Name] {
 			s.tellChangedName(m.Name, q.attributes(m), c.renamed[m.Name])
 			delete(c.names, m.Name)
@@ -101,16 +121,22 @@ func (s *session) tellOthers() {
 // tellSome tells of mailboxes in which messages changed, and nothing else. It reports false if all must be looked at.
 func (s *session) tellSome(where store.Hint) bool {
 	for _, id := range where {
-		p, err := s.store().Changes(s.ctx(), s.acct, id, math.MaxInt64, "", 1) // of which there is none: the mailbox alone
+		m, err := s.mailboxNow(id)
 		old, known := s.notify.known[id]
-		now := watchedOf(p.Mailbox)
+		now := watchedOf(m)
 		if err != nil || !known || old.name != now.name || old.subscribed != now.subscribed {
 			return false
 		}
 		s.notify.known[id] = now
-		s.tellMessages(p.Mailbox, old, true)
+		s.tellMessages(m, old, true)
 	}
 	return true
+}
+
+// mailboxNow finds a mailbox by its id.
+func (s *session) mailboxNow(id domicile.MailboxID) (store.Mailbox, error) {
+	p, err := s.store().Changes(s.ctx(), s.acct, id, math.MaxInt64, "", 1) // of which there is none: the mailbox alone
+	return p.Mailbox, err
 }
 
 // compared is what became of an account's mailboxes.
@@ -120,8 +146,8 @@ type compared struct {
 	renamed map[string]string // from which name
 }
 
-// compare notes which mailboxes there are now, and finds of which names is to be told: those of mailboxes that were made, deleted, renamed or
-// subscribed to, and of what is right above one that was made or deleted. What is below a renamed one goes with it (RFC 5465 5.4, 5.5).
+// compare notes which mailboxes there are now, and finds of which names is to be told: those of mailboxes that were made, deleted or renamed,
+// and of what is right above one that was made or deleted. What is below a renamed one goes with it (RFC 5465 5.4).
 func (n *notify) compare(all []store.Mailbox) compared {
 	c := compared{before: n.known, names: map[string]bool{}, renamed: map[string]string{}}
 	n.known = make(map[domicile.MailboxID]watched, len(all))
@@ -157,11 +183,33 @@ func (n *notify) compare(all []store.Mailbox) compared {
 		case old.name != w.name && wants(mailboxName) && !c.follows(old.name, w.name):
 			c.names[w.name], c.renamed[w.name] = true, old.name
 		}
-		if known && old.subscribed != w.subscribed && wants(subscriptionChange) {
-			c.names[w.name] = true
-		}
 	}
 	return c
+}
+
+// compareSubscribed notes which names are subscribed now, and adds those of which that is to be told (RFC 5465 5.5), whether a mailbox has them or not. RENAME and
+// DELETE leave them as they are.
+func (n *notify) compareSubscribed(names []string, c *compared) {
+	if n.names == nil {
+		return
+	}
+	before := n.names
+	n.names = setOf(names)
+	changed := func(name string) {
+		if n.wants(watched{name: name, subscribed: true}, subscriptionChange) || n.wants(watched{name: name}, subscriptionChange) {
+			c.names[name] = true
+		}
+	}
+	for _, name := range names {
+		if !before[name] {
+			changed(name)
+		}
+	}
+	for name := range before {
+		if !n.names[name] {
+			changed(name)
+		}
+	}
 }
 
 // above is the name one level up, "" if there is none.

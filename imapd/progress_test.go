@@ -73,12 +73,12 @@ func (s *stalling) StoreFlags(ctx context.Context, tok store.Token, acct domicil
 	return s.Store.StoreFlags(ctx, tok, acct, mbox, uids, op, flags, unless)
 }
 
-func (s *stalling) Copy(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) ([]store.UID, []store.Message, error) {
+func (s *stalling) Copy(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (uint32, []store.UID, []store.Message, error) {
 	s.wait()
 	return s.Store.Copy(ctx, tok, acct, mbox, uids, to)
 }
 
-func (s *stalling) Move(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) ([]store.UID, []store.Message, error) {
+func (s *stalling) Move(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (uint32, []store.UID, []store.Message, error) {
 	s.wait()
 	return s.Store.Move(ctx, tok, acct, mbox, uids, to)
 }

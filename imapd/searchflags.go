@@ -3,11 +3,13 @@ package imapd
 import (
 	"container/list"
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
 	"domicile"
 	"domicile/store"
+	"domicile/turns"
 )
 
 // Bounds of what is kept of flags, for all mailboxes together: reading a small one costs little.
@@ -89,32 +91,51 @@ func (x *flagIndexes) drop(e *list.Element) {
 	delete(x.of, f.mbox)
 }
 
-// update brings the index up to what the store has. f.mu is held.
-func (f *flagIndex) update(ctx context.Context, st store.Store, acct domicile.AccountID) (store.Mailbox, error) {
+// clone is an index of its own of the same messages.
+func (f *flagIndex) clone() *flagIndex {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return &flagIndex{mbox: f.mbox, seq: f.seq, uids: slices.Clone(f.uids), flags: slices.Clone(f.flags), words: f.words.clone()}
+}
+
+// update brings the index up to what the store has, in parts: pass is called between two of them, and before each of a mailbox that is read as a whole, if it is
+// not a small one. What was done before an error does no harm. f.mu is held.
+func (f *flagIndex) update(ctx context.Context, st store.Store, acct domicile.AccountID, pass func() error) (store.Mailbox, error) {
 	if f.seq == 0 {
-		if err := f.fill(ctx, st, acct); err != nil {
+		if err := f.fill(ctx, st, acct, pass); err != nil {
 			return store.Mailbox{}, err
 		}
 	}
-	box, err := changesIn(ctx, st, acct, f.mbox, f.seq, func(p *store.Changes) {
-		f.drop(merged(vanishedOf(p)))
-		for _, m := range p.Changed {
-			i, known := slices.BinarySearch(f.uids, m.UID)
-			if !known { // behind all others, as a rule
-				f.uids, f.flags = slices.Insert(f.uids, i, m.UID), slices.Insert(f.flags, i, 0)
-			}
-			f.flags[i] = bitsOf(m.Flags)
-			f.words.learn(m.Flags)
+	for at := store.Position(""); ; {
+		p, err := st.Changes(ctx, acct, f.mbox, f.seq, at, store.MaxPage)
+		if err != nil {
+			return store.Mailbox{}, err
 		}
-	})
-	if err == nil {
-		f.seq = box.HighestModSeq
+		f.apply(&p)
+		if at = p.Next; at == "" {
+			f.seq = p.Mailbox.HighestModSeq
+			return p.Mailbox, nil
+		}
+		if err := pass(); err != nil {
+			return store.Mailbox{}, err
+		}
 	}
-	return box, err
 }
 
-// fill reads all of the mailbox, in parts; what changes meanwhile is for update.
-func (f *flagIndex) fill(ctx context.Context, st store.Store, acct domicile.AccountID) error {
+func (f *flagIndex) apply(p *store.Changes) {
+	f.drop(merged(vanishedOf(p)))
+	for _, m := range p.Changed {
+		i, known := slices.BinarySearch(f.uids, m.UID)
+		if !known { // behind all others, as a rule
+			f.uids, f.flags = slices.Insert(f.uids, i, m.UID), slices.Insert(f.flags, i, 0)
+		}
+		f.flags[i] = bitsOf(m.Flags)
+		f.words.learn(m.Flags)
+	}
+}
+
+// fill reads all of the mailbox; what changes meanwhile is for update.
+func (f *flagIndex) fill(ctx context.Context, st store.Store, acct domicile.AccountID, pass func() error) error {
 	const newest = 1<<63 - 1
 	c, err := st.Changes(ctx, acct, f.mbox, newest, "", 1) // says how far it is, and nothing more
 	if err != nil {
@@ -122,6 +143,11 @@ func (f *flagIndex) fill(ctx context.Context, st store.Store, acct domicile.Acco
 	}
 	f.uids, f.flags = make([]store.UID, 0, c.Mailbox.Messages), make([]uint8, 0, c.Mailbox.Messages)
 	for after := store.UID(0); ; after = f.uids[len(f.uids)-1] {
+		if c.Mailbox.Messages > lightPage {
+			if err := pass(); err != nil {
+				return err
+			}
+		}
 		page, err := st.Messages(ctx, acct, f.mbox, after, readPage)
 		if err != nil {
 			return err
@@ -157,28 +183,50 @@ func (f *flagIndex) drop(gone spans) {
 	f.uids, f.flags = f.uids[:n], f.flags[:n]
 }
 
-// flagsNow are the flags of a mailbox as they are now, in an index that the caller unlocks.
-func (s *session) flagsNow(id domicile.MailboxID) (*flagIndex, store.Mailbox, error) {
+// errFar says that an index lacks more than is read without a turn.
+var errFar = errors.New("much has to be read")
+
+// flagsNow are the flags of a mailbox as they are now, in an index that the caller unlocks. Where much has to be read that is done in a turn, which is t if the
+// session has one already, and to a copy that nobody else waits for.
+func (s *session) flagsNow(t *turns.Turn, id domicile.MailboxID) (*flagIndex, store.Mailbox, error) {
 	f := s.home.flags.get(id)
-	f.mu.Lock()
-	kept := false
-	defer func() {
-		if !kept { // also behind a panic of the store
-			f.mu.Unlock()
+	mbox, err := s.lockUpdated(f, func() error { return errFar })
+	if errors.Is(err, errFar) {
+		f = f.clone()
+		work := func(t *turns.Turn) (err error) {
+			mbox, err = s.lockUpdated(f, func() error { return s.pass(t) })
+			return err
 		}
-	}()
-	mbox, err := f.update(s.ctx(), s.store(), s.acct)
+		if t == nil {
+			err = s.inTurn(work)
+		} else {
+			err = work(t)
+		}
+	}
 	if err != nil {
 		return nil, mbox, err
 	}
 	s.home.flags.keep(f, len(f.uids))
-	kept = true
 	return f, mbox, nil
+}
+
+// lockUpdated locks an index that it brings up to date, unless there is an error.
+func (s *session) lockUpdated(f *flagIndex, pass func() error) (mbox store.Mailbox, err error) {
+	f.mu.Lock()
+	done := false
+	defer func() {
+		if !done { // also behind a panic of the store
+			f.mu.Unlock()
+		}
+	}()
+	mbox, err = f.update(s.ctx(), s.store(), s.acct, pass)
+	done = err == nil
+	return mbox, err
 }
 
 // marked are the messages of a mailbox that have \Deleted.
 func (s *session) marked(mbox domicile.MailboxID) (uids []store.UID, err error) {
-	f, _, err := s.flagsNow(mbox)
+	f, _, err := s.flagsNow(nil, mbox)
 	if err != nil {
 		return nil, err
 	}
@@ -193,9 +241,9 @@ func (s *session) marked(mbox domicile.MailboxID) (uids []store.UID, err error) 
 }
 
 // scanFlags tries messages of which nothing but system flags is needed.
-func (s *session) scanFlags(q *query, try func(c *candidate) error) error {
+func (s *session) scanFlags(t *turns.Turn, q *query, try func(c *candidate) error) error {
 	v := s.view
-	f, _, err := s.flagsNow(v.mailbox.ID)
+	f, _, err := s.flagsNow(t, v.mailbox.ID)
 	if err != nil {
 		return err
 	}

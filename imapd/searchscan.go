@@ -30,21 +30,13 @@ func (s *session) scan(q *query, more need, take func(c *candidate) error) error
 		return err
 	}
 	needs := q.needs | more
-	byFlags := needs == flagsAlone && q.to-q.from >= flagLeast
-	if byFlags { // what the index has not yet is read before the turn
-		f, _, err := s.flagsNow(s.view.mailbox.ID)
-		if err != nil {
-			return err
-		}
-		f.mu.Unlock()
-	}
 	return s.inTurn(func(t *turns.Turn) error {
 		if q.from >= q.to {
 			return nil
 		}
 		s.progress.toGo(q.to - q.from)
-		if byFlags {
-			return s.scanFlags(q, s.trying(q, take))
+		if needs == flagsAlone && q.to-q.from >= flagLeast {
+			return s.scanFlags(t, q, s.trying(q, take))
 		}
 		return s.scanOf(t, q, more, spans{{uint32(q.from), uint32(q.to - 1)}}, take)
 	})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"domicile"
 	"domicile/imapd/wire"
 	"domicile/store"
 )
@@ -194,21 +195,23 @@ func (r *resync) matched(v *view) (last store.UID) {
 	return last
 }
 
-// closeMailbox is CLOSE: messages with \Deleted are expunged, and nothing is told of it. What EXAMINE opened stays as it is.
+// closeMailbox is CLOSE: messages with \Deleted are expunged, and nothing is told of it. What EXAMINE opened stays as it is. Where that fails the mailbox is still
+// selected: NO says that it was not closed.
 func (s *session) closeMailbox(cmd *wire.Command) (string, error) {
 	if err := cmd.End(); err != nil {
 		return "", err
 	}
-	v := s.view
+	if v := s.view; !v.readOnly && !v.removed {
+		uids, err := s.marked(v.mailbox.ID)
+		if err == nil {
+			_, err = s.remove(v.mailbox.ID, uids)
+		}
+		if err != nil && domicile.KindOf(err) != domicile.NotExist { // deleted by another session
+			return "", failure(err)
+		}
+	}
 	s.deselect()
-	if v.readOnly || v.removed {
-		return "", nil
-	}
-	uids, err := s.marked(v.mailbox.ID)
-	if err == nil {
-		_, err = s.remove(v.mailbox.ID, uids)
-	}
-	return "", failure(err)
+	return "", nil
 }
 
 func (s *session) unselect(cmd *wire.Command) (string, error) {

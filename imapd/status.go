@@ -35,7 +35,7 @@ func (s *session) status(cmd *wire.Command) (string, error) {
 	if slices.Contains(items, "HIGHESTMODSEQ") {
 		s.condstore()
 	}
-	return "", s.tellStatus(m, items)
+	return "", failure(s.tellStatus(m, items))
 }
 
 // readStatusItems reads a list of items, each kept once.
@@ -124,7 +124,7 @@ func (s *session) count(m store.Mailbox, items []string) (c counted, err error) 
 		return nil
 	}
 	if m.Messages <= lightPage {
-		return c, failure(look(nil))
+		return c, look(nil)
 	}
-	return c, failure(s.inTurn(look))
+	return c, s.inTurn(look)
 }

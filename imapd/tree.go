@@ -51,16 +51,17 @@ func tree(all []store.Mailbox, names []string, q *listing) []*node {
 			up.children, up.below, up.hidden = up.children || n.exists, up.below || wanted, up.hidden || hidden
 		}
 	}
-	slices.SortFunc(nodes, compareNodes)
+	slices.SortFunc(nodes, func(a, b *node) int { return compareNames(a.Name, b.Name) })
 	return nodes
 }
 
-func compareNodes(a, b *node) int {
+// compareNames has INBOX come first.
+func compareNames(a, b string) int {
 	switch store.Inbox {
-	case a.Name:
+	case a:
 		return -1
-	case b.Name:
+	case b:
 		return 1
 	}
-	return strings.Compare(a.Name, b.Name)
+	return strings.Compare(a, b)
 }

@@ -12,8 +12,8 @@ import (
 	"domicile/turns"
 )
 
-// Heavy work keeps a processor busy for as long as a client can make it: searching, sorting, threading, taking messages apart, and listing many. It is done in a turn,
-// of which the node gives as many at once as it has processors, by turns of the accounts: an account's hundred searches hold up each other, and those of
+// Heavy work keeps a processor busy for as long as a client can make it: searching, sorting, threading, taking messages apart, reading large ones, and listing many. It
+// is done in a turn, of which the node gives as many at once as it has processors, by turns of the accounts: an account's hundred searches hold up each other, and those of
 // another account by a piece of one of them. What is not heavy never waits for a turn. In a turn nothing is written to a client, and no memory waited for;
 // between two pieces no lock is held. So nobody's client, and nobody's lock, keeps a turn from those who wait.
 

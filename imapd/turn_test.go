@@ -85,6 +85,120 @@ func TestTurns(t *testing.T) {
 	}
 }
 
+// pages is a store that says who reads messages, and waits to be told to go on.
+type pages struct {
+	store.Store
+	who chan domicile.AccountID
+	on  chan struct{}
+}
+
+func (s *pages) Messages(ctx context.Context, acct domicile.AccountID, mbox domicile.MailboxID, after store.UID, limit int) ([]store.Message, error) {
+	s.who <- acct
+	<-s.on
+	return s.Store.Messages(ctx, acct, mbox, after, limit)
+}
+
+// SELECT of a mailbox of which nothing is known yet reads it in turns, and so lets others in; it needs none to follow a few changes.
+func TestSelectTakesTurns(t *testing.T) {
+	w := newWorld(t)
+	first := w.put("INBOX", "Subject: 1\r\n\r\n")
+	box, err := w.store.MailboxByName(t.Context(), ann, "INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for uids := []store.UID{first.UID}; len(uids) <= readPage; { // two pieces
+		_, _, made, err := w.store.Copy(t.Context(), "", ann, box.ID, uids[:min(len(uids), readPage+1-len(uids))], "INBOX")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range made {
+			uids = append(uids, m.UID)
+		}
+	}
+	c, other := w.login(), w.withBob()
+	st := &pages{w.store, make(chan domicile.AccountID), make(chan struct{})}
+	w.home.cfg.Store = st
+	w.home.turns.Width = 1
+	c.send("b SELECT INBOX\r\n")
+	order := []domicile.AccountID{<-st.who}
+	other.send("c SEARCH LARGER 1\r\n")
+	waitFor(t, func() bool { return w.home.Waiting() == 1 })
+	for range 3 { // what is left of a mailbox is nothing, which is read too
+		st.on <- struct{}{}
+		order = append(order, <-st.who)
+	}
+	st.on <- struct{}{}
+	if got := fmt.Sprint(order); got != "[a-ann a-bob a-ann a-ann]" {
+		t.Errorf("they read as %s", got)
+	}
+	other.lines("* SEARCH 1", "c OK…")
+	c.want(fmt.Sprintf("* %d EXISTS", readPage+1))
+	for line := c.line(); !strings.HasPrefix(line, "b OK"); line = c.line() {
+		if !strings.HasPrefix(line, "* ") {
+			t.Fatal(line)
+		}
+	}
+	w.home.cfg.Store = w.store
+	w.put("INBOX", "Subject: 2\r\n\r\n")
+	turn, err := w.home.turns.Enter(t.Context(), "another")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer turn.Leave()
+	if got := c.do("d SELECT INBOX", "d OK"); !strings.Contains(got, fmt.Sprintf("* %d EXISTS", readPage+2)) {
+		t.Errorf("%q", got)
+	}
+}
+
+// large is a message of about so many KiB.
+func large(n int) string {
+	return "Subject: 1\r\n\r\n" + strings.Repeat(strings.Repeat("x", 998)+"\r\n", n)
+}
+
+// A large message is read in turns, and what is small of it without.
+func TestLargeMessagesTakeTurns(t *testing.T) {
+	w := newWorld(t)
+	w.put("INBOX", large(400))
+	c := w.login()
+	c.do("b SELECT INBOX", "b OK")
+	w.home.turns.Width, w.home.turns.Wait = 1, 10*time.Millisecond
+	turn, err := w.home.turns.Enter(t.Context(), "another")
+	if err != nil {
+		t.Fatal(err)
+	}
+	heavy := []string{"FETCH 1 BODY.PEEK[]", "FETCH 1 BODY.PEEK[TEXT]<390000.100>", "FETCH 1 (BODY.PEEK[TEXT] BODY.PEEK[])", "APPEND Sent CATENATE (URL /INBOX/;UID=1)"}
+	for i, command := range heavy {
+		c.do(fmt.Sprintf("c%d %s", i, command), fmt.Sprintf("c%d NO [LIMIT]", i))
+	}
+	for i, command := range []string{"FETCH 1 BODY.PEEK[]<0.1000>", "FETCH 1 BODY.PEEK[HEADER]", "APPEND Sent CATENATE (URL /INBOX/;UID=1/;SECTION=HEADER)"} {
+		c.do(fmt.Sprintf("d%d %s", i, command), fmt.Sprintf("d%d OK", i))
+	}
+	turn.Leave()
+	for i, command := range heavy {
+		c.do(fmt.Sprintf("e%d %s", i, command), fmt.Sprintf("e%d OK", i))
+	}
+}
+
+// No turn is held while a client does not read.
+func TestSlowReaderHoldsNoTurn(t *testing.T) {
+	w := newWorld(t)
+	w.put("INBOX", large(24<<10))
+	c, other := w.login(), w.withBob()
+	c.do("b SELECT INBOX", "b OK")
+	w.home.turns.Width = 1
+	c.send("f FETCH 1 BODY.PEEK[]\r\n")
+	c.want("* 1 FETCH (BODY[] {")
+	time.Sleep(100 * time.Millisecond) // it fills what the network holds
+	for i := range 20 {
+		other.do(fmt.Sprintf("c%d SEARCH LARGER 1", i), fmt.Sprintf("c%d OK", i))
+	}
+	for line := ""; !strings.HasPrefix(line, "f OK"); {
+		if line = c.line(); strings.HasSuffix(line, "CLOSED") {
+			t.Fatal(line)
+		}
+	}
+}
+
 // Who does not get a turn in time is told so: in searches, and where a message is taken apart. What is kept ready, and what is sent as it stands, needs none.
 func TestNoTurn(t *testing.T) {
 	w, c := filled(t, lightPage+1)

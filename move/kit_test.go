@@ -478,7 +478,7 @@ func (w *world) settle(change bool) (id string) {
 	}
 	inbox, err := s.store.MailboxByName(ctx, ann, "INBOX")
 	must(err)
-	_, _, err = s.store.Move(ctx, "", ann, inbox.ID, []store.UID{1}, "Archive")
+	_, _, _, err = s.store.Move(ctx, "", ann, inbox.ID, []store.UID{1}, "Archive")
 	must(err)
 	if !change {
 		return ""

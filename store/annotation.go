@@ -14,6 +14,14 @@ type Annotation struct {
 	Changed uint64             `json:",omitempty"` // number of the change that made it so, of those of the account's annotations, from 1
 }
 
+// AnnotationMark says that there is an annotation, and not what it says.
+type AnnotationMark struct {
+	Key     string // stands for the mailbox and the name, in its account and always
+	Mailbox domicile.MailboxID
+	Entry   string // "" if it was not asked for
+	Changed uint64
+}
+
 // EntryName returns the one form of the name of an annotation: ASCII in lower case, below "/private" or "/shared". It refuses empty levels, controls, "*"
 // and "%" (RFC 5464 3.2), and what is too long.
 func EntryName(entry string) (string, error) {

@@ -53,9 +53,11 @@ type Store interface {
 	// go with their mailbox, and stay with it over RenameMailbox; of INBOX that copies them (RFC 5464 4.1). It returns the number of this change, or of
 	// the last one if it changed nothing. Invalid if an entry's name is (EntryName), TooLarge over a limit or the quota, against which names and values count.
 	Annotate(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, set []Annotation) (changed uint64, err error)
-	// Annotated returns the number of the last change of the account's annotations, and all of these without their values; nothing if that number is since.
-	// Annotations that go with their mailbox are no change.
-	Annotated(ctx context.Context, acct domicile.AccountID, since uint64) (changed uint64, all []Annotation, err error)
+	// AnnotationChange returns the number of the last change of the account's annotations, and reads nothing else.
+	AnnotationChange(ctx context.Context, acct domicile.AccountID) (changed uint64, err error)
+	// Annotated returns the number of the last change of the account's annotations, and the marks of all that there are; nothing if that number is since. The
+	// marks of those that changed after since have their names, which cost more. It looks at each mailbox. Annotations that go with their mailbox are no change.
+	Annotated(ctx context.Context, acct domicile.AccountID, since uint64) (changed uint64, all []AnnotationMark, err error)
 
 	// NumberMailbox has mail that is brought in from elsewhere keep the UIDs that it had there. It gives a mailbox that never had a
 	// message the UIDVALIDITY validity, and raises its UIDNEXT to next, from where Commit goes on. Where validity is the
@@ -100,12 +102,12 @@ type Store interface {
 	// StoreFlags changes the flags of those uids that exist; unless is the CONDSTORE UNCHANGEDSINCE value, 0 = none:
 	// messages changed later are left alone.
 	StoreFlags(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, op FlagOp, flags []string, unless ModSeq) (Stored, error)
-	// Copy puts copies into the mailbox named to, all or none, and returns the new messages in the order of uids that exist.
+	// Copy puts copies into the mailbox named to, all or none, and returns the new messages in the order of uids that exist; validity is the UIDVALIDITY of their mailbox.
 	// NotExist if there is no mailbox to. Of more than MaxPage UIDs each message is copied as it is at some moment of the call, while others go on, and all
 	// copies appear at once; Unavailable if so much comes into the mailbox meanwhile that their UIDs would not be the greatest.
-	Copy(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (from []UID, made []Message, err error)
+	Copy(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (validity uint32, from []UID, made []Message, err error)
 	// Move is Copy and expunge as one act (RFC 6851).
-	Move(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (from []UID, made []Message, err error)
+	Move(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID, to string) (validity uint32, from []UID, made []Message, err error)
 	// Expunge removes the messages with \Deleted, of uids if not nil, and leaves tombstones. It returns their UIDs, ascending. With nil it is one act
 	// on the whole mailbox, however large.
 	Expunge(ctx context.Context, tok Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []UID) ([]UID, error)

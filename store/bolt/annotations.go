@@ -217,15 +217,6 @@ type sealedAnnotation struct {
 	entry
 }
 
-// copyAnnotated copies the annotations of a bucket out.
-func copyAnnotated(all []sealedAnnotation, mbox domicile.MailboxID, b bucket) ([]sealedAnnotation, error) {
-	err := b.ForEach(func(k, v []byte) error {
-		all = append(all, sealedAnnotation{mbox, cloneEntry(k, v)})
-		return nil
-	})
-	return all, err
-}
-
 // openAnnotations opens annotations, and puts them in their order.
 func (s *Store) openAnnotations(acct domicile.AccountID, sealed []sealedAnnotation) (all []store.Annotation, err error) {
 	all = make([]store.Annotation, len(sealed))
@@ -253,10 +244,13 @@ func (s *Store) Annotations(_ context.Context, acct domicile.AccountID, mbox dom
 			return err
 		}
 		b, err := a.annotations(mbox)
-		if err == nil {
-			sealed, err = copyAnnotated(nil, mbox, b)
+		if err != nil {
+			return err
 		}
-		return err
+		return b.ForEach(func(k, v []byte) error {
+			sealed = append(sealed, sealedAnnotation{mbox, cloneEntry(k, v)})
+			return nil
+		})
 	})
 	if err != nil {
 		return nil, domicile.W(op, err)
@@ -265,10 +259,26 @@ func (s *Store) Annotations(_ context.Context, acct domicile.AccountID, mbox dom
 	return all, domicile.W(op, err)
 }
 
-// Annotated reads one number where nothing changed.
-func (s *Store) Annotated(_ context.Context, acct domicile.AccountID, since uint64) (uint64, []store.Annotation, error) {
+// AnnotationChange reads one number.
+func (s *Store) AnnotationChange(_ context.Context, acct domicile.AccountID) (changed uint64, err error) {
+	err = s.view(func(tx *txn) error {
+		a, err := s.served(tx, acct)
+		if err != nil {
+			return err
+		}
+		n, err := a.annotated()
+		changed = n.changes
+		return err
+	})
+	return changed, domicile.W("read the change of annotations", err)
+}
+
+// Annotated reads one number where nothing changed, and opens, outside of the snapshot, what changed after since: a name rests with its value.
+func (s *Store) Annotated(_ context.Context, acct domicile.AccountID, since uint64) (uint64, []store.AnnotationMark, error) {
 	const op = "list annotations"
-	var sealed []sealedAnnotation
+	var all []store.AnnotationMark
+	var news []sealedAnnotation // of all, those at places
+	var places []int
 	var n annotated
 	err := s.view(func(tx *txn) error {
 		a, err := s.served(tx, acct)
@@ -278,28 +288,48 @@ func (s *Store) Annotated(_ context.Context, acct domicile.AccountID, since uint
 		if n, err = a.annotated(); err != nil || n.changes == since {
 			return err
 		}
-		sealed, err = a.allAnnotations()
-		return err
+		return a.eachAnnotation(func(mbox domicile.MailboxID, k, v []byte) error {
+			if len(v) < annotationHead {
+				return errDamaged
+			}
+			x := store.AnnotationMark{Key: string(k), Mailbox: mbox, Changed: readNumber(v[:8])}
+			if x.Changed > since {
+				news, places = append(news, sealedAnnotation{mbox, cloneEntry(k, v)}), append(places, len(all))
+			}
+			all = append(all, x)
+			return nil
+		})
 	})
 	if err != nil {
 		return 0, nil, domicile.W(op, err)
 	}
-	all, err := s.openAnnotations(acct, sealed)
-	for i := range all {
-		all[i].Value = nil
+	for i, x := range news {
+		opened, err := s.openAnnotation(acct, x.mbox, x.entry)
+		if err != nil {
+			return 0, nil, domicile.W(op, err)
+		}
+		all[places[i]].Entry = opened.Entry
 	}
-	return n.changes, all, domicile.W(op, err)
+	return n.changes, all, nil
 }
 
-// allAnnotations copies those of the account and of its mailboxes out.
-func (a account) allAnnotations() ([]sealedAnnotation, error) {
-	all, err := copyAnnotated(nil, "", a.b.sub(bAnnotations))
+// eachAnnotation walks those of the account and of its mailboxes.
+func (a account) eachAnnotation(do func(mbox domicile.MailboxID, k, v []byte) error) error {
+	err := a.b.sub(bAnnotations).ForEach(func(k, v []byte) error { return do("", k, v) })
 	if err != nil {
-		return nil, err
-	}
-	err = a.b.sub(bMailboxes).ForEachBucket(func(id []byte) (err error) {
-		all, err = copyAnnotated(all, domicile.MailboxID(id), a.b.sub(bMailboxes).sub(id).sub(bAnnotations))
 		return err
+	}
+	return a.b.sub(bMailboxes).ForEachBucket(func(id []byte) error {
+		mbox := domicile.MailboxID(id)
+		return a.b.sub(bMailboxes).sub(id).sub(bAnnotations).ForEach(func(k, v []byte) error { return do(mbox, k, v) })
+	})
+}
+
+// allAnnotations copies all of them out.
+func (a account) allAnnotations() (all []sealedAnnotation, err error) {
+	err = a.eachAnnotation(func(mbox domicile.MailboxID, k, v []byte) error {
+		all = append(all, sealedAnnotation{mbox, cloneEntry(k, v)})
+		return nil
 	})
 	return all, err
 }

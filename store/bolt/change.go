@@ -142,27 +142,28 @@ func (m *mailbox) alter(r messageRecord, flags []string, seq store.ModSeq) (mess
 }
 
 // Copy copies messages within the account; they share their bodies.
-func (s *Store) Copy(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) ([]store.UID, []store.Message, error) {
-	from, made, err := s.transfer(ctx, tok, acct, mbox, uids, to, false)
-	return from, made, domicile.W("copy messages", err)
+func (s *Store) Copy(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (uint32, []store.UID, []store.Message, error) {
+	t, err := s.transfer(ctx, tok, acct, mbox, uids, to, false)
+	return t.Validity, t.From, messagesOf(t.Made), domicile.W("copy messages", err)
 }
 
 // Move copies and expunges as one act.
-func (s *Store) Move(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) ([]store.UID, []store.Message, error) {
-	from, made, err := s.transfer(ctx, tok, acct, mbox, uids, to, true)
-	return from, made, domicile.W("move messages", err)
+func (s *Store) Move(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (uint32, []store.UID, []store.Message, error) {
+	t, err := s.transfer(ctx, tok, acct, mbox, uids, to, true)
+	return t.Validity, t.From, messagesOf(t.Made), domicile.W("move messages", err)
 }
 
-// transferred is what a token of Copy or Move remembers.
+// transferred is what a token of Copy or Move remembers. An earlier release wrote no Validity.
 type transferred struct {
-	From []store.UID
-	Made records
+	Validity uint32 `json:",omitempty"`
+	From     []store.UID
+	Made     records
 }
 
-func (s *Store) transfer(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string, move bool) ([]store.UID, []store.Message, error) {
+func (s *Store) transfer(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string, move bool) (transferred, error) {
 	to, err := store.MailboxName(to)
 	if err := firstError(err, checkToken(tok)); err != nil {
-		return nil, nil, err
+		return transferred{}, err
 	}
 	act := "copy messages"
 	if move {
@@ -170,8 +171,7 @@ func (s *Store) transfer(ctx context.Context, tok store.Token, acct domicile.Acc
 	}
 	var result transferred
 	if !move && len(uids) > manyAtOnce {
-		result, err = s.copyMany(ctx, tok, act, acct, mbox, uids, to)
-		return result.From, messagesOf(result.Made), err
+		return s.copyMany(ctx, tok, act, acct, mbox, uids, to)
 	}
 	err = s.update(ctx, acct, func(tx *txn) error {
 		result = transferred{}
@@ -188,9 +188,9 @@ func (s *Store) transfer(ctx context.Context, tok store.Token, acct domicile.Acc
 		return a.remember(tok, act, result)
 	})
 	if err != nil {
-		return nil, nil, err
+		return transferred{}, err
 	}
-	return result.From, messagesOf(result.Made), nil
+	return result, nil
 }
 
 func (a account) transfer(mbox domicile.MailboxID, uids []store.UID, to string, move bool) (t transferred, err error) {
@@ -208,6 +208,7 @@ func (a account) transfer(mbox domicile.MailboxID, uids []store.UID, to string, 
 	if err := src.b.tx.many(len(uids)); err != nil {
 		return t, err
 	}
+	t.Validity = dst.validity
 	records, err := src.some(uids)
 	if err != nil || len(records) == 0 {
 		return t, err

@@ -333,7 +333,7 @@ func TestCompactBesideAll(t *testing.T) {
 			_, err = s.StoreFlags(t.Context(), "", person, box, uid, store.FlagsAdd, []string{store.Deleted}, 0)
 			fail(err)
 			if i%3 == 0 {
-				_, _, err = s.Copy(t.Context(), "", person, box, uid, "Archive")
+				_, _, _, err = s.Copy(t.Context(), "", person, box, uid, "Archive")
 				fail(err)
 			}
 			_, err = s.Expunge(t.Context(), "", person, box, uid)

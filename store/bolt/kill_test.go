@@ -104,7 +104,7 @@ func (s *Store) killActs(i int) error {
 	fmt.Println(i, "delivered", m.ID) // one write, one line
 	box, uids := s.inboxOf(person), []store.UID{m.UID}
 	if i%5 == 1 {
-		if _, _, err := s.Copy(ctx, store.Token(fmt.Sprint("copy ", i)), person, box, uids, "Archive"); err != nil {
+		if _, _, _, err := s.Copy(ctx, store.Token(fmt.Sprint("copy ", i)), person, box, uids, "Archive"); err != nil {
 			return err
 		}
 		fmt.Println(i, "copied", m.ID)
@@ -346,7 +346,7 @@ func (s *Store) moveToAndFro() error {
 			uids = append(uids, m.UID)
 		}
 		fmt.Println(n, "moving", to)
-		if _, _, err := s.Move(ctx, "", person, box.ID, uids, to); err != nil {
+		if _, _, _, err := s.Move(ctx, "", person, box.ID, uids, to); err != nil {
 			return err
 		}
 		fmt.Println(n, "moved", to)
@@ -363,7 +363,7 @@ func TestKillInParts(t *testing.T) {
 		r.MustDeliver(person, "INBOX", "x")
 	}
 	for made := 100; made < large; made += 100 {
-		if _, _, err := r.Copy(t.Context(), "", person, r.Box(person, "INBOX").ID, uidsTo(100), "INBOX"); err != nil {
+		if _, _, _, err := r.Copy(t.Context(), "", person, r.Box(person, "INBOX").ID, uidsTo(100), "INBOX"); err != nil {
 			t.Fatal(err)
 		}
 	}

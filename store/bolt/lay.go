@@ -91,7 +91,7 @@ func (l *laid) begin(ctx context.Context, tok store.Token, act, to string, n int
 			apart = room - uint64(n)
 		}
 		first := uint64(m.next) + apart
-		l.to, l.seq, l.rows = m.id, m.modseq+laySeqApart, store.UIDRange{First: store.UID(first), Last: store.UID(first + uint64(n) - 1)}
+		l.to, l.Validity, l.seq, l.rows = m.id, m.validity, m.modseq+laySeqApart, store.UIDRange{First: store.UID(first), Last: store.UID(first + uint64(n) - 1)}
 		m.hidden = l.rows
 		m.save()
 		a.leave(leftover{rows: m.rowsOf(m.id), of: m.id})
@@ -109,7 +109,7 @@ func (l *laid) mailboxes(tx *txn) (from, to *mailbox, err error) {
 	if to, err = a.mailbox(l.to); err != nil {
 		return nil, nil, err
 	}
-	if to.hidden != l.rows || to.next > l.rows.First || to.modseq >= l.seq {
+	if to.validity != l.Validity || to.hidden != l.rows || to.next > l.rows.First || to.modseq >= l.seq {
 		return nil, nil, errOvertaken
 	}
 	if l.from == l.to {

@@ -172,7 +172,8 @@ func TestCrashInCopy(t *testing.T) {
 	s.flushIndex()
 	start, ctx := copyOf(t, r.At.Dir), t.Context()
 	copyAll := func(s *Store) ([]store.UID, []store.Message, error) {
-		return s.Copy(ctx, "copy", person, s.inboxOf(person), uidsTo(large), "Archive")
+		_, from, made, err := s.Copy(ctx, "copy", person, s.inboxOf(person), uidsTo(large), "Archive")
+		return from, made, err
 	}
 	for nth, hit := 0, true; hit; nth++ {
 		for _, after := range []bool{false, true} {

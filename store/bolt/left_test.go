@@ -148,7 +148,7 @@ func TestDeleteLargeThenPurgeThenMove(t *testing.T) {
 	r.Check()
 	one := r.MustDeliver(person, "INBOX", "one of many")
 	for n := 1; n < large; n *= 2 {
-		if _, _, err := s.Copy(ctx, "", person, s.inboxOf(person), uidsTo(large + n)[large:], "INBOX"); err != nil {
+		if _, _, _, err := s.Copy(ctx, "", person, s.inboxOf(person), uidsTo(large + n)[large:], "INBOX"); err != nil {
 			t.Fatal(err)
 		}
 	}

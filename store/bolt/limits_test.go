@@ -36,7 +36,7 @@ func TestLimits(t *testing.T) {
 	if _, err := r.Deliver(person, "", "INBOX", "z"); domicile.KindOf(err) != domicile.TooLarge {
 		t.Error("UIDs:", err)
 	}
-	if _, _, err := s.Copy(ctx, "", person, s.inboxOf(person), []store.UID{1}, "INBOX"); domicile.KindOf(err) != domicile.TooLarge {
+	if _, _, _, err := s.Copy(ctx, "", person, s.inboxOf(person), []store.UID{1}, "INBOX"); domicile.KindOf(err) != domicile.TooLarge {
 		t.Error("UIDs of copies:", err)
 	}
 	if n := len(r.List(person, "INBOX")); n != 2 {

@@ -32,7 +32,7 @@ func largeRig(t *testing.T) (*storetest.Rig, *disk) {
 		t.Fatal(err)
 	}
 	for made := 100; made < large; made += 100 {
-		if _, _, err := r.Copy(t.Context(), "", person, box, uidsTo(100), "INBOX"); err != nil {
+		if _, _, _, err := r.Copy(t.Context(), "", person, box, uidsTo(100), "INBOX"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -47,7 +47,7 @@ func uidsTo(n int) (all []store.UID) {
 }
 
 func moveAll(t *testing.T, r *storetest.Rig) error {
-	_, _, err := r.Store.Move(t.Context(), "all", person, r.Store.(*Store).inboxOf(person), uidsTo(large), "Archive")
+	_, _, _, err := r.Store.Move(t.Context(), "all", person, r.Store.(*Store).inboxOf(person), uidsTo(large), "Archive")
 	return err
 }
 
@@ -219,7 +219,7 @@ func TestLargeActs(t *testing.T) {
 		flagged, err := s.StoreFlags(ctx, "flag", person, box, all, store.FlagsAdd, []string{store.Deleted}, 1<<40)
 		same("flagged", len(flagged.Done), large, err)
 		same("flagged before", len(flagged.Before), large, nil)
-		from, made, err := s.Copy(ctx, "copy", person, box, all, "Archive")
+		_, from, made, err := s.Copy(ctx, "copy", person, box, all, "Archive")
 		same("copied", len(made), large, err)
 		if !slices.Equal(from, all) || made[large-1].UID != made[0].UID+large-1 || made[0].Flags[0] != store.Deleted {
 			t.Fatalf("the last is %+v", made[large-1])
@@ -336,7 +336,7 @@ func TestDamagedPartHalfInIndex(t *testing.T) {
 	}
 	const copies = 13
 	for range copies {
-		if _, _, err := r.Copy(t.Context(), "", person, s.inboxOf(person), uidsTo(1000), "INBOX"); err != nil {
+		if _, _, _, err := r.Copy(t.Context(), "", person, s.inboxOf(person), uidsTo(1000), "INBOX"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -345,7 +345,7 @@ func TestDamagedPartHalfInIndex(t *testing.T) {
 	}
 	s.flushIndex()
 	commits.Store(1)
-	if _, _, err := s.Move(t.Context(), "", person, s.inboxOf(person), uidsTo(1000*(copies+1)), "Archive"); err != nil {
+	if _, _, _, err := s.Move(t.Context(), "", person, s.inboxOf(person), uidsTo(1000*(copies+1)), "Archive"); err != nil {
 		t.Fatal(err)
 	}
 	parts := find(t, s, framePart)

@@ -45,9 +45,9 @@ func populate(r *storetest.Rig) {
 	}
 	_, err = r.StoreFlags(ctx, "", person, inbox, []store.UID{1, 3, 5}, store.FlagsAdd, []string{store.Seen, "$work"}, 0)
 	no(err)
-	_, _, err = r.Copy(ctx, "copy", person, inbox, []store.UID{9, 10}, "Archive")
+	_, _, _, err = r.Copy(ctx, "copy", person, inbox, []store.UID{9, 10}, "Archive")
 	no(err)
-	_, _, err = r.Move(ctx, "move", person, inbox, []store.UID{8, 2}, "Labour/Plans")
+	_, _, _, err = r.Move(ctx, "move", person, inbox, []store.UID{8, 2}, "Labour/Plans")
 	no(err)
 	_, err = r.StoreFlags(ctx, "", person, inbox, []store.UID{1, 4, 7, 10}, store.FlagsAdd, []string{store.Deleted}, 0)
 	no(err)

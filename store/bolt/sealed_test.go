@@ -68,7 +68,7 @@ func TestNothingReadable(t *testing.T) {
 	no(err)
 	m, err := r.Deliver(person, "d-"+marker, marker+"/"+marker, strings.Repeat("Subject: "+marker+"\r\n", 5000), marker)
 	no(err)
-	_, _, err = r.Copy(ctx, "c-"+marker, person, r.Box(person, marker+"/"+marker).ID, []store.UID{m.UID}, "INBOX")
+	_, _, _, err = r.Copy(ctx, "c-"+marker, person, r.Box(person, marker+"/"+marker).ID, []store.UID{m.UID}, "INBOX")
 	no(err)
 	no(r.Subscribe(ctx, "n-"+marker, person, "not yet/"+marker, true))
 	for _, mbox := range []domicile.MailboxID{"", r.Box(person, marker+"/"+marker).ID} {

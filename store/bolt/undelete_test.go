@@ -49,7 +49,7 @@ func TestUndelete(t *testing.T) {
 	newPerson(r)
 	one := r.MustDeliver(person, "INBOX", "Subject: one\r\n\r\n"+noise(3, 200_000), store.Seen)
 	two := r.MustDeliver(person, "INBOX", "Subject: two\r\n\r\n")
-	if _, _, err := r.Copy(ctx, "", person, r.Box(person, "INBOX").ID, []store.UID{two.UID}, "Archive"); err != nil {
+	if _, _, _, err := r.Copy(ctx, "", person, r.Box(person, "INBOX").ID, []store.UID{two.UID}, "Archive"); err != nil {
 		t.Fatal(err)
 	}
 	expungeAll(t, r, "INBOX")

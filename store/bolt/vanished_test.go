@@ -62,7 +62,7 @@ func TestVanishedIsBounded(t *testing.T) {
 	first := r.Box(person, "INBOX").UIDNext - 1
 	uids := []store.UID{first}
 	for len(uids) < 500 {
-		_, made, err := s.Copy(t.Context(), "", person, box, uids, "INBOX")
+		_, _, made, err := s.Copy(t.Context(), "", person, box, uids, "INBOX")
 		if err != nil {
 			t.Fatal(err)
 		}

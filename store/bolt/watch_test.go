@@ -47,8 +47,8 @@ func TestHintsNameMailboxes(t *testing.T) {
 			_, err := s.StoreFlags(ctx, "", id, box["Sent"], []store.UID{1}, store.FlagsAdd, []string{store.Deleted}, 0)
 			return err
 		}, []string{"Sent"}},
-		{"copy", func() error { _, _, err := s.Copy(ctx, "", id, box["Sent"], []store.UID{1}, "Junk"); return err }, []string{"Junk"}},
-		{"move", func() error { _, _, err := s.Move(ctx, "", id, box["Junk"], []store.UID{1}, "Trash"); return err }, []string{"Junk", "Trash"}},
+		{"copy", func() error { _, _, _, err := s.Copy(ctx, "", id, box["Sent"], []store.UID{1}, "Junk"); return err }, []string{"Junk"}},
+		{"move", func() error { _, _, _, err := s.Move(ctx, "", id, box["Junk"], []store.UID{1}, "Trash"); return err }, []string{"Junk", "Trash"}},
 		{"expunge", func() error { _, err := s.Expunge(ctx, "", id, box["Sent"], nil); return err }, []string{"Sent"}},
 		{"create", func() error { _, err := s.CreateMailbox(ctx, "", id, "New", ""); return err }, nil},
 		{"rename", func() error { return s.RenameMailbox(ctx, "", id, "New", "Newer") }, nil},

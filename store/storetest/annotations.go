@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"domicile"
@@ -134,6 +135,7 @@ func annotations(r *Rig) {
 		},
 		func() error { _, err := r.Annotations(ctx, "a9", ""); return err },
 		func() error { _, _, err := r.Annotated(ctx, "a9", 0); return err },
+		func() error { _, err := r.AnnotationChange(ctx, "a9"); return err },
 	} {
 		r.is(domicile.NotExist, act())
 	}
@@ -156,26 +158,37 @@ func annotations(r *Rig) {
 func annotated(r *Rig) {
 	ann := r.Person("ann")
 	inbox := r.Box(ann, "INBOX").ID
+	keys := map[string]string{} // to names
 	names := func(since uint64) string {
 		n, all, err := r.Annotated(ctx, ann, since)
 		r.no(err)
-		text := fmt.Sprint(n)
+		alone, err := r.AnnotationChange(ctx, ann)
+		r.no(err)
+		r.same("the number alone", alone, n)
+		var lines []string
 		for _, x := range all {
-			text += fmt.Sprint(" ", x.Mailbox == inbox, x.Entry, x.Changed)
-			if x.Value != nil {
-				text += "?"
+			lines = append(lines, fmt.Sprint(x.Mailbox == inbox, x.Entry, x.Changed))
+			name := string(x.Mailbox) + x.Entry
+			if known, ok := keys[x.Key]; x.Entry != "" && ok && known != name || x.Entry == "" && !ok {
+				r.T.Errorf("the key of %q is that of %q", name, known)
+			}
+			if x.Entry != "" {
+				keys[x.Key] = name
 			}
 		}
-		return text
+		slices.Sort(lines)
+		return strings.Join(append([]string{fmt.Sprint(n)}, lines...), " ")
 	}
 	r.same("at first", names(0), "0")
 	r.same("one", r.annotate(ann, "", note("/private/a", "1"), note("/private/b", "1")), 1)
 	r.same("two", r.annotate(ann, inbox, note("/private/a", "1")), 2)
 	r.same("nothing", []any{r.annotate(ann, inbox, note("/private/z", "-")), r.annotate(ann, inbox)}, []any{2, 2})
 	r.same("three", r.annotate(ann, "", note("/private/b", "2"), note("/private/a", "-")), 3)
+	r.same("since 1", names(1), "3 false/private/b3 true/private/a2")
 	r.Reopen()
-	r.same("since 2", names(2), "3 false/private/b3 true/private/a2")
+	r.same("since 2", names(2), "3 false/private/b3 true2")
 	r.same("since 3", names(3), "3")
+	r.same("from the beginning", []any{names(0), len(keys)}, []any{"3 false/private/b3 true/private/a2", 2})
 }
 
 // annotationsOverLimits: an account has so many, and so many bytes of them, and its quota counts them.

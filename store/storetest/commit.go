@@ -145,7 +145,7 @@ func commitQuota(r *Rig) {
 	used, err := r.Used(ctx, "a1")
 	r.no(err)
 	r.same("used", used, 10)
-	_, _, err = r.Copy(ctx, "", "a1", inbox, uidsOf(made[:1]), "Archive")
+	_, _, _, err = r.Copy(ctx, "", "a1", inbox, uidsOf(made[:1]), "Archive")
 	r.no(err)
 	over(r.Letters("a1", "1"), &store.Instead{Mailbox: inbox, UID: made[0].UID}) // the copy still holds it
 }

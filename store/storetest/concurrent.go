@@ -156,7 +156,7 @@ func atOnce(r *Rig) {
 		work.Go(func() {
 			inbox, err := r.MailboxByName(ctx, ann, "INBOX")
 			for i := 0; i < 10 && err == nil; i++ {
-				_, _, err = r.Move(ctx, "", ann, inbox.ID, []store.UID{store.UID(i), store.UID(i + 1)}, "Trash")
+				_, _, _, err = r.Move(ctx, "", ann, inbox.ID, []store.UID{store.UID(i), store.UID(i + 1)}, "Trash")
 			}
 			if err != nil {
 				r.T.Error(err)

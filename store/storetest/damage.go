@@ -54,7 +54,7 @@ func damaged(r *Rig) {
 	inbox := r.Box(ann, "INBOX").ID
 	_, err := r.StoreFlags(ctx, "", ann, inbox, []store.UID{2}, store.FlagsAdd, []string{store.Deleted}, 0)
 	r.no(err)
-	_, _, err = r.Store.Copy(ctx, "", ann, inbox, []store.UID{2}, "Archive")
+	_, _, _, err = r.Store.Copy(ctx, "", ann, inbox, []store.UID{2}, "Archive")
 	r.no(err)
 	gone, err := r.Expunge(ctx, "", ann, inbox, nil)
 	r.no(err)

@@ -81,14 +81,20 @@ func (f *faulty) StoreFlags(ctx context.Context, tok store.Token, acct domicile.
 	return done, err
 }
 
-func (f *faulty) Copy(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (from []store.UID, made []store.Message, err error) {
-	err = f.call("Copy", func() (err error) { from, made, err = f.Store.Copy(ctx, tok, acct, mbox, uids, to); return err })
-	return from, made, err
+func (f *faulty) Copy(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (validity uint32, from []store.UID, made []store.Message, err error) {
+	err = f.call("Copy", func() (err error) {
+		validity, from, made, err = f.Store.Copy(ctx, tok, acct, mbox, uids, to)
+		return err
+	})
+	return validity, from, made, err
 }
 
-func (f *faulty) Move(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (from []store.UID, made []store.Message, err error) {
-	err = f.call("Move", func() (err error) { from, made, err = f.Store.Move(ctx, tok, acct, mbox, uids, to); return err })
-	return from, made, err
+func (f *faulty) Move(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (validity uint32, from []store.UID, made []store.Message, err error) {
+	err = f.call("Move", func() (err error) {
+		validity, from, made, err = f.Store.Move(ctx, tok, acct, mbox, uids, to)
+		return err
+	})
+	return validity, from, made, err
 }
 
 func (f *faulty) Expunge(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {

@@ -19,7 +19,7 @@ func list(r *Rig) {
 	}
 	r.MustDeliver(acct, "INBOX", "\x00no message\xff")
 	box := r.Box(acct, "INBOX")
-	_, _, err := r.Copy(ctx, "", acct, box.ID, []store.UID{3, 26}, "Archive")
+	_, _, _, err := r.Copy(ctx, "", acct, box.ID, []store.UID{3, 26}, "Archive")
 	r.no(err)
 	_, err = r.StoreFlags(ctx, "", acct, box.ID, []store.UID{5}, store.FlagsAdd, []string{store.Deleted}, 0)
 	r.no(err)
@@ -163,7 +163,7 @@ func walk(r *Rig) {
 	r.MustDeliver(ann, "Sent", "goes", store.Deleted)
 	meanwhile := map[string]func() error{
 		"Archive": func() error { // from before its reader to behind it
-			_, _, err := r.Move(ctx, "", ann, r.Box(ann, "Trash").ID, []store.UID{1, 2}, "INBOX")
+			_, _, _, err := r.Move(ctx, "", ann, r.Box(ann, "Trash").ID, []store.UID{1, 2}, "INBOX")
 			return err
 		},
 		"Junk": func() error {

@@ -83,7 +83,7 @@ func (r *Rig) disturb(acct domicile.AccountID, mbox domicile.MailboxID, n int) (
 	case 2:
 		_, err = r.StoreFlags(ctx, "", acct, mbox, uids, store.FlagsAdd, []string{store.Deleted}, 0)
 	case 3:
-		_, _, err = r.Store.Move(ctx, "", acct, mbox, uids[:1], "Trash")
+		_, _, _, err = r.Store.Move(ctx, "", acct, mbox, uids[:1], "Trash")
 	case 4:
 		_, err = r.Store.Expunge(ctx, "", acct, mbox, uids)
 	}
@@ -189,7 +189,7 @@ func torn(r *Rig) {
 	for n := range 30 {
 		list, err := r.Messages(ctx, ann, boxes[n%2].ID, 0, store.MaxPage)
 		r.no(err)
-		_, _, err = r.Store.Move(ctx, "", ann, boxes[n%2].ID, uidsOf(list), boxes[1-n%2].Name)
+		_, _, _, err = r.Store.Move(ctx, "", ann, boxes[n%2].ID, uidsOf(list), boxes[1-n%2].Name)
 		r.no(err)
 	}
 }

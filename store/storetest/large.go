@@ -15,7 +15,7 @@ func largeActs(r *Rig) {
 	one := r.MustDeliver(ann, "INBOX", "x")
 	uids := []store.UID{one.UID}
 	for len(uids) <= store.MaxPage {
-		_, made, err := r.Copy(ctx, "", ann, box, uids, "INBOX")
+		_, _, made, err := r.Copy(ctx, "", ann, box, uids, "INBOX")
 		r.no(err)
 		uids = append(uids, uidsOf(made)...)
 	}
@@ -39,9 +39,9 @@ func largeActs(r *Rig) {
 	})
 	var last []store.Message
 	for range 2 {
-		from, made, err := r.Copy(ctx, "all", ann, box, uids, "Archive")
+		validity, from, made, err := r.Copy(ctx, "all", ann, box, uids, "Archive")
 		r.no(err)
-		r.same("copied", []any{from, len(made), slices.IsSorted(uidsOf(made))}, []any{uids, len(uids), true})
+		r.same("copied", []any{validity, from, len(made), slices.IsSorted(uidsOf(made))}, []any{r.Box(ann, "Archive").UIDValidity, uids, len(uids), true})
 		r.same("said again", last == nil || slices.Equal(uidsOf(last), uidsOf(made)), true)
 		last = made
 	}

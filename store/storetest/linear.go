@@ -179,9 +179,9 @@ func (h *history) call(tok store.Token, a act, out *told) (err error) {
 		out.flagged, err = h.s.StoreFlags(ctx, tok, h.acct, box, a.uids, a.op, a.flags, 0)
 		out.made = out.flagged.Done
 	case "copy":
-		out.from, out.made, err = h.s.Copy(ctx, tok, h.acct, box, a.uids, to)
+		_, out.from, out.made, err = h.s.Copy(ctx, tok, h.acct, box, a.uids, to)
 	case "move":
-		out.from, out.made, err = h.s.Move(ctx, tok, h.acct, box, a.uids, to)
+		_, out.from, out.made, err = h.s.Move(ctx, tok, h.acct, box, a.uids, to)
 	case "expunge":
 		out.from, err = h.s.Expunge(ctx, tok, h.acct, box, a.uids)
 	case "since":

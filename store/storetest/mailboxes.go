@@ -153,7 +153,7 @@ func deleteMailbox(r *Rig) {
 	r.no(err)
 	only := r.MustDeliver(ann, "A/B", "only here")
 	both := r.MustDeliver(ann, "A/B", "here and there")
-	_, _, err = r.Store.Copy(ctx, "", ann, old.ID, []store.UID{both.UID}, "INBOX")
+	_, _, _, err = r.Store.Copy(ctx, "", ann, old.ID, []store.UID{both.UID}, "INBOX")
 	r.no(err)
 	r.no(r.DeleteMailbox(ctx, "", ann, "A"))
 	r.Box(ann, "A/B")

@@ -181,8 +181,8 @@ func (m *machine) transfer(t *rapid.T, move bool) {
 		if move {
 			call = m.r.Move
 		}
-		from, made, err := call(ctx, tok, acct, id, uids, to)
-		return fmt.Sprint(from, made), err
+		validity, from, made, err := call(ctx, tok, acct, id, uids, to)
+		return fmt.Sprint(validity, from, made), err
 	}))
 	named := func(x modelMessage) bool { return slices.Contains(uids, x.uid) }
 	list := slices.DeleteFunc(slices.Clone(src.messages), func(x modelMessage) bool { return !named(x) })

@@ -144,12 +144,12 @@ func (r *Rig) furnished() domicile.AccountID {
 	inbox := r.Box(id, "INBOX").ID
 	_, err = r.StoreFlags(ctx, "", id, inbox, []store.UID{2, 3, 7}, store.FlagsAdd, []string{"\\Seen", "\\Deleted"}, 0)
 	r.no(err)
-	_, _, err = r.Copy(ctx, "copy", id, inbox, []store.UID{1, 3}, "Work/Über/2026")
+	_, _, _, err = r.Copy(ctx, "copy", id, inbox, []store.UID{1, 3}, "Work/Über/2026")
 	r.no(err)
 	_, err = r.Expunge(ctx, "", id, inbox, []store.UID{3, 7})
 	r.no(err)
 	r.no(r.NumberMailbox(ctx, id, r.Box(id, "Archive").ID, 7, 50))
-	_, _, err = r.Move(ctx, "", id, inbox, []store.UID{9}, "Archive")
+	_, _, _, err = r.Move(ctx, "", id, inbox, []store.UID{9}, "Archive")
 	r.no(err)
 	_, _, err = r.Commit(ctx, "together", id, "Sent", r.Letters(id, "one", "two"), &store.Instead{Mailbox: inbox, UID: 11})
 	r.no(err)
@@ -237,7 +237,7 @@ func (r *Rig) goesOn(id domicile.AccountID) {
 		}
 	}
 	list := r.List(id, "INBOX")
-	copied, _, err := r.Copy(ctx, "", id, before.ID, uidsOf(list), "Trash")
+	_, copied, _, err := r.Copy(ctx, "", id, before.ID, uidsOf(list), "Trash")
 	r.no(err)
 	r.same("copies", len(copied), len(list))
 }
@@ -328,8 +328,8 @@ func moveFrozen(r *Rig) {
 			_, err := r.StoreFlags(ctx, "", id, inbox, []store.UID{1}, store.FlagsAdd, []string{"\\Seen"}, 0)
 			return err
 		},
-		"copy":      func() error { _, _, err := r.Copy(ctx, "", id, inbox, []store.UID{1}, "Trash"); return err },
-		"move":      func() error { _, _, err := r.Move(ctx, "", id, inbox, []store.UID{1}, "Trash"); return err },
+		"copy":      func() error { _, _, _, err := r.Copy(ctx, "", id, inbox, []store.UID{1}, "Trash"); return err },
+		"move":      func() error { _, _, _, err := r.Move(ctx, "", id, inbox, []store.UID{1}, "Trash"); return err },
 		"expunge":   func() error { _, err := r.Expunge(ctx, "", id, inbox, nil); return err },
 		"create":    func() error { _, err := r.CreateMailbox(ctx, "", id, "New", ""); return err },
 		"rename":    func() error { return r.RenameMailbox(ctx, "", id, "Trash", "New") },
@@ -342,6 +342,7 @@ func moveFrozen(r *Rig) {
 		},
 		"notes":     func() error { _, err := r.Annotations(ctx, id, ""); return err },
 		"annotated": func() error { _, _, err := r.Annotated(ctx, id, 0); return err },
+		"change":    func() error { _, err := r.AnnotationChange(ctx, id); return err },
 	} {
 		if err := act(); domicile.KindOf(err) != domicile.Unavailable {
 			r.T.Errorf("%s of a moving account: %v", name, err)

@@ -191,7 +191,7 @@ func forgotten(r *Rig) {
 	box := r.Box(ann, "INBOX").ID
 	uids := []store.UID{r.MustDeliver(ann, "INBOX", "x").UID}
 	for len(uids) < 2*store.VanishedRuns+2 {
-		_, made, err := r.Copy(ctx, "", ann, box, uids, "INBOX")
+		_, _, made, err := r.Copy(ctx, "", ann, box, uids, "INBOX")
 		r.no(err)
 		uids = append(uids, uidsOf(made)...)
 	}
@@ -224,7 +224,7 @@ func forgotten(r *Rig) {
 	r.no(fresh.read(store.MaxPage, func() {}))
 	r.same("what is left", []any{len(knew.has), len(fresh.has)}, []any{len(there), len(there)})
 	last := fresh.seq
-	_, _, err = r.Store.Move(ctx, "", ann, box, uids[1:2], "Trash")
+	_, _, _, err = r.Store.Move(ctx, "", ann, box, uids[1:2], "Trash")
 	r.no(err)
 	c, err = Since(r.Store, ann, box, last)
 	r.no(err)

@@ -83,16 +83,22 @@ func (p *patient) StoreFlags(ctx context.Context, tok store.Token, acct domicile
 	return f, err
 }
 
-func (p *patient) Copy(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (from []store.UID, made []store.Message, err error) {
+func (p *patient) Copy(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (validity uint32, from []store.UID, made []store.Message, err error) {
 	tok = orNew(tok)
-	err = again(func() (err error) { from, made, err = p.Store.Copy(ctx, tok, acct, mbox, uids, to); return err })
-	return from, made, err
+	err = again(func() (err error) {
+		validity, from, made, err = p.Store.Copy(ctx, tok, acct, mbox, uids, to)
+		return err
+	})
+	return validity, from, made, err
 }
 
-func (p *patient) Move(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (from []store.UID, made []store.Message, err error) {
+func (p *patient) Move(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (validity uint32, from []store.UID, made []store.Message, err error) {
 	tok = orNew(tok)
-	err = again(func() (err error) { from, made, err = p.Store.Move(ctx, tok, acct, mbox, uids, to); return err })
-	return from, made, err
+	err = again(func() (err error) {
+		validity, from, made, err = p.Store.Move(ctx, tok, acct, mbox, uids, to)
+		return err
+	})
+	return validity, from, made, err
 }
 
 func (p *patient) Expunge(ctx context.Context, tok store.Token, acct domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {

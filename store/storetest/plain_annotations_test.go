@@ -140,14 +140,25 @@ func (p *plain) Annotations(_ context.Context, id domicile.AccountID, mbox domic
 	return d.annotations(mbox), nil
 }
 
-func (p *plain) Annotated(_ context.Context, id domicile.AccountID, since uint64) (uint64, []store.Annotation, error) {
+func (p *plain) AnnotationChange(_ context.Context, id domicile.AccountID) (uint64, error) {
+	d, err := p.served(id)
+	if err != nil {
+		return 0, err
+	}
+	return d.Changes, nil
+}
+
+func (p *plain) Annotated(_ context.Context, id domicile.AccountID, since uint64) (uint64, []store.AnnotationMark, error) {
 	d, err := p.served(id)
 	if err != nil || d.Changes == since {
 		return since, nil, err
 	}
-	all := slices.Clone(d.Annotations)
-	for i := range all {
-		all[i].Value = nil
+	all := make([]store.AnnotationMark, len(d.Annotations))
+	for i, x := range d.Annotations {
+		all[i] = store.AnnotationMark{Key: string(x.Mailbox) + x.Entry, Mailbox: x.Mailbox, Changed: x.Changed}
+		if x.Changed > since {
+			all[i].Entry = x.Entry
+		}
 	}
 	return d.Changes, all, nil
 }

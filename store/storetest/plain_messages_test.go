@@ -272,11 +272,12 @@ func (d *doc) storeFlags(p *plain, mbox domicile.MailboxID, uids []store.UID, op
 }
 
 type transferred struct {
-	From []store.UID
-	Made []store.ExportedMessage
+	Validity uint32
+	From     []store.UID
+	Made     []store.ExportedMessage
 }
 
-func (p *plain) transfer(ctx context.Context, tok store.Token, act string, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) ([]store.UID, []store.Message, error) {
+func (p *plain) transfer(ctx context.Context, tok store.Token, act string, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (uint32, []store.UID, []store.Message, error) {
 	var t transferred
 	err := p.change(ctx, id, func(d *doc) (err error) {
 		t, err = once(p, d, tok, act, func() (t transferred, err error) {
@@ -288,6 +289,7 @@ func (p *plain) transfer(ctx context.Context, tok store.Token, act string, id do
 			if err != nil {
 				return t, err
 			}
+			t.Validity = dst.UIDValidity
 			list := src.some(uids)
 			if t.Made, err = dst.addCopies(p, list); err != nil {
 				return t, err
@@ -306,20 +308,20 @@ func (p *plain) transfer(ctx context.Context, tok store.Token, act string, id do
 		return err
 	})
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, nil, err
 	}
-	return t.From, messages(t.Made), nil
+	return t.Validity, t.From, messages(t.Made), nil
 }
 
-func (p *plain) Copy(ctx context.Context, tok store.Token, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) ([]store.UID, []store.Message, error) {
+func (p *plain) Copy(ctx context.Context, tok store.Token, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (uint32, []store.UID, []store.Message, error) {
 	return p.transfer(ctx, tok, "copy", id, mbox, uids, to)
 }
 
-func (p *plain) Move(ctx context.Context, tok store.Token, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) ([]store.UID, []store.Message, error) {
+func (p *plain) Move(ctx context.Context, tok store.Token, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID, to string) (uint32, []store.UID, []store.Message, error) {
 	if p.bug != "moves in two acts" {
 		return p.transfer(ctx, tok, "move", id, mbox, uids, to)
 	}
-	from, made, err := p.transfer(ctx, tok, "copy", id, mbox, uids, to)
+	validity, from, made, err := p.transfer(ctx, tok, "copy", id, mbox, uids, to)
 	if err == nil {
 		time.Sleep(time.Millisecond)
 		err = p.change(ctx, id, func(d *doc) error {
@@ -331,7 +333,7 @@ func (p *plain) Move(ctx context.Context, tok store.Token, id domicile.AccountID
 			return err
 		})
 	}
-	return from, made, err
+	return validity, from, made, err
 }
 
 func (p *plain) Expunge(ctx context.Context, tok store.Token, id domicile.AccountID, mbox domicile.MailboxID, uids []store.UID) (gone []store.UID, err error) {

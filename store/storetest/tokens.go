@@ -60,15 +60,16 @@ func tokens(r *Rig) {
 	r.is(domicile.Invalid, err)
 	r.is(domicile.Invalid, r.Forget(ctx, ann, "m1"))
 
+	archive, trash := r.Box(ann, "Archive").UIDValidity, r.Box(ann, "Trash").UIDValidity
 	for range 2 {
-		from, to, err := r.Copy(ctx, "c1", ann, inbox, []store.UID{second.UID}, "Archive")
+		validity, from, to, err := r.Copy(ctx, "c1", ann, inbox, []store.UID{second.UID}, "Archive")
 		r.no(err)
-		r.same("copied", []any{from, uidsOf(to), to[0].ID}, []any{[]store.UID{second.UID}, []store.UID{1}, second.ID})
+		r.same("copied", []any{validity, from, uidsOf(to), to[0].ID}, []any{archive, []store.UID{second.UID}, []store.UID{1}, second.ID})
 	}
 	for range 2 {
-		from, to, err := r.Move(ctx, "v1", ann, inbox, []store.UID{second.UID}, "Trash")
+		validity, from, to, err := r.Move(ctx, "v1", ann, inbox, []store.UID{second.UID}, "Trash")
 		r.no(err)
-		r.same("moved", []any{from, uidsOf(to), to[0].ID}, []any{[]store.UID{second.UID}, []store.UID{1}, second.ID})
+		r.same("moved", []any{validity, from, uidsOf(to), to[0].ID}, []any{trash, []store.UID{second.UID}, []store.UID{1}, second.ID})
 	}
 	r.same("copied once", len(r.List(ann, "Archive")), 1)
 	r.same("moved once", len(r.List(ann, "Trash")), 1)

@@ -47,7 +47,7 @@ func messages(r *rig, n int) error {
 		uids[i] = store.UID(i + 1)
 	}
 	for made := first; made < n; made += first {
-		if _, _, err := r.Copy(ctx, "", id, box.ID, uids, "INBOX"); err != nil {
+		if _, _, _, err := r.Copy(ctx, "", id, box.ID, uids, "INBOX"); err != nil {
 			return err
 		}
 	}
@@ -101,7 +101,7 @@ func (r *rig) whole(id domicile.AccountID, box domicile.MailboxID, all []store.M
 			_, err := r.StoreFlags(ctx, "", id, box, uids, store.FlagsAdd, []string{`\Flagged`}, 0)
 			return err
 		}},
-		{"copy every message", func(int) error { _, _, err := r.Copy(ctx, "copy", id, box, uids, "Archive"); return err }},
+		{"copy every message", func(int) error { _, _, _, err := r.Copy(ctx, "copy", id, box, uids, "Archive"); return err }},
 		{"delete the mailbox of the copies", func(int) error {
 			return errors.Join(r.DeleteMailbox(ctx, "", id, "Archive"), r.Purge(ctx, id)) // which waits until all is gone
 		}},
