@@ -68,7 +68,10 @@ func TestStoreKills(t *testing.T) {
 		seen.look(t, copied)
 		c.Launch(t, ieNode)
 		checks.Wait() // one at a time, beside the node
-		checks.Go(func() { l.judge(t, copied, now) })
+		checks.Go(func() {
+			l.judge(t, copied, now)
+			os.RemoveAll(copied)
+		})
 	}
 	checks.Wait()
 	close(stop)
