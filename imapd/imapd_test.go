@@ -191,7 +191,7 @@ func TestClientsThatVanish(t *testing.T) {
 		e.send("half")
 		e.Close()
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		w.home.mu.Lock()
 		n := len(w.home.sessions)
@@ -247,7 +247,7 @@ func TestShutdown(t *testing.T) {
 	idling.send("b IDLE\r\n")
 	idling.want("+ idling")
 	time.Sleep(20 * time.Millisecond)
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := w.home.Shutdown(ctx); err != nil {
 		t.Error(err)
@@ -268,7 +268,7 @@ func TestManyLargeSections(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := w.home.memory.Acquire(ctx, readMemory); err != nil {
 		t.Error("memory was not given back")

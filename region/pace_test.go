@@ -144,7 +144,7 @@ func TestLimitedListener(t *testing.T) {
 	defer b.Close()
 	first := <-accepted
 	<-accepted
-	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	c.SetReadDeadline(time.Now().Add(time.Minute))
 	if _, err := c.Read(make([]byte, 1)); err != io.EOF && !strings.Contains(err.Error(), "reset") {
 		t.Errorf("the third was not closed: %v", err)
 	}

@@ -232,7 +232,7 @@ func (d *doors) monitors() []door {
 		}
 		codes := map[int]bool{}
 		for _, certs := range [][]tls.Certificate{{cert}, nil} {
-			c := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{Certificates: certs, InsecureSkipVerify: true}}}
+			c := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{Certificates: certs, InsecureSkipVerify: true}}}
 			for _, path := range []string{"/", "/console", "/v1/account/export?address=" + d.address, "/v1/order/ls"} {
 				res, err := c.Get("https://" + d.Home(ireland).Admin + path)
 				if err != nil { // without a certificate nothing is said at all
@@ -298,7 +298,7 @@ func (d *doors) refused(r harness.Result) string {
 
 // speak sends lines, each when the one before is answered, and returns the answers.
 func (d *doors) speak(addr string, lines ...string) (answers []string) {
-	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	c, err := net.DialTimeout("tcp", addr, time.Minute)
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -147,7 +147,7 @@ func refuses(t *testing.T, c *harness.Cluster, name domicile.Node, change map[st
 	defer os.Remove(altered)
 	cmd := exec.CommandContext(t.Context(), harness.Program(t, "mailnode"), "serve", "--config", altered)
 	cmd.WaitDelay = 10 * time.Second
-	timer := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() })
+	timer := time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() })
 	defer timer.Stop()
 	out, err := cmd.CombinedOutput()
 	if err == nil || strings.Contains(string(out), `"ready":true`) {

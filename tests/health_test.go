@@ -23,7 +23,7 @@ import (
 // get asks a node's health address.
 func get(t *testing.T, addr, path string) (int, string) {
 	t.Helper()
-	c := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	c := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := c.Get("http://" + addr + path)
 	if err != nil {
 		t.Fatal(err)

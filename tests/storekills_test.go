@@ -74,12 +74,16 @@ func TestStoreKills(t *testing.T) {
 			r.verified(r.dir, true)
 		case 4: // the copy opens with the old root key
 			l.judge(t, copied, now)
+			os.RemoveAll(copied)
 			rotateKilled(t, r)
 			c.Launch(t, ieNode)
 			continue
 		}
 		c.Launch(t, ieNode)
-		checks.Go(func() { l.judge(t, copied, now) })
+		checks.Go(func() {
+			l.judge(t, copied, now)
+			os.RemoveAll(copied)
+		})
 	}
 	checks.Wait()
 	close(stop)

@@ -53,7 +53,7 @@ func (s *serving) end(t *testing.T) int {
 	select {
 	case code := <-s.code:
 		return code
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the node does not end")
 		return -1
 	}

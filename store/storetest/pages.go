@@ -160,6 +160,7 @@ func pagesBesideWriters(r *Rig) {
 	}
 	ended := make(chan struct{})
 	var work sync.WaitGroup
+	defer work.Wait() // also where what was read is wrong
 	for g := range 3 {
 		work.Go(func() {
 			for n := range 10 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 
@@ -83,6 +84,7 @@ func tablesAtOnce(r *Rig) {
 						r.T.Error(err)
 						return
 					}
+					runtime.Gosched() // the others swap in between, however quick the disk is
 					did, err := t.CompareAndSwap("n", old, binary.BigEndian.AppendUint64(nil, binary.BigEndian.Uint64(old)+1))
 					if err != nil {
 						r.T.Error(err)

@@ -4,7 +4,6 @@ package disk
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -177,12 +176,12 @@ func sites(h history) map[string][]int {
 // doubts are power cuts by which it should show that a site was left out, the likeliest first.
 func doubts(trace faultfs.Trace, of []int) (list []question) {
 	without := func(n int) bool { _, found := slices.BinarySearch(of, n); return found }
-	seen := map[string]bool{}
+	seen := map[any]bool{}
 	ask := func(n, w int) {
-		way := keeps(n)[w]
-		if key := fmt.Sprint(n, way.name); !seen[key] {
-			seen[key] = true
-			list = append(list, question{trace: trace, n: n, way: way, without: without})
+		q := question{trace: trace, n: n, way: keeps(n)[w], without: without}
+		if k := q.key(); !seen[k] {
+			seen[k] = true
+			list = append(list, q)
 		}
 	}
 	var said, unsynced, rest []int // just after a claim, just before an fsync, and anywhere
@@ -228,12 +227,22 @@ func TestLeftOut(t *testing.T) {
 		if i > 0 && long() {
 			limit = 30 // there are many histories
 		}
+		var names []string
 		for _, name := range slices.Sorted(maps.Keys(all)) {
 			seen[name] += len(all[name])
 			if missed[name] == "" && (reason(name) == "" || long()) {
-				q := doubts(h.trace, all[name])
-				missed[name] = c.first(t, q[:min(len(q), limit)])
+				names = append(names, name)
 			}
+		}
+		wrong, err := c.each(len(names), func(n int) (string, error) {
+			q := doubts(h.trace, all[names[n]])
+			return c.first(q[:min(len(q), limit)])
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, name := range names {
+			missed[name] = wrong[n]
 		}
 	}
 	found := 0
@@ -261,16 +270,15 @@ func TestLeftOut(t *testing.T) {
 }
 
 // first returns the first answer that says that something is wrong, "" if there is none.
-func (c *checker) first(t *testing.T, list []question) string {
-	t.Helper()
+func (c *checker) first(list []question) (string, error) {
 	for _, q := range list {
 		wrong, err := c.ask(q)
 		if err != nil {
-			t.Fatal(err)
+			return "", err
 		}
 		if wrong != "" {
-			return q.String() + ": " + wrong
+			return q.String() + ": " + wrong, nil
 		}
 	}
-	return ""
+	return "", nil
 }

@@ -196,11 +196,11 @@ func fillAll(t *testing.T, p *post, disk *faultfs.FS) {
 	}
 	disk.SetFault(nil)
 	n := 0
-	harness.Eventually(t, 30*time.Second, "the node to take accounts and mail again", func() bool {
+	harness.Eventually(t, 2*time.Minute, "the node to take accounts and mail again", func() bool {
 		n++
 		return create(fmt.Sprintf("again-%d", n)).Code == 0 && p.send(t) == nil
 	})
-	harness.Eventually(t, 30*time.Second, "the node to be ready", func() bool { return p.ready(t) == "" })
+	harness.Eventually(t, 2*time.Minute, "the node to be ready", func() bool { return p.ready(t) == "" })
 	p.check(t)
 }
 

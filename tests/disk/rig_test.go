@@ -128,7 +128,7 @@ func (r *rig) run(t *testing.T, does string, words ...string) (string, error) {
 	cmd := self(t, append([]string{does, r.dir}, words[:cut]...)...)
 	cmd.Env = append(cmd.Env, words[cut:]...)
 	cmd.WaitDelay = 10 * time.Second
-	timer := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
+	timer := time.AfterFunc(3*time.Minute, func() { cmd.Process.Kill() })
 	defer timer.Stop()
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -175,6 +175,26 @@ func (q question) String() string {
 	return fmt.Sprintf("power cut after operation %d of %d, before %s, kept: %s", q.n, len(q.trace), next, q.way.name)
 }
 
+// key is the same for two questions of one trace, and one set of fsyncs that are left out, of which both have one answer: where nothing is kept
+// that was not synced, an operation that syncs nothing and says nothing changes nothing.
+func (q question) key() any {
+	k := struct {
+		way  string
+		n    int
+		lose bool
+	}{q.way.name, q.n, q.losesFirst()}
+	for q.way.name == nothing && k.n > 0 && q.trace[k.n-1].Kind != faultfs.Sync && q.trace[k.n-1].Kind != faultfs.Note {
+		k.n--
+	}
+	return k
+}
+
+// losesFirst says that what is left is opened without the store's index before it is opened as it is.
+func (q question) losesFirst() bool { return q.n%3 == 0 }
+
+// nothing is the way of a disk that keeps nothing but what was synced.
+const nothing = "nothing"
+
 // way is how a disk forgets.
 type way struct {
 	name string // what is kept
@@ -182,7 +202,7 @@ type way struct {
 }
 
 func keeps(seed int) []way {
-	return []way{{"nothing", faultfs.Drop}, {"the newest", faultfs.Newest}, {fmt.Sprintf("some (%d)", seed), faultfs.Some(seed)}}
+	return []way{{nothing, faultfs.Drop}, {"the newest", faultfs.Newest}, {fmt.Sprintf("some (%d)", seed), faultfs.Some(seed)}}
 }
 
 // checker asks child processes: what a broken disk holds may crash whoever maps it.
@@ -206,12 +226,8 @@ const checkers = 2
 func newChecker(t testing.TB, secrets string) *checker {
 	t.Helper()
 	c := &checker{t: t, secrets: secrets, idle: make(chan *asked, checkers)}
-	base := "" // in memory if possible: it is quick, and nothing is learned from a sound disk's own fsync
-	if _, err := os.Stat("/dev/shm"); err == nil {
-		base = "/dev/shm"
-	}
 	var err error
-	if c.room, err = os.MkdirTemp(base, "domicile-disk-"); err != nil {
+	if c.room, err = os.MkdirTemp("", "domicile-disk-"); err != nil { // harness.Main has it in memory
 		t.Fatal(err)
 	}
 	for range checkers {
@@ -235,6 +251,7 @@ func (a *asked) end() {
 
 func (c *checker) start() (*asked, error) {
 	a := &asked{cmd: self(c.t, "check", c.secrets), err: &bytes.Buffer{}}
+	a.cmd.Env = append(a.cmd.Env, "GOGC=400") // it makes much that lives shortly
 	var err error
 	if a.in, err = a.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -266,7 +283,7 @@ func (c *checker) ask(q question) (wrong string, err error) {
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "claims"), raw, 0o600)
 	}
-	if err == nil && q.n%3 == 0 {
+	if err == nil && q.losesFirst() {
 		err = os.WriteFile(filepath.Join(dir, "lose"), nil, 0o600)
 	}
 	if err == nil {
@@ -275,7 +292,7 @@ func (c *checker) ask(q question) (wrong string, err error) {
 	if err != nil {
 		return "", err
 	}
-	stuck := time.AfterFunc(30*time.Second, func() { a.cmd.Process.Signal(syscall.SIGQUIT) })
+	stuck := time.AfterFunc(2*time.Minute, func() { a.cmd.Process.Signal(syscall.SIGQUIT) })
 	line, err := a.out.ReadString('\n')
 	stuck.Stop()
 	if err != nil { // it crashed: that is an answer too
@@ -310,36 +327,44 @@ func serveChecks(secrets string) {
 	}
 }
 
-// all asks many questions at once and returns each that was answered with something wrong, up to some.
-func (c *checker) all(list []question) (wrong []string, err error) {
-	var mu sync.Mutex
-	var errs []error
+// each does something n times, as many at once as there are children to ask, and returns what came of each. After an error it does no more.
+func (c *checker) each(n int, do func(i int) (string, error)) ([]string, error) {
 	var wg sync.WaitGroup
-	next := atomic.Int64{}
+	var next atomic.Int64
+	var failed atomic.Bool
+	out, errs := make([]string, n), make([]error, n)
 	for range checkers {
 		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				mu.Lock()
-				enough := i >= len(list) || len(wrong) >= 20 || len(errs) > 0
-				mu.Unlock()
-				if enough {
-					return
+			for i := int(next.Add(1)) - 1; i < n && !failed.Load(); i = int(next.Add(1)) - 1 {
+				if out[i], errs[i] = do(i); errs[i] != nil {
+					failed.Store(true)
 				}
-				answer, err := c.ask(list[i])
-				mu.Lock()
-				if err != nil {
-					errs = append(errs, err)
-				}
-				if answer != "" {
-					wrong = append(wrong, list[i].String()+":\n    "+answer)
-				}
-				mu.Unlock()
 			}
 		})
 	}
 	wg.Wait()
-	return wrong, errors.Join(errs...)
+	return out, errors.Join(errs...)
+}
+
+// all asks many questions at once and returns each that was answered with something wrong, up to some.
+func (c *checker) all(list []question) (wrong []string, err error) {
+	var found atomic.Int64
+	answers, err := c.each(len(list), func(i int) (string, error) {
+		if found.Load() >= 20 {
+			return "", nil
+		}
+		answer, err := c.ask(list[i])
+		if answer != "" {
+			found.Add(1)
+		}
+		return answer, err
+	})
+	for i, answer := range answers {
+		if answer != "" {
+			wrong = append(wrong, list[i].String()+":\n    "+answer)
+		}
+	}
+	return wrong, err
 }
 
 // points are the places of a trace, from one on, where a power cut differs from one a step earlier: bytes that follow one

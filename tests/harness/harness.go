@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"domicile"
 	"domicile/audit"
 	"domicile/lab"
+	"domicile/store/storetest"
 	"domicile/tests/scan"
 )
 
@@ -40,6 +42,7 @@ var shared struct {
 func Main(m *testing.M) {
 	flag.Parse()
 	sideBySide()
+	freed := storetest.InMemory()
 	code := m.Run()
 	if shared.cluster != nil {
 		if err := shared.cluster.end(); err != nil {
@@ -51,6 +54,7 @@ func Main(m *testing.M) {
 	if programs.dir != "" {
 		os.RemoveAll(programs.dir)
 	}
+	freed()
 	os.Exit(code)
 }
 
@@ -126,11 +130,35 @@ type Cluster struct {
 	secrets []string // passwords, which no log may hold
 }
 
-// nextPort keeps the labs of one run apart; the process id keeps runs apart that share a machine.
-var nextPort atomic.Int32
+// Ports of labs are taken from blocks, of which each process has one of its own: nodes that are killed and started again leave theirs free for a moment.
+const (
+	firstPort = 21000
+	blockSize = 2000
+	blocks    = 4
+	labPorts  = 60
+)
+
+var ports struct {
+	once  sync.Once
+	claim net.Listener // on a port of the block's: it lasts as long as the process
+	block int
+	next  atomic.Int32
+}
 
 // BasePort returns the port above which the next lab of this run takes its own.
-func BasePort() int { return 21000 + os.Getpid()*60%7000 + int(nextPort.Add(1)-1)*60%2000 }
+func BasePort() int {
+	ports.once.Do(func() {
+		ports.block = os.Getpid() % blocks // if more run on this machine than there are blocks
+		for i := range blocks {
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort-1-i))
+			if err == nil {
+				ports.claim, ports.block = l, i
+				break
+			}
+		}
+	})
+	return firstPort + ports.block*blockSize + int(ports.next.Add(1)-1)*labPorts%blockSize
+}
 
 // New makes a lab of the regions ("us-east=US") with mailctl lab init. Nothing runs yet. At the end of the test all nodes are
 // stopped, each must exit with 0, and the logs are checked.
