@@ -2,7 +2,43 @@
 // messages, and small tables of the region's own records. Drivers implement it
 // (store/bolt, embedded); package store/storetest is the one suite that each of
 // them passes. Who writes another driver needs this page, the comments of the
-// methods, and the suite.
+// methods and types, and the suite.
+//
+// # How to write a driver
+//
+// A driver is a folder below store that imports domicile, message and what lies below store, and nothing else of ours. Its
+// doc.go describes the bytes that it writes, as docs/FORMATS.md wants it. Take these steps; the tests of the suite that pass after each are named with it.
+//
+//  1. Open, which is given a folder, a region, a Sealer and a clock, and takes the time from nowhere else; Region and Close.
+//     What belongs to an account is sealed under its key, what does not under the region's. (WrongRegion, once there are accounts)
+//  2. The test: it hands Open to storetest.Run, as the comment of package storetest shows. A method Check(context.Context) error
+//     that says whether all adds up, counters and references above all, is called at the end of each test.
+//  3. Accounts, and Table. (Accounts, UpdateAccount, Tables, TablesAtOnce)
+//  4. Mailboxes and what is subscribed; names go through MailboxName and SpecialUse first. (Mailboxes, SubscriptionsFull)
+//  5. Incoming, Commit, Messages, Body, Bodies, Used. One function commits; Incoming.Commit calls it. (Deliver, DeliverRefused, Commit, CommitRefused,
+//     MailboxNames, Rename, DeleteAccount)
+//  6. StoreFlags, Copy, Move, Expunge, NumberMailbox, Changes: a number for each act, UIDs from UIDNext, a tombstone for whatever leaves a mailbox. Flags
+//     go through CanonicalFlags and ApplyFlags. (Flags, Unless, Copy, MoveMessages, Expunge, Quota, CommitQuota, CommitInstead, CommitTorn, ManyBodies, Damaged,
+//     DeleteMailbox, RenameInbox, Subscriptions, Since, Pages, PagesBesideWriters, Number, LargeActs, Walk, Torn)
+//  7. Tokens, in the same act as what they protect. (Tokens, TokensPrune, TokensAtOnce, CommitTokens)
+//  8. Annotations; Listing and Find, which may read and parse each message by package message; Expunged, Undelete and Purge, which may keep nothing.
+//     (Annotations, Annotated, AnnotationsOverLimits, TokensOfAll, List, Find, Undelete)
+//  9. Watch: a hint behind each change. (Watch, HintAfterChange, Follow, Closed)
+//  10. Export to Abandon. (Forgotten, Killed, Sealed, Unsure, and those that begin with Move)
+//  11. All of it at once, as random acts, and over a line that loses answers. (AtOnce, Linear, Model, BadLine)
+//
+// With the driver in store/NAME and its test called TestStore:
+//
+//	go test -run 'TestStore/^(Accounts|Tables)$' ./store/NAME   # a step
+//	go test ./store/NAME                                        # all of it
+//	DOMICILE_LONG=1 go test -race ./store/NAME                  # before anyone relies on it
+//	go test ./tests -run TestImports                            # what it imports
+//
+// What the suite cannot see is the disk: a flush that is left out, or done in the wrong order, passes it. For this a driver has tests of its own, which fail each act
+// on disk before and after it is done, and open the store again; docs/TESTING.md, "The store", says how store/bolt does it.
+//
+// A method looks at what it is given in this order, and the first that fails is its answer: its words by themselves (Invalid, TooLarge), whether the store
+// is open and the account is there and not frozen (Unavailable, NotExist), its token ("What may run twice"), and then what the words name.
 //
 // # What is durable
 //
@@ -55,8 +91,9 @@
 // A Token makes a call safe to repeat. The account remembers for which act it was
 // used and what came of it: the second call with the same token does nothing and
 // returns what the first returned, however much has changed since. The other words of the
-// second call must be valid, and are not looked at; it may come while the first is still under way. The same
-// token for a different kind of act is Invalid. Tokens belong to an account: the same one in two accounts are two.
+// second call must be valid by themselves, and are not looked at: what they name need not be there any more. It may come while the first is still under way. The same
+// token for a different kind of act is Invalid; each method that takes one is a kind of its own, and so is a delivery, of which the token is that of a Letter or of Incoming.Commit. An act that
+// succeeded and changed nothing leaves its token, too. Tokens belong to an account: the same one in two accounts are two.
 // Each Letter of a Commit may have one of its own, by which it is known in whatever company it comes again.
 // They outlive a restart and are remembered for TokenLife, or until TokenCount later tokens of that account were
 // used, whichever comes first; what is past that is forgotten as later ones are used. Calls that failed leave no token behind.
@@ -85,7 +122,7 @@
 // raises nothing. Subscribe, Annotate and RenameMailbox (but of INBOX) leave it alone. Expunged UIDs stay
 // known with the ModSeq of their going (RFC 7162), at most VanishedRuns runs of them: then a mailbox forgets the oldest, and who asks for what vanished since before
 // those is told of all UIDs that are not there, some of which may never have been anyone's. UIDs and ModSeqs count from 1, and a new mailbox begins with UIDNext 1
-// and HighestModSeq 1, but for the one that takes INBOX's messages when that is renamed. A UIDVALIDITY is never used for
+// and HighestModSeq 1, but for the one that takes INBOX's messages, if it has any, when that is renamed. The last UID is 1<<32-2, so that UIDNext is a UID. A UIDVALIDITY is never used for
 // two mailboxes of one account, and a mailbox made later has a greater one. It is the store's own choice but where NumberMailbox gives one that
 // mail from elsewhere brings along. UIDs that NumberMailbox passed over were never anyone's, and are not among the expunged.
 //
@@ -97,7 +134,9 @@
 //
 // # Limits
 //
-// Those of limits.go and of Part hold for every driver: what is over them is refused, what is within them is taken.
+// Those of limits.go and of Part hold for every driver: what is over them is refused, what is within them is taken. Names, tokens, keys and addresses that are too
+// long are Invalid; too much of what is allowed (bytes, flags, mailboxes, annotations, messages of a Commit) is TooLarge. A number of messages or changes that is asked
+// for is no such limit: it is cut to MaxPage.
 // Nothing but the account's quota and the disk bounds how many messages there are; a mailbox is full (TooLarge) when its UIDs are used up.
 //
 // # What rests sealed
@@ -134,13 +173,14 @@
 // DeleteAccount, Forget and Export.
 //
 // Export hands the account out in parts, without its key, and Import takes them into another store, which seals them under a
-// key of its own. What is kept: object ids of mailboxes and messages, UIDVALIDITY, UIDs, UIDNEXT, HIGHESTMODSEQ and
-// ModSeq, flags and keywords as spelled, both dates, expunged UIDs as far as they are remembered, subscriptions, special use, quota, password, class, and
+// key of its own. A body without bytes has one Piece, of Length 0; the zone of an internal date may be what RFC 9051's date-time can write, up to 99 hours
+// and 99 minutes either way, so more than a time.Time in JSON takes. What is kept: object ids of mailboxes and messages, UIDVALIDITY, UIDs, UIDNEXT, HIGHESTMODSEQ and
+// ModSeq, flags and keywords as spelled, both dates, expunged UIDs as far as they are remembered, subscriptions, annotations, special use, quota, password, class, and
 // tokens of deliveries. What is not: tokens of other acts, whose sessions end with the freeze.
 //
 // Either side may die at any moment. The parts of a frozen account are the same from each position, however often they are asked
 // for; a part is durable when Import returns nil, all of it or nothing; and Imported says where to go on. Until Activate
-// nobody sees anything of an import: its account, its address and its bodies are no one's. Abandon, at any moment before,
+// nobody sees anything of an import: its account, its address and its bodies are no one's; its id alone is taken. Abandon, at any moment before,
 // leaves nothing that can be read. A part that cannot be, whoever made it, is refused whole.
 //
 // # The change feed

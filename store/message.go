@@ -53,9 +53,9 @@ type Listed struct {
 
 // Stored is what StoreFlags did.
 type Stored struct {
-	Done   []Message // by UID; those that had the flags already too, with their old ModSeq
+	Done   []Message // by UID, each once however often it was named; those that had the flags already too, with their old ModSeq
 	Before []ModSeq  // of each of Done the ModSeq that it had before
-	Failed []UID     // changed after unless, and left alone
+	Failed []UID     // changed after unless, and left alone; by UID, each once
 	From   ModSeq    // HighestModSeq of the mailbox before: who has all up to here knows with Done all that there is
 }
 

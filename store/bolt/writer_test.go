@@ -333,14 +333,14 @@ func TestFlagsStand(t *testing.T) {
 		t.Error("a hint, of nothing:", h)
 	default:
 	}
-	if done, _, err = s.StoreFlags(ctx, "", person, box.ID, ask, store.FlagsAdd, []string{store.Seen}, 0); err != nil || len(done) != 3 || done[2].ModSeq <= late.ModSeq {
-		t.Fatalf("done %v, %v", done, err)
+	if got, err = s.StoreFlags(ctx, "", person, box.ID, ask, store.FlagsAdd, []string{store.Seen}, 0); err != nil || len(got.Done) != 3 || got.Done[2].ModSeq <= late.ModSeq {
+		t.Fatalf("%+v, %v", got, err)
 	}
 	if steps, _ := d.result(); !slices.Equal(steps, aGroup) {
 		t.Error("steps:", steps)
 	}
 	d.disarm()
-	if got := r.Box(person, "INBOX"); got.Unseen != 0 || got.HighestModSeq != done[2].ModSeq {
-		t.Errorf("%+v", got)
+	if now := r.Box(person, "INBOX"); now.Unseen != 0 || now.HighestModSeq != got.Done[2].ModSeq {
+		t.Errorf("%+v", now)
 	}
 }

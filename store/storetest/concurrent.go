@@ -44,10 +44,6 @@ func watch(r *Rig) {
 	default:
 	}
 	for name, change := range map[string]func() error{
-		"flags": func() error {
-			_, err := r.StoreFlags(ctx, "", ann, inbox, []store.UID{1}, store.FlagsAdd, []string{"\\Deleted"}, 0)
-			return err
-		},
 		"mailbox":   func() error { _, err := r.CreateMailbox(ctx, "", ann, "New", ""); return err },
 		"subscribe": func() error { return r.Subscribe(ctx, "", ann, "Sent", false) },
 		"annotate": func() error {
@@ -61,13 +57,14 @@ func watch(r *Rig) {
 		r.no(change())
 		select {
 		case h := <-hint:
-			if h != nil && (name != "flags" || !slices.Contains(h, inbox)) {
-				r.T.Errorf("%s: the hint is %v", name, h)
+			if h != nil {
+				r.T.Errorf("%s changed more than messages, and the hint names %v alone", name, h)
 			}
 		case <-time.After(5 * time.Second):
 			r.T.Fatal("no hint of", name)
 		}
 	}
+	r.hintsOfMessages(ann, hint)
 	stop()
 	stop()
 	stopSecond()
@@ -76,6 +73,45 @@ func watch(r *Rig) {
 	case <-hint:
 		r.T.Fatal("a hint after stop")
 	default:
+	}
+}
+
+// hintsOfMessages: a hint of an act names each mailbox whose messages it changed, or none.
+func (r *Rig) hintsOfMessages(acct domicile.AccountID, hint <-chan store.Hint) {
+	r.T.Helper()
+	inbox, sent, drafts := r.Box(acct, "INBOX").ID, r.Box(acct, "Sent").ID, r.Box(acct, "Drafts").ID
+	uids := uidsOf(r.List(acct, "INBOX"))
+	for _, act := range []struct {
+		name    string
+		touches []domicile.MailboxID
+		do      func() error
+	}{
+		{"Commit", []domicile.MailboxID{sent}, func() error { _, err := r.Deliver(acct, "", "Sent", "x"); return err }},
+		{"StoreFlags", []domicile.MailboxID{inbox}, func() error {
+			_, err := r.StoreFlags(ctx, "", acct, inbox, uids[:1], store.FlagsAdd, []string{store.Deleted}, 0)
+			return err
+		}},
+		{"Copy", []domicile.MailboxID{sent}, func() error { _, _, _, err := r.Store.Copy(ctx, "", acct, inbox, uids[1:2], "Sent"); return err }},
+		{"Move", []domicile.MailboxID{inbox, sent}, func() error { _, _, _, err := r.Store.Move(ctx, "", acct, inbox, uids[1:2], "Sent"); return err }},
+		{"Commit in the place of another", []domicile.MailboxID{inbox, sent}, func() error {
+			_, _, err := r.Commit(ctx, "", acct, "Sent", r.Letters(acct, "y"), &store.Instead{Mailbox: inbox, UID: uids[2]})
+			return err
+		}},
+		{"Expunge", []domicile.MailboxID{inbox}, func() error { _, err := r.Store.Expunge(ctx, "", acct, inbox, nil); return err }},
+		{"NumberMailbox", []domicile.MailboxID{drafts}, func() error { return r.NumberMailbox(ctx, acct, drafts, 7, 50) }},
+		{"RenameMailbox of INBOX", nil, func() error { return r.RenameMailbox(ctx, "", acct, "INBOX", "Old") }},
+		{"DeleteMailbox", nil, func() error { return r.DeleteMailbox(ctx, "", acct, "Old") }},
+	} {
+		r.no(act.do())
+		select {
+		case h := <-hint:
+			missing := slices.DeleteFunc(slices.Clone(act.touches), func(id domicile.MailboxID) bool { return slices.Contains(h, id) })
+			if h != nil && (act.touches == nil || len(missing) > 0) {
+				r.T.Errorf("%s changed the messages of %v, and the hint names %v", act.name, act.touches, h)
+			}
+		case <-time.After(5 * time.Second):
+			r.T.Fatalf("no hint of %s came", act.name)
+		}
 	}
 }
 

@@ -121,3 +121,31 @@ func flip(r *Rig, path string, offset int64) {
 	_, err = f.WriteAt(b, offset)
 	r.no(err)
 }
+
+// sealed: nothing that says something of a person or a message can be read in the folder, while the store is open and after it was closed.
+func sealed(r *Rig) {
+	id := r.furnished()
+	r.no(r.table("a table").Put("the key of a record", []byte("the value of a record")))
+	in, err := r.Incoming(ctx, id, 100)
+	r.no(err)
+	defer in.Abort()
+	_, err = io.WriteString(in, "not committed yet")
+	r.no(err)
+	for _, end := range []func(){func() {}, in.Abort, func() { r.no(r.Close()) }} {
+		end()
+		r.no(filepath.WalkDir(r.At.Dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			content, err := os.ReadFile(path)
+			for _, word := range []string{"ann@example.com", "age1key", "$argon2id", "SCRAM-SHA", "token key", "Work/", "Not/Yet", "vendor/x/theme", "kEyWoRd", "$Label1", "body 5 body", "not committed",
+				"a table", "the key of", "the value of"} {
+				if bytes.Contains(content, []byte(word)) || strings.Contains(path[len(r.At.Dir):], word) {
+					r.T.Errorf("%q can be read in %s", word, filepath.Base(path))
+				}
+			}
+			return err
+		}))
+	}
+	r.mustOpen()
+}

@@ -8,7 +8,8 @@
 //		})
 //	}
 //
-// Each promise of the package comment of store has a test in it; docs/TESTING.md, "The store", says which parts there are. An error that
+// Each promise of the package comment of store has a test in it, and one that fails names the promise; "How to write a driver" there has the order in which a new driver
+// meets them, and docs/TESTING.md, "The store", says which parts there are. An error that
 // the suite does not expect of a driver is a defect of one of the two: the comment decides.
 //
 // The suite writes only below t.TempDir() and imports nothing of package keys.

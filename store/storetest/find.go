@@ -46,6 +46,9 @@ func list(r *Rig) {
 	some, err = r.Messages(ctx, acct, box.ID, 25, 4)
 	r.no(err)
 	r.same("the last one", some, []store.Message{all[24].Message})
+	some, err = r.Messages(ctx, acct, box.ID, 25, 0)
+	r.no(err)
+	r.same("a limit below 1 counts as 1", some, []store.Message{all[24].Message})
 	some, err = r.Messages(ctx, acct, box.ID, 1<<32-1, 4)
 	r.no(err)
 	r.same("none", len(some), 0)
@@ -111,6 +114,9 @@ func find(r *Rig) {
 			}
 		}
 	}
+	ask()
+	file := "MIME-Version: 1.0\r\nContent-Type: application/pdf; name=\"nowhere but here.pdf\"\r\nSubject: a file\r\n\r\nx"
+	bodies[r.MustDeliver(acct, "INBOX", file).ID] = file
 	ask()
 	deliver(20)
 	ask()

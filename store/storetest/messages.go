@@ -189,6 +189,9 @@ func unless(r *Rig) {
 	f, err := r.StoreFlags(ctx, "", ann, box.ID, []store.UID{b.UID, a.UID, 7}, store.FlagsAdd, []string{"\\Flagged"}, a.ModSeq)
 	r.no(err)
 	r.same("unless", []any{uidsOf(f.Done), f.Before, f.Failed, f.From}, []any{[]store.UID{a.UID}, []store.ModSeq{a.ModSeq}, []store.UID{b.UID}, box.HighestModSeq})
+	f, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{b.UID, a.UID, b.UID, a.UID}, store.FlagsAdd, []string{"\\Flagged"}, 1)
+	r.no(err)
+	r.same("each once, by UID", []any{len(f.Done), f.Failed}, []any{0, []store.UID{a.UID, b.UID}})
 	list := r.List(ann, "INBOX")
 	r.same("flags", []any{list[0].Flags, list[1].Flags, list[1].ModSeq}, []any{[]string{"\\Flagged"}, []string{}, b.ModSeq})
 }
@@ -196,7 +199,7 @@ func unless(r *Rig) {
 func copyMessages(r *Rig) {
 	ann := r.Person("ann")
 	for _, b := range []string{"1", "22", "333"} {
-		r.MustDeliver(ann, "INBOX", b, "key")
+		r.MustDeliver(ann, "INBOX", b, "$Second", "\\Flagged", "kEy")
 	}
 	inbox, r0 := r.Box(ann, "INBOX"), r.List(ann, "INBOX")
 	r.MustDeliver(ann, "Archive", "old")
@@ -206,14 +209,16 @@ func copyMessages(r *Rig) {
 	r.same("validity", validity, r.Box(ann, "Archive").UIDValidity)
 	r.same("from", from, []store.UID{3, 1})
 	r.same("made", []any{uidsOf(made), made[0].ID, made[1].ID, made[0].Flags, made[0].Internal.Unix()},
-		[]any{[]store.UID{2, 3}, r0[2].ID, r0[0].ID, []string{"key"}, r0[2].Internal.Unix()})
+		[]any{[]store.UID{2, 3}, r0[2].ID, r0[0].ID, []string{"\\Flagged", "$Second", "kEy"}, r0[2].Internal.Unix()})
 	r.same("saved now", made[0].Saved.Unix(), r.At.Now().Unix())
 	r.same("source stays", r.List(ann, "INBOX"), r0)
 	r.same("source mailbox stays", r.Box(ann, "INBOX"), inbox)
 	to := r.Box(ann, "Archive")
 	r.same("counters", []any{to.Messages, to.Unseen, to.Size, to.UIDNext}, []any{3, 3, 3 + 3 + 1, 4})
-	_, _, _, err = r.Copy(ctx, "", ann, inbox.ID, []store.UID{1}, "Nowhere")
-	r.is(domicile.NotExist, err)
+	for _, uids := range [][]store.UID{{1}, {77}, nil} {
+		_, _, _, err = r.Copy(ctx, "", ann, inbox.ID, uids, "Nowhere")
+		r.is(domicile.NotExist, err)
+	}
 	_, from, made, err = r.Copy(ctx, "", ann, inbox.ID, []store.UID{77}, "Archive")
 	r.no(err)
 	r.same("nothing there", len(from)+len(made), 0)
@@ -336,6 +341,50 @@ func expunge(r *Rig) {
 	r.same("no UID comes back", m.UID, keep.UID+1)
 	_, err = r.Expunge(ctx, "", ann, "b9", nil)
 	r.is(domicile.NotExist, err)
+}
+
+// undelete holds for a driver that keeps nothing of what was expunged, too.
+func undelete(r *Rig) {
+	ann := r.Person("ann")
+	there, gone := r.MustDeliver(ann, "INBOX", "there"), r.MustDeliver(ann, "INBOX", "gone", store.Deleted)
+	inbox := r.Box(ann, "INBOX")
+	for _, id := range []domicile.MessageID{"m-none", there.ID, gone.ID} { // what is in a mailbox was not expunged
+		_, err := r.Undelete(ctx, "", ann, []domicile.MessageID{id}, "INBOX")
+		r.is(domicile.NotExist, err)
+	}
+	_, err := r.Expunge(ctx, "", ann, inbox.ID, nil)
+	r.no(err)
+	kept, err := r.Expunged(ctx, ann)
+	r.no(err)
+	_, err = r.Undelete(ctx, "", ann, []domicile.MessageID{gone.ID}, "Nowhere")
+	r.is(domicile.NotExist, err)
+	if len(kept) > 0 {
+		made, err := r.Undelete(ctx, "", ann, []domicile.MessageID{gone.ID}, "Archive")
+		r.no(err)
+		r.same("brought back", []any{kept[0].ID, made[0].ID, made[0].UID, len(made[0].Flags), len(r.List(ann, "Archive"))}, []any{gone.ID, gone.ID, 1, 0, 1})
+		_, _, _, err = r.Move(ctx, "", ann, r.Box(ann, "Archive").ID, []store.UID{1}, "INBOX")
+		r.no(err)
+		_, err = r.StoreFlags(ctx, "", ann, inbox.ID, uidsOf(r.List(ann, "INBOX"))[1:], store.FlagsAdd, []string{store.Deleted}, 0)
+		r.no(err)
+		_, err = r.Expunge(ctx, "", ann, inbox.ID, nil)
+		r.no(err)
+	}
+	for range 2 {
+		r.no(r.Purge(ctx, ann))
+	}
+	_, err = r.Undelete(ctx, "", ann, []domicile.MessageID{gone.ID}, "INBOX")
+	r.is(domicile.NotExist, err)
+	_, err = r.Body(ctx, ann, gone.ID)
+	r.is(domicile.NotExist, err)
+	kept, err = r.Expunged(ctx, ann)
+	r.no(err)
+	r.same("nothing is left behind a Purge", []any{len(kept), len(r.List(ann, "INBOX"))}, []any{0, 1})
+	for _, nobody := range []func() error{
+		func() error { _, err := r.Expunged(ctx, "a9"); return err },
+		func() error { return r.Purge(ctx, "a9") },
+	} {
+		r.is(domicile.NotExist, nobody())
+	}
 }
 
 func since(r *Rig) {

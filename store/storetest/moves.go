@@ -77,7 +77,11 @@ func portrait(s store.Store, id domicile.AccountID) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintf(&b, "%+v\n%d bytes, subscribed %q, %s\n", a, used, names, own)
+	_, annotated, err := s.Annotated(ctx, id, 0)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintf(&b, "%+v\n%d bytes, subscribed %q, %s, %d annotated\n", a, used, names, own, len(annotated))
 	boxes, err := s.Mailboxes(ctx, id)
 	if err != nil {
 		return "", err
@@ -493,9 +497,10 @@ func moveHostile(r *Rig) {
 		err := far.Import(ctx, id, make())
 		if err == nil {
 			err = far.Import(ctx, id, bodies())
+			far.is(domicile.Invalid, err)
+			far.invisible(id)
 		}
 		far.is(domicile.Invalid, err)
-		far.invisible(id)
 		far.no(far.Abandon(ctx, id))
 	}
 	far.no(far.Import(ctx, id, index()))

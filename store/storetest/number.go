@@ -25,6 +25,7 @@ func numberMailbox(r *Rig) {
 	for range 2 { // it may be repeated
 		r.no(r.NumberMailbox(ctx, ann, made.ID, 7, 5))
 	}
+	r.is(domicile.Conflict, r.NumberMailbox(ctx, ann, made.ID, 8, 9)) // somebody may know it by this number, though nothing came yet
 	r.same("UID", r.MustDeliver(ann, "Old", "one").UID, 5)
 	r.is(domicile.Conflict, r.NumberMailbox(ctx, ann, made.ID, 8, 9))
 	r.no(r.NumberMailbox(ctx, ann, made.ID, 7, 4)) // it never falls

@@ -111,12 +111,13 @@ func pages(r *Rig) {
 	_, err = r.Expunge(ctx, "", ann, box.ID, []store.UID{3, 4, 8})
 	r.no(err)
 	expunged := r.Box(ann, "INBOX").HighestModSeq
+	_, err = r.StoreFlags(ctx, "", ann, box.ID, []store.UID{1, 2, 5, 6, 7}, store.FlagsAdd, []string{store.Flagged}, 0) // neighbours of one ModSeq
+	r.no(err)
 	r.MustDeliver(ann, "INBOX", "new")
 	r.Reopen()
 	high := r.Box(ann, "INBOX").HighestModSeq
 	for seq := range high + 2 {
-		for limit := range 5 {
-			limit++
+		for limit := range 6 {
 			p := r.pager(ann, box.ID)
 			for _, m := range r.List(ann, "INBOX") { // as somebody has it who read up to seq
 				if m.ModSeq <= seq {
@@ -125,7 +126,7 @@ func pages(r *Rig) {
 			}
 			p.seq = seq
 			r.no(p.read(limit, func() {}))
-			if p.max > limit {
+			if p.max > max(1, limit) { // below 1 it counts as 1
 				r.T.Errorf("a part has %d changes, %d were wanted", p.max, limit)
 			}
 			for _, m := range r.List(ann, "INBOX") {
@@ -203,6 +204,11 @@ func forgotten(r *Rig) {
 	_, err := r.StoreFlags(ctx, "", ann, box, odd, store.FlagsAdd, []string{store.Deleted}, 0)
 	r.no(err)
 	before := r.Box(ann, "INBOX")
+	some, err := r.Messages(ctx, ann, box, 0, store.MaxPage+1)
+	r.no(err)
+	part, err := r.Changes(ctx, ann, box, 0, "", store.MaxPage+1)
+	r.no(err)
+	r.same("no part has more than MaxPage", []any{len(some), len(part.Changed)}, []any{store.MaxPage, store.MaxPage})
 	knew := r.pager(ann, box)
 	r.no(knew.read(store.MaxPage, func() {}))
 	_, err = r.Expunge(ctx, "", ann, box, nil)

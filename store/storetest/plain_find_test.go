@@ -14,7 +14,7 @@ func (p *plain) Listing(_ context.Context, id domicile.AccountID, mbox domicile.
 		return nil, err
 	}
 	for _, m := range b.Live {
-		if m.UID > after && len(out) < limit {
+		if m.UID > after && len(out) < max(1, min(limit, store.MaxPage)) {
 			out = append(out, store.Listed{Message: message(m), Summary: mail.Parse(p.bytes(id, m.ID)).Summarize()})
 		}
 	}

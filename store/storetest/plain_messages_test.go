@@ -125,7 +125,7 @@ func (p *plain) Messages(_ context.Context, id domicile.AccountID, mbox domicile
 		return nil, err
 	}
 	for _, x := range b.Live {
-		if x.UID > after && len(out) < limit {
+		if x.UID > after && len(out) < max(1, min(limit, store.MaxPage)) {
 			out = append(out, message(x))
 		}
 	}
@@ -167,7 +167,7 @@ func (p *plain) Changes(_ context.Context, id domicile.AccountID, mbox domicile.
 		switch {
 		case x.ModSeq < seq || x.ModSeq == seq && x.UID <= uid:
 			continue
-		case n == limit:
+		case n == max(1, min(limit, store.MaxPage)):
 			out.Next = store.Position(fmt.Sprintf("%d/%d/%d", seq, uid, first))
 			slices.SortFunc(out.Vanished, func(x, y store.UIDRange) int { return cmp.Compare(x.First, y.First) })
 			return out, nil
@@ -179,6 +179,9 @@ func (p *plain) Changes(_ context.Context, id domicile.AccountID, mbox domicile.
 		n++
 		if seq, uid = x.ModSeq, x.UID; p.bug == "pages by ModSeq alone" {
 			uid = math.MaxUint32
+		}
+		if p.bug == "passes over a neighbour between parts" {
+			uid++
 		}
 	}
 	slices.SortFunc(out.Vanished, func(x, y store.UIDRange) int { return cmp.Compare(x.First, y.First) })

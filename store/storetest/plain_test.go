@@ -140,6 +140,9 @@ func (p *plain) write(name string, id domicile.AccountID, v any) error {
 	if err != nil {
 		return err
 	}
+	if p.bug == "leaves all in the clear" {
+		sealed = mustMarshal(v)
+	}
 	path := filepath.Join(p.at.Dir, name)
 	if err := os.WriteFile(path+".new", sealed, 0o600); err != nil {
 		return err
@@ -153,6 +156,9 @@ func (p *plain) read(name string, id domicile.AccountID, v any) error {
 		return err
 	}
 	raw, err := p.at.Sealer.OpenRecord(id, sealed, []byte(name))
+	if p.bug == "leaves all in the clear" {
+		raw, err = sealed, nil
+	}
 	if err != nil {
 		return err
 	}
@@ -263,6 +269,9 @@ func (p *plain) hint(id domicile.AccountID) {
 	var h store.Hint // anything: it does not look
 	if p.bug == "names other mailboxes in hints" {
 		h = store.Hint{"other"}
+	}
+	if d := p.docs[id]; p.bug == "names INBOX alone in hints" && d != nil {
+		h = store.Hint{d.Boxes[0].ID}
 	}
 	for c := range p.watches[id] {
 		select {

@@ -27,7 +27,11 @@ func once[T any](p *plain, d *doc, tok store.Token, act string, do func() (T, er
 	d.Uses++
 	d.Tokens[tok] = &used{act, d.Uses, p.at.Now().Unix(), mustMarshal(out)}
 	for tok, u := range d.Tokens {
-		if p.at.Now().Unix()-u.At > int64(store.TokenLife/time.Second) || d.Uses-u.N >= store.TokenCount {
+		life := store.TokenLife
+		if p.bug == "forgets tokens a second early" {
+			life -= time.Second
+		}
+		if p.at.Now().Unix()-u.At > int64(life/time.Second) || d.Uses-u.N >= store.TokenCount {
 			delete(d.Tokens, tok)
 		}
 	}
