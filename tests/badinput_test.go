@@ -23,6 +23,7 @@ const (
 // TestBadInput gives mailctl malformed words, files, tokens, countries and addresses: each has its exit code and its code, and
 // the error says something.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	c := harness.Shared(t)
 	c.Account(t, ireland, "careful@example.com", "IE")
 	file := func(name, text string) string {
@@ -169,6 +170,7 @@ func offline(t *testing.T, c *harness.Cluster, garbage, empty string) {
 
 // TestBadConfig gives mailnode configurations that are wrong: exit 2, and file, line and key are named.
 func TestBadConfig(t *testing.T) {
+	t.Parallel()
 	c := harness.Shared(t)
 	path := c.Path(c.Node(ieNode).Config)
 	raw, err := os.ReadFile(path)
@@ -202,6 +204,7 @@ func TestBadConfig(t *testing.T) {
 
 // TestBadMail says what no SMTP client should, to the front in the wrong region.
 func TestBadMail(t *testing.T) {
+	t.Parallel()
 	c := harness.Shared(t)
 	password := c.Account(t, ireland, "patient@example.com", "IE")
 	c.Account(t, usEast, "other@example.com", "US")

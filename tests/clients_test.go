@@ -100,7 +100,7 @@ func (p *person) fill(text string) string {
 	})
 }
 
-// run runs a program with filled-in arguments and returns what it printed; it must exit with 0 within three minutes.
+// run runs a program with filled-in arguments and returns what it printed; it must exit with 0 within ten minutes.
 func (p *person) run(in []byte, program string, args ...string) string {
 	p.t.Helper()
 	out, err := p.try(in, program, args...)
@@ -113,7 +113,7 @@ func (p *person) run(in []byte, program string, args ...string) string {
 // try is run for a program that may fail.
 func (p *person) try(in []byte, program string, args ...string) (string, error) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Minute)
 	defer cancel()
 	for i := range args {
 		args[i] = p.fill(args[i])

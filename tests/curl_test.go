@@ -12,6 +12,7 @@ import (
 // TestCurl has a client of another make send mail at the wrong region and read it at home over IMAPS, believing nothing but
 // Ireland's authority; under the US authority it must not connect.
 func TestCurl(t *testing.T) {
+	t.Parallel()
 	curl := harness.Need(t, "curl", "apt-get install curl")
 	c := harness.Shared(t)
 	password := c.Account(t, ireland, "orla@example.com", "IE")

@@ -30,6 +30,7 @@ func letter(subject, body string) []byte {
 
 // TestCorpus delivers every message of the shared corpus at the wrong region, and reads it at home byte for byte.
 func TestCorpus(t *testing.T) {
+	t.Parallel()
 	root := os.Getenv("DOMICILE_SHARED")
 	if root == "" {
 		root = filepath.Join(harness.Root(t), "..", "shared")
@@ -197,6 +198,7 @@ func unlisted(t *testing.T, c *harness.Cluster, late domicile.Node) {
 
 // TestIMAPS reads mail over TLS, with nothing but the region's CA certificate, as a mail program would.
 func TestIMAPS(t *testing.T) {
+	t.Parallel()
 	c := harness.Shared(t)
 	password := c.Account(t, ireland, "tess@example.com", "IE")
 	sent := letter("over TLS", "1")
@@ -223,6 +225,7 @@ func TestIMAPS(t *testing.T) {
 
 // TestOwnExport takes the owner's mail out at home, with the owner's consent: byte for byte what was accepted.
 func TestOwnExport(t *testing.T) {
+	t.Parallel()
 	c := harness.Shared(t)
 	c.Account(t, ireland, "leaving@example.com", "IE")
 	sent := letter("to take along", "all of it")

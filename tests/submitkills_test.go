@@ -42,7 +42,7 @@ func TestSubmissionKills(t *testing.T) {
 	for i := range 3 {
 		senders.Go(func() { d.send(i, stop) })
 	}
-	for i := range kills {
+	for i := 0; i < kills || answered(&d.mu, d.sent) < enough && i < 10*kills; i++ { // on a busy machine little gets done
 		time.Sleep(time.Duration(rand.IntN(700)) * time.Millisecond)
 		victims := [][]domicile.Node{{ieNode}, {usNode}, {ieNode}, {usNode, ieNode}}[i%4]
 		for _, v := range victims {
@@ -168,7 +168,7 @@ func (d *submitter) judge(t *testing.T) {
 		}
 	}
 	t.Logf("%d messages answered, %d tried again, %d copies doubled", answered, again, twice)
-	if answered < 5 {
+	if answered < enough {
 		t.Error("too few to prove anything")
 	}
 }

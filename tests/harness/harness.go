@@ -64,7 +64,11 @@ func sideBySide() {
 	said := false
 	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
 	if !said {
-		flag.Set("test.parallel", fmt.Sprint(max(6, runtime.GOMAXPROCS(0))))
+		atOnce := 12
+		if Race { // it takes processors and memory
+			atOnce = 6
+		}
+		flag.Set("test.parallel", fmt.Sprint(max(atOnce, runtime.GOMAXPROCS(0))))
 	}
 }
 
