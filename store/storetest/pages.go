@@ -171,6 +171,7 @@ func pagesBesideWriters(r *Rig) {
 			}
 		})
 	}
+	defer work.Wait() // also where what is read is wrong: nobody may complain of a test that is over
 	go func() { work.Wait(); close(ended) }()
 	for reading := true; reading; {
 		select {
