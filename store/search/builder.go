@@ -83,9 +83,9 @@ func (b *Builder) Text(f Field, text []byte) {
 
 // add adds a word of the newest document.
 func (v *vocabulary) add(text []byte) {
-	s, hash := v.find(text)
+	s, k := v.find(text)
 	doc := uint32(len(v.begins))
-	if s.number > 0 && v.words[s.number-1].seen == doc {
+	if s.number > 0 && s.seen == doc {
 		return
 	}
 	switch have := len(v.log) - v.begins[doc-1]; {
@@ -95,12 +95,12 @@ func (v *vocabulary) add(text []byte) {
 		v.add([]byte(partial))
 		return
 	}
-	n := s.number - 1
 	if s.number == 0 {
-		n = v.put(s, hash, text)
+		v.put(s, k, text)
 	}
-	v.words[n].seen = doc
-	v.log = append(v.log, n)
+	s.seen = doc
+	v.log = append(v.log, s.number-1)
+	v.makeRoom()
 }
 
 // Size returns about how many bytes of memory the Builder has taken, so that its owner can finish it in time.
@@ -108,7 +108,7 @@ func (b *Builder) Size() int {
 	size := 32 * len(b.docs)
 	for i := range b.vocab {
 		v := &b.vocab[i]
-		size += len(v.text) + 64*len(v.words) + 4*cap(v.log)
+		size += v.size() + 4*cap(v.log)
 	}
 	return size
 }
