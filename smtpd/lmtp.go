@@ -52,7 +52,6 @@ type share struct {
 
 // LMTPData brings the body to every home region as it arrives. One that is slow or out of reach gives its own recipients 451.
 func (s *lmtpSession) LMTPData(r io.Reader, status smtp.StatusCollector) error {
-	growStack(0)
 	body := s.body()
 	shares := s.shares(domicile.NewID(""))
 	s.deliver(shares, body)
@@ -87,15 +86,6 @@ func (s *lmtpSession) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 		status.SetStatus(to.text, answers[i])
 	}
 	return nil
-}
-
-// growStack has the stack of a goroutine become as large at once as taking a message makes it: go-smtp has one goroutine for each, and a stack that grows step by
-// step is copied each time with all that is on it.
-//
-//go:noinline
-func growStack(i int) byte {
-	var room [8 << 10]byte
-	return room[i]
 }
 
 // shares groups the recipients by their home.

@@ -239,7 +239,11 @@ func TestGather(t *testing.T) {
 		w.commit(first)
 		took = time.Since(began)
 		if len(later) > 0 {
-			<-sent
+			select {
+			case <-sent:
+			case <-time.After(time.Second):
+				t.Fatalf("%s: they were not taken", name)
+			}
 		}
 		for _, j := range append(later, first) {
 			if err := <-j.err; err != nil {
