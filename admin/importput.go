@@ -156,7 +156,7 @@ type taking struct {
 	acct   domicile.AccountID
 	source string
 
-	group []ImportedMessage // that are stored next, as one act: of one mailbox, and their UIDs follow one another
+	group []ImportedMessage // that are stored next, as one act: of one mailbox
 	size  int64             // of their bytes
 	full  bool              // the account's quota: nothing more is tried
 
@@ -198,13 +198,14 @@ func (t *taking) take(ctx context.Context, m ImportedMessage, body io.Reader) er
 	return nil
 }
 
-// joins says whether a message can be of the act that is stored next.
+// joins says whether a message can be of the act that is stored next. One that keeps its UID is an act of its own: of a group, those that had come before would leave
+// their UIDs to others.
 func (t *taking) joins(m ImportedMessage) bool {
 	if len(t.group) == 0 {
 		return true
 	}
 	last := t.group[len(t.group)-1]
-	return m.Mailbox == last.Mailbox && t.size+m.Size <= groupBytes && (m.UID == last.UID+1 || m.UID == 0 && last.UID == 0)
+	return m.Mailbox == last.Mailbox && t.size+m.Size <= groupBytes && m.UID == 0 && last.UID == 0
 }
 
 // commit stores the group.

@@ -185,6 +185,7 @@ func (f *fetcher) index(m *row) {
 		c.Raw(string(m.ID)).Raw(")")
 	}
 	f.item(q.threadID, "THREADID NIL") // RFC 8474 5.2
+	m.now = false                      // it is told
 }
 
 // beginFetch begins a FETCH of the message with an index in the view; once UIDONLY is enabled a UIDFETCH, which is told by its UID (RFC 9586 3.3).

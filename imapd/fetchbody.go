@@ -67,7 +67,8 @@ func (f *fetcher) plan(m *row) (p plan) {
 }
 
 // sendPage sends what is asked for of some messages, in runs of which little enough is read ahead.
-func (f *fetcher) sendPage(rows []row) error {
+func (f *fetcher) sendPage(rows []row) (err error) {
+	defer f.tellSeen(rows, &err)
 	for len(rows) > 0 {
 		var r run
 		for r.n < len(rows) && f.add(&r, &rows[r.n]) {
@@ -143,6 +144,18 @@ func (f *fetcher) send(rows []row, r *run) error {
 		}
 	}
 	return nil
+}
+
+// tellSeen tells of \Seen that was set on messages of a page which were not sent then.
+func (f *fetcher) tellSeen(rows []row, err *error) {
+	if errors.Is(*err, errCut) {
+		return
+	}
+	for i := range rows {
+		if m := &rows[i]; m.now {
+			f.s.fetchFlags(m.index, m.Message)
+		}
+	}
 }
 
 // ready: the summary has all that is asked for.

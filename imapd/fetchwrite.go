@@ -109,7 +109,8 @@ func (f *fetcher) done(uid bool) string {
 		for _, r := range f.downgraded {
 			uids = append(uids, v.uids[r.from:r.to+1]...)
 		}
-		set = uidSpans(uids).uidSet()
+		runs := uidSpans(uids)
+		set = runs[:min(len(runs), maxDowngraded)].uidSet()
 	} else {
 		var numbers imap.SeqSet
 		for _, r := range f.downgraded {

@@ -152,3 +152,38 @@ func TestMetadataTooLong(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// What the client itself did it is not told, and what others did to the same annotation meanwhile it is.
+func TestOwnAnnotations(t *testing.T) {
+	name := func(entry string) annotationName { return annotationName{"b1", entry} }
+	for what, c := range map[string]struct {
+		known []string                 // before
+		own   map[string]ownAnnotation // behind change 5
+		marks map[string]uint64        // now
+		want  string
+	}{
+		"its own":                           {own: map[string]ownAnnotation{"/a": {6, false}}, marks: map[string]uint64{"/a": 6}, want: "[]"},
+		"its own, and then another's":       {own: map[string]ownAnnotation{"/a": {6, false}}, marks: map[string]uint64{"/a": 7}, want: "[/a]"},
+		"its own, removed by another":       {known: []string{"/a"}, own: map[string]ownAnnotation{"/a": {6, false}}, want: "[/a]"},
+		"its own new one, removed":          {own: map[string]ownAnnotation{"/a": {6, false}}, want: "[/a]"},
+		"its own removal":                   {known: []string{"/a"}, own: map[string]ownAnnotation{"/a": {6, true}}, want: "[]"},
+		"its own removal, and then made":    {known: []string{"/a"}, own: map[string]ownAnnotation{"/a": {6, true}}, marks: map[string]uint64{"/a": 7}, want: "[/a]"},
+		"its own removal of what never was": {own: map[string]ownAnnotation{"/a": {6, true}}, want: "[]"},
+		"another's, before its own":         {own: map[string]ownAnnotation{"/a": {7, false}}, marks: map[string]uint64{"/a": 7, "/b": 6}, want: "[/b]"},
+	} {
+		k := knownAnnotations{changed: 5, all: map[string]annotationName{}, own: map[annotationName]ownAnnotation{}}
+		for _, entry := range c.known {
+			k.all["key of "+entry] = name(entry)
+		}
+		for entry, o := range c.own {
+			k.own[name(entry)] = o
+		}
+		var marks []store.AnnotationMark
+		for entry, changed := range c.marks {
+			marks = append(marks, store.AnnotationMark{Key: "key of " + entry, Mailbox: "b1", Entry: entry, Changed: changed})
+		}
+		if got := fmt.Sprint(k.follow(7, marks)["b1"]); got != c.want {
+			t.Errorf("%s: %s is told, want %s", what, got, c.want)
+		}
+	}
+}

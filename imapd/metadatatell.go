@@ -11,9 +11,14 @@ import (
 
 // knownAnnotations are those that a client was told of, or could have asked for, for who is to be told what others change. The zero value knows nothing.
 type knownAnnotations struct {
-	changed uint64                    // number of the last change that was looked at
-	all     map[string]annotationName // by the keys of their marks
-	own     map[annotationName]uint64 // what the client itself set or removed since, with the number of that change
+	changed uint64                           // number of the last change that was looked at
+	all     map[string]annotationName        // by the keys of their marks
+	own     map[annotationName]ownAnnotation // what the client itself set or removed since; at most store.MaxAnnotations
+}
+
+type ownAnnotation struct {
+	changed uint64 // the number of that change
+	removed bool
 }
 
 type annotationName struct {
@@ -34,9 +39,11 @@ func (s *session) annotated(mbox domicile.MailboxID, set []store.Annotation, cha
 	if s.noted.all == nil {
 		return
 	}
-	s.noted.own = make(map[annotationName]uint64, len(set))
+	if s.noted.own == nil || len(s.noted.own)+len(set) > store.MaxAnnotations {
+		s.noted.own = make(map[annotationName]ownAnnotation, len(set))
+	}
 	for _, x := range set {
-		s.noted.own[annotationName{mbox, x.Entry}] = changed
+		s.noted.own[annotationName{mbox, x.Entry}] = ownAnnotation{changed, x.Value == nil}
 	}
 }
 
@@ -90,14 +97,16 @@ func (k *knownAnnotations) follow(changed uint64, marks []store.AnnotationMark) 
 	if k.all == nil {
 		k.all = make(map[string]annotationName, len(marks))
 	}
+	tell := func(name annotationName) { news[name.mailbox] = append(news[name.mailbox], name.entry) }
 	for _, m := range marks {
 		if m.Changed <= k.changed {
 			continue
 		}
 		name := annotationName{m.Mailbox, m.Entry}
-		if k.all[m.Key] = name; k.own[name] != m.Changed {
-			news[m.Mailbox] = append(news[m.Mailbox], m.Entry)
+		if k.all[m.Key] = name; k.own[name].changed != m.Changed {
+			tell(name)
 		}
+		delete(k.own, name)
 	}
 	if len(marks) < len(k.all) { // some are gone
 		there := make(map[string]bool, len(marks))
@@ -108,9 +117,15 @@ func (k *knownAnnotations) follow(changed uint64, marks []store.AnnotationMark) 
 			if there[key] {
 				continue
 			}
-			if delete(k.all, key); k.own[name] == 0 {
-				news[name.mailbox] = append(news[name.mailbox], name.entry)
+			if delete(k.all, key); !k.own[name].removed {
+				tell(name)
 			}
+			delete(k.own, name)
+		}
+	}
+	for name, o := range k.own { // what the client set is there no more, and was not known before
+		if !o.removed {
+			tell(name)
 		}
 	}
 	k.changed, k.own = changed, nil

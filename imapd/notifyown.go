@@ -62,7 +62,11 @@ func (n *notify) subscribed(name string, on bool) {
 		return
 	}
 	if n.names != nil {
-		n.names[name] = on
+		if on {
+			n.names[name] = true
+		} else {
+			delete(n.names, name)
+		}
 	}
 	for id, w := range n.known {
 		if w.name == name {

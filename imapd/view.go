@@ -212,6 +212,11 @@ func (s *session) tellFlags(m store.Message) {
 		s.view.untold = true
 		return
 	}
+	s.fetchFlags(i, m)
+}
+
+// fetchFlags tells of the flags of a message, the client's own doing or not.
+func (s *session) fetchFlags(i int, m store.Message) {
 	s.beginFetchUID(i, m.UID)
 	s.flagsOf(m.UID, m.Flags)
 	if s.enabled.condstore {

@@ -152,6 +152,26 @@ func TestFetchDamaged(t *testing.T) {
 	}
 }
 
+// A message that is not sent after all has \\Seen by then, with those that follow: that is told.
+func TestFetchSeenOfUnsent(t *testing.T) {
+	w := newWorld(t)
+	broken := &damaged{Store: w.store}
+	for i := range 3 {
+		if m := w.put("INBOX", fmt.Sprintf("Subject: %d\r\n\r\nbody\r\n", i+1)); i == 1 {
+			broken.id = m.ID
+		}
+	}
+	w.home.cfg.Store = broken
+	c := w.login()
+	c.do("b SELECT INBOX (CONDSTORE)", "b OK")
+	if got := c.do("c FETCH 1:3 (BODY[TEXT])", "c NO [CORRUPTION]"); !strings.Contains(got, "* 2 FETCH (UID 2 FLAGS (\\Recent \\Seen) MODSEQ (5))\r\n") || strings.Count(got, "FETCH") != 3 {
+		t.Errorf("one is damaged: %q", got)
+	}
+	c.do(`d STORE 1:3 -FLAGS.SILENT (\Seen)`, "d OK")
+	w.home.cfg.Store = unreadable{w.store}
+	c.says("e FETCH 1:3 (BODY[TEXT])", "e NO [UNAVAILABLE]", "* 1 FETCH (UID 1 FLAGS (\\Recent \\Seen) MODSEQ (7))", "* 2 FETCH (UID 2 FLAGS (\\Recent \\Seen) MODSEQ (7))", "* 3 FETCH (UID 3 FLAGS (\\Recent \\Seen) MODSEQ (7))")
+}
+
 // damaged is a store in which one message is damaged on disk.
 type damaged struct {
 	store.Store

@@ -21,13 +21,20 @@ func Is8Bit[S string | []byte](answer S) bool {
 }
 
 // ASCIIEnvelope is an ENVELOPE, as [Message.AppendEnvelope] writes it, for a client that knows no UTF-8 (RFC 6858 2): texts are encoded words (RFC 2047), a domain is
-// its A-label (RFC 5890), and an address that has no form in ASCII stands in its own display name. Strings that are not UTF-8 either stay as they are.
+// its A-label (RFC 5890), and an address that has no form in ASCII stands in its own display name. Strings that are not UTF-8 either stay as they are, and so does
+// an answer of more than 64 KiB.
 func ASCIIEnvelope(answer string) string { return inASCII(answer, (*asciiWriter).envelope) }
 
 // ASCIIStructure is that for a BODYSTRUCTURE or BODY, as [Message.AppendStructure] writes it. Values of parameters are encoded as RFC 2231 has it.
 func ASCIIStructure(answer string) string { return inASCII(answer, (*asciiWriter).structure) }
 
+// maxASCII bounds the answers that are written anew: in memory they take many times as much.
+const maxASCII = 64 << 10
+
 func inASCII(answer string, write func(*asciiWriter, item)) string {
+	if len(answer) > maxASCII {
+		return answer
+	}
 	r := itemReader{s: answer}
 	it, ok := r.item(0)
 	if !ok || r.s != "" {
@@ -178,8 +185,10 @@ func (w *asciiWriter) address(it item) {
 		return
 	}
 	name, route, mailbox, host := it.list[0], it.list[1], it.list[2], it.list[3]
-	if ascii, err := idna.Lookup.ToASCII(host.text); isUTF8(host.text) && err == nil {
-		host.text = ascii
+	if isUTF8(host.text) && len(host.text) <= maxDomain {
+		if ascii, err := idna.Lookup.ToASCII(host.text); err == nil {
+			host.text = ascii
+		}
 	}
 	if host.kind == '"' && (isUTF8(mailbox.text) || isUTF8(host.text)) {
 		shown := mailbox.text + "@" + it.list[3].text
@@ -198,6 +207,8 @@ func (w *asciiWriter) address(it item) {
 	w.text(host)
 	w.raw(")")
 }
+
+const maxDomain = 255 // octets (RFC 1035 2.3.4)
 
 func (w *asciiWriter) structure(it item) {
 	if len(it.list) == 0 {
@@ -255,7 +266,7 @@ func (w *asciiWriter) params(it item) {
 			return
 		}
 		if m.kind == '"' && isUTF8(m.text) {
-			m.text = percent(m.text)
+			m.text = percent(clip(m.text, MaxString/4)) // each byte becomes three at most
 			if !strings.HasSuffix(name, "*") {
 				m.text = "utf-8''" + m.text
 			}
@@ -281,4 +292,6 @@ func percent(s string) string {
 func isUTF8(s string) bool { return Is8Bit(s) && utf8.ValidString(s) }
 
 // encodedWords encodes a text. Encoded words that are in it already are decoded first.
-func encodedWords(s string) string { return mime.QEncoding.Encode("utf-8", DecodeHeader(s)) }
+func encodedWords(s string) string {
+	return mime.QEncoding.Encode("utf-8", clip(DecodeHeader(s), MaxString/4)) // each byte becomes three at most, with what is around each word
+}

@@ -83,7 +83,7 @@ type Store interface {
 	// tok is the token of all of it. The Token of a letter is that of a delivery, of this message alone: Forget drops it, and it moves with the account. A letter whose
 	// token was used before is not stored; what that made stands in its place in made, and the others come as if it were not among them. So whoever asks again need not
 	// make the same groups. Of such letters alone to is not looked at. validity is then that of the last letter's mailbox, and 0 if that came before a move. Letters
-	// with tokens come in the place of nothing: with instead they are Invalid.
+	// with tokens come in the place of nothing: with instead they are Invalid, and so is tok as one of theirs.
 	Commit(ctx context.Context, tok Token, acct domicile.AccountID, to string, letters []Letter, instead *Instead) (validity uint32, made []Message, err error)
 	// Messages returns at most limit messages (and MaxPage, and with a limit below 1 one) behind a UID, by UID, from one snapshot; fewer only at the end of the mailbox. Since
 	// UIDs ascend, who goes on behind the last one misses none that stays; AllMessages does that for a mailbox.

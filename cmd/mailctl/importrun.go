@@ -127,6 +127,10 @@ func (j *importJob) account(ctx context.Context) error {
 	ask := admin.ImportAccount{Address: j.words.address, Import: j.imp.Import, Subscribed: a.Subscribed, Annotations: a.Annotations}
 	var got admin.ImportedAccount
 	err := j.patiently(ctx, func() (err error) { got, err = j.node.ImportAccount(ctx, ask); return err })
+	if kind := domicile.KindOf(err); kind == domicile.TooLarge || kind == domicile.Invalid {
+		j.notes = append(j.notes, "what belongs to no mailbox, annotations of the account and subscribed names, is not taken by the node: "+err.Error())
+		return nil
+	}
 	if got.NoRoom {
 		j.notes = append(j.notes, "the account has no room for all of its own annotations, or for all subscribed names that no mailbox has")
 	}

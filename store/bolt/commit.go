@@ -50,6 +50,9 @@ func (s *Store) Commit(ctx context.Context, tok store.Token, acct domicile.Accou
 	if err := firstError(err, checkToken(tok)); err != nil {
 		return 0, nil, domicile.W(op, err)
 	}
+	if tok != "" && slices.ContainsFunc(letters, func(l store.Letter) bool { return l.Token == tok }) {
+		return 0, nil, domicile.E(op, domicile.Invalid, "a token is of one message or of all")
+	}
 	if instead != nil && slices.ContainsFunc(letters, func(l store.Letter) bool { return l.Token != "" }) {
 		return 0, nil, domicile.E(op, domicile.Invalid, "what comes in the place of another has no token of its own")
 	}

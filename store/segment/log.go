@@ -87,8 +87,8 @@ func Open(cfg Config) (*Log, error) {
 }
 
 // MakeDir makes a folder whose name is durable. Its parent is there. One that has nothing in it is made anew: the flush of its name may have
-// failed, after which no other flush would keep the name. One whose mode or owner somebody has set stays as it is; one into which others
-// than its owner may write is refused.
+// failed, after which no other flush would keep the name. One whose mode or owner somebody has set stays as it is, but for the right of others
+// than its owner to write: that is taken from them, and the folder refused where it cannot be.
 func MakeDir(dir string, step func(string, func() error) error) error {
 	if err := makeDir(dir, step); err != nil {
 		return err
@@ -96,11 +96,16 @@ func MakeDir(dir string, step func(string, func() error) error) error {
 	return ownAlone(dir)
 }
 
-// ownAlone refuses a folder in which others could put files in the place of ours. The bits of the group are the mask of an access ACL, so that no
+// ownAlone closes a folder in which others could put files in the place of ours. The bits of the group are the mask of an access ACL, so that no
 // ACL grants what they do not. A default ACL, which files made in the folder take over, is bounded by the mode they are made with: none but their owner has any of it.
 func ownAlone(dir string) error {
+	const others = 0o022
 	info, err := os.Stat(dir)
-	if err == nil && info.Mode().Perm()&0o022 != 0 {
+	if err == nil && info.Mode()&others != 0 {
+		os.Chmod(dir, info.Mode()&^others) // what came of it shows
+		info, err = os.Stat(dir)
+	}
+	if err == nil && info.Mode()&others != 0 {
 		err = domicile.E("make folder", domicile.Invalid, fmt.Sprintf("%s may be written by others than its owner (%v, which counts what an ACL grants): chmod go-w it", dir, info.Mode()))
 	}
 	return err

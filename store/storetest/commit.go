@@ -305,6 +305,10 @@ func commitLetters(r *Rig) {
 	letters[0].Token = "g"
 	_, _, err = r.Commit(ctx, "", ann, "INBOX", letters, &store.Instead{Mailbox: inbox.ID, UID: 1})
 	r.is(domicile.Invalid, err)
+	letters = r.Letters(ann, "x")
+	letters[0].Token = "g"
+	_, _, err = r.Commit(ctx, "g", ann, "INBOX", letters, nil)
+	r.is(domicile.Invalid, err)
 	came("INBOX", []store.UID{7}, "g")
 
 	// The token of all says what it said, whatever letters there are.

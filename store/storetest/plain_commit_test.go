@@ -34,6 +34,9 @@ func (p *plain) Commit(ctx context.Context, tok store.Token, id domicile.Account
 		if own[i] = l.Token; own[i] != "" && instead != nil {
 			return 0, nil, plainError(domicile.Invalid, "a letter that comes in the place of another has no token")
 		}
+		if own[i] != "" && own[i] == tok {
+			return 0, nil, plainError(domicile.Invalid, "a token is of one message or of all")
+		}
 	}
 	if p.bug == "knows a group by its first letter" {
 		clear(own[1:])
