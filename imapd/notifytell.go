@@ -87,10 +87,14 @@ func (s *session) tellOthers() {
 	if !some || s.notify == nil || s.notify.known == nil || where != nil && s.tellSome(where) {
 		return
 	}
-	all, err := s.store().Mailboxes(s.ctx(), s.acct)
-	var names []string
-	if err == nil && s.notify.names != nil {
+	var names []string // read first: what a mailbox is told to be is as it was then, or later, and what changed since is told behind a later hint
+	var all []store.Mailbox
+	var err error
+	if s.notify.names != nil {
 		names, err = s.store().Subscriptions(s.ctx(), s.acct)
+	}
+	if err == nil {
+		all, err = s.store().Mailboxes(s.ctx(), s.acct)
 	}
 	if err != nil { // behind a later hint it may succeed
 		s.hints.add(nil)

@@ -27,6 +27,7 @@ func InMemory() (end func()) {
 	if err != nil {
 		return func() {}
 	}
+	os.Chmod(dir, 0o711) // mail programs run as users of their own
 	os.Setenv("TMPDIR", dir)
 	return func() { os.RemoveAll(dir) }
 }
