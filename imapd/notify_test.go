@@ -139,6 +139,49 @@ func TestNotifyNames(t *testing.T) {
 	c.lines(`* LIST (\HasNoChildren) "/" "x"`, `* LIST (\NonExistent) "/" "x/e"`)
 }
 
+// between is a store in which something is done right behind the first of the two readings of what a session is told of subscriptions.
+type between struct {
+	store.Store
+	armed atomic.Bool
+	do    func()
+}
+
+func (b *between) Mailboxes(ctx context.Context, acct domicile.AccountID) ([]store.Mailbox, error) {
+	all, err := b.Store.Mailboxes(ctx, acct)
+	b.happens()
+	return all, err
+}
+
+func (b *between) Subscriptions(ctx context.Context, acct domicile.AccountID) ([]string, error) {
+	names, err := b.Store.Subscriptions(ctx, acct)
+	b.happens()
+	return names, err
+}
+
+func (b *between) happens() {
+	if b.armed.CompareAndSwap(true, false) {
+		b.do()
+	}
+}
+
+// A name that is unsubscribed while a session looks what changed is told as it is, and not as it was, once and for all.
+func TestNotifyLooksTwice(t *testing.T) {
+	w := newWorld(t)
+	subscribe := func(name string) {
+		if err := w.store.Subscribe(t.Context(), "", ann, name, false); err != nil {
+			t.Error(err)
+		}
+	}
+	b := &between{Store: w.store, do: func() { subscribe("INBOX") }}
+	w.home.cfg.Store = b
+	c := w.login()
+	c.do("b NOTIFY SET (MAILBOXES INBOX (SubscriptionChange))", "b OK")
+	b.armed.Store(true)
+	subscribe("Drafts")
+	c.lines(`* LIST (\HasNoChildren) "/" "INBOX"`)
+	c.says("c NOOP", "c OK")
+}
+
 // What a client did itself it is not told (RFC 5465 5), and what others did at the same time it is.
 func TestNotifyOwn(t *testing.T) {
 	w, c := filled(t, 2)
